@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/clock.hpp"
+#include "engine/tuple.hpp"
+
+namespace noclash {
+
+/// The life of a flow record: free -> setup (claimed) -> live (published) -> dead (released) ->
+/// free.
+enum class FlowStatus : std::uint8_t { free, setup, live, dead };
+
+/// Bits of `Flow::marks`.
+namespace flow_mark {
+inline constexpr std::uint8_t replied = 1;  ///< a packet was seen in the reply direction
+inline constexpr std::uint8_t assured = 2;  ///< traffic in both directions, set-up finished
+}  // namespace flow_mark
+
+/// Packets and bytes of one direction. Exact while one worker serves the direction, which a NIC's
+/// RSS and a packet socket's fanout see to; an increment is no locked instruction.
+template <class Traits>
+struct FlowCounters {
+    typename Traits::template Atomic<std::uint64_t> packets{0};
+    typename Traits::template Atomic<std::uint64_t> bytes{0};
+
+    void add(std::uint32_t length) {
+        packets.store(packets.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+        bytes.store(bytes.load(std::memory_order_relaxed) + length, std::memory_order_relaxed);
+    }
+};
+
+/// One tracked connection. 128 bytes for IPv4: the first cache line is what a lookup compares and
+/// an established packet needs, the second what it counts.
+///
+/// Who writes what: `tuples`, `rule`, `owner` by the worker that sets the flow up, before it makes
+/// them visible, and by nobody until the record is reclaimed. `link` by the owner. The atomics by
+/// whichever worker has a packet.
+template <class Family, class Traits>
+struct alignas(64) Flow {
+    template <class T>
+    using Atomic = typename Traits::template Atomic<T>;
+
+    std::array<Tuple<Family>, 2> tuples;  ///< by Direction
+    Atomic<Moment> expires{0};            ///< when it dies unless a packet comes
+    Atomic<FlowStatus> status{FlowStatus::free};
+    Atomic<std::uint8_t> protocol_state{0};  ///< of the layer above: TCP's state
+    Atomic<std::uint8_t> marks{0};           ///< flow_mark bits
+    std::uint8_t unused = 0;
+    std::uint16_t rule = 0;   ///< of the layer above: which rule let it in
+    std::uint16_t owner = 0;  ///< the worker whose wheel holds it
+    std::uint32_t link = 0;   ///< next in the owner's list (free, wheel or retired)
+
+    alignas(64) std::array<FlowCounters<Traits>, 2> counters;  ///< by Direction
+    Atomic<std::uint32_t> pool_link{0};                        ///< next chunk of free records
+
+    [[nodiscard]] const Tuple<Family>& tuple(Direction direction) const {
+        return tuples[static_cast<std::size_t>(direction)];
+    }
+    [[nodiscard]] Tuple<Family>& tuple(Direction direction) {
+        return tuples[static_cast<std::size_t>(direction)];
+    }
+    [[nodiscard]] FlowCounters<Traits>& counter(Direction direction) {
+        return counters[static_cast<std::size_t>(direction)];
+    }
+};
+
+/// Index of a flow record; 0 is no flow.
+using FlowId = std::uint32_t;
+inline constexpr FlowId no_flow = 0;
+
+}  // namespace noclash

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "engine/flow_pool.hpp"
+#include "engine/quiescence.hpp"
+#include "engine/tuple_index.hpp"
+
+namespace noclash {
+
+/// What all workers share: the flow records, the tuple index and the quiescence. Each worker works
+/// on it through a `FlowWorker` of its own; other threads may read, and release flows, while online
+/// as one of the readers.
+template <class Family, class Traits = Production>
+class FlowTable {
+  public:
+    using Pool = FlowPool<Family, Traits>;
+    using Record = typename Pool::Record;
+    using Index = TupleIndex<Family, Traits>;
+
+    /// @param flows    how many may live at once, 1 .. 2^27
+    /// @param workers  how many FlowWorkers there will be
+    /// @param readers  threads that look at the table: the workers first, then others
+    FlowTable(std::uint32_t flows, unsigned workers, unsigned readers)
+        : capacity_(flows),
+          quiescence_(readers),
+          // Beyond the capacity: what workers' caches hold, and 1/64 for flows whose grace runs.
+          pool_(flows, workers * 3 * Pool::chunk + flows / 64),
+          index_(pool_, flows) {}
+
+    [[nodiscard]] Pool& pool() { return pool_; }
+    [[nodiscard]] const Pool& pool() const { return pool_; }
+    [[nodiscard]] Index& index() { return index_; }
+    [[nodiscard]] const Index& index() const { return index_; }
+    [[nodiscard]] typename Traits::Quiescence& quiescence() { return quiescence_; }
+    [[nodiscard]] std::uint32_t capacity() const { return capacity_; }
+    [[nodiscard]] std::size_t bytes() const { return pool_.bytes() + index_.bytes(); }
+
+    /// Ends a live flow: from now on neither tuple is found. Any online thread may; true for the
+    /// one that did it. The record is reclaimed by its owner when its turn in the wheel comes.
+    /// `gone(record)` is called after the tuples were given back.
+    template <class Gone>
+    bool release(FlowId id, EngineCounters& counters, Gone&& gone) {
+        Record& record = pool_[id];
+        FlowStatus live = FlowStatus::live;
+        if (!record.status.compare_exchange_strong(
+                live, FlowStatus::dead, std::memory_order_acq_rel, std::memory_order_relaxed))
+            return false;
+        for (const Direction direction : {Direction::original, Direction::reply})
+            index_.remove(id, direction, index_.hash(record.tuple(direction)));
+        counters.removed.add();
+        gone(std::as_const(record));
+        return true;
+    }
+
+  private:
+    std::uint32_t capacity_;
+    typename Traits::Quiescence quiescence_;
+    Pool pool_;
+    Index index_;
+};
+
+}  // namespace noclash

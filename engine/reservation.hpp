@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <utility>
+
+#include "engine/flow_worker.hpp"
+
+namespace noclash {
+
+enum class ClaimOutcome : std::uint8_t {
+    claimed,
+    taken,  ///< another flow, perhaps still being set up, has the tuple: `owner()`
+    table_full,
+    chain_too_long,
+};
+
+/// The set-up of one flow: claim, reserve, fill in, publish. Destroyed before `publish()`, it rolls
+/// back whatever was done (invariant 3); after it, the flow stands.
+///
+///     Reservation reservation(worker, original);          // claim
+///     if (reservation.outcome() != ClaimOutcome::claimed) ...
+///     while (reservation.reserve(proposal) == taken) ...  // reserve
+///     reservation.record().rule = ...;                    // fill in
+///     reservation.publish(expires, now_ms);
+///
+/// The claimed flow can be found by other workers at once, with status `setup`: they see that the
+/// tuple is taken and that the flow is not usable yet. `publish` is a release store of the status,
+/// which synchronizes-with their acquire load: whoever sees `live` sees a complete flow.
+template <class Family, class Traits = Production>
+class Reservation {
+  public:
+    using Worker = FlowWorker<Family, Traits>;
+    using Record = typename Worker::Record;
+
+    Reservation(Worker& worker, const Tuple<Family>& original)
+        : Reservation(worker, original, worker.table().index().hash(original)) {}
+
+    /// @param hash  the index's hash of `original`, when the caller has it already
+    Reservation(Worker& worker, const Tuple<Family>& original, std::uint64_t hash)
+        : worker_(worker), original_hash_(hash), id_(worker.take_record()) {
+        if (id_ == no_flow) return;
+        Record& flow = worker_.record(id_);
+        flow.tuple(Direction::original) = original;
+        flow.owner = worker_.id();
+        flow.marks.store(0, std::memory_order_relaxed);
+        for (auto& counter : flow.counters) {
+            counter.packets.store(0, std::memory_order_relaxed);
+            counter.bytes.store(0, std::memory_order_relaxed);
+        }
+        flow.status.store(FlowStatus::setup, std::memory_order_relaxed);
+        const InsertResult result = worker_.table().index().insert(
+            id_, Direction::original, original, hash, worker_.counters());
+        owner_ = result.owner;
+        switch (result.outcome) {
+            case InsertOutcome::inserted:
+                outcome_ = ClaimOutcome::claimed;
+                return;
+            case InsertOutcome::taken:
+                outcome_ = ClaimOutcome::taken;
+                break;
+            case InsertOutcome::chain_too_long:
+                outcome_ = ClaimOutcome::chain_too_long;
+                break;
+        }
+        flow.status.store(FlowStatus::free, std::memory_order_relaxed);
+        worker_.give_back_record(std::exchange(id_, no_flow));  // nobody has seen it
+    }
+
+    ~Reservation() {
+        if (id_ == no_flow) return;
+        auto& index = worker_.table().index();
+        index.remove(id_, Direction::original, original_hash_);
+        if (reserved_) {
+            index.remove(id_, Direction::reply, index.hash(record().tuple(Direction::reply)));
+            record().status.store(FlowStatus::dead, std::memory_order_relaxed);
+        }  // else `setup` remains: FlowWorker::reclaim knows by it that there is no reply tuple
+        worker_.counters().rolled_back.add();
+        worker_.retire(id_);
+    }
+    Reservation(const Reservation&) = delete;
+    Reservation& operator=(const Reservation&) = delete;
+
+    [[nodiscard]] ClaimOutcome outcome() const { return outcome_; }
+    /// Who has the tuple, when it is `taken`.
+    [[nodiscard]] Found owner() const { return owner_; }
+    [[nodiscard]] FlowId id() const { return id_; }
+    [[nodiscard]] Record& record() { return worker_.record(id_); }
+
+    /// Proposes the reply tuple. `inserted` once at most; after `taken` or `chain_too_long` propose
+    /// another one, or give up.
+    InsertOutcome reserve(const Tuple<Family>& reply) {
+        record().tuple(Direction::reply) = reply;
+        auto& index = worker_.table().index();
+        const InsertOutcome outcome =
+            index.insert(id_, Direction::reply, reply, index.hash(reply), worker_.counters())
+                .outcome;
+        reserved_ = outcome == InsertOutcome::inserted;
+        if (outcome == InsertOutcome::taken) worker_.counters().found.add();
+        return outcome;
+    }
+
+    /// Makes the flow usable by everyone. After a successful `reserve`.
+    FlowId publish(Moment expires, std::uint64_t now_ms) {
+        Record& flow = record();
+        flow.expires.store(expires, std::memory_order_relaxed);
+        flow.status.store(FlowStatus::live, std::memory_order_release);
+        worker_.arm(id_, now_ms);
+        worker_.counters().insert.add();
+        return std::exchange(id_, no_flow);
+    }
+
+  private:
+    Worker& worker_;
+    std::uint64_t original_hash_;
+    FlowId id_;
+    ClaimOutcome outcome_ = ClaimOutcome::table_full;
+    Found owner_{};
+    bool reserved_ = false;
+};
+
+}  // namespace noclash

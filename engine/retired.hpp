@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "engine/flow.hpp"
+#include "engine/flow_pool.hpp"
+
+namespace noclash {
+
+/// One worker's flows that nobody can find any more but somebody may still be reading. They wait in
+/// two lists, an open one that collects and a closed one for which a grace period runs, so that one
+/// grace period serves many flows.
+template <class Family, class Traits>
+class Retired {
+  public:
+    Retired(FlowPool<Family, Traits>& pool, typename Traits::Quiescence& quiescence)
+        : pool_(pool), quiescence_(quiescence) {}
+
+    void add(FlowId id) {
+        pool_[id].link = open_;
+        open_ = id;
+    }
+
+    /// Hands at most `budget` flows whose grace period is over to `reclaim(id)`. Never waits.
+    template <class Reclaim>
+    void collect(std::uint32_t budget, Reclaim&& reclaim) {
+        if (closed_ == no_flow) {
+            if (open_ == no_flow) return;
+            closed_ = open_;
+            open_ = no_flow;
+            token_ = quiescence_.start();
+            passed_ = false;
+        }
+        if (!passed_) passed_ = quiescence_.passed(token_);
+        if (!passed_) return;
+        while (closed_ != no_flow && budget-- > 0) {
+            const FlowId id = closed_;
+            closed_ = pool_[id].link;
+            reclaim(id);
+        }
+    }
+
+  private:
+    FlowPool<Family, Traits>& pool_;
+    typename Traits::Quiescence& quiescence_;
+    FlowId open_ = no_flow;
+    FlowId closed_ = no_flow;
+    std::uint64_t token_ = 0;
+    bool passed_ = false;
+};
+
+}  // namespace noclash

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// # The tuple index
+//
+// Maps a tuple to (flow, direction). Fixed capacity, keyed hash, cache-line buckets. Lookup is
+// wait-free; insert-if-absent and remove are lock-free. It is the one authority on who owns a
+// tuple.
+//
+// ## Why it is correct
+//
+// A bucket's set of visible entries is its header word (engine/index_bucket.hpp), nothing else:
+//
+// * `find` loads the header once and looks at the slots it shows. That load is its linearization
+//   point.
+// * `insert` loads the header, finds the key absent among the slots it shows, takes an empty slot
+//   by compare-and-swap (nobody sees it yet), then compare-and-swaps the header from the value it
+//   scanned to one that shows the slot. Had anything been inserted or removed since the scan, the
+//   version would differ and the swap fail; then it scans again. The successful swap is its
+//   linearization point.
+// * `remove` compare-and-swaps a header that no longer shows the slot. The slot itself stays taken
+//   until a grace period has passed and `reclaim_slot` empties it.
+//
+// That last rule gives three things. (1) A slot shown by a header that a reader has loaded keeps
+// its content while the reader is in its critical section. (2) The 8-bit version cannot wrap
+// unnoticed: between two quiescent states of one thread a slot can be shown at most once and hidden
+// at most once more (it cannot be emptied for a third use), so the header changes at most 2 * 20
+// times within an `insert`, less than 256. (3) For the same reason its loop is bounded.
+//
+// Slots beyond the tagged ones work alike: the header says whether they are shown, and that is all
+// a reader asks. The shared ones belong to several buckets; a reference names its flow and tuple
+// completely, so a slot is only ever shown by the bucket whose entry it holds.
+//
+// ## Ordered atomics
+//
+// (1) the header's compare-and-swap in `insert` is a release: it synchronizes-with (2).
+// (2) the header's load in `find` and `insert` is an acquire: whoever sees a slot shown sees the
+//     reference and the tuple written before (1). Later swaps of the header are read-modify-writes
+//     and so continue the release sequence.
+// Everything else is relaxed; that a slot is emptied only after its readers are gone is the
+// quiescence's affair.
+
+#include <atomic>
+#include <cstdint>
+#include <utility>
+
+#include "engine/counters.hpp"
+#include "engine/flow_pool.hpp"
+#include "engine/huge_array.hpp"
+#include "engine/index_bucket.hpp"
+#include "engine/tuple_hash.hpp"
+
+namespace noclash {
+
+/// An entry of the index: a flow and which of its tuples it is.
+struct Found {
+    FlowId flow = no_flow;
+    Direction direction = Direction::original;
+
+    explicit operator bool() const { return flow != no_flow; }
+    friend bool operator==(Found, Found) = default;
+};
+
+enum class InsertOutcome : std::uint8_t {
+    inserted,
+    taken,           ///< the tuple has an owner: `owner`
+    chain_too_long,  ///< bucket and overflow are full
+};
+
+struct InsertResult {
+    InsertOutcome outcome;
+    Found owner{};
+};
+
+template <class Family, class Traits>
+class TupleIndex {
+  public:
+    using Pool = FlowPool<Family, Traits>;
+    using Key = Tuple<Family>;
+
+    /// Every caller of `find`, `insert` and `remove` is in a critical section of the quiescence
+    /// that decides when `reclaim_slot` is called.
+    TupleIndex(const Pool& pool, std::uint32_t flows);
+
+    [[nodiscard]] std::uint64_t hash(const Key& key) const { return hash_(key); }
+
+    /// Brings the bucket into the cache.
+    void prefetch(std::uint64_t hash) const { __builtin_prefetch(&bucket(hash), 0, 3); }
+    /// Brings in what the first slot that may match refers to. Worth it a little after `prefetch`.
+    void prefetch_flow(std::uint64_t hash) const;
+
+    [[nodiscard]] Found find(const Key& key, std::uint64_t hash) const;
+
+    /// Inserts unless the tuple is there. The caller has written the tuple to the flow's record
+    /// before and leaves it alone until the entry is removed and reclaimed.
+    InsertResult insert(FlowId flow, Direction direction, const Key& key, std::uint64_t hash,
+                        EngineCounters& counters);
+
+    /// Takes a shown entry out of sight. Once for each `inserted`.
+    void remove(FlowId flow, Direction direction, std::uint64_t hash);
+
+    /// Empties the slot of a removed entry, after a grace period.
+    void reclaim_slot(FlowId flow, Direction direction, std::uint64_t hash);
+
+    [[nodiscard]] std::size_t bytes() const { return buckets_.bytes() + shared_.bytes(); }
+    [[nodiscard]] std::size_t buckets() const { return buckets_.size(); }
+
+    struct Occupancy {
+        std::uint64_t entries = 0;
+        std::uint64_t overflowing_buckets = 0;  ///< that show entries outside their cache line
+    };
+    /// Looks at every bucket; for statistics.
+    [[nodiscard]] Occupancy occupancy() const;
+
+  private:
+    using Bucket = IndexBucket<Traits>;
+    using Slot = typename Traits::template Atomic<SlotRef>;
+
+    // Within one critical section a header changes at most twice for each slot (see above).
+    static constexpr unsigned most_scans = 2 * BucketHeader::positions + 1;
+    static constexpr std::size_t buckets_per_share = 8;
+
+    [[nodiscard]] Bucket& bucket(std::uint64_t hash) { return buckets_[bucket_number(hash)]; }
+    [[nodiscard]] const Bucket& bucket(std::uint64_t hash) const {
+        return buckets_[bucket_number(hash)];
+    }
+    /// The slot at a position of the bucket that `hash` falls into.
+    [[nodiscard]] const Slot& slot(std::uint64_t hash, unsigned position) const {
+        const std::size_t number = bucket_number(hash);
+        if (position < BucketHeader::local_slots) return buckets_[number].refs[position];
+        return shared_[number / buckets_per_share].refs[position - BucketHeader::local_slots];
+    }
+    [[nodiscard]] Slot& slot(std::uint64_t hash, unsigned position) {
+        return const_cast<Slot&>(std::as_const(*this).slot(hash, position));
+    }
+    [[nodiscard]] std::size_t bucket_number(std::uint64_t hash) const {
+        __extension__ using Wide = unsigned __int128;
+        return static_cast<std::size_t>((static_cast<Wide>(hash) * buckets_.size()) >> 64U);
+    }
+
+    [[nodiscard]] Found scan(BucketHeader header, const Key& key, std::uint64_t hash) const;
+    [[nodiscard]] bool holds(SlotRef ref, const Key& key, std::uint64_t hash) const {
+        return format_.agrees(ref, hash) &&
+               pool_[format_.flow(ref)].tuple(RefFormat::direction(ref)) == key;
+    }
+    [[nodiscard]] Found found(SlotRef ref) const {
+        return {format_.flow(ref), RefFormat::direction(ref)};
+    }
+    [[nodiscard]] unsigned take_slot(std::uint64_t hash, SlotRef ref);
+    [[nodiscard]] unsigned position_of(std::uint64_t hash, SlotRef ref) const;
+
+    // A bucket holds 5.5 entries on average when all flows live: 0.1 % of buckets reach for shared
+    // slots then, and about one in five million finds no room there.
+    static constexpr std::size_t buckets_for(std::uint32_t flows) {
+        return static_cast<std::size_t>(flows) * 4 / 11 + 1;
+    }
+
+    const Pool& pool_;
+    RefFormat format_;
+    TupleHash hash_;
+    HugeArray<Bucket> buckets_;
+    HugeArray<SharedOverflow<Traits>> shared_;
+};
+
+}  // namespace noclash
+
+#include "engine/tuple_index_impl.hpp"
