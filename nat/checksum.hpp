@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// One's-complement checksums (RFC 1071) and their incremental update (RFC 1624).
+//
+// Sums are taken over 16-bit words as they lie in memory: the result is the same whatever the byte
+// order (RFC 1071, section 2, B), so nothing is swapped. Sums are kept in 64 bits and folded once;
+// 2^16 is 1 modulo 65535, so wider words may be added as they are.
+
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <type_traits>
+
+#include "engine/address.hpp"
+#include "engine/endian.hpp"
+
+namespace noclash::nat::checksum {
+
+/// The sum of `bytes`, a last odd byte padded with zero; at most 16 GiB.
+[[nodiscard]] inline std::uint64_t sum(std::span<const std::uint8_t> bytes) {
+    std::uint64_t total = 0;
+    while (bytes.size() >= sizeof(std::uint32_t)) {
+        std::uint32_t word;
+        std::memcpy(&word, bytes.data(), sizeof word);
+        total += word;
+        bytes = bytes.subspan(sizeof word);
+    }
+    if (!bytes.empty()) {
+        std::uint32_t rest = 0;
+        std::memcpy(&rest, bytes.data(), bytes.size());
+        total += rest;
+    }
+    return total;
+}
+
+[[nodiscard]] constexpr std::uint16_t fold(std::uint64_t total) {
+    total = (total & 0xffffffff) + (total >> 32);
+    total = (total & 0xffffffff) + (total >> 32);
+    total = (total & 0xffff) + (total >> 16);
+    total = (total & 0xffff) + (total >> 16);
+    return static_cast<std::uint16_t>(total);
+}
+
+/// The checksum to put into a packet whose words, the checksum taken as 0, sum up to `total`.
+[[nodiscard]] constexpr Be16 finish(std::uint64_t total) {
+    return Be16::from_wire(static_cast<std::uint16_t>(~fold(total)));
+}
+
+/// Whether words that include their checksum sum up to what they should.
+[[nodiscard]] constexpr bool good(std::uint64_t total) {
+    return fold(total) == 0xffff;
+}
+
+/// What TCP and UDP sum beside their own bytes (RFC 9293, section 3.1; RFC 8200, section 8.1).
+template <class Family>
+[[nodiscard]] std::uint64_t pseudo_header(const typename Family::Address& source,
+                                          const typename Family::Address& destination,
+                                          std::uint8_t protocol, std::uint32_t length) {
+    struct {
+        typename Family::Address source, destination;
+        Be32 length, protocol;
+    } const header{source, destination, Be32::from_host(length), Be32::from_host(protocol)};
+    static_assert(std::has_unique_object_representations_v<decltype(header)>);
+    std::array<std::uint8_t, sizeof header> bytes;
+    std::memcpy(bytes.data(), &header, sizeof header);
+    return sum(bytes);
+}
+
+/// Collects changes to 16-bit words at even offsets, then updates the checksum over them by
+/// RFC 1624, equation 3. A checksum that was wrong stays wrong by the same difference.
+class Delta {
+  public:
+    template <class T>
+    constexpr void replace(const T& from, const T& to) {
+        using Words = std::array<std::uint16_t, sizeof(T) / 2>;
+        static_assert(sizeof(T) % 2 == 0);
+        const auto before = std::bit_cast<Words>(from);
+        const auto after = std::bit_cast<Words>(to);
+        for (std::size_t i = 0; i < before.size(); ++i) {
+            total_ += static_cast<std::uint16_t>(~before[i]);
+            total_ += after[i];
+        }
+    }
+
+    constexpr void add(const Delta& other) { total_ += other.total_; }
+
+    [[nodiscard]] constexpr Be16 apply(Be16 checksum) const {
+        return finish(static_cast<std::uint16_t>(~checksum.wire()) + total_);
+    }
+
+    /// As `apply`, with 0xffff, the other one's-complement zero, in place of 0: for UDP, where 0
+    /// means "no checksum" (RFC 768), and for echo replies, which may be all zeros: then 0xffff is
+    /// right and 0 is not, which equation 3 cannot tell.
+    [[nodiscard]] constexpr Be16 apply_nonzero(Be16 checksum) const {
+        const Be16 updated = apply(checksum);
+        return updated.wire() == 0 ? Be16::from_wire(0xffff) : updated;
+    }
+
+  private:
+    std::uint64_t total_ = 0;
+};
+
+}  // namespace noclash::nat::checksum

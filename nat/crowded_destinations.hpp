@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+
+#include "engine/clock.hpp"
+#include "engine/flow_table.hpp"
+#include "engine/huge_array.hpp"
+#include "nat/occupancy_map.hpp"
+
+namespace noclash::nat {
+
+/// The occupancy maps in use: a small hash table of (pool address, protocol, remote address, remote
+/// port). Shared by all workers, without locks. When a place is needed, the map that was not used
+/// for longest is taken back after a grace period.
+template <class Family, class Traits>
+class CrowdedDestinations {
+  public:
+    using Map = OccupancyMap<Traits>;
+    using Table = FlowTable<Family, Traits>;
+
+    static constexpr std::size_t maps = 128;       ///< 8 KiB each
+    static constexpr std::int32_t idle_ms = 1000;  ///< a map used since is not taken back
+
+    explicit CrowdedDestinations(Table& table) : table_(table), places_(maps) {}
+
+    /// The map for the reply tuple's destination address and source, whatever its destination port.
+    /// Null when there is none and no place for one just now. Valid until the caller's next
+    /// quiescent state.
+    template <class Excluded>
+    [[nodiscard]] Map* acquire(const Tuple<Family>& reply, PortRange range, Moment now,
+                               Excluded&& excluded) {
+        const Tuple<Family> key = key_of(reply);
+        const std::size_t home = home_of(key);
+        for (std::size_t i = 0; i < window; ++i) {
+            Place& place = places_[(home + i) % maps];
+            if (place.state.load(std::memory_order_acquire) == State::ready && place.key == key &&
+                place.map.range() == range) {
+                place.used.store(now, std::memory_order_relaxed);
+                return &place.map;
+            }
+        }
+        Place* place = make_room(home, now);
+        if (place == nullptr) return nullptr;
+        place->key = key;
+        place->used.store(now, std::memory_order_relaxed);
+        place->map.reset(range, excluded);
+        place->state.store(State::ready, std::memory_order_release);
+        return &place->map;
+    }
+
+    /// The flow with this reply tuple has ended: its port may be free again. Any online thread.
+    void ended(const Tuple<Family>& reply) {
+        const Tuple<Family> key = key_of(reply);
+        const std::size_t home = home_of(key);
+        const std::uint16_t port = reply.destination_port.host();
+        for (std::size_t i = 0; i < window; ++i) {
+            Place& place = places_[(home + i) % maps];
+            // A map that is not ready yet starts full, so it need not be told.
+            if (place.state.load(std::memory_order_acquire) == State::ready && place.key == key &&
+                place.map.range().contains(port))
+                place.map.give(port);
+        }
+    }
+
+  private:
+    enum class State : std::uint32_t { empty, building, ready, retiring };
+
+    struct Place {
+        typename Traits::template Atomic<State> state{State::empty};
+        typename Traits::template Atomic<Moment> used{0};
+        std::uint64_t grace = 0;  ///< written and read by whoever moved the state
+        Tuple<Family> key{};
+        Map map{};
+    };
+
+    static constexpr std::size_t window = 4;
+
+    static Tuple<Family> key_of(Tuple<Family> reply) {
+        reply.destination_port = {};
+        return reply;
+    }
+    std::size_t home_of(const Tuple<Family>& key) const {
+        return static_cast<std::size_t>(table_.index().hash(key) % maps);
+    }
+    static bool move(Place& place, State from, State to) {
+        return place.state.compare_exchange_strong(from, to, std::memory_order_acq_rel,
+                                                   std::memory_order_relaxed);
+    }
+
+    /// A place that is the caller's to build in, or null; then one may have started to retire.
+    Place* make_room(std::size_t home, Moment now) {
+        Place* oldest = nullptr;
+        std::int32_t oldest_idle_ms = idle_ms;
+        for (std::size_t i = 0; i < window; ++i) {
+            Place& place = places_[(home + i) % maps];
+            switch (place.state.load(std::memory_order_acquire)) {
+                case State::empty:
+                    if (move(place, State::empty, State::building)) return &place;
+                    break;
+                case State::retiring:
+                    if (table_.quiescence().passed(place.grace) &&
+                        move(place, State::retiring, State::building))
+                        return &place;
+                    break;
+                case State::ready: {
+                    const std::int32_t idle =
+                        ms_between(place.used.load(std::memory_order_relaxed), now);
+                    if (idle > oldest_idle_ms) {
+                        oldest_idle_ms = idle;
+                        oldest = &place;
+                    }
+                    break;
+                }
+                case State::building:
+                    break;
+            }
+        }
+        // Through `building`, so that `grace` is written before anyone may look at it.
+        if (oldest != nullptr && move(*oldest, State::ready, State::building)) {
+            oldest->grace = table_.quiescence().start();
+            oldest->state.store(State::retiring, std::memory_order_release);
+        }
+        return nullptr;
+    }
+
+    Table& table_;
+    HugeArray<Place> places_;
+};
+
+}  // namespace noclash::nat

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace noclash::nat {
+
+/// Why a packet went no further. Every drop names one, and each is a counter (invariant 6); the
+/// names are what `noclashctl stats` prints.
+// NOLINTNEXTLINE(cppcoreguidelines-macro-usage): one list gives the enum, the names and the help.
+#define NOCLASH_DROP_REASONS(X)                                                       \
+    X(other_station, "Ethernet frame that is not addressed to this port alone")       \
+    X(not_ip, "Ethernet frame that is neither ARP nor an IP version in service")      \
+    X(truncated, "shorter than its own headers say")                                  \
+    X(bad_ip_header, "IP version, header length or total length impossible")          \
+    X(bad_ip_checksum, "IP header checksum wrong")                                    \
+    X(bad_l4_header, "TCP, UDP or ICMP header impossible (offset, length, flags)")    \
+    X(bad_l4_checksum, "TCP, UDP or ICMP checksum wrong")                             \
+    X(bad_address, "source or destination that no router may forward")                \
+    X(source_route, "IP source routing options are not honoured (RFC 7126)")          \
+    X(fragment, "a fragment: reassembly is not in service")                           \
+    X(protocol, "a protocol that is not tracked")                                     \
+    X(rule, "a rule says drop")                                                       \
+    X(no_rule, "no rule matches")                                                     \
+    X(unsolicited, "to an address of our own, belonging to no flow and no service")   \
+    X(no_route, "no route to the destination")                                        \
+    X(ttl, "time to live exceeded")                                                   \
+    X(too_big, "larger than the egress MTU, and must not be fragmented")              \
+    X(tcp_not_syn, "TCP segment that belongs to no flow and opens none")              \
+    X(tcp_invalid, "TCP flags that the state of the flow does not allow")             \
+    X(icmp_unrelated, "ICMP error or reply that belongs to no flow")                  \
+    X(table_full, "no room for another flow")                                         \
+    X(chain_too_long, "index bucket and its overflow full (netfilter: chaintoolong)") \
+    X(exhausted, "no free port in the pool towards this destination")                 \
+    X(park_full, "waiting for another worker's set-up: too many wait")                \
+    X(park_timeout, "waiting for another worker's set-up: waited too long")           \
+    X(neighbor_full, "waiting for a neighbour's address: too many wait")              \
+    X(neighbor_failed, "the neighbour does not answer")                               \
+    X(rate_limited, "an ICMP error that the rate limit held back")                    \
+    X(no_buffer, "no packet buffer to answer with")                                   \
+    X(tx_full, "the device took no more packets")
+
+enum class DropReason : std::uint8_t {
+    none,  ///< not dropped
+#define X(name, help) name,
+    NOCLASH_DROP_REASONS(X)
+#undef X
+        count
+};
+
+inline constexpr std::size_t drop_reasons = static_cast<std::size_t>(DropReason::count);
+
+inline constexpr std::array<std::string_view, drop_reasons> drop_reason_names{
+    "none",
+#define X(name, help) #name,
+    NOCLASH_DROP_REASONS(X)
+#undef X
+};
+
+inline constexpr std::array<std::string_view, drop_reasons> drop_reason_help{"",
+#define X(name, help) help,
+                                                                             NOCLASH_DROP_REASONS(X)
+#undef X
+};
+
+[[nodiscard]] constexpr std::string_view to_string(DropReason reason) {
+    return drop_reason_names[static_cast<std::size_t>(reason)];
+}
+
+}  // namespace noclash::nat

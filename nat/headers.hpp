@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// Protocol headers as they lie in packets. Every field has alignment 1 and is copied in and out, so
+// that a header may start at any byte. Bounds are checked once, where a header is first reached
+// (`header_at`); after `parse()` said yes, `header` goes straight to it.
+
+#include <array>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <type_traits>
+
+#include "engine/tuple.hpp"
+#include "nat/packet.hpp"
+
+namespace noclash::nat {
+
+/// A field of type T at any alignment.
+template <class T>
+class Wire {
+    static_assert(std::is_trivially_copyable_v<T>);
+
+  public:
+    [[nodiscard]] constexpr T get() const { return std::bit_cast<T>(bytes_); }
+    constexpr Wire& operator=(const T& value) {
+        bytes_ = std::bit_cast<Bytes>(value);
+        return *this;
+    }
+
+  private:
+    using Bytes = std::array<std::uint8_t, sizeof(T)>;
+    Bytes bytes_;
+};
+
+struct MacAddress {
+    std::array<std::uint8_t, 6> bytes{};
+
+    /// Multicast and broadcast: not the address of one station.
+    [[nodiscard]] constexpr bool is_group() const { return (bytes[0] & 1) != 0; }
+    friend constexpr bool operator==(const MacAddress&, const MacAddress&) = default;
+};
+
+inline constexpr MacAddress broadcast_mac{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
+
+/// As in 02:00:5e:10:00:01.
+[[nodiscard]] inline std::string to_string(const MacAddress& mac) {
+    constexpr const char* digits = "0123456789abcdef";
+    std::string text;
+    for (const std::uint8_t byte : mac.bytes) {
+        if (!text.empty()) text += ':';
+        text += digits[byte >> 4];
+        text += digits[byte & 15];
+    }
+    return text;
+}
+
+namespace ether_type {
+inline constexpr std::uint16_t ipv4 = 0x0800, arp = 0x0806;
+}
+
+namespace ip_protocol {
+inline constexpr std::uint8_t icmp = 1, tcp = 6, udp = 17;
+}
+
+/// Ethernet II (RFC 894).
+struct EthernetHeader {
+    MacAddress destination;
+    MacAddress source;
+    Wire<Be16> type;
+};
+
+template <class Family>
+struct IpHeader;
+
+/// RFC 791, section 3.1.
+template <>
+struct IpHeader<V4> {
+    std::uint8_t version_and_length;
+    std::uint8_t type_of_service;
+    Wire<Be16> total_length;
+    Wire<Be16> id;
+    Wire<Be16> fragment;  ///< flags and offset
+    std::uint8_t ttl;
+    std::uint8_t protocol;
+    Wire<Be16> checksum;
+    Wire<V4Address> source;
+    Wire<V4Address> destination;
+
+    static constexpr std::uint16_t dont_fragment = 0x4000, more_fragments = 0x2000,
+                                   offset_mask = 0x1fff;
+
+    [[nodiscard]] unsigned version() const { return version_and_length >> 4; }
+    /// In bytes, options included, as the packet says.
+    [[nodiscard]] std::uint16_t header_length() const {
+        return static_cast<std::uint16_t>((version_and_length & 15) * 4);
+    }
+};
+
+/// RFC 9293, section 3.1.
+struct TcpHeader {
+    Wire<Be16> source_port;
+    Wire<Be16> destination_port;
+    Wire<Be32> sequence;
+    Wire<Be32> acknowledgment;
+    std::uint8_t data_offset;
+    std::uint8_t flags;
+    Wire<Be16> window;
+    Wire<Be16> checksum;
+    Wire<Be16> urgent;
+
+    /// In bytes, options included, as the segment says.
+    [[nodiscard]] std::uint16_t header_length() const {
+        return static_cast<std::uint16_t>((data_offset >> 4) * 4);
+    }
+};
+
+/// RFC 768.
+struct UdpHeader {
+    Wire<Be16> source_port;
+    Wire<Be16> destination_port;
+    Wire<Be16> length;
+    Wire<Be16> checksum;
+};
+
+/// RFC 792. In errors `id` is unused and `sequence` holds the MTU of RFC 1191.
+struct IcmpHeader {
+    std::uint8_t type;
+    std::uint8_t code;
+    Wire<Be16> checksum;
+    Wire<Be16> id;
+    Wire<Be16> sequence;
+};
+
+namespace icmp_type {
+inline constexpr std::uint8_t echo_reply = 0, unreachable = 3, source_quench = 4, redirect = 5,
+                              echo_request = 8, time_exceeded = 11, parameter_problem = 12;
+}
+
+static_assert(sizeof(EthernetHeader) == 14 && alignof(EthernetHeader) == 1);
+static_assert(sizeof(IpHeader<V4>) == 20 && alignof(IpHeader<V4>) == 1);
+static_assert(sizeof(TcpHeader) == 20 && alignof(TcpHeader) == 1);
+static_assert(sizeof(UdpHeader) == 8 && alignof(UdpHeader) == 1);
+static_assert(sizeof(IcmpHeader) == 8 && alignof(IcmpHeader) == 1);
+
+/// The header at `offset`, which must be known to be there.
+template <class Header>
+[[nodiscard]] Header& header(const PacketView& packet, std::uint32_t offset) {
+    static_assert(alignof(Header) == 1);
+    return *reinterpret_cast<Header*>(packet.data + offset);
+}
+
+/// The header at `offset`, or null unless it ends at or before `end` (at most the view's length).
+template <class Header>
+[[nodiscard]] Header* header_at(const PacketView& packet, std::uint32_t offset, std::uint32_t end) {
+    if (end < sizeof(Header) || offset > end - sizeof(Header)) return nullptr;
+    return &header<Header>(packet, offset);
+}
+
+}  // namespace noclash::nat

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cstdint>
+#include <optional>
+
+#include "engine/random.hpp"
+#include "nat/policy.hpp"
+
+namespace noclash::nat {
+
+/// Which ports of one pool address may be free towards one destination. Shared by all workers,
+/// without locks.
+///
+/// The map always holds a *superset* of the free ports (but for those that a worker has in hand
+/// right now): it starts full, a port is taken out before it is proposed, and comes back when its
+/// flow ends or when the proposal failed for another reason than being taken. So an empty map means
+/// exhausted, a taken port costs one failed proposal in the life of its flow, and nothing has to be
+/// swept. The tuple index stays the only judge.
+///
+/// Two levels: 32 groups of 2,048 ports, each with a count that is never below the number of its
+/// bits (a count goes up before its bit is set and down after it is cleared).
+template <class Traits>
+class OccupancyMap {
+  public:
+    /// All ports of `range` may be free, except those for which `excluded(port)`. Only while nobody
+    /// else uses the map.
+    template <class Excluded>
+    void reset(PortRange range, Excluded&& excluded) {
+        for (auto& word : words_)
+            word.store(0, std::memory_order_relaxed);
+        for (auto& count : counts_)
+            count.store(0, std::memory_order_relaxed);
+        range_ = range;
+        for (std::uint32_t port = range.first; port <= range.last; ++port)
+            if (!excluded(static_cast<std::uint16_t>(port))) give(static_cast<std::uint16_t>(port));
+    }
+
+    [[nodiscard]] PortRange range() const { return range_; }
+
+    /// Takes out one port, uniformly among those present; nothing when the map is empty.
+    [[nodiscard]] std::optional<std::uint16_t> take(RandomBuffer& random) {
+        // Others may empty the place that was drawn; then another draw, and at last a look at all.
+        for (int draws = 0; draws < 64; ++draws) {
+            std::uint32_t total = 0;
+            for (const auto& count : counts_)
+                total += count.load(std::memory_order_relaxed);
+            if (total == 0) return std::nullopt;
+            if (const auto port = take_nth(random.below(total))) return port;
+        }
+        for (std::uint32_t port = range_.first; port <= range_.last; ++port)
+            if (clear(port)) return static_cast<std::uint16_t>(port);
+        return std::nullopt;
+    }
+
+    /// The port may be free (again).
+    void give(std::uint16_t port) {
+        auto& count = counts_[port / group_ports];
+        count.fetch_add(1, std::memory_order_relaxed);
+        const std::uint64_t before =
+            words_[port / 64U].fetch_or(bit(port), std::memory_order_relaxed);
+        if ((before & bit(port)) != 0) count.fetch_sub(1, std::memory_order_relaxed);
+    }
+
+    [[nodiscard]] std::uint32_t size() const {
+        std::uint32_t total = 0;
+        for (const auto& word : words_)
+            total +=
+                static_cast<std::uint32_t>(std::popcount(word.load(std::memory_order_relaxed)));
+        return total;
+    }
+
+  private:
+    static constexpr std::uint32_t groups = 32;
+    static constexpr std::uint32_t group_ports = 65536 / groups;
+    static constexpr std::uint32_t group_words = group_ports / 64;
+
+    static constexpr std::uint64_t bit(std::uint32_t port) { return 1ULL << (port % 64U); }
+
+    bool clear(std::uint32_t port) {
+        const std::uint64_t before =
+            words_[port / 64U].fetch_and(~bit(port), std::memory_order_relaxed);
+        if ((before & bit(port)) == 0) return false;
+        counts_[port / group_ports].fetch_sub(1, std::memory_order_relaxed);
+        return true;
+    }
+
+    std::optional<std::uint16_t> take_nth(std::uint32_t n) {
+        std::uint32_t group = 0;
+        for (; group < groups; ++group) {
+            const std::uint32_t count = counts_[group].load(std::memory_order_relaxed);
+            if (n < count) break;
+            n -= count;
+        }
+        if (group == groups) return std::nullopt;
+        for (std::uint32_t i = group * group_words; i < (group + 1) * group_words; ++i) {
+            std::uint64_t word = words_[i].load(std::memory_order_relaxed);
+            const auto present = static_cast<std::uint32_t>(std::popcount(word));
+            if (n >= present) {
+                n -= present;
+                continue;
+            }
+            for (; n > 0; --n)
+                word &= word - 1;
+            const std::uint32_t port = i * 64 + static_cast<std::uint32_t>(std::countr_zero(word));
+            if (!clear(port)) return std::nullopt;
+            return static_cast<std::uint16_t>(port);
+        }
+        return std::nullopt;
+    }
+
+    PortRange range_{};
+    std::array<typename Traits::template Atomic<std::uint32_t>, groups> counts_{};
+    std::array<typename Traits::template Atomic<std::uint64_t>, 1024> words_{};
+};
+
+}  // namespace noclash::nat

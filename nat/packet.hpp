@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "engine/tuple.hpp"
+
+namespace noclash::nat {
+
+/// What a device already found out about a checksum.
+enum class Checked : std::uint8_t { unknown, good, bad };
+
+/// The bytes of one packet, from the IP header on. The pipeline reads and rewrites them in place.
+/// `length` may exceed the packet by link-layer padding; it never falls short of what may be read.
+struct PacketView {
+    std::uint8_t* data;
+    std::uint32_t length;
+    Checked ip_checksum = Checked::unknown;
+    Checked l4_checksum = Checked::unknown;
+};
+
+/// TCP flag bits, as in byte 13 of the header (RFC 9293, section 3.1).
+namespace tcp_flag {
+inline constexpr std::uint8_t fin = 0x01, syn = 0x02, rst = 0x04, psh = 0x08, ack = 0x10,
+                              urg = 0x20;
+}
+
+enum class PacketKind : std::uint8_t {
+    tcp,
+    udp,
+    icmp_request,  ///< an ICMP query: echo request
+    icmp_reply,    ///< the answer to one
+    icmp_error,    ///< an ICMP error: `tuple` is the embedded packet's, as it was sent
+};
+
+/// What the pipeline needs to know of a packet; offsets count from the IP header.
+template <class Family>
+struct Parsed {
+    Tuple<Family> tuple;       ///< of the packet; for `icmp_error`, of the packet it quotes
+    std::uint32_t length = 0;  ///< of the IP packet, in bytes, without link-layer padding
+    std::uint16_t l4_offset = 0;
+    PacketKind kind = PacketKind::udp;
+    std::uint8_t tcp_flags = 0;  ///< 0 unless TCP
+    std::uint8_t ttl = 0;
+    bool dont_fragment = false;
+    std::uint16_t inner_offset = 0;     ///< `icmp_error`: the quoted IP header
+    std::uint16_t inner_l4_offset = 0;  ///< `icmp_error`: the quoted transport header
+};
+
+}  // namespace noclash::nat

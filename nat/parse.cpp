@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nat/parse.hpp"
+
+#include <span>
+
+#include "nat/checksum.hpp"
+#include "nat/headers.hpp"
+
+namespace noclash::nat {
+namespace {
+
+std::span<const std::uint8_t> bytes(const PacketView& packet, std::uint32_t offset,
+                                    std::uint32_t length) {
+    return {packet.data + offset, length};
+}
+
+/// Neither "this network", loopback, multicast, reserved nor broadcast (RFC 1812, sections 4.2.2.11
+/// and 5.3.7).
+bool is_forwardable(V4Address address) {
+    const std::uint32_t first_byte = address.value.host() >> 24;
+    return first_byte != 0 && first_byte != 127 && first_byte < 224;
+}
+
+DropReason check_options(std::span<const std::uint8_t> options) {
+    constexpr std::uint8_t end_of_list = 0, no_operation = 1, loose_source_route = 131,
+                           strict_source_route = 137;
+    while (!options.empty() && options[0] != end_of_list) {
+        if (options[0] == no_operation) {
+            options = options.subspan(1);
+            continue;
+        }
+        if (options.size() < 2 || options[1] < 2 || options[1] > options.size()) {
+            return DropReason::bad_ip_header;
+        }
+        if (options[0] == loose_source_route || options[0] == strict_source_route) {
+            return DropReason::source_route;
+        }
+        options = options.subspan(options[1]);
+    }
+    return DropReason::none;
+}
+
+/// Bit n is set when n, flags without PSH, ECE and CWR, is a combination that TCP sends.
+constexpr std::uint64_t sound_tcp_flags = [] {
+    using namespace tcp_flag;
+    std::uint64_t set = 0;
+    for (const int flags : {syn + 0, syn | ack, syn | urg, rst + 0, rst | ack, ack + 0, ack | urg,
+                            fin | ack, fin | ack | urg}) {
+        set |= std::uint64_t{1} << flags;
+    }
+    return set;
+}();
+
+template <class Family>
+DropReason parse_tcp(const PacketView& packet, Parsed<Family>& out) {
+    const auto* tcp = header_at<TcpHeader>(packet, out.l4_offset, out.length);
+    if (tcp == nullptr) return DropReason::bad_l4_header;
+    const std::uint32_t header_length = tcp->header_length();
+    if (header_length < sizeof(TcpHeader) || header_length > out.length - out.l4_offset) {
+        return DropReason::bad_l4_header;
+    }
+    const unsigned flags = tcp->flags & 0x3f & ~unsigned{tcp_flag::psh};
+    if ((sound_tcp_flags >> flags & 1) == 0) return DropReason::bad_l4_header;
+    if (packet.l4_checksum == Checked::bad) return DropReason::bad_l4_checksum;
+    out.kind = PacketKind::tcp;
+    out.tcp_flags = tcp->flags;
+    out.tuple.source_port = tcp->source_port.get();
+    out.tuple.destination_port = tcp->destination_port.get();
+    return DropReason::none;
+}
+
+template <class Family>
+DropReason parse_udp(const PacketView& packet, Parsed<Family>& out) {
+    const auto* udp = header_at<UdpHeader>(packet, out.l4_offset, out.length);
+    if (udp == nullptr) return DropReason::bad_l4_header;
+    const std::uint32_t length = udp->length.get().host();
+    if (length < sizeof(UdpHeader) || length > out.length - out.l4_offset) {
+        return DropReason::bad_l4_header;
+    }
+    // Some devices call a datagram without a checksum bad.
+    if (packet.l4_checksum == Checked::bad && udp->checksum.get() != Be16{}) {
+        return DropReason::bad_l4_checksum;
+    }
+    out.kind = PacketKind::udp;
+    out.tuple.source_port = udp->source_port.get();
+    out.tuple.destination_port = udp->destination_port.get();
+    return DropReason::none;
+}
+
+/// Puts the identifier of an echo into the tuple; false when `icmp` is no echo.
+bool take_echo(const IcmpHeader& icmp, Tuple<V4>& tuple) {
+    if (icmp.type == icmp_type::echo_request) {
+        tuple.source_port = icmp.id.get();
+        tuple.destination_port = Be16{};
+        return true;
+    }
+    if (icmp.type == icmp_type::echo_reply) {
+        tuple.source_port = Be16{};
+        tuple.destination_port = icmp.id.get();
+        return true;
+    }
+    return false;
+}
+
+/// The packet that an ICMP error quotes: an IP header and at least 8 bytes of transport (RFC 792).
+/// Its total length tells nothing of how much is quoted, and its addresses are checked by finding
+/// its flow.
+DropReason parse_quote(const PacketView& packet, Parsed<V4>& out) {
+    constexpr std::uint32_t quoted_transport = 8;
+    const std::uint32_t offset = out.l4_offset + std::uint32_t{sizeof(IcmpHeader)};
+    const auto* ip = header_at<IpHeader<V4>>(packet, offset, out.length);
+    if (ip == nullptr) return DropReason::bad_l4_header;
+    const std::uint32_t header_length = ip->header_length();
+    if (ip->version() != 4 || header_length < sizeof *ip ||
+        header_length + quoted_transport > out.length - offset) {
+        return DropReason::bad_l4_header;
+    }
+    // RFC 5508, requirement 3a.
+    if (!checksum::good(checksum::sum(bytes(packet, offset, header_length)))) {
+        return DropReason::bad_ip_checksum;
+    }
+    if ((ip->fragment.get().host() & IpHeader<V4>::offset_mask) != 0) {
+        return DropReason::icmp_unrelated;
+    }
+    const std::uint32_t l4_offset = offset + header_length;
+    out.inner_offset = static_cast<std::uint16_t>(offset);
+    out.inner_l4_offset = static_cast<std::uint16_t>(l4_offset);
+    out.tuple.source = ip->source.get();
+    out.tuple.destination = ip->destination.get();
+    out.tuple.protocol = ip->protocol;
+    switch (ip->protocol) {
+        case ip_protocol::tcp:
+        case ip_protocol::udp: {
+            const auto& ports = header<UdpHeader>(packet, l4_offset);
+            out.tuple.source_port = ports.source_port.get();
+            out.tuple.destination_port = ports.destination_port.get();
+            return DropReason::none;
+        }
+        case ip_protocol::icmp:
+            return take_echo(header<IcmpHeader>(packet, l4_offset), out.tuple)
+                       ? DropReason::none
+                       : DropReason::icmp_unrelated;
+        default:
+            return DropReason::icmp_unrelated;
+    }
+}
+
+DropReason parse_icmp(const PacketView& packet, Parsed<V4>& out) {
+    const auto* icmp = header_at<IcmpHeader>(packet, out.l4_offset, out.length);
+    if (icmp == nullptr) return DropReason::bad_l4_header;
+    if (packet.l4_checksum == Checked::bad) return DropReason::bad_l4_checksum;
+    switch (icmp->type) {
+        case icmp_type::echo_request:
+        case icmp_type::echo_reply:
+            out.kind = icmp->type == icmp_type::echo_request ? PacketKind::icmp_request
+                                                             : PacketKind::icmp_reply;
+            take_echo(*icmp, out.tuple);
+            return DropReason::none;
+        case icmp_type::unreachable:
+        case icmp_type::source_quench:
+        case icmp_type::time_exceeded:
+        case icmp_type::parameter_problem:
+            out.kind = PacketKind::icmp_error;
+            return parse_quote(packet, out);
+        case icmp_type::redirect:  // Speaks of a link, and has no business beyond it.
+            return DropReason::icmp_unrelated;
+        default:
+            return DropReason::protocol;
+    }
+}
+
+/// Everything up to the transport header; answers its protocol in `out.tuple.protocol`.
+DropReason parse_ip(const PacketView& packet, Parsed<V4>& out) {
+    const auto* ip = header_at<IpHeader<V4>>(packet, 0, packet.length);
+    if (ip == nullptr) return DropReason::truncated;
+    const std::uint16_t header_length = ip->header_length();
+    const std::uint32_t total_length = ip->total_length.get().host();
+    if (ip->version() != 4 || header_length < sizeof *ip || total_length < header_length) {
+        return DropReason::bad_ip_header;
+    }
+    if (total_length > packet.length) return DropReason::truncated;
+    if (packet.ip_checksum == Checked::bad ||
+        (packet.ip_checksum == Checked::unknown &&
+         !checksum::good(checksum::sum(bytes(packet, 0, header_length))))) {
+        return DropReason::bad_ip_checksum;
+    }
+    if (header_length > sizeof *ip) {
+        const DropReason options =
+            check_options(bytes(packet, sizeof *ip, header_length - std::uint32_t{sizeof *ip}));
+        if (options != DropReason::none) return options;
+    }
+    const V4Address source = ip->source.get();
+    const V4Address destination = ip->destination.get();
+    if (!is_forwardable(source) || !is_forwardable(destination) || source == destination) {
+        return DropReason::bad_address;
+    }
+    const std::uint16_t fragment = ip->fragment.get().host();
+    if ((fragment & (IpHeader<V4>::more_fragments | IpHeader<V4>::offset_mask)) != 0) {
+        return DropReason::fragment;
+    }
+    out.tuple.source = source;
+    out.tuple.destination = destination;
+    out.tuple.protocol = ip->protocol;
+    out.length = total_length;
+    out.l4_offset = header_length;
+    out.ttl = ip->ttl;
+    out.dont_fragment = (fragment & IpHeader<V4>::dont_fragment) != 0;
+    return DropReason::none;
+}
+
+}  // namespace
+
+template <>
+DropReason parse<V4>(const PacketView& packet, std::uint16_t zone, Parsed<V4>& out) {
+    out = {};
+    out.tuple.zone = zone;
+    const DropReason reason = parse_ip(packet, out);
+    if (reason != DropReason::none) return reason;
+    switch (out.tuple.protocol) {
+        case ip_protocol::tcp:
+            return parse_tcp<V4>(packet, out);
+        case ip_protocol::udp:
+            return parse_udp<V4>(packet, out);
+        case ip_protocol::icmp:
+            return parse_icmp(packet, out);
+        default:
+            return DropReason::protocol;
+    }
+}
+
+template <>
+bool l4_checksum_ok<V4>(const PacketView& packet, const Parsed<V4>& parsed) {
+    if (packet.l4_checksum == Checked::good) return true;
+    std::uint32_t length = parsed.length - parsed.l4_offset;
+    std::uint64_t total = 0;
+    if (parsed.kind == PacketKind::tcp || parsed.kind == PacketKind::udp) {
+        if (parsed.kind == PacketKind::udp) {
+            const auto& udp = header<UdpHeader>(packet, parsed.l4_offset);
+            if (udp.checksum.get() == Be16{}) return true;
+            length = udp.length.get().host();
+        }
+        total = checksum::pseudo_header<V4>(parsed.tuple.source, parsed.tuple.destination,
+                                            parsed.tuple.protocol, length);
+    }
+    return checksum::good(total + checksum::sum(bytes(packet, parsed.l4_offset, length)));
+}
+
+}  // namespace noclash::nat

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// # The pipeline
+//
+// What happens to a burst of IP packets, in the order it happens (`Pipeline::process`):
+//
+//     parse      bytes -> tuple, or a drop with its reason
+//     look up    tuple -> flow, for the whole burst with prefetches
+//     hit        `track` its state, `forward` it: time to live, MTU, rewrite
+//     being set up by another worker          -> park, and adopt the winner's flow next time
+//     miss       `set_up`: policy, route, claim, reserve, publish; then as a hit
+//
+// Policy, route and MTU are decided *before* the claim, so that nothing has to be undone because of
+// them. Every way out is a Verdict; every drop has a reason. Nothing here allocates, locks, logs or
+// makes a system call.
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "engine/flow_worker.hpp"
+#include "engine/reservation.hpp"
+#include "nat/conntrack.hpp"
+#include "nat/headers.hpp"
+#include "nat/parse.hpp"
+#include "nat/port_proposals.hpp"
+#include "nat/rewrite.hpp"
+#include "nat/rule_match.hpp"
+#include "nat/verdict.hpp"
+
+namespace noclash::nat {
+
+/// What a pipeline counts beside drops. Written by its worker.
+struct PipelineCounters {
+    Counter clash_resolved;  ///< packets that adopted a flow another worker was setting up
+};
+
+template <class Family, class RouterType, class Traits = Production>
+requires Router<RouterType, Family>
+class Pipeline {
+  public:
+    using Worker = FlowWorker<Family, Traits>;
+    using Record = typename Worker::Record;
+    using Address = typename Family::Address;
+
+    static constexpr std::size_t burst = 32;
+
+    /// What all workers share, and lives as long as the pipelines.
+    struct Shared {
+        const PolicyConfig<Family>& policy;
+        const Timeouts& timeouts;
+        const RouterType& router;
+        CrowdedDestinations<Family, Traits>& crowded;
+    };
+
+    Pipeline(Worker& worker, const Shared& shared)
+        : worker_(worker),
+          shared_(shared),
+          proposals_(shared.crowded, shared.policy.rules),
+          rule_hits_(shared.policy.rules.size()) {}
+
+    /// Gives each job its verdict; at most `burst` jobs.
+    void process(std::span<Job<Family>> jobs, std::uint64_t now_ms) {
+        now_ms_ = now_ms;
+        for (Job<Family>& job : jobs)
+            parse_one(job);
+        for (Job<Family>& job : jobs)
+            if (parsed(job)) worker_.table().index().prefetch_flow(job.hash);
+        for (Job<Family>& job : jobs)
+            if (parsed(job)) job.verdict = decide(job);
+    }
+
+    /// Between bursts: timers, reclamation, random numbers.
+    void maintain(std::uint64_t now_ms, std::uint32_t budget) {
+        worker_.maintain(now_ms, budget, [this](const Record& flow) {
+            shared_.crowded.ended(flow.tuple(Direction::reply));
+        });
+        proposals_.top_up();
+    }
+
+    [[nodiscard]] const PipelineCounters& counters() const { return counters_; }
+    [[nodiscard]] std::uint64_t rule_hits(std::size_t rule) const {
+        return rule_hits_[rule].value();
+    }
+
+  private:
+    using V = Verdict<Family>;
+
+    static bool parsed(const Job<Family>& job) { return job.verdict.reason == DropReason::none; }
+
+    void parse_one(Job<Family>& job) {
+        job.verdict = V::drop(parse<Family>(job.packet, 0, job.parsed));
+        if (!parsed(job)) return;
+        auto& index = worker_.table().index();
+        // An ICMP error concerns the flow of the packet it quotes, seen from the other side.
+        job.hash = index.hash(lookup_key(job.parsed));
+        index.prefetch(job.hash);
+    }
+
+    static Tuple<Family> lookup_key(const Parsed<Family>& packet) {
+        return packet.kind == PacketKind::icmp_error ? packet.tuple.inverse() : packet.tuple;
+    }
+
+    V decide(Job<Family>& job) {
+        const Found found = worker_.table().index().find(lookup_key(job.parsed), job.hash);
+        if (!found) return miss(job);
+        return hit(job, found);
+    }
+
+    V hit(Job<Family>& job, Found found) {
+        Record& flow = worker_.record(found.flow);
+        // Acquire: pairs with the release in Reservation::publish.
+        if (flow.status.load(std::memory_order_acquire) != FlowStatus::live) return V::park();
+        if (job.parsed.kind == PacketKind::icmp_error)
+            return translate_error(job, flow, found.direction);
+        return forward(job, flow, found.direction);
+    }
+
+    V forward(Job<Family>& job, Record& flow, Direction direction) {
+        const Tuple<Family> to = flow.tuple(opposite(direction)).inverse();
+        const auto hop = shared_.router.route(to.destination);
+        if (const V verdict = routable(job, hop); verdict.outcome != Outcome::transmit)
+            return verdict;
+        if (!track(flow, direction, job.parsed, shared_.timeouts, now_ms_))
+            return V::drop(DropReason::tcp_invalid);
+        return rewritten(job, to, *hop);
+    }
+
+    /// A verdict other than `transmit` says why the packet cannot go to `hop`.
+    V routable(const Job<Family>& job, const std::optional<Hop<Family>>& hop) const {
+        if (job.parsed.ttl <= 1) return V::reject(DropReason::ttl, icmp_error::ttl_exceeded);
+        if (!hop) return V::reject(DropReason::no_route, icmp_error::net_unreachable);
+        if (job.parsed.length > hop->mtu) {
+            if (!job.parsed.dont_fragment) return V::drop(DropReason::too_big);
+            return V::reject(DropReason::too_big, icmp_error::fragmentation_needed(hop->mtu));
+        }
+        return V::transmit(*hop);
+    }
+
+    static V rewritten(Job<Family>& job, const Tuple<Family>& to, const Hop<Family>& hop) {
+        if (!(to == job.parsed.tuple)) rewrite<Family>(job.packet, job.parsed, to);
+        decrement_ttl<Family>(job.packet);
+        return V::transmit(hop);
+    }
+
+    /// RFC 5508-4 and -5: the quoted packet gets back the addresses its sender knows. Neither state
+    /// nor timeout of the flow changes (RFC 5508-7, RFC 4787-12).
+    V translate_error(Job<Family>& job, const Record& flow, Direction direction) {
+        if (!l4_checksum_ok<Family>(job.packet, job.parsed))
+            return V::drop(DropReason::bad_l4_checksum);
+        const Tuple<Family>& quoted = flow.tuple(opposite(direction));
+        const Address sender = header<IpHeader<Family>>(job.packet, 0).source.get();
+        const Address source = sender == job.parsed.tuple.destination ? quoted.destination : sender;
+        const auto hop = shared_.router.route(quoted.source);
+        if (const V verdict = routable(job, hop); verdict.outcome != Outcome::transmit)
+            return V::drop(verdict.reason);  // no error about an error
+        rewrite_icmp_error<Family>(job.packet, job.parsed, quoted, source, quoted.source);
+        decrement_ttl<Family>(job.packet);
+        return V::transmit(*hop);
+    }
+    V miss(Job<Family>& job) {
+        const Parsed<Family>& packet = job.parsed;
+        if (packet.kind == PacketKind::icmp_error) return V::drop(DropReason::icmp_unrelated);
+        // What may open a flow is checked whole: a corrupted packet must not make state.
+        if (!l4_checksum_ok<Family>(job.packet, packet))
+            return V::drop(DropReason::bad_l4_checksum);
+
+        const Rule<Family>* rule =
+            first_match<Family>(shared_.policy.rules, packet.tuple, job.ingress_port);
+        const bool own = shared_.router.is_own(packet.tuple.destination);
+        if (own && (rule == nullptr || rule->action != Action::dnat)) return local(job);
+        if (packet.kind == PacketKind::icmp_reply) return V::drop(DropReason::icmp_unrelated);
+        if (packet.kind == PacketKind::tcp &&
+            next_state(TcpState::none, Direction::original, packet.tcp_flags) == TcpState::invalid)
+            return V::drop(DropReason::tcp_not_syn);
+        if (rule == nullptr) return V::drop(DropReason::no_rule);
+        rule_hits_[rule_number(*rule)].add();
+        if (rule->action == Action::drop) return V::drop(DropReason::rule);
+        return set_up(job, *rule);
+    }
+
+    std::size_t rule_number(const Rule<Family>& rule) const {
+        return static_cast<std::size_t>(&rule - shared_.policy.rules.data());
+    }
+
+    /// To one of our own addresses, and no service of ours: echo is answered, the rest is not ours
+    /// (RFC 5382-4: an unsolicited SYN gets no answer).
+    V local(Job<Family>& job) {
+        if (job.parsed.kind != PacketKind::icmp_request) return V::drop(DropReason::unsolicited);
+        const auto hop = shared_.router.route(job.parsed.tuple.source);
+        if (!hop) return V::drop(DropReason::no_route);
+        make_echo_reply<Family>(job.packet, job.parsed);
+        return V::transmit(*hop);
+    }
+
+    /// The life of a first packet: claim, reserve, fill in, publish.
+    V set_up(Job<Family>& job, const Rule<Family>& rule) {
+        Tuple<Family> reply = job.parsed.tuple.inverse();
+        if (rule.dnat_address) reply.source = *rule.dnat_address;
+        if (rule.dnat_port) reply.source_port = Be16::from_host(*rule.dnat_port);
+        const auto hop = shared_.router.route(reply.source);
+        if (const V verdict = routable(job, hop); verdict.outcome != Outcome::transmit)
+            return verdict;
+
+        Reservation<Family, Traits> reservation(worker_, job.parsed.tuple, job.hash);
+        switch (reservation.outcome()) {
+            case ClaimOutcome::claimed:
+                break;
+            case ClaimOutcome::taken:
+                return adopt(job, reservation.owner());
+            case ClaimOutcome::table_full:
+                return V::drop(DropReason::table_full);
+            case ClaimOutcome::chain_too_long:
+                return V::drop(DropReason::chain_too_long);
+        }
+        const DropReason failed = reserve(reservation, reply, rule, *hop);
+        if (failed != DropReason::none) return V::drop(failed);
+
+        Record& flow = reservation.record();
+        flow.rule = static_cast<std::uint16_t>(rule_number(rule));
+        const Tuple<Family> to = flow.tuple(Direction::reply).inverse();
+        const Moment expires =
+            track_first(flow, job.parsed.kind, job.parsed.length, shared_.timeouts, now_ms_);
+        reservation.publish(expires, now_ms_);
+        return rewritten(job, to, *hop);
+    }
+
+    /// Another packet of this flow was faster, in this burst or on another worker (invariant 2).
+    V adopt(Job<Family>& job, Found owner) {
+        const V verdict = hit(job, owner);
+        if (verdict.outcome != Outcome::park) counters_.clash_resolved.add();
+        return verdict;
+    }
+
+    DropReason reserve(Reservation<Family, Traits>& reservation, const Tuple<Family>& reply,
+                       const Rule<Family>& rule, const Hop<Family>& hop) {
+        const Moment now = to_moment(now_ms_);
+        switch (rule.source_nat) {
+            case SourceNat::masquerade:
+                return proposals_.reserve(reservation, reply, {&hop.port_address, 1}, rule.ports,
+                                          now);
+            case SourceNat::pool: {
+                const Pool<Family>& pool = shared_.policy.pools[rule.pool];
+                return proposals_.reserve(reservation, reply, pool.addresses, pool.ports, now);
+            }
+            case SourceNat::keep:
+                break;
+        }
+        // The source stays, unless that very tuple has another owner: then its port moves.
+        if (reservation.reserve(reply) == InsertOutcome::inserted) return DropReason::none;
+        return proposals_.reserve(reservation, reply, {&reply.destination, 1}, PortRange{}, now);
+    }
+
+    Worker& worker_;
+    Shared shared_;
+    PortProposals<Family, Traits> proposals_;
+    std::vector<Counter> rule_hits_;
+    PipelineCounters counters_;
+    std::uint64_t now_ms_ = 0;
+};
+
+}  // namespace noclash::nat

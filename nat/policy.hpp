@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/tuple.hpp"
+
+namespace noclash::nat {
+
+/// Inclusive range of transport ports (or ICMP identifiers), in host order.
+struct PortRange {
+    std::uint16_t first = 1024;
+    std::uint16_t last = 65535;
+
+    [[nodiscard]] std::uint32_t size() const { return last - first + 1U; }
+    [[nodiscard]] bool contains(std::uint16_t port) const { return first <= port && port <= last; }
+    friend bool operator==(PortRange, PortRange) = default;
+};
+
+/// What becomes of the first packet of a flow.
+enum class Action : std::uint8_t { drop, forward, snat, masquerade, dnat };
+
+/// How the source of a flow is translated.
+enum class SourceNat : std::uint8_t {
+    keep,        ///< stays as it is (its port moves only when the tuple is taken)
+    masquerade,  ///< becomes the egress port's own address
+    pool,        ///< becomes an address of a pool
+};
+
+/// One rule of the list; the first that matches decides. An empty list matches anything.
+template <class Family>
+struct Rule {
+    std::string name;
+
+    // What it matches, in the packet as it came.
+    std::optional<std::uint16_t> ingress_port;  ///< index of the port
+    std::optional<std::uint8_t> protocol;
+    std::vector<Prefix<Family>> from;
+    std::vector<Prefix<Family>> to;
+    std::optional<PortRange> to_port;
+
+    // What it does.
+    Action action = Action::drop;
+    SourceNat source_nat = SourceNat::keep;
+    std::uint16_t pool = 0;  ///< index into the pools, when `source_nat` is `pool`
+    PortRange ports;         ///< of `masquerade`
+    std::optional<typename Family::Address> dnat_address;  ///< present in every `dnat` rule
+    std::optional<std::uint16_t> dnat_port;                ///< absent: the port stays
+};
+
+/// Addresses and ports that sources are translated to. Ranges may be anywhere (RFC 6888-3).
+template <class Family>
+struct Pool {
+    std::string name;
+    std::vector<typename Family::Address> addresses;  ///< ranges expanded; at most 65,536
+    PortRange ports;
+};
+
+template <class Family>
+struct PolicyConfig {
+    std::vector<Pool<Family>> pools;
+    std::vector<Rule<Family>> rules;
+};
+
+}  // namespace noclash::nat

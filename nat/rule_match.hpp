@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <span>
+
+#include "nat/packet.hpp"
+#include "nat/policy.hpp"
+
+namespace noclash::nat {
+
+template <class Family>
+[[nodiscard]] bool within(const std::vector<Prefix<Family>>& prefixes,
+                          const typename Family::Address& address) {
+    return prefixes.empty() ||
+           std::ranges::any_of(prefixes, [&](const auto& p) { return p.contains(address); });
+}
+
+template <class Family>
+[[nodiscard]] bool matches(const Rule<Family>& rule, const Tuple<Family>& tuple,
+                           std::uint16_t ingress_port) {
+    if (rule.ingress_port && *rule.ingress_port != ingress_port) return false;
+    if (rule.protocol && *rule.protocol != tuple.protocol) return false;
+    if (rule.to_port && (tuple.protocol == Family::icmp_protocol ||
+                         !rule.to_port->contains(tuple.destination_port.host())))
+        return false;
+    return within<Family>(rule.from, tuple.source) && within<Family>(rule.to, tuple.destination);
+}
+
+/// The first rule that matches, or null. Lists are short: tens of rules, read once a flow.
+template <class Family>
+[[nodiscard]] const Rule<Family>* first_match(std::span<const Rule<Family>> rules,
+                                              const Tuple<Family>& tuple,
+                                              std::uint16_t ingress_port) {
+    const auto found = std::ranges::find_if(
+        rules, [&](const auto& rule) { return matches(rule, tuple, ingress_port); });
+    return found == rules.end() ? nullptr : &*found;
+}
+
+/// Ports of port-forwards: never proposed as the source of a translated flow, so that no answer to
+/// a flow is mistaken for a request to the service, nor the other way round.
+template <class Family>
+[[nodiscard]] bool serves(std::span<const Rule<Family>> rules, std::uint8_t protocol,
+                          const typename Family::Address& address, std::uint16_t port) {
+    return std::ranges::any_of(rules, [&](const Rule<Family>& rule) {
+        return rule.action == Action::dnat && rule.to_port && rule.to_port->contains(port) &&
+               (!rule.protocol || *rule.protocol == protocol) && within<Family>(rule.to, address);
+    });
+}
+
+}  // namespace noclash::nat

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <optional>
+
+#include "nat/drop_reason.hpp"
+#include "nat/icmp.hpp"
+#include "nat/packet.hpp"
+
+namespace noclash::nat {
+
+/// Where a packet goes next.
+template <class Family>
+struct Hop {
+    std::uint16_t port = 0;                   ///< egress port
+    std::uint16_t mtu = 1500;                 ///< of that port, bytes of IP packet
+    typename Family::Address next_hop{};      ///< whose link-layer address the frame gets
+    typename Family::Address port_address{};  ///< the egress port's own
+};
+
+/// What the pipeline asks of the router around it.
+template <class R, class Family>
+concept Router = requires(const R router, const typename Family::Address& address,
+                          std::uint16_t port) {
+    { router.route(address) } -> std::same_as<std::optional<Hop<Family>>>;
+    { router.is_own(address) } -> std::same_as<bool>;  // of a port or a pool
+};
+
+enum class Outcome : std::uint8_t {
+    drop,      ///< for `reason`
+    reject,    ///< drop for `reason`, and tell the sender by `error`
+    transmit,  ///< rewritten; send it to `hop`
+    park,      ///< its flow is being set up by another worker: process it again soon
+};
+
+template <class Family>
+struct Verdict {
+    Outcome outcome = Outcome::drop;
+    DropReason reason = DropReason::none;
+    IcmpError error{};
+    Hop<Family> hop{};
+
+    static Verdict drop(DropReason reason) { return {Outcome::drop, reason, {}, {}}; }
+    static Verdict reject(DropReason reason, IcmpError error) {
+        return {Outcome::reject, reason, error, {}};
+    }
+    static Verdict transmit(const Hop<Family>& hop) {
+        return {Outcome::transmit, DropReason::none, {}, hop};
+    }
+    static Verdict park() { return {Outcome::park, DropReason::none, {}, {}}; }
+};
+
+/// One packet on its way through the pipeline.
+template <class Family>
+struct Job {
+    PacketView packet{};
+    std::uint16_t ingress_port = 0;
+    void* buffer = nullptr;  ///< the caller's own: which buffer this is
+    Parsed<Family> parsed{};
+    std::uint64_t hash = 0;
+    Verdict<Family> verdict{};
+};
+
+}  // namespace noclash::nat
