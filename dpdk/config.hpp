@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dpdk/config_error.hpp"
+#include "engine/address.hpp"
+#include "nat/policy.hpp"
+#include "nat/timeouts.hpp"
+
+namespace noclash::dpdk {
+
+/// What a worker does when there is nothing to receive.
+enum class Idle : std::uint8_t {
+    poll,  ///< poll on: lowest latency, takes the whole core
+    nap,   ///< sleep for some microseconds: shares the core with others
+};
+
+enum class HugePages : std::uint8_t { automatic, required, none };
+
+struct MemoryConfig {
+    HugePages huge_pages = HugePages::automatic;
+    std::uint32_t dpdk_megabytes = 0;  ///< for packet buffers and rings; 0: what the ports need
+    std::uint32_t packet_buffers = 0;  ///< 0: what the ports' queues need
+};
+
+/// One `[[port]]`. `device` is `af_packet:IFACE`, `af_xdp:IFACE`, `tap:NAME`, `memif:SOCKET`,
+/// `memif:SOCKET,server`, `ring:NAME`, `null:NAME`, `pci:0000:03:00.0`, or `vdev:ARGUMENTS` with a
+/// DPDK device string as it stands.
+struct PortConfig {
+    std::string name;
+    std::string device;
+    V4Address address;
+    std::uint8_t prefix_length = 24;
+    std::uint16_t mtu = 1500;
+    std::uint16_t descriptors = 1024;  ///< of each RX and TX queue
+};
+
+struct RouteConfig {
+    Prefix<V4> to;
+    V4Address via;
+    std::uint16_t port = 0;  ///< index into `ports`; found from `via`
+};
+
+struct NeighborConfig {
+    std::uint32_t refresh_s = 15;  ///< a neighbour in use is asked again after so long
+    std::uint32_t queue_packets =
+        256;  ///< of a worker, waiting for addresses, all neighbours together
+    std::uint32_t capacity = 4096;
+};
+
+struct Config {
+    std::string file;  ///< where it was read from
+    std::uint32_t flows = 1U << 20;
+    std::uint16_t workers = 1;
+    std::vector<std::uint16_t> cores;  ///< of the workers; empty: the first allowed ones
+    Idle idle = Idle::poll;
+    std::string control_socket = "/run/noclash/control.sock";
+    std::string log_level = "info";
+    MemoryConfig memory;
+    NeighborConfig neighbors;
+    nat::Timeouts timeouts;
+    std::vector<PortConfig> ports;
+    std::vector<RouteConfig> routes;
+    nat::PolicyConfig<V4> policy;
+};
+
+/// Reads and checks a configuration file completely.
+/// @throws ConfigError with every fault found, one a line: `file:line:column: key: what is wrong;
+///         what was expected`.
+[[nodiscard]] Config load_config(const std::string& file);
+
+/// The same for text that has been read already; `file` is only its name in faults.
+/// @throws ConfigError
+[[nodiscard]] Config parse_config(std::string_view text, const std::string& file);
+
+}  // namespace noclash::dpdk

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include "dpdk/config_sections.hpp"
+
+namespace noclash::dpdk {
+
+namespace {
+
+using namespace std::string_view_literals;
+
+constexpr std::size_t longest_name = 31;
+constexpr std::size_t longest_socket = 107;  // sun_path less its NUL
+
+struct TimeoutKey {
+    std::string_view key;
+    std::uint32_t nat::Timeouts::*member;
+    std::uint32_t floor_s;
+    std::string_view clause;
+};
+
+constexpr std::string_view transitory = "RFC 5382 REQ-5 (transitory connections)";
+
+constexpr std::array timeout_keys{
+    TimeoutKey{"tcp_syn_sent_s", &nat::Timeouts::tcp_syn_sent_s, 240, transitory},
+    TimeoutKey{"tcp_syn_recv_s", &nat::Timeouts::tcp_syn_recv_s, 240, transitory},
+    TimeoutKey{"tcp_established_s", &nat::Timeouts::tcp_established_s, 7440,
+               "RFC 5382 REQ-5 (established connections)"},
+    TimeoutKey{"tcp_fin_wait_s", &nat::Timeouts::tcp_fin_wait_s, 240, transitory},
+    TimeoutKey{"tcp_close_wait_s", &nat::Timeouts::tcp_close_wait_s, 240, transitory},
+    TimeoutKey{"tcp_last_ack_s", &nat::Timeouts::tcp_last_ack_s, 240, transitory},
+    TimeoutKey{"tcp_time_wait_s", &nat::Timeouts::tcp_time_wait_s, 240, transitory},
+    TimeoutKey{"tcp_close_s", &nat::Timeouts::tcp_close_s, 240, "RFC 7857 section 2.2 (after RST)"},
+    TimeoutKey{"udp_s", &nat::Timeouts::udp_s, 120, "RFC 4787 REQ-5"},
+    TimeoutKey{"udp_stream_s", &nat::Timeouts::udp_stream_s, 120, "RFC 4787 REQ-5"},
+    TimeoutKey{"icmp_s", &nat::Timeouts::icmp_s, 60, "RFC 5508 REQ-2"},
+};
+
+void read_workers(const Section& top, Config& config) {
+    top.read("workers", config.workers, 1, 64);
+    for (const std::int64_t core : top.integers("cores", 0, 1023)) {
+        config.cores.push_back(static_cast<std::uint16_t>(core));
+    }
+    if (config.cores.empty()) return;
+    if (config.cores.size() > 64) {
+        top.fault("cores", fmt::format("names {} cores", config.cores.size()), "at most 64");
+    } else if (!top.has("workers")) {
+        config.workers = static_cast<std::uint16_t>(config.cores.size());
+    } else if (config.cores.size() != config.workers) {
+        top.fault("cores",
+                  fmt::format("names {} cores for {} workers", config.cores.size(), config.workers),
+                  "one core for each worker");
+    }
+}
+
+}  // namespace
+
+std::string read_name(const Section& section) {
+    const std::string expected =
+        fmt::format("1 to {} letters, digits, dots, dashes and underscores", longest_name);
+    if (!section.require("name", expected)) return {};
+    const auto name = section.text("name", expected);
+    if (!name) return {};
+    const bool fit = !name->value.empty() && name->value.size() <= longest_name &&
+                     std::all_of(name->value.begin(), name->value.end(), [](unsigned char c) {
+                         return std::isalnum(c) != 0 || c == '.' || c == '-' || c == '_';
+                     });
+    if (!fit) {
+        section.fault("name", fmt::format("{:?} is no name", name->value), expected);
+        return {};
+    }
+    return name->value;
+}
+
+void read_general(const Section& top, Config& config) {
+    top.allow_only({"flows", "workers", "cores", "idle", "control_socket", "log_level", "memory",
+                    "neighbors", "timeouts", "port", "route", "pool", "rule"});
+    top.read("flows", config.flows, 1024, 1 << 27);
+    read_workers(top, config);
+
+    constexpr std::array idles{"poll"sv, "nap"sv};
+    if (const auto idle = top.choice("idle", idles)) {
+        config.idle = *idle == 0 ? Idle::poll : Idle::nap;
+    }
+    constexpr std::array levels{"trace"sv, "debug"sv,    "info"sv, "warning"sv,
+                                "error"sv, "critical"sv, "off"sv};
+    if (const auto level = top.choice("log_level", levels)) {
+        config.log_level = levels[*level];
+    }
+    const std::string expected =
+        fmt::format("an absolute path of at most {} bytes", longest_socket);
+    if (const auto path = top.text("control_socket", expected)) {
+        config.control_socket = path->value;
+        if (!path->value.starts_with('/') || path->value.ends_with('/') ||
+            path->value.size() > longest_socket || path->value.find('\0') != std::string::npos) {
+            top.fault("control_socket", fmt::format("{:?} is no path of a socket", path->value),
+                      expected);
+        }
+    }
+}
+
+void read_memory(const Section& top, Config& config) {
+    const auto section = top.table("memory");
+    if (!section) return;
+    section->allow_only({"huge_pages", "dpdk_megabytes", "packet_buffers"});
+    constexpr std::array modes{"auto"sv, "required"sv, "none"sv};
+    constexpr std::array meanings{HugePages::automatic, HugePages::required, HugePages::none};
+    if (const auto mode = section->choice("huge_pages", modes)) {
+        config.memory.huge_pages = meanings[*mode];
+    }
+    section->read("dpdk_megabytes", config.memory.dpdk_megabytes, 0, 1 << 20);
+    section->read("packet_buffers", config.memory.packet_buffers, 0, 1 << 26);
+}
+
+void read_neighbors(const Section& top, Config& config) {
+    const auto section = top.table("neighbors");
+    if (!section) return;
+    section->allow_only({"refresh_s", "queue_packets", "capacity"});
+    section->read("refresh_s", config.neighbors.refresh_s, 1, 3600);
+    section->read("queue_packets", config.neighbors.queue_packets, 1, 65536);
+    section->read("capacity", config.neighbors.capacity, 16, 1 << 20);
+}
+
+void read_timeouts(const Section& top, Config& config) {
+    const auto section = top.table("timeouts");
+    if (!section) return;
+    std::vector<std::string_view> known{"below_rfc_floor"};
+    for (const TimeoutKey& timeout : timeout_keys)
+        known.push_back(timeout.key);
+    section->allow_only(known);
+
+    const bool below_floor = section->boolean("below_rfc_floor").value_or(false);
+    for (const TimeoutKey& timeout : timeout_keys) {
+        std::uint32_t& value = config.timeouts.*timeout.member;
+        section->read(timeout.key, value, 1, 2'000'000);
+        if (value < timeout.floor_s && !below_floor) {
+            section->fault(timeout.key,
+                           fmt::format("{} s is below the floor of {}", value, timeout.clause),
+                           fmt::format("at least {}, or `below_rfc_floor = true` in [timeouts] "
+                                       "where nobody depends on it",
+                                       timeout.floor_s));
+        }
+    }
+}
+
+}  // namespace noclash::dpdk

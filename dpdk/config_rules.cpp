@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <array>
+
+#include "dpdk/config_sections.hpp"
+#include "dpdk/config_values.hpp"
+
+namespace noclash::dpdk {
+
+namespace {
+
+using namespace std::string_view_literals;
+using nat::Action;
+using nat::SourceNat;
+using Rule = nat::Rule<V4>;
+
+constexpr std::size_t most_rules = 16384;
+constexpr std::uint8_t icmp = V4::icmp_protocol;
+constexpr std::uint8_t tcp = 6;
+constexpr std::uint8_t udp = 17;
+
+constexpr std::array action_words{"drop"sv, "forward"sv, "snat"sv, "masquerade"sv, "dnat"sv};
+constexpr std::array actions{Action::drop, Action::forward, Action::snat, Action::masquerade,
+                             Action::dnat};
+
+std::vector<Prefix<V4>> read_prefixes(const Section& section, std::string_view key) {
+    constexpr std::string_view expected = "a prefix or an array of them, as \"10.0.0.0/8\"";
+    std::vector<Prefix<V4>> found;
+    for (const Text& text : section.texts(key, expected)) {
+        const auto parsed = parse_address_with_length(text.value, std::uint8_t{V4::address_bits});
+        if (!parsed) {
+            section.fault_at(text.where, key, fmt::format("{:?} is no prefix", text.value),
+                             expected);
+            continue;
+        }
+        const Prefix<V4> prefix{network_of(parsed->address, parsed->length), parsed->length};
+        if (prefix.network != parsed->address) {
+            section.fault_at(text.where, key, fmt::format("{:?} has host bits set", text.value),
+                             to_text(prefix));
+            continue;
+        }
+        found.push_back(prefix);
+    }
+    return found;
+}
+
+std::string names_of(const auto& elements) {
+    std::string text;
+    for (const auto& element : elements) {
+        if (element.name.empty()) continue;
+        text += fmt::format("{}{:?}", text.empty() ? "" : ", ", element.name);
+    }
+    return text.empty() ? "none is configured" : text;
+}
+
+void read_ingress(const Section& section, const Config& config, Rule& rule) {
+    const auto name = section.text("in", "the name of a port");
+    if (!name) return;
+    rule.ingress_port = index_of(config.ports, name->value);
+    if (!rule.ingress_port) {
+        section.fault("in", fmt::format("no port is called {:?}", name->value),
+                      "a port: " + names_of(config.ports));
+    }
+}
+
+void read_match(const Section& section, const Config& config, Rule& rule) {
+    read_ingress(section, config, rule);
+    constexpr std::array protocols{"tcp"sv, "udp"sv, "icmp"sv};
+    constexpr std::array numbers{tcp, udp, icmp};
+    if (const auto protocol = section.choice("protocol", protocols)) {
+        rule.protocol = numbers[*protocol];
+    }
+    rule.from = read_prefixes(section, "from");
+    rule.to = read_prefixes(section, "to");
+
+    if (!section.has("to_port")) return;
+    nat::PortRange range{};
+    if (section.is_integer("to_port")) {
+        section.read("to_port", range.first, 1, 65535);
+        range.last = range.first;
+    } else {
+        read_port_range(section, "to_port", range);
+    }
+    rule.to_port = range;
+    if (rule.protocol == icmp) {
+        section.fault("to_port", "ICMP has no ports", "`protocol` \"tcp\" or \"udp\"");
+    }
+}
+
+void read_pool_name(const Section& section, std::string_view key, const std::string& name,
+                    const Config& config, Rule& rule) {
+    rule.source_nat = SourceNat::pool;
+    if (const auto index = index_of(config.policy.pools, name)) {
+        rule.pool = *index;
+    } else {
+        section.fault(key, fmt::format("no pool is called {:?}", name),
+                      "a pool: " + names_of(config.policy.pools));
+    }
+}
+
+void read_dnat_source(const Section& section, const Config& config, Rule& rule) {
+    constexpr std::string_view expected = "\"keep\", \"masquerade\" or \"pool:NAME\"";
+    const auto source = section.text("source", expected);
+    if (!source || source->value == "keep") return;
+    if (source->value == "masquerade") {
+        rule.source_nat = SourceNat::masquerade;
+    } else if (source->value.starts_with("pool:")) {
+        read_pool_name(section, "source", source->value.substr(5), config, rule);
+    } else {
+        section.fault("source", fmt::format("{:?} is not known", source->value), expected);
+    }
+}
+
+void read_dnat(const Section& section, const Config& config, Rule& rule) {
+    constexpr std::string_view expected = "where to, as \"10.2.0.2:80\" or \"10.2.0.2\"";
+    read_dnat_source(section, config, rule);
+    if (!section.require("target", expected)) return;
+    const auto text = section.text("target", expected);
+    if (!text) return;
+    const auto target = parse_target(text->value);
+    if (!target || !usable_by_host(target->address)) {
+        section.fault("target", fmt::format("{:?} is no address of a host", text->value), expected);
+        return;
+    }
+    rule.dnat_address = target->address;
+    rule.dnat_port = target->port;
+    if (target->port && rule.protocol != tcp && rule.protocol != udp) {
+        section.fault("target",
+                      fmt::format("{:?} has a port, which not all protocols have", text->value),
+                      "`protocol` \"tcp\" or \"udp\" beside it");
+    }
+}
+
+/// Notes the keys that mean something only with other actions.
+void check_keys_of_action(const Section& section, const Rule& rule) {
+    struct Belongs {
+        std::string_view key;
+        bool here;
+        std::string_view expected;
+    };
+    const bool dnat = rule.action == Action::dnat;
+    const std::array<Belongs, 4> keys{{
+        {"pool", rule.action == Action::snat, "it only with `action = \"snat\"`"},
+        {"target", dnat, "it only with `action = \"dnat\"`"},
+        {"source", dnat, "it only with `action = \"dnat\"`"},
+        {"ports", rule.source_nat == SourceNat::masquerade,
+         "it only with `action = \"masquerade\"` or `source = \"masquerade\"`; a pool has its own"},
+    }};
+    for (const Belongs& belongs : keys) {
+        if (!belongs.here && section.has(belongs.key)) {
+            section.fault(belongs.key, "has no meaning in this rule", belongs.expected);
+        }
+    }
+}
+
+void read_action(const Section& section, const Config& config, Rule& rule) {
+    if (!section.require("action", "\"drop\", \"forward\", \"snat\", \"masquerade\" or \"dnat\"")) {
+        return;
+    }
+    const auto word = section.choice("action", action_words);
+    if (!word) return;
+    rule.action = actions[*word];
+    if (rule.action == Action::snat) {
+        rule.source_nat = SourceNat::pool;
+        constexpr std::string_view expected = "the name of a pool";
+        if (section.require("pool", expected)) {
+            const auto name = section.text("pool", expected);
+            if (name) read_pool_name(section, "pool", name->value, config, rule);
+        }
+    } else if (rule.action == Action::masquerade) {
+        rule.source_nat = SourceNat::masquerade;
+    } else if (rule.action == Action::dnat) {
+        read_dnat(section, config, rule);
+    }
+    check_keys_of_action(section, rule);
+    read_port_range(section, "ports", rule.ports);
+}
+
+void read_rule(const Section& section, Config& config) {
+    section.allow_only({"name", "action", "in", "protocol", "from", "to", "to_port", "pool",
+                        "ports", "target", "source"});
+    Rule rule;
+    rule.name = read_name(section);
+    if (!rule.name.empty() && index_of(config.policy.rules, rule.name)) {
+        section.fault("name", fmt::format("another rule is called {:?}", rule.name),
+                      "a name of its own");
+    }
+    read_match(section, config, rule);
+    read_action(section, config, rule);
+    config.policy.rules.push_back(std::move(rule));
+}
+
+}  // namespace
+
+void read_rules(const Section& top, Config& config) {
+    const auto sections = top.tables("rule");
+    if (sections.size() > most_rules) {
+        top.fault("rule", "too many rules", fmt::format("at most {}", most_rules));
+        return;
+    }
+    for (const Section& section : sections)
+        read_rule(section, config);
+}
+
+}  // namespace noclash::dpdk

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "dpdk/config.hpp"
+#include "dpdk/config_reader.hpp"
+
+namespace noclash::dpdk {
+
+/// Each reads its part of the file into the configuration and notes what is wrong. They run in this
+/// order, since later parts refer to earlier ones by name or address.
+
+void read_general(const Section& top, Config& config);
+void read_memory(const Section& top, Config& config);
+void read_neighbors(const Section& top, Config& config);
+void read_timeouts(const Section& top, Config& config);
+void read_ports(const Section& top, Config& config);
+void read_routes(const Section& top, Config& config);
+void read_pools(const Section& top, Config& config);
+void read_rules(const Section& top, Config& config);
+
+/// Reads the `name` of a port, pool or rule; an unfit or missing one has been noted.
+[[nodiscard]] std::string read_name(const Section& section);
+
+/// Reads a range of ports such as "1024-65535", when `key` is there.
+void read_port_range(const Section& section, std::string_view key, nat::PortRange& ports);
+
+/// The index of the element with this name.
+template <class Elements>
+[[nodiscard]] std::optional<std::uint16_t> index_of(const Elements& elements,
+                                                    std::string_view name) {
+    for (std::size_t i = 0; i < elements.size(); ++i) {
+        if (elements[i].name == name) return static_cast<std::uint16_t>(i);
+    }
+    return std::nullopt;
+}
+
+}  // namespace noclash::dpdk

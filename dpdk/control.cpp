@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpdk/control.hpp"
+
+#include <fmt/format.h>
+#include <rte_version.h>
+
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "dpdk/flow_view.hpp"
+#include "dpdk/rule_text.hpp"
+#include "dpdk/version.hpp"
+#include "engine/clock.hpp"
+
+namespace noclash::dpdk {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr std::uint32_t records_at_once = 4096;  // looked at in one critical section
+
+/// Visits the matching live flows, `records_at_once` at a time: `each(reader, view)`.
+template <class Each>
+void for_each_flow(Gateway& gateway, const FlowFilter& filter, Each&& each) {
+    FlowReader reader(gateway);
+    std::vector<FlowView> found;
+    for (FlowId first = 1; first <= gateway.flows.pool().last_id(); first += records_at_once) {
+        found.clear();
+        reader.copy(first, records_at_once, filter, found);
+        for (const FlowView& flow : found)
+            each(reader, flow);
+    }
+}
+
+FlowFilter filter_of(const json& request) {
+    return FlowFilter::parse(request.value("filter", json{}));
+}
+
+}  // namespace
+
+Control::Control(Gateway& gateway, const std::vector<std::unique_ptr<Worker>>& workers)
+    : gateway_(gateway), workers_(workers), started_ms_(now_ms()) {}
+
+void Control::answer(const json& request, ResponseWriter& writer) {
+    const std::string command = request.value("command", "");
+    if (command == "flows list") return flows_list(request, writer);
+    if (command == "flows count") return flows_count(request, writer);
+    if (command == "flows flush") return flows_flush(request, writer);
+    if (command == "stats") return stats(writer);
+    if (command == "ports") return ports(writer);
+    if (command == "neighbors") return neighbors(writer);
+    if (command == "rules") return rules(writer);
+    if (command == "version") return version(writer);
+    throw std::runtime_error(fmt::format("no such command: \"{}\"", command));
+}
+
+std::uint64_t Control::live_flows() const {
+    // Removals first: a flow that ends in between is counted as live, never as less than nothing.
+    std::uint64_t removed = flushed_.removed.value();
+    for (const auto& worker : workers_)
+        removed += worker->engine_counters().removed.value();
+    std::uint64_t inserted = 0;
+    for (const auto& worker : workers_)
+        inserted += worker->engine_counters().insert.value();
+    return inserted - removed;
+}
+
+void Control::flows_list(const json& request, ResponseWriter& writer) {
+    for_each_flow(gateway_, filter_of(request), [&](FlowReader&, const FlowView& flow) {
+        writer.row(to_json(flow, gateway_.config));
+    });
+}
+
+void Control::flows_count(const json& request, ResponseWriter& writer) {
+    std::uint64_t count = 0;
+    if (request.value("filter", json{}).empty()) {
+        count = live_flows();
+    } else {
+        for_each_flow(gateway_, filter_of(request), [&](FlowReader&, const FlowView&) { ++count; });
+    }
+    writer.row(json{{"count", count}}.dump());
+}
+
+void Control::flows_flush(const json& request, ResponseWriter& writer) {
+    const std::lock_guard lock(flushing_);
+    std::uint64_t ended = 0;
+    for_each_flow(gateway_, filter_of(request), [&](FlowReader& reader, const FlowView& flow) {
+        ended += reader.flush(flow, flushed_) ? 1U : 0U;
+    });
+    writer.row(json{{"flushed", ended}}.dump());
+}
+
+void Control::stats(ResponseWriter& writer) const {
+    using nat::DropReason;
+    for (std::size_t id = 0; id < workers_.size(); ++id) {
+        const Worker& worker = *workers_[id];
+        const WorkerCounters& c = worker.counters();
+        const EngineCounters& e = worker.engine_counters();
+        // What netfilter loses to a clash at confirm would here be a packet given up while it
+        // waited for another worker's set-up.
+        const std::uint64_t clashes_lost =
+            c.dropped(DropReason::park_full) + c.dropped(DropReason::park_timeout);
+        const std::uint64_t invalid =
+            c.dropped(DropReason::tcp_invalid) + c.dropped(DropReason::tcp_not_syn) +
+            c.dropped(DropReason::bad_l4_header) + c.dropped(DropReason::bad_l4_checksum) +
+            c.dropped(DropReason::icmp_unrelated);
+        json drops = json::object();
+        for (std::size_t reason = 1; reason < nat::drop_reasons; ++reason)
+            drops[std::string(nat::drop_reason_names[reason])] = c.drops[reason].value();
+        const json row{
+            {"worker", id},
+            {"netfilter",
+             {{"found", e.found.value()},
+              {"invalid", invalid},
+              {"insert", e.insert.value()},
+              {"insert_failed", clashes_lost},
+              {"drop", clashes_lost + c.dropped(DropReason::table_full) +
+                           c.dropped(DropReason::exhausted) +
+                           c.dropped(DropReason::chain_too_long)},
+              {"early_drop", 0},  // flows are never evicted for room
+              {"error", c.dropped(DropReason::truncated) + c.dropped(DropReason::bad_ip_header)},
+              {"search_restart", e.search_restart.value()},
+              {"clash_resolve",
+               worker.pipeline().counters().clash_resolved.value() + c.adopted.value()},
+              {"chaintoolong", e.chain_too_long.value()}}},
+            {"datapath",
+             {{"rx_packets", c.rx_packets.value()},
+              {"rx_bytes", c.rx_bytes.value()},
+              {"tx_packets", c.tx_packets.value()},
+              {"tx_bytes", c.tx_bytes.value()},
+              {"arp_received", c.arp_received.value()},
+              {"arp_sent", c.arp_sent.value()},
+              {"icmp_errors_sent", c.icmp_errors_sent.value()},
+              {"parked", c.parked.value()},
+              {"adopted", c.adopted.value()},
+              {"neighbor_waited", c.neighbor_waited.value()},
+              {"flows_removed", e.removed.value()},
+              {"rolled_back", e.rolled_back.value()},
+              {"naps", c.naps.value()}}},
+            {"drops", drops}};
+        writer.row(row.dump());
+    }
+}
+
+void Control::ports(ResponseWriter& writer) const {
+    for (const auto& port : gateway_.ports) {
+        const PortStats stats = port->stats();
+        writer.row(json{{"name", port->config().name},
+                        {"device", port->config().device},
+                        {"driver", port->driver()},
+                        {"mac", nat::to_string(nat::MacAddress{port->mac()})},
+                        {"address", fmt::format("{}/{}", to_string<V4>(port->config().address),
+                                                port->config().prefix_length)},
+                        {"mtu", port->config().mtu},
+                        {"link", port->link_up() ? "up" : "down"},
+                        {"queues", port->queues()},
+                        {"rss", port->spreads_by_rss()},
+                        {"rx_checksum_offload", port->checks_rx_checksums()},
+                        {"rx_packets", stats.rx_packets},
+                        {"tx_packets", stats.tx_packets},
+                        {"rx_bytes", stats.rx_bytes},
+                        {"tx_bytes", stats.tx_bytes},
+                        {"rx_missed", stats.rx_missed},
+                        {"rx_errors", stats.rx_errors},
+                        {"rx_no_buffers", stats.rx_no_buffers},
+                        {"tx_errors", stats.tx_errors}}
+                       .dump());
+    }
+}
+
+void Control::neighbors(ResponseWriter& writer) const {
+    const std::uint64_t now = now_ms();
+    for (const NeighborEntry& entry : gateway_.neighbors.snapshot()) {
+        const bool known = entry.state == NeighborState::reachable;
+        writer.row(json{{"port", gateway_.config.ports[entry.port].name},
+                        {"address", to_string<V4>(entry.address)},
+                        {"mac", known ? json(nat::to_string(entry.mac)) : json()},
+                        {"state", std::string(to_string(entry.state))},
+                        {"age_s", now > entry.last_used_ms ? (now - entry.last_used_ms) / 1000 : 0}}
+                       .dump());
+    }
+}
+
+void Control::rules(ResponseWriter& writer) const {
+    const auto& policy = gateway_.config.policy;
+    for (std::size_t i = 0; i < policy.rules.size(); ++i) {
+        std::uint64_t hits = 0;
+        for (const auto& worker : workers_)
+            hits += worker->pipeline().rule_hits(i);
+        writer.row(json{
+            {"index", i},
+            {"name", policy.rules[i].name},
+            {"match", match_text(policy.rules[i], gateway_.config)},
+            {"action", action_text(policy.rules[i], gateway_.config)},
+            {"hits",
+             hits}}.dump());
+    }
+}
+
+void Control::version(ResponseWriter& writer) const {
+    writer.row(json{{"version", noclash_version},
+                    {"dpdk", ::rte_version()},
+                    {"uptime_s", (now_ms() - started_ms_) / 1000}}
+                   .dump());
+}
+
+}  // namespace noclash::dpdk

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpdk/egress.hpp"
+
+#include <rte_ethdev.h>
+
+#include <cstring>
+
+#include "dpdk/frame.hpp"
+
+namespace noclash::dpdk {
+
+Egress::Egress(Gateway& gateway, std::uint16_t queue, WorkerCounters& counters)
+    : gateway_(gateway),
+      queue_(queue),
+      counters_(counters),
+      queues_(gateway.ports.size()),
+      waiting_(gateway.config.neighbors.queue_packets) {
+    failed_.reserve(waiting_.capacity());
+}
+
+Egress::~Egress() {
+    waiting_.visit([](const Waiting& packet) {
+        rte_pktmbuf_free(packet.frame);
+        return true;
+    });
+    for (Queue& queue : queues_)
+        rte_pktmbuf_free_bulk(queue.frames.data(), queue.used);
+}
+
+Resolution Egress::resolve(const nat::Hop<V4>& hop, std::uint64_t now_ms) {
+    constexpr Resolution no_room{NeighborState::gone, {}, false};
+    const auto id = gateway_.neighbors.find_or_add(hop.port, hop.next_hop, now_ms);
+    if (!id) return no_room;
+    const Resolution found = gateway_.neighbors.resolve(*id, now_ms);
+    if (found.ask_now) {
+        const nat::MacAddress& our_mac = gateway_.macs[hop.port];
+        send_arp(hop.port, nat::arp_request(our_mac, hop.port_address, hop.next_hop),
+                 nat::broadcast_mac);
+    }
+    return found;
+}
+
+void Egress::send(rte_mbuf* frame, const nat::Hop<V4>& hop, std::uint64_t now_ms) {
+    const Resolution found = resolve(hop, now_ms);
+    if (found.state == NeighborState::reachable) [[likely]]
+        return transmit(frame, hop.port, found.mac);
+    if (found.state == NeighborState::gone) return drop(frame, nat::DropReason::neighbor_full);
+    wait(frame, hop);  // a failed neighbour is given up at the next visit, with an answer
+}
+
+/// No neighbour may take more than a quarter of the room, or one dead host would keep packets to
+/// others from waiting.
+void Egress::wait(rte_mbuf* frame, const nat::Hop<V4>& hop) {
+    const std::size_t same = waiting_.count_if([&](const Waiting& other) {
+        return other.hop.port == hop.port && other.hop.next_hop == hop.next_hop;
+    });
+    if (same * 4 >= waiting_.capacity() || !waiting_.enter({frame, hop}))
+        return drop(frame, nat::DropReason::neighbor_full);
+    counters_.neighbor_waited.add();
+}
+
+void Egress::transmit(rte_mbuf* frame, std::uint16_t port, const nat::MacAddress& to) {
+    nat::EthernetHeader& header = ethernet(frame);
+    header.destination = to;
+    header.source = gateway_.macs[port];
+    header.type = Be16::from_host(nat::ether_type::ipv4);
+    enqueue(port, frame);
+}
+
+void Egress::send_arp(std::uint16_t port, const nat::ArpMessage& message,
+                      const nat::MacAddress& to) {
+    rte_mbuf* frame = rte_pktmbuf_alloc(gateway_.buffers);
+    if (frame == nullptr) return counters_.drop(nat::DropReason::no_buffer);
+    char* room = rte_pktmbuf_append(frame, nat::arp_frame_bytes);
+    nat::build_arp_frame(message, to,
+                         std::span<std::uint8_t, nat::arp_frame_bytes>(
+                             reinterpret_cast<std::uint8_t*>(room), nat::arp_frame_bytes));
+    counters_.arp_sent.add();
+    enqueue(port, frame);
+}
+
+void Egress::enqueue(std::uint16_t port, rte_mbuf* frame) {
+    Queue& queue = queues_[port];
+    queue.frames[queue.used++] = frame;
+    if (queue.used == burst) flush(port);
+}
+
+void Egress::flush() {
+    for (std::uint16_t port = 0; port < queues_.size(); ++port)
+        if (queues_[port].used > 0) flush(port);
+}
+
+void Egress::flush(std::uint16_t port) {
+    constexpr int tries = 4;  // a ring that is full may drain a little; a dead one never does
+    Queue& queue = queues_[port];
+    std::uint64_t bytes = 0;
+    for (std::uint16_t i = 0; i < queue.used; ++i)
+        bytes += rte_pktmbuf_pkt_len(queue.frames[i]);
+    std::uint16_t sent = 0;
+    for (int i = 0; i < tries && sent < queue.used; ++i)
+        sent = static_cast<std::uint16_t>(
+            sent + rte_eth_tx_burst(gateway_.ports[port]->id(), queue_, queue.frames.data() + sent,
+                                    static_cast<std::uint16_t>(queue.used - sent)));
+    for (std::uint16_t i = sent; i < queue.used; ++i) {
+        bytes -= rte_pktmbuf_pkt_len(queue.frames[i]);
+        drop(queue.frames[i], nat::DropReason::tx_full);
+    }
+    counters_.tx_packets.add(sent);
+    counters_.tx_bytes.add(bytes);
+    queue.used = 0;
+}
+
+}  // namespace noclash::dpdk

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "dpdk/gateway.hpp"
+#include "dpdk/waiting_room.hpp"
+#include "dpdk/worker_counters.hpp"
+#include "nat/arp.hpp"
+
+namespace noclash::dpdk {
+
+/// One worker's way out: from a packet and its next hop to a frame on the worker's own TX queue.
+/// Finds the neighbour's address, asks for it when it is not known, keeps packets waiting for it,
+/// and sends in bursts. Takes ownership of every frame handed to it.
+class Egress {
+  public:
+    Egress(Gateway& gateway, std::uint16_t queue, WorkerCounters& counters);
+    Egress(const Egress&) = delete;
+    Egress& operator=(const Egress&) = delete;
+    ~Egress();
+
+    /// An IP packet, translated, whose Ethernet header is to be filled in.
+    void send(rte_mbuf* frame, const nat::Hop<V4>& hop, std::uint64_t now_ms);
+
+    /// An ARP message, built here. Broadcast or to its target.
+    void send_arp(std::uint16_t port, const nat::ArpMessage& message, const nat::MacAddress& to);
+
+    /// Hands what was sent to the devices. Once a loop.
+    void flush();
+
+    /// Looks again, once a millisecond, at packets whose neighbour was not known. One whose
+    /// neighbour does not answer becomes the caller's again: `give_up(frame)`.
+    template <class GiveUp>
+    void revisit(std::uint64_t now_ms, GiveUp&& give_up) {
+        if (waiting_.empty() || now_ms == visited_ms_) return;
+        visited_ms_ = now_ms;
+        failed_.clear();
+        waiting_.visit([&](const Waiting& packet) {
+            const Resolution found = resolve(packet.hop, now_ms);
+            if (found.state == NeighborState::incomplete) return false;
+            if (found.state == NeighborState::reachable)
+                transmit(packet.frame, packet.hop.port, found.mac);
+            else
+                failed_.push_back(packet.frame);
+            return true;
+        });
+        for (rte_mbuf* frame : failed_)
+            give_up(frame);  // which may send, and so let other packets wait
+    }
+
+    void drop(rte_mbuf* frame, nat::DropReason reason) {
+        counters_.drop(reason);
+        rte_pktmbuf_free(frame);
+    }
+
+  private:
+    static constexpr std::size_t burst = 32;
+
+    struct Waiting {
+        rte_mbuf* frame;
+        nat::Hop<V4> hop;
+    };
+    struct Queue {
+        std::array<rte_mbuf*, burst> frames;
+        std::uint16_t used = 0;
+    };
+
+    Resolution resolve(const nat::Hop<V4>& hop, std::uint64_t now_ms);
+    void wait(rte_mbuf* frame, const nat::Hop<V4>& hop);
+    void transmit(rte_mbuf* frame, std::uint16_t port, const nat::MacAddress& to);
+    void enqueue(std::uint16_t port, rte_mbuf* frame);
+    void flush(std::uint16_t port);
+
+    Gateway& gateway_;
+    std::uint16_t queue_;
+    WorkerCounters& counters_;
+    std::vector<Queue> queues_;  ///< by port
+    WaitingRoom<Waiting> waiting_;
+    std::vector<rte_mbuf*> failed_;  ///< of one `revisit`; never grows beyond the room
+    std::uint64_t visited_ms_ = 0;
+};
+
+}  // namespace noclash::dpdk

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "dpdk/config.hpp"
+#include "dpdk/neighbor.hpp"
+#include "dpdk/port.hpp"
+#include "dpdk/route.hpp"
+#include "engine/flow_table.hpp"
+#include "nat/crowded_destinations.hpp"
+#include "nat/pipeline.hpp"
+
+namespace noclash::dpdk {
+
+using Table = FlowTable<V4>;
+using Crowded = nat::CrowdedDestinations<V4, Production>;
+using Pipeline = nat::Pipeline<V4, RouteTable>;
+
+/// Threads beside the workers that may look at flows at once: one for each control connection.
+inline constexpr unsigned control_readers = 8;
+
+/// What all workers share. Built once by the main thread; everything in it is fixed or lock-free.
+struct Gateway {
+    Gateway(Config with, std::vector<std::unique_ptr<Port>> on, rte_mempool* packet_buffers,
+            std::uint64_t seed)
+        : config(std::move(with)),
+          ports(std::move(on)),
+          buffers(packet_buffers),
+          routes(config),
+          neighbors(config.neighbors, seed),
+          flows(config.flows, config.workers, config.workers + control_readers),
+          crowded(flows) {
+        for (const auto& port : ports)
+            macs.push_back({port->mac()});
+    }
+
+    Config config;
+    std::vector<std::unique_ptr<Port>> ports;
+    std::vector<nat::MacAddress> macs;  ///< by port
+    rte_mempool* buffers;
+    RouteTable routes;
+    NeighborTable neighbors;
+    Table flows;
+    Crowded crowded;
+    std::atomic<std::uint32_t> readers_taken{0};  ///< bits of the control readers in use
+};
+
+}  // namespace noclash::dpdk

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The daemon, from its command line to its end.
+
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <signal.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "dpdk/config.hpp"
+#include "dpdk/control.hpp"
+#include "dpdk/control_socket.hpp"
+#include "dpdk/eal.hpp"
+#include "dpdk/gateway.hpp"
+#include "dpdk/packet_pool.hpp"
+#include "dpdk/version.hpp"
+#include "dpdk/worker.hpp"
+#include "engine/random.hpp"
+
+namespace noclash::dpdk {
+namespace {
+
+enum ExitCode : int { ok = 0, failed = 1, bad_config = 2 };
+
+/// SIGINT and SIGTERM, blocked in every thread from the start and waited for by the main one.
+sigset_t stop_signals() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    return signals;
+}
+
+struct Lcore {
+    Worker* worker;
+    const std::atomic<bool>* stop;
+};
+
+int run_worker(void* argument) {
+    const auto* lcore = static_cast<Lcore*>(argument);
+    lcore->worker->run(*lcore->stop);
+    return 0;
+}
+
+/// Runs the workers on their lcores from construction to destruction.
+class RunningWorkers {
+  public:
+    explicit RunningWorkers(const std::vector<std::unique_ptr<Worker>>& workers) {
+        lcores_.reserve(workers.size());
+        for (unsigned id = 0; id < workers.size(); ++id) {
+            lcores_.push_back({workers[id].get(), &stop_});
+            const int error = rte_eal_remote_launch(run_worker, &lcores_.back(), lcore_of(id));
+            if (error != 0) {
+                stop_ = true;
+                rte_eal_mp_wait_lcore();
+                throw std::runtime_error("worker " + std::to_string(id) +
+                                         " did not start: " + std::strerror(-error));
+            }
+        }
+    }
+    RunningWorkers(const RunningWorkers&) = delete;
+    RunningWorkers& operator=(const RunningWorkers&) = delete;
+    ~RunningWorkers() {
+        stop_ = true;
+        rte_eal_mp_wait_lcore();
+    }
+
+  private:
+    std::atomic<bool> stop_{false};
+    std::vector<Lcore> lcores_;
+};
+
+void set_up_log(const std::string& level) {
+    spdlog::set_default_logger(spdlog::stderr_color_mt("noclash"));
+    spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
+    spdlog::set_level(spdlog::level::from_str(level));
+}
+
+void serve(const Config& config) {
+    const Eal eal(config);
+    const PacketPool buffers(eal.memory());
+    std::vector<std::unique_ptr<Port>> ports;
+    for (std::size_t i = 0; i < config.ports.size(); ++i)
+        ports.push_back(std::make_unique<Port>(config, i, buffers.get()));
+
+    std::uint64_t seed = 0;
+    kernel_random(&seed, sizeof seed);
+    Gateway gateway(config, std::move(ports), buffers.get(), seed);
+    std::vector<std::unique_ptr<Worker>> workers;
+    for (std::uint16_t id = 0; id < config.workers; ++id)
+        workers.push_back(std::make_unique<Worker>(gateway, id));
+    for (const auto& port : gateway.ports)
+        port->start();
+    spdlog::info("{} flows, {} MiB of flow table, {} workers, {} pages", config.flows,
+                 gateway.flows.bytes() >> 20U, config.workers,
+                 eal.pages() == PageSize::huge ? "huge" : "normal");
+
+    Control control(gateway, workers);
+    const RunningWorkers running(workers);
+    ControlSocket socket({config.control_socket, control_readers},
+                         [&control](const nlohmann::json& request, ResponseWriter& writer) {
+                             control.answer(request, writer);
+                         });
+    spdlog::info("ready; control socket {}", config.control_socket);
+    const sigset_t signals = stop_signals();
+    int signal = 0;
+    while (sigwait(&signals, &signal) != 0) {
+    }
+    spdlog::info("{}: stopping with {} flows", strsignal(signal), control.live_flows());
+}
+
+int run(int argc, char** argv) {
+    CLI::App app{
+        "noclash: a NAT gateway in which no connection is lost to a tuple clash.\n"
+        "Runs in the foreground until SIGINT or SIGTERM; `noclashctl` talks to it meanwhile."};
+    app.footer(
+        "Example:\n"
+        "  noclash --config /etc/noclash/gateway.toml\n"
+        "`noclashctl config check FILE` checks a configuration without starting anything.\n"
+        "Exit codes: 0 stopped by a signal, 1 could not run, 2 bad configuration or usage.");
+    std::string file;
+    app.add_option("-c,--config", file, "configuration file (TOML)")->required();
+    app.set_version_flag("--version", "noclash " + std::string(noclash_version));
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? ok : bad_config;
+    }
+
+    set_up_log("info");
+    Config config;
+    try {
+        config = load_config(file);
+    } catch (const ConfigError& error) {
+        for (const std::string& fault : error.faults())
+            fmt::print(stderr, "{}\n", fault);
+        return bad_config;
+    }
+    spdlog::set_level(spdlog::level::from_str(config.log_level));
+    try {
+        serve(config);
+    } catch (const std::exception& error) {
+        spdlog::error("{}", error.what());
+        return failed;
+    }
+    return ok;
+}
+
+}  // namespace
+}  // namespace noclash::dpdk
+
+int main(int argc, char** argv) {
+    // Before any thread exists, so that all inherit it.
+    sigset_t signals = noclash::dpdk::stop_signals();
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    return noclash::dpdk::run(argc, argv);
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpdk/route.hpp"
+
+#include <fmt/format.h>
+#include <rte_errno.h>
+#include <rte_lpm.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace noclash::dpdk {
+
+void RouteTable::Free::operator()(rte_lpm* lpm) const {
+    rte_lpm_free(lpm);
+}
+
+RouteTable::RouteTable(const Config& config) {
+    rte_lpm_config settings{};
+    settings.max_rules = static_cast<std::uint32_t>(config.ports.size() + config.routes.size() + 1);
+    // A prefix longer than 24 bits takes a second-level group; no two share one at worst.
+    settings.number_tbl8s = std::max(16U, settings.max_rules);
+    lpm_.reset(rte_lpm_create("noclash_routes", SOCKET_ID_ANY, &settings));
+    if (!lpm_)
+        throw std::runtime_error(
+            fmt::format("route table: {}; raise [memory] dpdk_megabytes", rte_strerror(rte_errno)));
+
+    const auto hop_over = [&config](std::uint16_t port, V4Address next_hop) {
+        const PortConfig& egress = config.ports[port];
+        return nat::Hop<V4>{port, egress.mtu, next_hop, egress.address};
+    };
+    for (std::uint16_t port = 0; port < config.ports.size(); ++port) {
+        const PortConfig& own = config.ports[port];
+        add({own.address, own.prefix_length}, {hop_over(port, {}), true});
+        own_.insert(own.address.value.wire());
+    }
+    for (const RouteConfig& route : config.routes)
+        add(route.to, {hop_over(route.port, route.via), false});
+    for (const auto& pool : config.policy.pools)
+        for (const V4Address& address : pool.addresses)
+            own_.insert(address.value.wire());
+}
+
+void RouteTable::add(const Prefix<V4>& prefix, const Target& target) {
+    const auto number = static_cast<std::uint32_t>(targets_.size());
+    targets_.push_back(target);
+    if (prefix.length == 0) {
+        default_ = number;
+        return;
+    }
+    const int failed = rte_lpm_add(lpm_.get(), prefix.network.value.host(), prefix.length, number);
+    if (failed != 0)
+        throw std::runtime_error(fmt::format("route to {}/{}: {}", to_string<V4>(prefix.network),
+                                             prefix.length, rte_strerror(-failed)));
+}
+
+std::optional<nat::Hop<V4>> RouteTable::route(const V4Address& address) const {
+    std::uint32_t number = 0;
+    if (rte_lpm_lookup(lpm_.get(), address.value.host(), &number) != 0) {
+        if (!default_) return std::nullopt;
+        number = *default_;
+    }
+    const Target& target = targets_[number];
+    std::optional<nat::Hop<V4>> hop = target.hop;
+    if (target.on_link) hop->next_hop = address;
+    return hop;
+}
+
+}  // namespace noclash::dpdk

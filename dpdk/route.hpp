@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <unordered_set>
+#include <vector>
+
+#include "dpdk/config.hpp"
+#include "nat/verdict.hpp"
+
+struct rte_lpm;
+
+namespace noclash::dpdk {
+
+/// Static routes and the ports' own subnets, over DPDK's longest-prefix match. Fixed once built;
+/// lookups by any thread, without locks.
+class RouteTable {
+  public:
+    /// @throws std::runtime_error when DPDK has no memory for the table
+    explicit RouteTable(const Config& config);
+
+    /// Where to send what is for `address`; nothing when no route leads there.
+    [[nodiscard]] std::optional<nat::Hop<V4>> route(const V4Address& address) const;
+
+    /// Whether `address` belongs to a port or a pool.
+    [[nodiscard]] bool is_own(const V4Address& address) const {
+        return own_.contains(address.value.wire());
+    }
+
+  private:
+    struct Target {
+        nat::Hop<V4> hop;
+        bool on_link;  ///< the destination itself is the next hop
+    };
+    struct Free {
+        void operator()(rte_lpm* lpm) const;
+    };
+
+    void add(const Prefix<V4>& prefix, const Target& target);
+
+    std::unique_ptr<rte_lpm, Free> lpm_;
+    std::vector<Target> targets_;           ///< by LPM next hop
+    std::optional<std::uint32_t> default_;  ///< 0.0.0.0/0, which the LPM cannot hold
+    std::unordered_set<std::uint32_t> own_;
+};
+
+static_assert(nat::Router<RouteTable, V4>);
+
+}  // namespace noclash::dpdk

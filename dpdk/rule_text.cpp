@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpdk/rule_text.hpp"
+
+#include <fmt/format.h>
+
+#include "dpdk/config_values.hpp"
+#include "dpdk/flow_view.hpp"
+
+namespace noclash::dpdk {
+
+namespace {
+
+std::string prefixes_text(const std::vector<Prefix<V4>>& prefixes) {
+    std::string text;
+    for (const Prefix<V4>& prefix : prefixes)
+        text += (text.empty() ? "" : ", ") + to_text(prefix);
+    return text;
+}
+
+std::string range_text(nat::PortRange range) {
+    return range.first == range.last ? fmt::format("{}", range.first)
+                                     : fmt::format("{}-{}", range.first, range.last);
+}
+
+std::string source_text(const nat::Rule<V4>& rule, const Config& config) {
+    switch (rule.source_nat) {
+        case nat::SourceNat::keep:
+            return "";
+        case nat::SourceNat::masquerade:
+            return fmt::format("masquerade, ports {}", range_text(rule.ports));
+        case nat::SourceNat::pool:
+            return fmt::format("snat to pool {}", config.policy.pools[rule.pool].name);
+    }
+    return "";
+}
+
+}  // namespace
+
+std::string match_text(const nat::Rule<V4>& rule, const Config& config) {
+    std::string text(rule.protocol ? protocol_name(*rule.protocol) : "any");
+    if (rule.ingress_port) text += " in " + config.ports[*rule.ingress_port].name;
+    if (!rule.from.empty()) text += " from " + prefixes_text(rule.from);
+    if (!rule.to.empty()) text += " to " + prefixes_text(rule.to);
+    if (rule.to_port) text += " port " + range_text(*rule.to_port);
+    return text;
+}
+
+std::string action_text(const nat::Rule<V4>& rule, const Config& config) {
+    switch (rule.action) {
+        case nat::Action::drop:
+            return "drop";
+        case nat::Action::forward:
+            return "forward";
+        case nat::Action::snat:
+        case nat::Action::masquerade:
+            return source_text(rule, config);
+        case nat::Action::dnat:
+            break;
+    }
+    std::string text = "dnat to " + to_string<V4>(*rule.dnat_address);
+    if (rule.dnat_port) text += fmt::format(":{}", *rule.dnat_port);
+    if (const std::string source = source_text(rule, config); !source.empty())
+        text += ", " + source;
+    return text;
+}
+
+}  // namespace noclash::dpdk

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpdk/worker.hpp"
+
+#include <rte_ethdev.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include <cstring>
+
+#include "dpdk/frame.hpp"
+#include "engine/clock.hpp"
+#include "nat/icmp.hpp"
+
+namespace noclash::dpdk {
+
+namespace {
+
+constexpr std::size_t park_packets = 512;
+constexpr std::uint64_t park_ms = 100;  // a set-up takes microseconds, a preempted one milliseconds
+constexpr std::uint32_t errors_per_second = 1000;
+constexpr std::uint32_t errors_at_once = 50;
+constexpr std::uint32_t maintenance_budget = 256;  // flows looked at between two bursts
+constexpr std::uint32_t loops_before_nap = 64;
+constexpr long nap_ns = 50'000;
+
+}  // namespace
+
+Worker::Worker(Gateway& gateway, std::uint16_t id)
+    : gateway_(gateway),
+      id_(id),
+      flows_(gateway.flows, id, now_ms()),
+      pipeline_(flows_,
+                {gateway.config.policy, gateway.config.timeouts, gateway.routes, gateway.crowded}),
+      egress_(gateway, id, counters_),
+      parked_(park_packets),
+      errors_(errors_per_second, errors_at_once) {}
+
+Worker::~Worker() {
+    parked_.visit([](const Parked& packet) {
+        rte_pktmbuf_free(packet.frame);
+        return true;
+    });
+}
+
+void Worker::run(const std::atomic<bool>& stop) {
+    // Naps are to last as long as they say: the default slack would double them.
+    ::prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+    flows_.online();
+    if (id_ == 0) announce();
+    std::uint32_t empty_loops = 0;
+    while (!stop.load(std::memory_order_relaxed)) {
+        const std::uint64_t now = now_ms();
+        std::size_t received = 0;
+        for (std::uint16_t port = 0; port < gateway_.ports.size(); ++port)
+            received += receive(port, now);
+        revisit_parked(now);
+        egress_.revisit(now, [&](rte_mbuf* frame) { neighbor_failed(frame, now); });
+        egress_.flush();
+        flows_.quiescent();
+        pipeline_.maintain(now, maintenance_budget);
+        empty_loops = received > 0 ? 0 : empty_loops + 1;
+        idle(empty_loops);
+    }
+    flows_.offline();
+}
+
+/// Tells the links where our addresses are, as a host does when it comes up (RFC 5227, section 3).
+void Worker::announce() {
+    for (std::uint16_t port = 0; port < gateway_.ports.size(); ++port)
+        egress_.send_arp(
+            port, nat::arp_announcement(gateway_.macs[port], gateway_.config.ports[port].address),
+            nat::broadcast_mac);
+}
+
+void Worker::idle(std::uint32_t empty_loops) {
+    if (gateway_.config.idle == Idle::poll || empty_loops < loops_before_nap || !parked_.empty())
+        return;
+    counters_.naps.add();
+    flows_.offline();
+    const timespec nap{0, nap_ns};
+    ::nanosleep(&nap, nullptr);
+    flows_.online();
+}
+
+std::size_t Worker::receive(std::uint16_t port, std::uint64_t now_ms) {
+    std::array<rte_mbuf*, burst> frames{};
+    const std::uint16_t received =
+        rte_eth_rx_burst(gateway_.ports[port]->id(), id_, frames.data(), burst);
+    if (received == 0) return 0;
+    for (std::uint16_t i = 0; i < received; ++i)
+        rte_prefetch0(rte_pktmbuf_mtod(frames[i], void*));
+
+    std::array<Job, burst> jobs;
+    std::size_t packets = 0;
+    for (std::uint16_t i = 0; i < received; ++i) {
+        counters_.rx_bytes.add(rte_pktmbuf_pkt_len(frames[i]));
+        if (!sort(port, frames[i], now_ms)) continue;
+        jobs[packets] = Job{};
+        jobs[packets].packet = ip_packet(frames[i]);
+        jobs[packets].ingress_port = port;
+        jobs[packets].buffer = frames[i];
+        ++packets;
+    }
+    counters_.rx_packets.add(received);
+    handle({jobs.data(), packets}, now_ms);
+    return received;
+}
+
+/// True for an IP packet that is ours to forward; any other frame is dealt with here.
+bool Worker::sort(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms) {
+    using nat::DropReason;
+    if (rte_pktmbuf_data_len(frame) < sizeof(nat::EthernetHeader)) {
+        egress_.drop(frame, DropReason::truncated);
+        return false;
+    }
+    const nat::EthernetHeader& header = ethernet(frame);
+    const bool to_us = header.destination == gateway_.macs[port];
+    const std::uint16_t type = header.type.get().host();
+    if (type == nat::ether_type::arp && (to_us || header.destination == nat::broadcast_mac)) {
+        handle_arp(port, frame, now_ms);
+        return false;
+    }
+    if (type == nat::ether_type::ipv4 && to_us) return true;
+    egress_.drop(frame, to_us ? DropReason::not_ip : DropReason::other_station);
+    return false;
+}
+
+void Worker::handle_arp(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms) {
+    const nat::PacketView payload = ip_packet(frame);
+    const auto message = nat::parse_arp({payload.data, payload.length});
+    if (!message) return egress_.drop(frame, nat::DropReason::truncated);
+    rte_pktmbuf_free(frame);
+    counters_.arp_received.add();
+
+    const PortConfig& own = gateway_.config.ports[port];
+    const Prefix<V4> subnet{own.address, own.prefix_length};
+    // Pool addresses in the port's subnet have no host of their own: we answer for them (RFC 1027).
+    const bool for_us =
+        message->target_ip == own.address ||
+        (subnet.contains(message->target_ip) && gateway_.routes.is_own(message->target_ip));
+    if (!message->is_probe() && subnet.contains(message->sender_ip) &&
+        !gateway_.routes.is_own(message->sender_ip))
+        gateway_.neighbors.learn(port, message->sender_ip, message->sender_mac, now_ms,
+                                 for_us ? LearnMode::create_or_update : LearnMode::update_existing);
+    if (for_us && message->operation == nat::ArpOperation::request)
+        egress_.send_arp(port, nat::arp_reply(*message, gateway_.macs[port]), message->sender_mac);
+}
+
+void Worker::handle(std::span<Job> jobs, std::uint64_t now_ms) {
+    pipeline_.process(jobs, now_ms);
+    for (Job& job : jobs)
+        act(job, now_ms);
+}
+
+void Worker::act(Job& job, std::uint64_t now_ms) {
+    auto* frame = static_cast<rte_mbuf*>(job.buffer);
+    switch (job.verdict.outcome) {
+        case nat::Outcome::transmit:
+            return egress_.send(frame, job.verdict.hop, now_ms);
+        case nat::Outcome::park:
+            return park(job, now_ms);
+        case nat::Outcome::reject:
+            reject(job, now_ms);
+            [[fallthrough]];
+        case nat::Outcome::drop:
+            return egress_.drop(frame, job.verdict.reason);
+    }
+}
+
+void Worker::park(const Job& job, std::uint64_t now_ms) {
+    auto* frame = static_cast<rte_mbuf*>(job.buffer);
+    if (!parked_.enter({frame, job.ingress_port, now_ms}))
+        return egress_.drop(frame, nat::DropReason::park_full);
+    counters_.parked.add();
+}
+
+/// Packets whose flow another worker was setting up: looked up again as if they came now.
+void Worker::revisit_parked(std::uint64_t now_ms) {
+    // Those that have to go on waiting re-enter behind; each is seen once a call.
+    for (std::size_t left = parked_.size(); left > 0;) {
+        const std::size_t count = std::min(left, burst);
+        std::array<Parked, burst> waited{};
+        std::array<Job, burst> jobs;
+        std::size_t taken = 0;
+        parked_.take(count, [&](const Parked& packet) { waited[taken++] = packet; });
+        for (std::size_t i = 0; i < taken; ++i) {
+            jobs[i] = Job{};
+            jobs[i].packet = ip_packet(waited[i].frame);
+            jobs[i].ingress_port = waited[i].ingress_port;
+            jobs[i].buffer = waited[i].frame;
+        }
+        pipeline_.process({jobs.data(), taken}, now_ms);
+        for (std::size_t i = 0; i < taken; ++i) {
+            if (jobs[i].verdict.outcome != nat::Outcome::park) {
+                if (jobs[i].verdict.outcome == nat::Outcome::transmit) counters_.adopted.add();
+                act(jobs[i], now_ms);
+            } else if (now_ms - waited[i].since_ms > park_ms || !parked_.enter(waited[i])) {
+                egress_.drop(waited[i].frame, nat::DropReason::park_timeout);
+            }
+        }
+        left -= taken;
+    }
+}
+
+/// Tells the sender why its packet, which is still as it came, goes no further.
+void Worker::reject(const Job& job, std::uint64_t now_ms) {
+    const auto hop = gateway_.routes.route(job.parsed.tuple.source);
+    if (!hop) return;
+    rte_mbuf* frame =
+        make_error(job, job.verdict.error, gateway_.config.ports[job.ingress_port].address, now_ms);
+    if (frame != nullptr) egress_.send(frame, *hop, now_ms);
+}
+
+/// The neighbour that a packet waited for does not answer. The packet is translated already, so the
+/// error about it is made as a router behind us would make it, and goes through the pipeline, which
+/// gives it back the addresses its sender knows.
+void Worker::neighbor_failed(rte_mbuf* failed, std::uint64_t now_ms) {
+    Job about{};
+    about.packet = ip_packet(failed);
+    about.packet.ip_checksum = nat::Checked::unknown;  // what the device said is of the past
+    about.packet.l4_checksum = nat::Checked::unknown;
+    if (nat::parse<V4>(about.packet, 0, about.parsed) == nat::DropReason::none) {
+        const auto hop = gateway_.routes.route(about.parsed.tuple.destination);
+        rte_mbuf* frame =
+            !hop ? nullptr
+                 : make_error(about, nat::icmp_error::host_unreachable, hop->port_address, now_ms);
+        if (frame != nullptr) {
+            Job error{};
+            error.packet = ip_packet(frame);
+            error.ingress_port = hop->port;
+            error.buffer = frame;
+            handle({&error, 1}, now_ms);
+        }
+    }
+    egress_.drop(failed, nat::DropReason::neighbor_failed);
+}
+
+/// A frame with an ICMP error about a packet; null when none may or can be sent.
+rte_mbuf* Worker::make_error(const Job& about, nat::IcmpError error, V4Address from,
+                             std::uint64_t now_ms) {
+    std::array<std::uint8_t, nat::icmp_error_bytes> bytes{};
+    const std::size_t length =
+        nat::build_icmp_error<V4>(about.packet, about.parsed, error, from, bytes);
+    if (length == 0) return nullptr;
+    if (!errors_.allow(now_ms)) {
+        counters_.drop(nat::DropReason::rate_limited);
+        return nullptr;
+    }
+    rte_mbuf* frame = rte_pktmbuf_alloc(gateway_.buffers);
+    if (frame == nullptr) {
+        counters_.drop(nat::DropReason::no_buffer);
+        return nullptr;
+    }
+    // Never short of room: a buffer holds a frame of at least 1,280 bytes.
+    char* room =
+        rte_pktmbuf_append(frame, static_cast<std::uint16_t>(sizeof(nat::EthernetHeader) + length));
+    std::memcpy(room + sizeof(nat::EthernetHeader), bytes.data(), length);
+    counters_.icmp_errors_sent.add();
+    return frame;
+}
+
+}  // namespace noclash::dpdk

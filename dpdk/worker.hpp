@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+#include "dpdk/egress.hpp"
+#include "dpdk/gateway.hpp"
+#include "dpdk/rate_limit.hpp"
+#include "dpdk/waiting_room.hpp"
+#include "dpdk/worker_counters.hpp"
+
+namespace noclash::dpdk {
+
+/// One worker: an lcore that receives on its own queue of every port and runs each burst to
+/// completion. `run` is called on the worker's thread; counters may be read from any.
+///
+///     receive -> sort frames (ARP, IP) -> pipeline -> act on the verdicts -> send
+///     and between bursts: packets that waited, timers, reclamation
+class Worker {
+  public:
+    Worker(Gateway& gateway, std::uint16_t id);
+    Worker(const Worker&) = delete;
+    Worker& operator=(const Worker&) = delete;
+    ~Worker();
+
+    /// Returns soon after `stop` becomes true.
+    void run(const std::atomic<bool>& stop);
+
+    [[nodiscard]] const WorkerCounters& counters() const { return counters_; }
+    [[nodiscard]] const EngineCounters& engine_counters() const { return flows_.counters(); }
+    [[nodiscard]] const Pipeline& pipeline() const { return pipeline_; }
+
+  private:
+    static constexpr std::size_t burst = Pipeline::burst;
+    using Job = nat::Job<V4>;
+
+    struct Parked {
+        rte_mbuf* frame;
+        std::uint16_t ingress_port;
+        std::uint64_t since_ms;
+    };
+
+    [[nodiscard]] std::size_t receive(std::uint16_t port, std::uint64_t now_ms);
+    [[nodiscard]] bool sort(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms);
+    void handle_arp(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms);
+    void handle(std::span<Job> jobs, std::uint64_t now_ms);
+    void act(Job& job, std::uint64_t now_ms);
+    void park(const Job& job, std::uint64_t now_ms);
+    void revisit_parked(std::uint64_t now_ms);
+    void reject(const Job& job, std::uint64_t now_ms);
+    void neighbor_failed(rte_mbuf* failed, std::uint64_t now_ms);
+    [[nodiscard]] rte_mbuf* make_error(const Job& about, nat::IcmpError error, V4Address from,
+                                       std::uint64_t now_ms);
+    void announce();
+    void idle(std::uint32_t empty_loops);
+
+    Gateway& gateway_;
+    std::uint16_t id_;
+    WorkerCounters counters_;
+    FlowWorker<V4> flows_;
+    Pipeline pipeline_;
+    Egress egress_;
+    WaitingRoom<Parked> parked_;
+    RateLimit errors_;
+};
+
+}  // namespace noclash::dpdk

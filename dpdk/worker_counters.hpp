@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include "engine/counters.hpp"
+#include "nat/drop_reason.hpp"
+
+namespace noclash::dpdk {
+
+/// What one worker counts beside its engine and its pipeline. Written by the worker, read by
+/// anyone.
+struct WorkerCounters {
+    Counter rx_packets;
+    Counter rx_bytes;
+    Counter tx_packets;
+    Counter tx_bytes;
+    Counter arp_received;
+    Counter arp_sent;
+    Counter icmp_errors_sent;
+    Counter parked;           ///< packets that waited for another worker's set-up
+    Counter adopted;          ///< of those, the ones that went on with the flow
+    Counter neighbor_waited;  ///< packets that waited for a neighbour's address
+    Counter naps;
+    std::array<Counter, nat::drop_reasons> drops;
+
+    void drop(nat::DropReason reason) { drops[static_cast<std::size_t>(reason)].add(); }
+    [[nodiscard]] std::uint64_t dropped(nat::DropReason reason) const {
+        return drops[static_cast<std::size_t>(reason)].value();
+    }
+};
+
+}  // namespace noclash::dpdk
