@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Any bytes as an IP packet. What parses is translated, answered and reported, and each time what
+// comes out must parse too, with the tuple that it should have, its checksum as right as before.
+//
+// The first byte of the input chooses what the device said of the checksums, so that the fuzzer
+// gets past them.
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <vector>
+
+#include "nat/icmp.hpp"
+#include "nat/parse.hpp"
+#include "nat/rewrite.hpp"
+
+namespace {
+
+using namespace noclash;
+using namespace noclash::nat;
+
+constexpr V4Address from = V4Address::from_host(0xc6336401);
+constexpr V4Address to = V4Address::from_host(0xcb007109);
+
+void require(bool condition) {
+    if (!condition) std::abort();
+}
+
+struct Packet {
+    std::vector<std::uint8_t> bytes;
+    Checked ip_checksum = Checked::unknown;
+
+    PacketView view() {
+        return {bytes.data(), static_cast<std::uint32_t>(bytes.size()), ip_checksum,
+                Checked::unknown};
+    }
+};
+
+Parsed<V4> parse_again(Packet& packet) {
+    Parsed<V4> parsed;
+    require(parse<V4>(packet.view(), 1, parsed) == DropReason::none);
+    return parsed;
+}
+
+Tuple<V4> other_tuple(const Parsed<V4>& parsed) {
+    Tuple<V4> tuple = parsed.tuple;
+    tuple.source = from;
+    tuple.destination = to;
+    // Ports that an ICMP query leaves 0 stay so.
+    if (tuple.protocol != V4::icmp_protocol || tuple.source_port != Be16{}) {
+        tuple.source_port = Be16::from_host(0xabcd);
+    }
+    if (tuple.protocol != V4::icmp_protocol || tuple.destination_port != Be16{}) {
+        tuple.destination_port = Be16::from_host(0x0102);
+    }
+    return tuple;
+}
+
+/// An echo reply of nothing but zeros, its checksum too, is wrong by a difference of
+/// one's-complement zero; so it may come out right.
+bool is_all_zero(const Packet& packet, const Parsed<V4>& parsed) {
+    return std::all_of(packet.bytes.begin() + parsed.l4_offset,
+                       packet.bytes.begin() + static_cast<std::ptrdiff_t>(parsed.length),
+                       [](std::uint8_t byte) { return byte == 0; });
+}
+
+void translate(Packet packet, const Parsed<V4>& parsed) {
+    const bool was_right = l4_checksum_ok<V4>(packet.view(), parsed);
+    const bool all_zero = is_all_zero(packet, parsed);
+    const Tuple<V4> tuple = other_tuple(parsed);
+    decrement_ttl<V4>(packet.view());
+    if (parsed.kind == PacketKind::icmp_error) {
+        rewrite_icmp_error<V4>(packet.view(), parsed, tuple, from, to);
+    } else {
+        rewrite<V4>(packet.view(), parsed, tuple);
+    }
+    const Parsed<V4> after = parse_again(packet);
+    require(after.tuple == tuple && after.kind == parsed.kind && after.length == parsed.length);
+    require(after.ttl == static_cast<std::uint8_t>(parsed.ttl - 1));
+    require(all_zero || l4_checksum_ok<V4>(packet.view(), after) == was_right);
+}
+
+void report(Packet packet, const Parsed<V4>& parsed) {
+    Packet error;
+    error.bytes.resize(icmp_error_bytes);
+    error.bytes.resize(
+        build_icmp_error<V4>(packet.view(), parsed, icmp_error::ttl_exceeded, from, error.bytes));
+    require(error.bytes.empty() == (parsed.kind == PacketKind::icmp_error));
+    if (error.bytes.empty() || parsed.tuple.source == from) return;
+    if (packet.ip_checksum == Checked::good) return;  // The quoted header may be damaged.
+    const Parsed<V4> after = parse_again(error);
+    require(after.kind == PacketKind::icmp_error && after.tuple == parsed.tuple);
+    require(l4_checksum_ok<V4>(error.view(), after));
+}
+
+void answer(Packet packet, const Parsed<V4>& parsed) {
+    const bool was_right = l4_checksum_ok<V4>(packet.view(), parsed);
+    make_echo_reply<V4>(packet.view(), parsed);
+    const Parsed<V4> after = parse_again(packet);
+    require(after.tuple == parsed.tuple.inverse() && after.kind == PacketKind::icmp_reply);
+    require(l4_checksum_ok<V4>(packet.view(), after) == was_right);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+    if (size == 0) return 0;
+    Packet packet{{data + 1, data + size}, (data[0] & 1) != 0 ? Checked::good : Checked::unknown};
+    Parsed<V4> parsed;
+    if (parse<V4>(packet.view(), 1, parsed) != DropReason::none) return 0;
+    require(parsed.length <= packet.bytes.size());
+    translate(packet, parsed);
+    report(packet, parsed);
+    if (parsed.kind == PacketKind::icmp_request) answer(packet, parsed);
+    return 0;
+}

@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes the golden packets beside it: `python3 generate.py`, with scapy installed.
+
+Every packet, and every packet that must come out, is made by scapy from its fields, with all
+checksums computed anew. A test is a block of lines: what it is about, what to do with the packet
+(tests/unit/nat/golden_test.cpp knows the directives), the packet in hex from its IP header on, and
+what must come out: hex, or words.
+"""
+
+import pathlib
+import random
+
+from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_LSRR, IPOption_NOP, IPOption_RR
+from scapy.layers.l2 import ARP, Ether
+from scapy.packet import Raw
+
+INSIDE, OUTSIDE, SERVER, ROUTER = "10.1.2.3", "198.51.100.7", "203.0.113.9", "192.0.2.254"
+PAYLOAD = bytes(random.Random(1).randbytes(77))
+TCP_OPTIONS = [("MSS", 1460), ("SAckOK", b""), ("Timestamp", (123456, 0)), ("NOP", None),
+               ("WScale", 7)]
+
+
+def ip(source, destination, **fields):
+    return IP(src=source, dst=destination, id=fields.pop("id", 4711), ttl=fields.pop("ttl", 61),
+              **fields)
+
+
+def block(about, directive, packet, expected):
+    out = expected if isinstance(expected, str) else bytes(expected).hex()
+    return f"about: {about}\ndo: {directive}\nin: {bytes(packet).hex()}\nout: {out}\n"
+
+
+def transports(source_port, destination_port):
+    """The same segments with any ports, each with a name."""
+    return {
+        "TCP SYN with options": TCP(sport=source_port, dport=destination_port, flags="S",
+                                    seq=0xDEADBEEF, options=TCP_OPTIONS),
+        "TCP data of odd length": TCP(sport=source_port, dport=destination_port, flags="PA",
+                                      seq=1, ack=2) / Raw(PAYLOAD),
+        "UDP": UDP(sport=source_port, dport=destination_port) / Raw(PAYLOAD[:20]),
+        "UDP without payload": UDP(sport=source_port, dport=destination_port),
+        "UDP without checksum": UDP(sport=source_port, dport=destination_port, chksum=0)
+        / Raw(PAYLOAD[:9]),
+        "echo request": ICMP(type=8, id=source_port, seq=3) / Raw(PAYLOAD[:56]),
+        "echo reply": ICMP(type=0, id=destination_port, seq=3) / Raw(PAYLOAD[:56]),
+    }
+
+
+def rewrites():
+    before, after = transports(40000, 8080), transports(61234, 80)
+    options = [IPOption_RR(length=7, pointer=4, routers=["0.0.0.0"]), IPOption_NOP()]
+    for name in before:
+        for with_options in (False, True):
+            extra = {"options": options} if with_options else {}
+            yield block(
+                f"{name} to another source and destination"
+                + (", with IP options" if with_options else ""),
+                f"rewrite {OUTSIDE}:61234 {SERVER}:80",
+                ip(INSIDE, ROUTER, flags="DF", **extra) / before[name],
+                ip(OUTSIDE, SERVER, flags="DF", **extra) / after[name])
+    yield block("one hop less", "ttl", ip(INSIDE, SERVER, ttl=64) / UDP() / b"x",
+                ip(INSIDE, SERVER, ttl=63) / UDP() / b"x")
+    yield block("the last hop", "ttl", ip(INSIDE, SERVER, ttl=1, id=0x1234) / UDP(),
+                ip(INSIDE, SERVER, ttl=0, id=0x1234) / UDP())
+
+
+def icmp_errors():
+    before, after = transports(61234, 80), transports(40000, 80)
+    kinds = {"time exceeded": {"type": 11, "code": 0},
+             "fragmentation needed": {"type": 3, "code": 4, "nexthopmtu": 1400},
+             "parameter problem": {"type": 12, "code": 0, "ptr": 20}}
+    for (kind, fields), cut in zip(kinds.items(), (28, 44, 200)):
+        for name in before:
+            quoted = bytes(ip(OUTSIDE, SERVER, ttl=1) / before[name])[:cut]
+            expected = bytes(ip(INSIDE, SERVER, ttl=1) / after[name])[:cut]
+            yield block(
+                f"{kind} about {name}, {cut} bytes quoted at most",
+                f"rewrite_error {INSIDE}:40000 {SERVER}:80 from {ROUTER} to {INSIDE}",
+                ip(ROUTER, OUTSIDE) / ICMP(**fields) / Raw(quoted),
+                ip(ROUTER, INSIDE) / ICMP(**fields) / Raw(expected))
+    offending = ip(INSIDE, SERVER, ttl=1, flags="DF") / TCP(sport=5, flags="S") / Raw(PAYLOAD)
+    long = ip(INSIDE, SERVER, flags="DF") / UDP(dport=9) / Raw(PAYLOAD * 15)
+    own = {"tos": 0xC0, "ttl": 64, "id": 0, "flags": "DF"}
+    for kind, packet, fields, mtu in (
+            ("time exceeded", offending, {"type": 11, "code": 0}, 0),
+            ("host unreachable", offending, {"type": 3, "code": 1}, 0),
+            ("fragmentation needed", long, {"type": 3, "code": 4, "nexthopmtu": 1006}, 1006)):
+        yield block(f"our own {kind}",
+                    f"make_error {fields['type']} {fields['code']} {mtu} from {ROUTER}", packet,
+                    ip(ROUTER, INSIDE, **own) / ICMP(**fields) / Raw(bytes(packet)[:548]))
+    yield block("no error about an error", f"make_error 11 0 0 from {ROUTER}",
+                ip(SERVER, INSIDE) / ICMP(type=3, code=1) / Raw(bytes(offending)), "nothing")
+    yield block("echo to ourselves", "echo_reply",
+                ip(INSIDE, ROUTER) / ICMP(type=8, id=7, seq=9) / Raw(PAYLOAD),
+                ip(ROUTER, INSIDE, ttl=64) / ICMP(type=0, id=7, seq=9) / Raw(PAYLOAD))
+
+
+def parses():
+    def case(about, packet, expected):
+        return block(about, "parse", packet, expected)
+
+    udp = UDP(sport=53, dport=5353) / Raw(PAYLOAD)
+    good = ip(INSIDE, SERVER) / udp
+    yield case("UDP", good, f"udp {INSIDE}:53 {SERVER}:5353 checksum good")
+    yield case("UDP, damaged", bytes(good)[:-1] + b"\0",
+               f"udp {INSIDE}:53 {SERVER}:5353 checksum bad")
+    yield case("UDP, padded by Ethernet", bytes(ip(INSIDE, SERVER) / UDP(sport=1, dport=2)) + bytes(18),
+               f"udp {INSIDE}:1 {SERVER}:2 checksum good")
+    yield case("TCP", ip(INSIDE, SERVER) / TCP(sport=1, dport=2, flags="FA"),
+               f"tcp {INSIDE}:1 {SERVER}:2 checksum good")
+    yield case("TCP with ECN set-up", ip(INSIDE, SERVER) / TCP(sport=1, dport=2, flags="SEC"),
+               f"tcp {INSIDE}:1 {SERVER}:2 checksum good")
+    yield case("echo request", ip(INSIDE, SERVER) / ICMP(type=8, id=77),
+               f"icmp_request {INSIDE}:77 {SERVER}:0 checksum good")
+    yield case("echo reply", ip(SERVER, INSIDE) / ICMP(type=0, id=77),
+               f"icmp_reply {SERVER}:0 {INSIDE}:77 checksum good")
+    yield case("ICMP error", ip(ROUTER, INSIDE) / ICMP(type=3, code=3) / Raw(bytes(good)[:28]),
+               f"icmp_error {INSIDE}:53 {SERVER}:5353 checksum good")
+    yield case("loose source route",
+               ip(INSIDE, SERVER, options=[IPOption_LSRR(routers=[ROUTER])]) / udp,
+               "drop source_route")
+    yield case("header checksum", ip(INSIDE, SERVER, chksum=0x1234) / udp, "drop bad_ip_checksum")
+    yield case("version 6", ip(INSIDE, SERVER, version=6) / udp, "drop bad_ip_header")
+    yield case("total length too long", ip(INSIDE, SERVER, len=1500) / udp, "drop truncated")
+    yield case("first fragment", ip(INSIDE, SERVER, flags="MF") / udp, "drop fragment")
+    yield case("later fragment", ip(INSIDE, SERVER, frag=8) / udp, "drop fragment")
+    yield case("to a multicast group", ip(INSIDE, "224.0.0.1") / udp, "drop bad_address")
+    yield case("from loopback", ip("127.0.0.1", SERVER) / udp, "drop bad_address")
+    yield case("from itself to itself", ip(SERVER, SERVER) / udp, "drop bad_address")
+    yield case("GRE", ip(INSIDE, SERVER, proto=47) / Raw(PAYLOAD), "drop protocol")
+    yield case("TCP XMAS", ip(INSIDE, SERVER) / TCP(flags="FPU"), "drop bad_l4_header")
+    yield case("TCP without flags", ip(INSIDE, SERVER) / TCP(flags=0), "drop bad_l4_header")
+    yield case("TCP data offset", ip(INSIDE, SERVER) / TCP(dataofs=15), "drop bad_l4_header")
+    yield case("UDP length", ip(INSIDE, SERVER) / UDP(len=2000) / Raw(PAYLOAD),
+               "drop bad_l4_header")
+    yield case("redirect", ip(ROUTER, INSIDE) / ICMP(type=5, code=1, gw=ROUTER) / Raw(bytes(good)),
+               "drop icmp_unrelated")
+    yield case("timestamp", ip(INSIDE, SERVER) / ICMP(type=13), "drop protocol")
+
+
+def arps():
+    ours, theirs = "02:00:00:00:00:01", "02:00:00:00:00:02"
+    request = ARP(op=1, hwsrc=theirs, psrc=INSIDE, hwdst="00:00:00:00:00:00", pdst=ROUTER)
+    reply = Ether(src=ours, dst=theirs) / ARP(op=2, hwsrc=ours, psrc=ROUTER, hwdst=theirs,
+                                              pdst=INSIDE)
+    yield block("who has our address", f"arp_reply {ours}", request, bytes(reply).ljust(60, b"\0"))
+
+
+def main():
+    here = pathlib.Path(__file__).parent
+    for name, blocks in (("rewrite", rewrites()), ("icmp", icmp_errors()), ("parse", parses()),
+                         ("arp", arps())):
+        text = "# SPDX-License-Identifier: Apache-2.0\n# Made by generate.py.\n\n"
+        (here / f"{name}.txt").write_text(text + "\n".join(blocks))
+
+
+if __name__ == "__main__":
+    main()

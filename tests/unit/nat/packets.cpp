@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/unit/nat/packets.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace noclash::nat::test {
+
+Bytes from_hex(std::string_view text) {
+    Bytes bytes;
+    if (text.size() % 2 != 0) throw std::invalid_argument("hex: odd number of digits");
+    for (std::size_t i = 0; i < text.size(); i += 2) {
+        const std::string digits(text.substr(i, 2));
+        std::size_t used = 0;
+        bytes.push_back(static_cast<std::uint8_t>(std::stoul(digits, &used, 16)));
+        if (used != 2) throw std::invalid_argument("hex: no digit: " + digits);
+    }
+    return bytes;
+}
+
+std::string to_hex(std::span<const std::uint8_t> bytes) {
+    std::string text;
+    for (const std::uint8_t byte : bytes) {
+        text += "0123456789abcdef"[byte >> 4];
+        text += "0123456789abcdef"[byte & 15];
+    }
+    return text;
+}
+
+std::uint16_t slow_sum(std::span<const std::uint8_t> bytes, std::uint16_t start) {
+    std::uint32_t sum = start;
+    for (std::size_t i = 0; i < bytes.size(); i += 2) {
+        const unsigned low = i + 1 < bytes.size() ? bytes[i + 1] : 0U;
+        sum += bytes[i] * 256U + low;
+        if (sum > 0xffff) sum -= 0xffff;
+    }
+    return static_cast<std::uint16_t>(sum);
+}
+
+std::uint16_t get16(const Bytes& bytes, std::size_t at) {
+    return static_cast<std::uint16_t>(bytes.at(at) * 256 + bytes.at(at + 1));
+}
+
+void put16(Bytes& bytes, std::size_t at, unsigned value) {
+    bytes.at(at) = static_cast<std::uint8_t>(value >> 8);
+    bytes.at(at + 1) = static_cast<std::uint8_t>(value);
+}
+
+void put32(Bytes& bytes, std::size_t at, std::uint32_t value) {
+    put16(bytes, at, value >> 16);
+    put16(bytes, at + 2, value & 0xffff);
+}
+
+std::size_t l4_offset(const Bytes& packet) {
+    return (packet.at(0) & std::size_t{15}) * 4;
+}
+
+void fix_ip_checksum(Bytes& packet) {
+    put16(packet, 10, 0);
+    put16(packet, 10, 0xffffU ^ slow_sum(std::span(packet).first(l4_offset(packet))));
+}
+
+void fix_l4_checksum(Bytes& packet) {
+    const std::size_t at = l4_offset(packet);
+    const std::uint8_t protocol = packet.at(9);
+    const auto segment = std::span(packet).subspan(at, get16(packet, 2) - at);
+    const std::size_t field = at + (protocol == 6 ? 16U : protocol == 17 ? 6U : 2U);
+    put16(packet, field, 0);
+    std::uint16_t start = 0;
+    if (protocol != 1) {
+        Bytes pseudo(packet.begin() + 12, packet.begin() + 20);
+        pseudo.resize(12);
+        put16(pseudo, 8, protocol);
+        put16(pseudo, 10, static_cast<unsigned>(segment.size()));
+        start = slow_sum(pseudo);
+    }
+    unsigned checksum = 0xffffU ^ slow_sum(segment, start);
+    if (protocol == 17 && checksum == 0) checksum = 0xffff;
+    put16(packet, field, checksum);
+}
+
+Bytes ipv4(const Ends& ends, std::uint8_t protocol, const Bytes& segment, const Bytes& options) {
+    const std::size_t header_length = 20 + (options.size() + 3) / 4 * 4;
+    Bytes packet(header_length + segment.size());  // Options are padded with "end of list".
+    std::ranges::copy(options, packet.begin() + 20);
+    std::ranges::copy(segment, packet.end() - static_cast<std::ptrdiff_t>(segment.size()));
+    packet[0] = static_cast<std::uint8_t>(0x40 + header_length / 4);
+    put16(packet, 2, static_cast<unsigned>(packet.size()));
+    put16(packet, 4, 0x1c46);
+    packet[8] = 63;
+    packet[9] = protocol;
+    put32(packet, 12, ends.source);
+    put32(packet, 16, ends.destination);
+    fix_ip_checksum(packet);
+    return packet;
+}
+
+Bytes tcp(const Ends& ends, std::uint8_t flags, const Bytes& payload, const Bytes& ip_options) {
+    Bytes segment(20);
+    put16(segment, 0, ends.source_port);
+    put16(segment, 2, ends.destination_port);
+    put32(segment, 4, 0x01020304);
+    segment[12] = 0x50;
+    segment[13] = flags;
+    put16(segment, 14, 0xfaf0);
+    segment.insert(segment.end(), payload.begin(), payload.end());
+    Bytes packet = ipv4(ends, 6, segment, ip_options);
+    fix_l4_checksum(packet);
+    return packet;
+}
+
+Bytes udp(const Ends& ends, const Bytes& payload, const Bytes& ip_options) {
+    Bytes segment(8);
+    put16(segment, 0, ends.source_port);
+    put16(segment, 2, ends.destination_port);
+    put16(segment, 4, static_cast<unsigned>(8 + payload.size()));
+    segment.insert(segment.end(), payload.begin(), payload.end());
+    Bytes packet = ipv4(ends, 17, segment, ip_options);
+    fix_l4_checksum(packet);
+    return packet;
+}
+
+Bytes icmp(const Ends& ends, std::uint8_t type, std::uint8_t code, std::uint32_t rest,
+           const Bytes& payload, const Bytes& ip_options) {
+    Bytes segment(8);
+    segment[0] = type;
+    segment[1] = code;
+    put32(segment, 4, rest);
+    segment.insert(segment.end(), payload.begin(), payload.end());
+    Bytes packet = ipv4(ends, 1, segment, ip_options);
+    fix_l4_checksum(packet);
+    return packet;
+}
+
+PacketView view(Bytes& packet) {
+    return {packet.data(), static_cast<std::uint32_t>(packet.size())};
+}
+
+Tuple<V4> tuple(const Ends& ends, std::uint8_t protocol, std::uint16_t zone) {
+    return {V4Address::from_host(ends.source),
+            V4Address::from_host(ends.destination),
+            Be16::from_host(ends.source_port),
+            Be16::from_host(ends.destination_port),
+            zone,
+            protocol,
+            0};
+}
+
+}  // namespace noclash::nat::test

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// A gateway without devices: inside 10.1.0.1/16 (port 0), outside 10.2.0.1/24 (port 1), everything
+// else beyond 10.2.0.254.
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "nat/pipeline.hpp"
+#include "tests/unit/nat/packets.hpp"
+
+namespace noclash::nat::test {
+
+inline V4Address ip(const char* text) {
+    return *parse_address<V4>(text);
+}
+inline std::uint32_t host(const char* text) {
+    return ip(text).value.host();
+}
+
+struct TestRouter {
+    [[nodiscard]] std::optional<Hop<V4>> route(const V4Address& address) const {
+        if (same_prefix<V4>(address, ip("10.1.0.0"), 16))
+            return Hop<V4>{0, 1500, address, ip("10.1.0.1")};
+        if (same_prefix<V4>(address, ip("10.99.0.0"), 16)) return std::nullopt;
+        const bool on_link = same_prefix<V4>(address, ip("10.2.0.0"), 24);
+        return Hop<V4>{1, outside_mtu, on_link ? address : ip("10.2.0.254"), ip("10.2.0.1")};
+    }
+    [[nodiscard]] bool is_own(const V4Address& address) const {
+        return address == ip("10.1.0.1") || address == ip("10.2.0.1");
+    }
+    std::uint16_t outside_mtu = 1500;
+};
+
+using TestPipeline = Pipeline<V4, TestRouter>;
+
+inline Rule<V4> masquerade(PortRange ports = {}) {
+    Rule<V4> rule;
+    rule.name = "masquerade";
+    rule.ingress_port = 0;
+    rule.action = Action::masquerade;
+    rule.source_nat = SourceNat::masquerade;
+    rule.ports = ports;
+    return rule;
+}
+
+inline Rule<V4> node_port(SourceNat source = SourceNat::masquerade) {
+    Rule<V4> rule;
+    rule.name = "node-port";
+    rule.protocol = ip_protocol::tcp;
+    rule.to = {{ip("10.1.0.1"), 32}, {ip("10.2.0.1"), 32}};
+    rule.to_port = PortRange{30080, 30080};
+    rule.action = Action::dnat;
+    rule.source_nat = source;
+    rule.dnat_address = ip("10.2.0.2");
+    rule.dnat_port = 80;
+    return rule;
+}
+
+struct TestGateway {
+    explicit TestGateway(std::vector<Rule<V4>> rules, unsigned workers = 1,
+                         std::uint32_t flows = 4096)
+        : policy{{}, std::move(rules)}, table(flows, workers, workers), crowded(table) {
+        for (unsigned id = 0; id < workers; ++id) {
+            engines.push_back(
+                std::make_unique<FlowWorker<V4>>(table, static_cast<std::uint16_t>(id), 0));
+            pipelines.push_back(std::make_unique<TestPipeline>(
+                *engines.back(), TestPipeline::Shared{policy, timeouts, router, crowded}));
+        }
+        engines[0]->online();
+    }
+
+    /// One packet through one worker; the packet is rewritten in place.
+    Verdict<V4> pass(Bytes& packet, std::uint16_t port = 0, unsigned worker = 0) {
+        Job<V4> job{};
+        job.packet = view(packet);
+        job.ingress_port = port;
+        pipelines[worker]->process({&job, 1}, now_ms);
+        return job.verdict;
+    }
+    /// Passes time; timers fire and records are reclaimed.
+    void pass_time(std::uint64_t ms) {
+        for (const std::uint64_t end = now_ms + ms; now_ms < end; now_ms += 100) {
+            engines[0]->quiescent();
+            pipelines[0]->maintain(now_ms, 1U << 20U);
+        }
+    }
+
+    TestRouter router;
+    Timeouts timeouts;
+    PolicyConfig<V4> policy;
+    FlowTable<V4> table;
+    CrowdedDestinations<V4, Production> crowded;
+    std::vector<std::unique_ptr<FlowWorker<V4>>> engines;
+    std::vector<std::unique_ptr<TestPipeline>> pipelines;
+    std::uint64_t now_ms = 1000;
+};
+
+/// What a rewritten packet says of itself; fails the test when a checksum is wrong.
+inline Parsed<V4> read(Bytes& packet) {
+    Parsed<V4> parsed;
+    const DropReason reason = parse<V4>(view(packet), 0, parsed);
+    if (reason != DropReason::none)
+        throw std::runtime_error("does not parse: " + std::string(to_string(reason)));
+    if (!l4_checksum_ok<V4>(view(packet), parsed)) throw std::runtime_error("bad L4 checksum");
+    return parsed;
+}
+
+inline const Ends client{host("10.1.0.7"), host("192.0.2.80"), 40000, 80};
+
+inline Ends answer_to(const Tuple<V4>& tuple) {
+    return {tuple.destination.value.host(), tuple.source.value.host(),
+            tuple.destination_port.host(), tuple.source_port.host()};
+}
+
+}  // namespace noclash::nat::test

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "nat/pipeline.hpp"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/nat/pipeline_fixture.hpp"
+
+namespace noclash::nat::test {
+namespace {
+
+using tcp_flag::ack, tcp_flag::fin, tcp_flag::rst, tcp_flag::syn;
+
+TEST(Pipeline, MasqueradeThereAndBack) {
+    TestGateway gateway({masquerade()});
+    Bytes out = tcp(client, syn);
+    const int ttl = read(out).ttl;
+    const auto verdict = gateway.pass(out);
+    ASSERT_EQ(verdict.outcome, Outcome::transmit);
+    EXPECT_EQ(verdict.hop.port, 1);
+    EXPECT_EQ(verdict.hop.next_hop, ip("10.2.0.254"));
+    const Tuple<V4> sent = read(out).tuple;
+    EXPECT_EQ(sent.source, ip("10.2.0.1"));
+    EXPECT_GE(sent.source_port.host(), 1024);
+    EXPECT_EQ(sent.destination, ip("192.0.2.80"));
+    EXPECT_EQ(read(out).ttl, ttl - 1);
+
+    Bytes back = tcp(answer_to(sent), syn | ack);
+    ASSERT_EQ(gateway.pass(back, 1).outcome, Outcome::transmit);
+    EXPECT_EQ(read(back).tuple, test::tuple(client, ip_protocol::tcp).inverse());
+    Bytes next = tcp(client, ack, {1, 2, 3});
+    ASSERT_EQ(gateway.pass(next).outcome, Outcome::transmit);
+    EXPECT_EQ(read(next).tuple, sent);
+}
+
+TEST(Pipeline, NodePortTranslatesBothEnds) {
+    TestGateway gateway({node_port(), masquerade()});
+    Bytes out = tcp({client.source, host("10.1.0.1"), 40000, 30080}, syn);
+    ASSERT_EQ(gateway.pass(out).outcome, Outcome::transmit);
+    const Tuple<V4> sent = read(out).tuple;
+    EXPECT_EQ(sent.source, ip("10.2.0.1"));
+    EXPECT_EQ(sent.destination, ip("10.2.0.2"));
+    EXPECT_EQ(sent.destination_port.host(), 80);
+    Bytes back = tcp(answer_to(sent), syn | ack);
+    ASSERT_EQ(gateway.pass(back, 1).outcome, Outcome::transmit);
+    EXPECT_EQ(read(back).tuple.source, ip("10.1.0.1"));
+    EXPECT_EQ(read(back).tuple.source_port.host(), 30080);
+}
+
+TEST(Pipeline, UdpAndPingAreTranslatedToo) {
+    TestGateway gateway({masquerade()});
+    Bytes query = udp(client, {1, 2, 3});
+    ASSERT_EQ(gateway.pass(query).outcome, Outcome::transmit);
+    Bytes answer = udp(answer_to(read(query).tuple), {4, 5});
+    ASSERT_EQ(gateway.pass(answer, 1).outcome, Outcome::transmit);
+    EXPECT_EQ(read(answer).tuple, test::tuple(client, ip_protocol::udp).inverse());
+
+    Bytes ping = icmp({client.source, client.destination}, 8, 0, 0x12340001, {9});
+    ASSERT_EQ(gateway.pass(ping).outcome, Outcome::transmit);
+    const Tuple<V4> sent = read(ping).tuple;
+    EXPECT_EQ(sent.source, ip("10.2.0.1"));
+    Bytes pong = icmp({client.destination, host("10.2.0.1")}, 0, 0,
+                      std::uint32_t{sent.source_port.host()} << 16U | 1, {9});
+    ASSERT_EQ(gateway.pass(pong, 1).outcome, Outcome::transmit);
+    EXPECT_EQ(read(pong).tuple.destination, ip("10.1.0.7"));
+    EXPECT_EQ(read(pong).tuple.destination_port.host(), 0x1234);
+}
+
+TEST(Pipeline, TheFirstRuleThatMatchesDecides) {
+    Rule<V4> drop;
+    drop.name = "drop";
+    drop.to = {{ip("192.0.2.0"), 24}};
+    Rule<V4> forward;
+    forward.name = "forward";
+    forward.action = Action::forward;
+    forward.to = {{ip("198.51.100.0"), 24}};
+    TestGateway gateway({forward, drop, masquerade()});
+    Bytes dropped = udp(client);
+    const Bytes before = dropped;
+    const auto verdict = gateway.pass(dropped);
+    EXPECT_EQ(verdict.outcome, Outcome::drop);
+    EXPECT_EQ(verdict.reason, DropReason::rule);
+    EXPECT_EQ(dropped, before);
+    Bytes forwarded = udp({client.source, host("198.51.100.1"), 5, 6});
+    ASSERT_EQ(gateway.pass(forwarded).outcome, Outcome::transmit);
+    EXPECT_EQ(read(forwarded).tuple.source, ip("10.1.0.7"));
+    Bytes from_outside = udp({host("203.0.113.1"), host("10.1.0.7"), 5, 6});
+    EXPECT_EQ(gateway.pass(from_outside, 1).reason, DropReason::no_rule);
+    EXPECT_EQ(gateway.pipelines[0]->rule_hits(0), 1U);
+    EXPECT_EQ(gateway.pipelines[0]->rule_hits(1), 1U);
+    EXPECT_EQ(gateway.pipelines[0]->rule_hits(2), 0U);
+}
+
+TEST(Pipeline, AForwardedFlowWhoseReplyTupleIsTakenGetsAnotherPort) {
+    // Two flows of one client to one backend, one of them through the service's address.
+    Rule<V4> forward;
+    forward.action = Action::forward;
+    TestGateway gateway({node_port(SourceNat::keep), forward});
+    Bytes direct = tcp({client.source, host("10.2.0.2"), 40000, 80}, syn);
+    Bytes service = tcp({client.source, host("10.1.0.1"), 40000, 30080}, syn);
+    ASSERT_EQ(gateway.pass(direct).outcome, Outcome::transmit);
+    ASSERT_EQ(gateway.pass(service).outcome, Outcome::transmit);
+    EXPECT_EQ(read(direct).tuple.source_port.host(), 40000);
+    EXPECT_EQ(read(service).tuple.source, ip("10.1.0.7"));
+    EXPECT_NE(read(service).tuple.source_port.host(), 40000);
+}
+
+TEST(Pipeline, WhatComesForUsWithoutAFlowIsNotForwarded) {
+    Rule<V4> forward;  // even when a rule would forward anything
+    forward.action = Action::forward;
+    TestGateway gateway({forward});
+    Bytes probe = tcp({host("192.0.2.80"), host("10.2.0.1"), 80, 40000}, syn);
+    EXPECT_EQ(gateway.pass(probe, 1).reason, DropReason::unsolicited);
+    Bytes ping = icmp({host("10.1.0.7"), host("10.1.0.1")}, 8, 0, 0x00010001);
+    ASSERT_EQ(gateway.pass(ping).outcome, Outcome::transmit);
+    EXPECT_EQ(read(ping).kind, PacketKind::icmp_reply);
+    EXPECT_EQ(read(ping).tuple.destination, ip("10.1.0.7"));
+}
+
+TEST(Pipeline, AMiddleOfAConnectionOpensNoFlow) {
+    TestGateway gateway({masquerade()});
+    for (const std::uint8_t flags : {ack, std::uint8_t(syn | ack), std::uint8_t(fin | ack), rst}) {
+        Bytes packet = tcp(client, flags);
+        EXPECT_EQ(gateway.pass(packet).reason, DropReason::tcp_not_syn);
+    }
+    EXPECT_EQ(gateway.table.index().occupancy().entries, 0U);
+}
+
+TEST(Pipeline, ACorruptedFirstPacketMakesNoState) {
+    TestGateway gateway({masquerade()});
+    Bytes packet = tcp(client, syn, {1, 2, 3});
+    packet.back() ^= 1;
+    EXPECT_EQ(gateway.pass(packet).reason, DropReason::bad_l4_checksum);
+    EXPECT_EQ(gateway.table.index().occupancy().entries, 0U);
+}
+
+TEST(Pipeline, TimeToLiveEndsBeforeAnythingIsSetUp) {
+    TestGateway gateway({masquerade()});
+    Bytes packet = udp(client);
+    packet[8] = 1;
+    fix_ip_checksum(packet);
+    const Bytes before = packet;
+    const auto verdict = gateway.pass(packet);
+    EXPECT_EQ(verdict.outcome, Outcome::reject);
+    EXPECT_EQ(verdict.reason, DropReason::ttl);
+    EXPECT_EQ(verdict.error.type, 11);
+    EXPECT_EQ(packet, before) << "the error quotes the packet as it came";
+    EXPECT_EQ(gateway.table.index().occupancy().entries, 0U);
+}
+
+TEST(Pipeline, TooBigIsToldWithTheMtu) {
+    TestGateway gateway({masquerade()});
+    gateway.router.outside_mtu = 1000;
+    Bytes packet = udp(client, Bytes(1200));
+    packet[6] |= 0x40;
+    fix_ip_checksum(packet);
+    const auto verdict = gateway.pass(packet);
+    EXPECT_EQ(verdict.outcome, Outcome::reject);
+    EXPECT_EQ(verdict.error.type, 3);
+    EXPECT_EQ(verdict.error.code, 4);
+    EXPECT_EQ(verdict.error.mtu, 1000);
+}
+
+TEST(Pipeline, NoRouteIsTold) {
+    TestGateway gateway({masquerade()});
+    Bytes packet = udp({client.source, host("10.99.0.1"), 1, 2});
+    const auto verdict = gateway.pass(packet);
+    EXPECT_EQ(verdict.outcome, Outcome::reject);
+    EXPECT_EQ(verdict.reason, DropReason::no_route);
+}
+
+TEST(Pipeline, AnErrorAboutAFlowReachesItsSenderAndChangesNothing) {
+    TestGateway gateway({masquerade()});
+    Bytes out = udp(client, {1, 2, 3, 4});
+    ASSERT_EQ(gateway.pass(out).outcome, Outcome::transmit);
+    const Found found = gateway.table.index().find(
+        test::tuple(client, ip_protocol::udp),
+        gateway.table.index().hash(test::tuple(client, ip_protocol::udp)));
+    const Moment expires = gateway.table.pool()[found.flow].expires.load();
+    gateway.now_ms += 5000;
+
+    // From a router on the way, and from the destination itself.
+    for (const char* sender : {"198.51.100.9", "192.0.2.80"}) {
+        Bytes error = icmp({host(sender), host("10.2.0.1")}, 3, 3, 0, out);
+        ASSERT_EQ(gateway.pass(error, 1).outcome, Outcome::transmit) << sender;
+        EXPECT_EQ(read(error).tuple, test::tuple(client, ip_protocol::udp)) << sender;
+        EXPECT_EQ(header<IpHeader<V4>>(view(error), 0).source.get(), ip(sender));
+        EXPECT_EQ(header<IpHeader<V4>>(view(error), 0).destination.get(), ip("10.1.0.7"));
+    }
+    EXPECT_EQ(gateway.table.pool()[found.flow].expires.load(), expires) << "RFC 5508-7";
+    Bytes stray = icmp({host("198.51.100.9"), host("10.2.0.1")}, 3, 3, 0,
+                       udp({host("10.2.0.1"), host("192.0.2.80"), 1, 2}));
+    EXPECT_EQ(gateway.pass(stray, 1).reason, DropReason::icmp_unrelated);
+}
+
+TEST(Pipeline, AClosedConnectionGoesAndGivesItsTuplesBack) {
+    TestGateway gateway({masquerade({5000, 5000})});
+    gateway.timeouts.tcp_close_s = 2;
+    Bytes first = tcp(client, syn);
+    ASSERT_EQ(gateway.pass(first).outcome, Outcome::transmit);
+    Bytes second = tcp({host("10.1.0.8"), client.destination, 40000, 80}, syn);
+    EXPECT_EQ(gateway.pass(second).reason, DropReason::exhausted);
+    Bytes reset = tcp(answer_to(read(first).tuple), rst | ack);
+    ASSERT_EQ(gateway.pass(reset, 1).outcome, Outcome::transmit);
+    gateway.pass_time(13'000);
+    second = tcp({host("10.1.0.8"), client.destination, 40000, 80}, syn);
+    EXPECT_EQ(gateway.pass(second).outcome, Outcome::transmit);
+    EXPECT_EQ(gateway.table.index().occupancy().entries, 2U);
+}
+
+TEST(Pipeline, AFlowBeingSetUpElsewhereParksAndItsMappingIsAdopted) {
+    TestGateway gateway({masquerade()}, 2);
+    gateway.engines[1]->online();
+    Bytes packet = tcp(client, syn);
+    {
+        // Worker 1 has claimed the flow and stalls.
+        Reservation<V4> stalled(*gateway.engines[1], test::tuple(client, ip_protocol::tcp));
+        EXPECT_EQ(gateway.pass(packet).outcome, Outcome::park);
+        auto reply = test::tuple(client, ip_protocol::tcp).inverse();
+        reply.destination = ip("10.2.0.1");
+        reply.destination_port = Be16::from_host(7777);
+        ASSERT_EQ(stalled.reserve(reply), InsertOutcome::inserted);
+        EXPECT_EQ(gateway.pass(packet).outcome, Outcome::park);
+        stalled.record().protocol_state.store(static_cast<std::uint8_t>(TcpState::syn_sent));
+        stalled.publish(to_moment(gateway.now_ms + 1000), gateway.now_ms);
+    }
+    ASSERT_EQ(gateway.pass(packet).outcome, Outcome::transmit);
+    EXPECT_EQ(read(packet).tuple.source_port.host(), 7777);
+}
+
+TEST(Pipeline, ASetUpThatWasGivenUpElsewhereIsDoneHere) {
+    TestGateway gateway({masquerade()}, 2);
+    gateway.engines[1]->online();
+    Bytes packet = tcp(client, syn);
+    {
+        const Reservation<V4> aborted(*gateway.engines[1], test::tuple(client, ip_protocol::tcp));
+        EXPECT_EQ(gateway.pass(packet).outcome, Outcome::park);
+    }
+    EXPECT_EQ(gateway.pass(packet).outcome, Outcome::transmit);
+}
+
+TEST(Pipeline, CopiesInOneBurstShareTheFlow) {
+    TestGateway gateway({masquerade()});
+    std::vector<Bytes> packets(8, tcp(client, syn));
+    std::vector<Job<V4>> jobs(packets.size());
+    for (std::size_t i = 0; i < jobs.size(); ++i)
+        jobs[i].packet = view(packets[i]);
+    gateway.pipelines[0]->process(jobs, gateway.now_ms);
+    for (std::size_t i = 0; i < jobs.size(); ++i) {
+        ASSERT_EQ(jobs[i].verdict.outcome, Outcome::transmit);
+        EXPECT_EQ(packets[i], packets[0]);
+    }
+    EXPECT_EQ(gateway.table.index().occupancy().entries, 2U);
+}
+
+}  // namespace
+}  // namespace noclash::nat::test
