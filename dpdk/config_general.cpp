@@ -41,7 +41,8 @@ constexpr std::array timeout_keys{
 };
 
 void read_workers(const Section& top, Config& config) {
-    top.read("workers", config.workers, 1, 64);
+    const auto workers = top.integer("workers", 1, 64);
+    if (workers) config.workers = static_cast<std::uint16_t>(*workers);
     for (const std::int64_t core : top.integers("cores", 0, 1023)) {
         config.cores.push_back(static_cast<std::uint16_t>(core));
     }
@@ -50,7 +51,7 @@ void read_workers(const Section& top, Config& config) {
         top.fault("cores", fmt::format("names {} cores", config.cores.size()), "at most 64");
     } else if (!top.has("workers")) {
         config.workers = static_cast<std::uint16_t>(config.cores.size());
-    } else if (config.cores.size() != config.workers) {
+    } else if (workers && config.cores.size() != config.workers) {
         top.fault("cores",
                   fmt::format("names {} cores for {} workers", config.cores.size(), config.workers),
                   "one core for each worker");

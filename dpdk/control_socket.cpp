@@ -28,7 +28,7 @@ constexpr std::size_t longest_request = 65536;
 constexpr std::size_t flush_at = 65536;
 
 void set_timeout(int socket, int timeout_ms) {
-    const timeval limit{timeout_ms / 1000, (timeout_ms % 1000) * 1000};
+    const timeval limit{timeout_ms / 1000, (timeout_ms % 1000) * 1000L};
     ::setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
 }
 
@@ -150,7 +150,9 @@ ControlSocket::ControlSocket(ControlSocketOptions options, Handler handler)
     acceptor_ = start_thread([this] { accept_clients(); });
 }
 
-ControlSocket::~ControlSocket() { stop(); }
+ControlSocket::~ControlSocket() {
+    stop();
+}
 
 void ControlSocket::stop() {
     if (!acceptor_.joinable()) return;

@@ -63,7 +63,8 @@ MemoryPlan plan_memory(const Config& config) {
     if (plan.device_dma) size = std::max<std::uint64_t>(size, page);
     plan.megabytes = config.memory.dpdk_megabytes;
     if (plan.megabytes == 0) {
-        const std::uint64_t total = base_megabytes + route_megabytes + megabytes_of_port * config.ports.size() +
+        const std::uint64_t total = base_megabytes + route_megabytes +
+                                    megabytes_of_port * config.ports.size() +
                                     (plan.packet_buffers * (size + 16)) / mebibyte + 1;
         plan.megabytes = static_cast<std::uint32_t>((total + 1) / 2 * 2);
     }

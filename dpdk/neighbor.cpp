@@ -189,7 +189,7 @@ Resolution NeighborTable::resolve(NeighborId id, std::uint64_t now_ms) {
             word = wanted;
             ask_now = next.state != NeighborState::failed;
         } else if (generation_of(word) != id.generation) {
-            return {NeighborState::gone, {}};
+            return {NeighborState::incomplete, {}};  // In the making; the next call will tell.
         }
     }
 

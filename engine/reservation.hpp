@@ -11,6 +11,7 @@ namespace noclash {
 enum class ClaimOutcome : std::uint8_t {
     claimed,
     taken,  ///< another flow, perhaps still being set up, has the tuple: `owner()`
+    busy,   ///< no room until a grace period ends: try again after the next quiescent state
     table_full,
     chain_too_long,
 };
@@ -59,6 +60,9 @@ class Reservation {
             case InsertOutcome::taken:
                 outcome_ = ClaimOutcome::taken;
                 break;
+            case InsertOutcome::busy:
+                outcome_ = ClaimOutcome::busy;
+                break;
             case InsertOutcome::chain_too_long:
                 outcome_ = ClaimOutcome::chain_too_long;
                 break;
@@ -87,8 +91,8 @@ class Reservation {
     [[nodiscard]] FlowId id() const { return id_; }
     [[nodiscard]] Record& record() { return worker_.record(id_); }
 
-    /// Proposes the reply tuple. `inserted` once at most; after `taken` or `chain_too_long` propose
-    /// another one, or give up.
+    /// Proposes the reply tuple. `inserted` once at most; after any other outcome propose another
+    /// one, or give up.
     InsertOutcome reserve(const Tuple<Family>& reply) {
         record().tuple(Direction::reply) = reply;
         auto& index = worker_.table().index();

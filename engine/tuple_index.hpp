@@ -64,7 +64,8 @@ struct Found {
 enum class InsertOutcome : std::uint8_t {
     inserted,
     taken,           ///< the tuple has an owner: `owner`
-    chain_too_long,  ///< bucket and overflow are full
+    busy,            ///< every slot is in use, some only until a grace period ends: try again soon
+    chain_too_long,  ///< bucket and overflow are full of entries
 };
 
 struct InsertResult {

@@ -67,6 +67,8 @@ InsertResult TupleIndex<Family, Traits>::insert(FlowId flow, Direction direction
         }
         if (mine == BucketHeader::positions) mine = take_slot(hash, ref);
         if (mine == BucketHeader::positions) {
+            if (BucketHeader(seen).visible() < BucketHeader::local_slots)
+                return {InsertOutcome::busy};
             counters.chain_too_long.add();
             return {InsertOutcome::chain_too_long};
         }

@@ -209,6 +209,8 @@ class Pipeline {
                 break;
             case ClaimOutcome::taken:
                 return adopt(job, reservation.owner());
+            case ClaimOutcome::busy:
+                return V::park();
             case ClaimOutcome::table_full:
                 return V::drop(DropReason::table_full);
             case ClaimOutcome::chain_too_long:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <span>
 
@@ -55,6 +56,7 @@ class PortProposals {
 
   private:
     static constexpr int blind_draws = 8;
+    static constexpr std::size_t most_without_room = 16;
 
     InsertOutcome propose(Reservation<Family, Traits>& reservation, Tuple<Family>& reply,
                           std::uint16_t port) {
@@ -71,28 +73,39 @@ class PortProposals {
             return serves<Family>(rules_, reply.protocol, reply.destination, port);
         });
         if (map == nullptr) return probe_all(reservation, reply, range);
+        // Ports that are free but found no room in the index go back when the search is over, not
+        // at once: else they might be drawn for ever.
+        std::array<std::uint16_t, most_without_room> without_room{};
+        std::size_t waiting = 0;
+        DropReason result = DropReason::exhausted;
         while (const auto port = map->take(random_)) {
             const InsertOutcome outcome = propose(reservation, reply, *port);
-            if (outcome == InsertOutcome::inserted) return DropReason::none;
-            if (outcome == InsertOutcome::chain_too_long) {
-                map->give(*port);  // not taken: it must stay known as free
-                return DropReason::chain_too_long;
+            if (outcome == InsertOutcome::taken) continue;
+            if (outcome == InsertOutcome::inserted) {
+                result = DropReason::none;
+                break;
             }
+            result = DropReason::chain_too_long;
+            without_room[waiting++] = *port;
+            if (waiting == without_room.size()) break;
         }
-        return DropReason::exhausted;
+        for (std::size_t i = 0; i < waiting; ++i)
+            map->give(without_room[i]);
+        return result;
     }
 
     /// As complete, but at the cost of a lookup for each port: when all maps are in use.
     DropReason probe_all(Reservation<Family, Traits>& reservation, Tuple<Family>& reply,
                          PortRange range) {
         const std::uint32_t start = random_.below(range.size());
+        DropReason result = DropReason::exhausted;
         for (std::uint32_t i = 0; i < range.size(); ++i) {
             const auto port = static_cast<std::uint16_t>(range.first + (start + i) % range.size());
             const InsertOutcome outcome = propose(reservation, reply, port);
             if (outcome == InsertOutcome::inserted) return DropReason::none;
-            if (outcome == InsertOutcome::chain_too_long) return DropReason::chain_too_long;
+            if (outcome != InsertOutcome::taken) result = DropReason::chain_too_long;
         }
-        return DropReason::exhausted;
+        return result;
     }
 
     Crowded& crowded_;
