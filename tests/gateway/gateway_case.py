@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of the running gateway share.
+
+    sudo tests/gateway/test_rules.py [TestCase.test_name]   a file alone, against build/
+    NOCLASH_BUILD=build-asan sudo -E tests/gateway/...      against another build
+
+Every test has a time limit, makes its own network namespaces, and demands at its end that the
+daemon is still alive and ends in order.
+"""
+
+import os
+import signal
+import sys
+import unittest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+
+from lab import builds, interrupts, laboratory  # noqa: E402  (the path above comes first)
+from lab.noclash import Noclash  # noqa: E402
+from lab.process import LabError, wait_until  # noqa: E402
+from lab.topology import GATEWAY_LB, Topology  # noqa: E402
+
+HOSTS = os.path.join(ROOT, "tests", "gateway", "hosts.py")
+
+
+class TestTimeout(Exception):
+    """The test took longer than its limit."""
+
+
+def build():
+    """The build under test."""
+    return builds.Build(os.environ.get("NOCLASH_BUILD", "build"))
+
+
+class GatewayCase(unittest.TestCase):
+    """Each test gets a fresh topology with noclash, configured by `settings`."""
+
+    timeout_s = 60
+    settings = {}
+    starts_gateway = True
+
+    def setUp(self):
+        signal.signal(signal.SIGALRM, self._on_alarm)
+        signal.alarm(self.timeout_s)
+        self.addCleanup(signal.alarm, 0)
+        self.lab = laboratory.Lab()
+        self.addCleanup(self.lab.close)
+        self.topology = Topology(self.lab)
+        self.lb, self.pod = self.topology.lb, self.topology.pod
+        self.gateway = Noclash(build(), **self.settings)
+        if self.starts_gateway:
+            self.gateway.start(self.topology)
+
+    def tearDown(self):
+        process = self.gateway.process
+        if process is None:
+            return
+        if self._has_failed():
+            print(f"\n--- the daemon's log:\n{process.log_tail(40)}", file=sys.stderr)
+        if self.starts_gateway:
+            self.assertIsNone(process.returncode,
+                              f"the daemon died ({process.returncode}):\n{process.log_tail(40)}")
+            self.assertEqual(self.gateway.stop(), 0,
+                             f"the daemon did not end in order:\n{process.log_tail(40)}")
+
+    def _has_failed(self):
+        return any(error for _, error in getattr(self._outcome, "errors", []) or []) or \
+            not self._outcome.success
+
+    def _on_alarm(self, _number, _frame):
+        raise TestTimeout(f"not done within {self.timeout_s} s")
+
+    # What tests say.
+
+    def serve(self, *ports, namespace=None):
+        """Starts the host that says whom it talks to, in the pod."""
+        server = (namespace or self.pod).start("python3", "-B", HOSTS, "serve", *ports,
+                                               name="peer-server")
+        server.wait_ready(lambda: "ready" in server.log())
+
+    def ask(self, protocol, destination, source=None, *, namespace=None):
+        """What the server saw: ((address, port) of the client, (address, port) asked on).
+
+        None when there was no answer.
+        """
+        result = (namespace or self.lb).run(
+            "python3", "-B", HOSTS, "ask", protocol, destination, *([source] if source else []),
+            check=False)
+        if result.returncode != 0:
+            return None
+        return tuple((address, int(port)) for address, port in
+                     (text.split(":") for text in result.stdout.split()))
+
+    def ping(self, destination, *options, namespace=None, count=1):
+        """Runs ping and returns what it printed; the test decides what that must be."""
+        return (namespace or self.lb).run("ping", "-n", "-c", count, "-W", 2, *options,
+                                          destination, check=False).stdout
+
+    def assert_pings(self, destination, *options, count=1, namespace=None):
+        output = self.ping(destination, *options, count=count, namespace=namespace)
+        self.assertIn(f"{count} packets transmitted, {count} received", output)
+
+    def wait_until(self, predicate, what, timeout_s=15):
+        try:
+            return wait_until(predicate, timeout_s=timeout_s, what=what, interval_s=0.1)
+        except LabError as error:
+            self.fail(str(error))
+
+    def rss_bytes(self):
+        """Memory of the daemon that is in use."""
+        with open(f"/proc/{self.gateway.process.pid}/status", encoding="ascii") as handle:
+            for line in handle:
+                if line.startswith("VmRSS:"):
+                    return int(line.split()[1]) * 1024
+        return self.fail("no VmRSS")
+
+    def gateway_mac(self, interface="gw-lb"):
+        path = f"/sys/class/net/{interface}/address"
+        return bytes.fromhex(self.topology.gateway.run("cat", path).stdout.strip()
+                             .replace(":", ""))
+
+
+def node(port):
+    """The gateway's address towards the load balancer, with a port."""
+    return f"{GATEWAY_LB}:{port}"
+
+
+def rule(name, action, **keys):
+    """TOML of a rule; a key that TOML calls `in` is written `in_`."""
+    lines = [f'[[rule]]\nname = "{name}"\naction = "{action}"']
+    for key, value in keys.items():
+        text = str(value) if isinstance(value, (int, list)) else f'"{value}"'
+        lines.append(f"{key.rstrip('_')} = {text}".replace("'", '"'))
+    return "\n".join(lines) + "\n\n"
+
+
+def main():
+    """For files that are run alone."""
+    interrupts.raise_on_signals()
+    unittest.main(verbosity=2)

@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A host that says whom it talks to: run inside a network namespace by the tests.
+
+    hosts.py serve PORT...                               answers on UDP and TCP
+    hosts.py ask tcp|udp ADDRESS:PORT [SOURCE[:PORT]]    prints the answer
+    hosts.py echo ADDRESS:PORT COUNT                     COUNT datagrams from one socket; prints
+                                                         how many came back
+
+The answer is one line: the address and port that the server saw, and the one it was asked on.
+"""
+
+import selectors
+import socket
+import sys
+
+PATIENCE_S = 3
+
+
+def split(text):
+    address, _, port = text.partition(":")
+    return address, int(port or 0)
+
+
+def answer(peer, own):
+    return f"{peer[0]}:{peer[1]} {own[0]}:{own[1]}\n".encode()
+
+
+def serve(ports):
+    """Never returns. TCP and UDP on each port, UDP payloads that are no question are echoed."""
+    selector = selectors.DefaultSelector()
+    for port in ports:
+        for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+            server = socket.socket(socket.AF_INET, kind)
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+            server.bind(("0.0.0.0", port))
+            if kind == socket.SOCK_STREAM:
+                server.listen(128)
+            selector.register(server, selectors.EVENT_READ)
+    print("ready", flush=True)
+    while True:
+        for key, _ in selector.select():
+            server = key.fileobj
+            if server.type == socket.SOCK_STREAM:
+                client, peer = server.accept()
+                with client:
+                    client.sendall(answer(peer, client.getsockname()))
+            else:
+                payload, peer = server.recvfrom(2048)
+                own = ("*", server.getsockname()[1])
+                server.sendto(answer(peer, own) if payload == b"?" else payload, peer)
+
+
+def ask(protocol, destination, source):
+    """Returns the server's answer; raises OSError when there is none."""
+    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+    with socket.socket(socket.AF_INET, kind) as client:
+        client.settimeout(PATIENCE_S)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if source:
+            client.bind(split(source))
+        client.connect(split(destination))
+        if protocol == "udp":
+            client.send(b"?")
+        return client.recv(200).decode().strip()
+
+
+def echo(destination, count):
+    """Returns how many of `count` datagrams, each sent after the last came back, came back."""
+    returned = 0
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(PATIENCE_S)
+        client.connect(split(destination))
+        for number in range(count):
+            payload = f"datagram {number}".encode() * 10
+            client.send(payload)
+            try:
+                returned += client.recv(2048) == payload
+            except OSError:
+                break
+    return returned
+
+
+def main(argv):
+    if argv[0] == "serve":
+        serve(map(int, argv[1:]))
+    elif argv[0] == "ask":
+        try:
+            print(ask(argv[1], argv[2], argv[3] if len(argv) > 3 else None))
+        except OSError as error:
+            print(f"no answer: {error}")
+            return 1
+    else:
+        print(echo(argv[1], int(argv[2])))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

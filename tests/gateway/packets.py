@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds packets byte by byte, wrong ones too. A checksum given as None is computed."""
+
+import socket
+import struct
+
+TCP, UDP, ICMP = 6, 17, 1
+
+
+def checksum(data):
+    """Of RFC 1071."""
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total > 0xffff:
+        total = (total & 0xffff) + (total >> 16)
+    return ~total & 0xffff
+
+
+def ip(source, destination, protocol, payload, *, ttl=64, options=b"", length=None,
+       header_words=None, version=4, fragment=0x4000, check=None):
+    words = 5 + len(options) // 4 if header_words is None else header_words
+    length = 20 + len(options) + len(payload) if length is None else length
+
+    def header(value):
+        return struct.pack("!BBHHHBBH4s4s", version << 4 | words, 0, length, 1, fragment, ttl,
+                           protocol, value, socket.inet_aton(source),
+                           socket.inet_aton(destination)) + options
+    return header(checksum(header(0)) if check is None else check) + payload
+
+
+def _pseudo(source, destination, protocol, length):
+    return socket.inet_aton(source) + socket.inet_aton(destination) + struct.pack(
+        "!BBH", 0, protocol, length)
+
+
+def tcp(source, destination, sport, dport, *, flags=0x02, words=5, check=None, payload=b""):
+    def header(value):
+        return struct.pack("!HHIIBBHHH", sport, dport, 1, 0, words << 4, flags, 1000, value, 0)
+    if check is None:
+        body = header(0) + payload
+        check = checksum(_pseudo(source, destination, TCP, len(body)) + body)
+    return header(check) + payload
+
+
+def udp(source, destination, sport, dport, *, length=None, check=None, payload=b"data"):
+    length = 8 + len(payload) if length is None else length
+
+    def header(value):
+        return struct.pack("!HHHH", sport, dport, length, value)
+    if check is None:
+        body = header(0) + payload
+        check = checksum(_pseudo(source, destination, UDP, len(body)) + body) or 0xffff
+    return header(check) + payload
+
+
+def icmp(kind, code=0, *, rest=b"\0\1\0\1", payload=b"", check=None):
+    def message(value):
+        return struct.pack("!BBH", kind, code, value) + rest + payload
+    return message(checksum(message(0)) if check is None else check)
+
+
+def frame(to_mac, from_mac, packet, ethertype=0x0800):
+    return to_mac + from_mac + struct.pack("!H", ethertype) + packet

@@ -1,0 +1,174 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Start, end, sudden death, and configurations that are wrong."""
+
+import os
+import time
+
+from gateway_case import GatewayCase, build, main, node, rule
+from lab.noclash import configuration
+from lab.process import run
+from lab.topology import POD
+
+
+class Ends(GatewayCase):
+    """The daemon's end, and the start after it."""
+
+    timeout_s = 90
+
+    def test_sigterm_ends_it_cleanly_within_two_seconds(self):
+        begun = time.monotonic()
+        self.assertEqual(self.gateway.stop(), 0)
+        self.assertLess(time.monotonic() - begun, 2)
+        self.assertFalse(os.path.exists(self.gateway.control_socket))
+        self.gateway.launch(self.topology.gateway)
+
+    def test_sigterm_under_load(self):
+        flood = self.lb.start("ping", "-n", "-f", POD, name="flood")
+        self.wait_until(lambda: self.gateway.flow_count() > 0, "the flood flows")
+        begun = time.monotonic()
+        self.assertEqual(self.gateway.stop(), 0)
+        self.assertLess(time.monotonic() - begun, 2)
+        flood.stop()
+        self.gateway.launch(self.topology.gateway)
+
+    def test_starts_again_after_kill(self):
+        for _ in range(3):
+            self.gateway.kill()
+            self.gateway.launch(self.topology.gateway)
+            self.topology.wait_for_gateway()
+            self.assert_pings(POD)
+
+    def test_second_daemon_on_the_same_socket_is_refused(self):
+        second = self.topology.gateway.run(build().daemon, "--config", self.gateway.config_path,
+                                           check=False)
+        self.assertNotEqual(second.returncode, 0)
+        self.assertIn(self.gateway.control_socket, second.stderr)
+        self.assert_pings(POD)
+        self.gateway.json("version")
+
+    def test_connections_survive_nothing_but_come_back(self):
+        self.serve(8000)
+        self.assertIsNotNone(self.ask("udp", f"{POD}:8000"))
+        self.gateway.stop()
+        self.assertIsNone(self.ask("udp", f"{POD}:8000"))
+        self.gateway.launch(self.topology.gateway)
+        self.assertIsNotNone(self.ask("udp", f"{POD}:8000"))
+
+
+class Configuration(GatewayCase):
+    """Every fault is named with file, line and key; nothing is started."""
+
+    starts_gateway = False
+
+    def faults(self, text):
+        """What the daemon says about a configuration that it must refuse."""
+        path = self.lab.path("faulty.toml")
+        with open(path, "w", encoding="utf-8") as handle:
+            handle.write(text)
+        result = self.topology.gateway.run(build().daemon, "--config", path, check=False)
+        self.assertEqual(result.returncode, 2, result.stderr)
+        return result.stderr
+
+    def good(self, **settings):
+        return configuration(self.lab.path("control.sock"), **settings)
+
+    def line_of(self, text, needle):
+        return next(number for number, line in enumerate(text.splitlines(), 1) if needle in line)
+
+    def test_faults_name_line_and_key(self):
+        text = self.good()
+        cases = {
+            "unknown key": ("workers = 2", "wokers = 2", "workers"),
+            "wrong type": ("flows = 131072", 'flows = "many"', "flows"),
+            "out of range": ("workers = 2", "workers = 1000", "workers"),
+            "host bits": ('to = "10.1.0.1/32"', 'to = "10.1.0.1/24"', "to"),
+            "unknown port": ('in = "lb"', 'in = "lbx"', "in"),
+            "no such action": ('action = "masquerade"', 'action = "masq"', "action"),
+            "bad device": ('device = "af_packet:gw-lb"', 'device = "gw-lb"', "device"),
+        }
+        for what, (good, bad, key) in cases.items():
+            with self.subTest(what):
+                faulty = text.replace(good, bad, 1)
+                self.assertNotEqual(faulty, text)
+                said = self.faults(faulty)
+                self.assertRegex(said, rf"faulty\.toml:{self.line_of(faulty, bad)}\b")
+                self.assertIn(key, said)
+
+    def test_all_faults_at_once(self):
+        text = self.good().replace("workers = 2", "workers = 0").replace("flows = 131072",
+                                                                          "flows = 1")
+        said = self.faults(text)
+        self.assertIn("workers", said)
+        self.assertIn("flows", said)
+
+    def test_syntax_error(self):
+        text = self.good() + "\nthis is no TOML\n"
+        self.assertRegex(self.faults(text),
+                         rf"faulty\.toml:{self.line_of(text, 'this is no TOML')}\b")
+
+    def test_missing_file(self):
+        result = run([build().daemon, "--config", self.lab.path("none.toml")], check=False)
+        self.assertEqual(result.returncode, 2)
+        self.assertIn("none.toml", result.stderr)
+
+    def test_no_configuration_is_a_usage_error(self):
+        self.assertEqual(run([build().daemon], check=False).returncode, 2)
+
+    def test_missing_interface_is_named(self):
+        path = self.lab.path("absent.toml")
+        with open(path, "w", encoding="utf-8") as handle:
+            handle.write(self.good().replace("af_packet:gw-lb", "af_packet:absent0"))
+        result = self.topology.gateway.run(build().daemon, "--config", path, check=False)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("absent0", result.stderr)
+
+    def test_timeouts_below_the_floor_need_consent(self):
+        said = self.faults(self.good(extra="[timeouts]\nudp_s = 2\n"))
+        self.assertIn("udp_s", said)
+        self.assertIn("4787", said)
+
+
+class Expiry(GatewayCase):
+    """Flows end by themselves, and give their tuples back."""
+
+    settings = {
+        "extra": """
+[timeouts]
+below_rfc_floor = true
+tcp_syn_sent_s = 1
+tcp_syn_recv_s = 1
+tcp_established_s = 1
+tcp_fin_wait_s = 1
+tcp_close_wait_s = 1
+tcp_last_ack_s = 1
+tcp_time_wait_s = 1
+tcp_close_s = 1
+udp_s = 1
+udp_stream_s = 1
+icmp_s = 1
+""",
+        "rules": rule("outbound", "masquerade", in_="lb", ports="40000-40009"),
+    }
+
+    def test_flows_end_and_their_ports_come_back(self):
+        self.serve(8000)
+        for turn in range(3):
+            with self.subTest(turn=turn):
+                # Every port that there is, each time.
+                for number in range(10):
+                    source = f"10.1.0.2:{6000 + 10 * turn + number}"
+                    self.assertIsNotNone(self.ask("udp", f"{POD}:8000", source))
+                self.assertIsNotNone(self.ask("tcp", f"{POD}:8000"))
+                self.assert_pings(POD)
+                self.wait_until(lambda: self.gateway.flow_count() == 0, "all flows expired")
+
+    def test_nothing_arrives_for_an_expired_flow(self):
+        self.serve(8000)
+        self.assertIsNotNone(self.ask("udp", f"{POD}:8000", "10.1.0.2:7777"))
+        self.wait_until(lambda: self.gateway.flow_count() == 0, "the flow expired")
+        self.assertIsNone(self.ask("udp", node(40000), namespace=self.pod))
+
+
+if __name__ == "__main__":
+    main()

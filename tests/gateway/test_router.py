@@ -1,0 +1,133 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The router around the NAT: TTL, MTU, its own addresses, neighbours, routes."""
+
+from gateway_case import GatewayCase, main, rule
+from lab.noclash import DEFAULT_RULES
+from lab.topology import GATEWAY_LB, GATEWAY_POD, LB, POD
+
+
+class Router(GatewayCase):
+    """ICMP that the gateway itself sends."""
+
+    settings = {"lb_mtu": 1500, "pod_mtu": 1400}
+
+    def test_time_exceeded(self):
+        output = self.ping(POD, "-t", 1)
+        self.assertIn(f"From {GATEWAY_LB}", output)
+        self.assertIn("Time to live exceeded", output)
+        self.assertGreater(self.gateway.drops().get("ttl", 0), 0)
+
+    def test_ttl_of_two_passes(self):
+        self.assert_pings(POD, "-t", 2)
+
+    def test_too_big_names_the_mtu(self):
+        output = self.ping(POD, "-M", "do", "-s", 1400)
+        self.assertRegex(output, rf"From {GATEWAY_LB}.*[Ff]rag needed.*mtu = 1400")
+        self.assertGreater(self.gateway.drops().get("too_big", 0), 0)
+
+    def test_exactly_the_mtu_passes(self):
+        self.assert_pings(POD, "-M", "do", "-s", 1400 - 28)
+
+    def test_tcp_finds_the_mtu(self):
+        # 1,500-byte segments at first: what comes back in ICMP makes them smaller.
+        self.pod.ip("link", "set", "pod0", "mtu", 1400)
+        self.pod.start("sh", "-c", "python3 -m http.server --bind 0.0.0.0 80 -d /nonexistent",
+                       name="http")
+        script = ("import socket;s=socket.create_connection(('10.1.0.1',30080),10);"
+                  "s.sendall(b'POST / HTTP/1.0\\r\\nX: '+b'x'*50000+b'\\r\\n\\r\\n');"
+                  "print(len(s.recv(100))>0)")
+        self.wait_until(lambda: ":80 " in self.pod.run("ss", "-lnt").stdout, "the server listens")
+        self.assertEqual(self.lb.run("python3", "-c", script).stdout.strip(), "True")
+
+    def test_own_addresses_answer(self):
+        self.assert_pings(GATEWAY_LB, count=3)
+        self.assert_pings(GATEWAY_POD, count=3)
+        self.assert_pings(GATEWAY_POD, count=3, namespace=self.pod)
+
+    def test_large_ping_to_own_address(self):
+        self.assert_pings(GATEWAY_LB, "-s", 1472)
+
+    def test_no_route(self):
+        self.assertIn("Unreachable", self.ping("198.51.100.1"))
+        self.assertGreater(self.gateway.drops().get("no_route", 0), 0)
+
+    def test_closed_udp_port_is_reported_to_the_client(self):
+        script = ("import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);"
+                  f"s.settimeout(3);s.connect(('{POD}',9));s.send(b'x');s.recv(10)")
+        result = self.lb.run("python3", "-c", script, check=False)
+        self.assertIn("ConnectionRefusedError", result.stderr)
+
+
+class Routes(GatewayCase):
+    """Static routes with a next hop."""
+
+    settings = {"extra": '[[route]]\nto = "198.51.100.0/24"\nvia = "10.2.0.2"\n'}
+
+    def test_next_hop(self):
+        self.pod.ip("address", "add", "198.51.100.1/32", "dev", "lo")
+        self.assert_pings("198.51.100.1")
+
+
+class Neighbors(GatewayCase):
+    """Neighbours that are not known yet, that moved, that say so, and that are not there."""
+
+    settings = {"rules": rule("outbound", "masquerade", in_="lb"),
+                "extra": "[neighbors]\nrefresh_s = 1\n"}
+    starts_gateway = False
+
+    def start(self, **settings):
+        self.gateway._settings.update(settings)  # pylint: disable=protected-access
+        self.gateway.start(self.topology, wait=False)
+
+    def move_pod(self):
+        """Gives the pod another MAC address. Its kernel tells nobody."""
+        self.pod.ip("link", "set", "pod0", "address", "02:00:00:00:77:01")
+
+    def test_first_packets_to_a_cold_neighbor_wait(self):
+        self.start()
+        output = self.ping(POD, "-i", "0.002", count=20)
+        self.assertIn("20 packets transmitted, 20 received", output)
+
+    def test_silently_moved_neighbor_recovers(self):
+        self.start()
+        self.assert_pings(POD)
+        self.move_pod()
+        self.wait_until(lambda: "1 received" in self.ping(POD, "-W", "1"),
+                        "the gateway asks the moved neighbour again")
+
+    def test_gratuitous_arp_is_believed_at_once(self):
+        self.start(extra="[neighbors]\nrefresh_s = 600\n")
+        self.assert_pings(POD)
+        self.move_pod()
+        self.pod.run("arping", "-U", "-c", 1, "-I", "pod0", POD, check=False)
+        self.assert_pings(POD)
+
+    def test_absent_neighbor_is_reported(self):
+        self.start()
+        output = self.ping("10.2.0.99", "-W", "8")
+        self.assertIn("Destination Host Unreachable", output)
+        self.assertGreater(self.gateway.drops().get("neighbor_failed", 0), 0)
+
+    def test_neighbors_are_listed(self):
+        self.start()
+        self.assert_pings(POD)
+        rows = {row["address"]: row for row in self.gateway.json("neighbors")}
+        self.assertEqual(rows[POD]["port"], "pod")
+        self.assertEqual(rows[LB]["port"], "lb")
+        mac = self.pod.run("cat", "/sys/class/net/pod0/address").stdout.strip()
+        self.assertEqual(rows[POD]["mac"], mac)
+
+
+class NoOtherStation(GatewayCase):
+    """Frames for other stations are not forwarded, although the port hears them."""
+
+    settings = {"rules": DEFAULT_RULES}
+
+    def test_wrong_mac(self):
+        self.lb.ip("neigh", "replace", GATEWAY_LB, "lladdr", "02:00:00:00:66:66", "dev", "lb0")
+        self.assertIn("0 received", self.ping(POD))
+
+
+if __name__ == "__main__":
+    main()

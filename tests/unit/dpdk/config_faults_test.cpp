@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/dpdk/faults_of.hpp"
+
+namespace noclash::dpdk {
+namespace {
+
+using testing::ElementsAre;
+using testing::StartsWith;
+
+// Every case stands in the middle of this file, so that each has exactly one fault.
+constexpr const char* above = R"(#1
+)";
+constexpr const char* below = R"(
+[[port]]
+name = "lan"
+device = "tap:lan0"
+address = "10.1.0.1/24"
+[[port]]
+name = "wan"
+device = "tap:wan0"
+address = "192.0.2.2/24"
+[[pool]]
+name = "good"
+addresses = "203.0.113.1"
+
+)";
+
+struct Case {
+    const char* name;
+    const char* text;    ///< from line 2 on, before the ports
+    const char* more;    ///< from line 15 on, behind the pool
+    const char* expect;  ///< how the only fault begins
+};
+
+void PrintTo(const Case& fault, std::ostream* out) {
+    *out << fault.expect;
+}
+
+class ConfigFault : public testing::TestWithParam<Case> {};
+
+TEST_P(ConfigFault, IsNamedWithLineAndKey) {
+    const Case& fault = GetParam();
+    const std::string text = std::string(above) + fault.text + below + fault.more;
+    EXPECT_THAT(faults_of(text), ElementsAre(StartsWith(fault.expect))) << text;
+}
+
+constexpr Case general[] = {
+    {"Syntax", "flows = = 1", "", "f:2:9: no valid TOML: "},
+    {"DuplicateKey", "flows = 2000\nflows = 3000", "", "f:3:"},
+    {"FlowsTooFew", "flows = 1023", "",
+     "f:2:9: flows: 1023 is out of range; expected an integer "
+     "from 1024 to 134217728"},
+    {"FlowsTooMany", "flows = 134217729", "", "f:2:9: flows: 134217729 is out of range"},
+    {"FlowsFraction", "flows = 2e6", "", "f:2:9: flows: is a fraction; expected an integer"},
+    {"WorkersString", "workers = \"2\"", "", "f:2:11: workers: is a string; expected an integer"},
+    {"CoresDoNotMatch", "workers = 3\ncores = [0, 1]", "",
+     "f:3:9: cores: names 2 cores for 3 workers"},
+    {"CoresNegative", "workers = 1\ncores = [0, -1]", "", "f:3:13: cores: -1 is out of range"},
+    {"CoresEmpty", "cores = []", "", "f:2:9: cores: is an empty array"},
+    {"CoresNoArray", "cores = 1", "", "f:2:9: cores: is an integer; expected an array"},
+    {"Idle", "idle = \"sleep\"", "", "f:2:8: idle: \"sleep\" is not known; expected \"poll\""},
+    {"LogLevel", "log_level = \"loud\"", "", "f:2:13: log_level: \"loud\" is not known"},
+    {"SocketRelative", "control_socket = \"x.sock\"", "",
+     "f:2:18: control_socket: \"x.sock\" is no path"},
+    {"UnknownKey", "zebra = 1", "", "f:2:1: zebra: unknown key; expected one of flows, workers"},
+    {"UnknownKeyNear", "worker = 1", "", "f:2:1: worker: unknown key; did you mean `workers`?"},
+    {"MemoryNoTable", "memory = 3", "", "f:2:10: memory: is an integer; expected a table [memory]"},
+    {"HugePages", "[memory]\nhuge_pages = true", "",
+     "f:3:14: [memory] huge_pages: is a boolean; expected \"auto\""},
+    {"PacketBuffers", "[memory]\npacket_buffers = -5", "",
+     "f:3:18: [memory] packet_buffers: -5 is out of range"},
+    {"MemoryKey", "[memory]\nhugepages = \"auto\"", "",
+     "f:3:1: [memory] hugepages: unknown key; did you mean `huge_pages`?"},
+    {"NeighborRefresh", "[neighbors]\nrefresh_s = 0", "",
+     "f:3:13: [neighbors] refresh_s: 0 is out of range"},
+    {"TimeoutBelowFloor", "[timeouts]\nudp_s = 119", "",
+     "f:3:9: [timeouts] udp_s: 119 s is below the floor of RFC 4787 REQ-5; expected at least 120"},
+    {"EstablishedBelowFloor", "[timeouts]\ntcp_established_s = 7439", "",
+     "f:3:21: [timeouts] tcp_established_s: 7439 s is below the floor of RFC 5382 REQ-5"},
+    {"CloseBelowFloor", "[timeouts]\ntcp_close_s = 10", "",
+     "f:3:15: [timeouts] tcp_close_s: 10 s is below the floor of RFC 7857"},
+    {"IcmpBelowFloor", "[timeouts]\nicmp_s = 59", "",
+     "f:3:10: [timeouts] icmp_s: 59 s is below the floor of RFC 5508 REQ-2"},
+    {"TimeoutTooLong", "[timeouts]\nudp_s = 2000001", "",
+     "f:3:9: [timeouts] udp_s: 2000001 is out of range"},
+    {"TimeoutZero", "[timeouts]\nbelow_rfc_floor = true\nudp_s = 0", "",
+     "f:4:9: [timeouts] udp_s: 0 is out of range"},
+    {"FloorNoBoolean", "[timeouts]\nbelow_rfc_floor = 1", "",
+     "f:3:19: [timeouts] below_rfc_floor: is an integer; expected true or false"},
+};
+
+constexpr Case ports[] = {
+    {"NoName", "", "[[port]]\ndevice = \"tap:x\"\naddress = \"10.3.0.1/24\"",
+     "f:15:1: [port #3] name: is missing"},
+    {"BadName", "", "[[port]]\nname = \"a b\"\ndevice = \"tap:x\"\naddress = \"10.3.0.1/24\"",
+     "f:16:8: [port \"a b\"] name: \"a b\" is no name"},
+    {"SameName", "", "[[port]]\nname = \"lan\"\ndevice = \"tap:x\"\naddress = \"10.3.0.1/24\"",
+     "f:16:8: [port \"lan\"] name: another port is called \"lan\""},
+    {"NoDevice", "", "[[port]]\nname = \"x\"\naddress = \"10.3.0.1/24\"",
+     "f:15:1: [port \"x\"] device: is missing; expected one of \"af_packet:IFACE\""},
+    {"BadDevice", "", "[[port]]\nname = \"x\"\ndevice = \"eth0\"\naddress = \"10.3.0.1/24\"",
+     "f:17:10: [port \"x\"] device: \"eth0\" names no kind of device"},
+    {"SameDevice", "", "[[port]]\nname = \"x\"\ndevice = \"tap:lan0\"\naddress = \"10.3.0.1/24\"",
+     "f:17:10: [port \"x\"] device: port \"lan\" has the same device"},
+    {"NoAddress", "", "[[port]]\nname = \"x\"\ndevice = \"tap:x\"",
+     "f:15:1: [port \"x\"] address: is missing"},
+    {"AddressWithoutLength", "",
+     "[[port]]\nname = \"x\"\ndevice = \"tap:x\"\naddress = \"10.3.0.1\"",
+     "f:18:11: [port \"x\"] address: \"10.3.0.1\" is no address with a prefix length"},
+    {"AddressOfSubnet", "", "[[port]]\nname = \"x\"\ndevice = \"tap:x\"\naddress = \"10.3.0.0/24\"",
+     "f:18:11: [port \"x\"] address: \"10.3.0.0/24\" is no address that a host may have"},
+    {"Broadcast", "", "[[port]]\nname = \"x\"\ndevice = \"tap:x\"\naddress = \"10.3.0.255/24\"",
+     "f:18:11: [port \"x\"] address: \"10.3.0.255/24\" is no address that a host"},
+    {"Loopback", "", "[[port]]\nname = \"x\"\ndevice = \"tap:x\"\naddress = \"127.0.0.1/8\"",
+     "f:18:11: [port \"x\"] address: \"127.0.0.1/8\" is no address that a host"},
+    {"Overlap", "", "[[port]]\nname = \"x\"\ndevice = \"tap:x\"\naddress = \"10.1.0.129/25\"",
+     "f:18:11: [port \"x\"] address: subnet 10.1.0.128/25 overlaps 10.1.0.0/24 of port \"lan\""},
+    {"Mtu", "", "[[port]]\nname = \"x\"\ndevice = \"tap:x\"\naddress = \"10.3.0.1/24\"\nmtu = 575",
+     "f:19:7: [port \"x\"] mtu: 575 is out of range"},
+    {"Descriptors", "",
+     "[[port]]\nname = \"x\"\ndevice = \"tap:x\"\naddress = \"10.3.0.1/24\"\ndescriptors = 1000",
+     "f:19:15: [port \"x\"] descriptors: 1000 is no power of two"},
+    {"RouteHostBits", "", "[[route]]\nto = \"10.9.0.1/16\"\nvia = \"10.1.0.2\"",
+     "f:16:6: [route #1] to: \"10.9.0.1/16\" has host bits set; expected 10.9.0.0/16"},
+    {"RouteNoPrefix", "", "[[route]]\nto = \"default\"\nvia = \"10.1.0.2\"",
+     "f:16:6: [route #1] to: \"default\" is no prefix"},
+    {"RouteWithoutVia", "", "[[route]]\nto = \"10.9.0.0/16\"",
+     "f:15:1: [route #1] via: is missing"},
+    {"RouteWithoutTo", "", "[[route]]\nvia = \"10.1.0.2\"", "f:15:1: [route #1] to: is missing"},
+    {"RouteToNowhere", "", "[[route]]\nto = \"0.0.0.0/0\"\nvia = \"10.7.0.2\"",
+     "f:17:7: [route #1] via: 10.7.0.2 lies in no port's subnet"},
+    {"RouteToOurselves", "", "[[route]]\nto = \"0.0.0.0/0\"\nvia = \"10.1.0.1\"",
+     "f:17:7: [route #1] via: 10.1.0.1 is port \"lan\" itself"},
+    {"RouteToBroadcast", "", "[[route]]\nto = \"0.0.0.0/0\"\nvia = \"10.1.0.255\"",
+     "f:17:7: [route #1] via: 10.1.0.255 is the first or last address of 10.1.0.0/24"},
+    {"RouteTwice", "",
+     "[[route]]\nto = \"0.0.0.0/0\"\nvia = \"10.1.0.2\"\n"
+     "[[route]]\nto = \"0.0.0.0/0\"\nvia = \"10.1.0.3\"",
+     "f:19:6: [route #2] to: another route leads to 0.0.0.0/0"},
+    {"RouteToConnected", "", "[[route]]\nto = \"10.1.0.0/24\"\nvia = \"192.0.2.1\"",
+     "f:16:6: [route #1] to: 10.1.0.0/24 is the subnet of port \"lan\""},
+    {"RouteNoList", "route = 1", "", "f:2:9: route: is an integer; expected a list of tables"},
+};
+
+constexpr Case policy[] = {
+    {"PoolEmpty", "", "[[pool]]\nname = \"p\"\naddresses = []",
+     "f:17:13: [pool \"p\"] addresses: is an empty array"},
+    {"PoolMissing", "", "[[pool]]\nname = \"p\"", "f:15:1: [pool \"p\"] addresses: is missing"},
+    {"PoolSameName", "", "[[pool]]\nname = \"good\"\naddresses = \"203.0.113.5\"",
+     "f:16:8: [pool \"good\"] name: another pool is called \"good\""},
+    {"PoolWord", "", "[[pool]]\nname = \"p\"\naddresses = [\"203.0.113.5\", \"x\"]",
+     "f:17:29: [pool \"p\"] addresses: \"x\" is no address"},
+    {"PoolType", "", "[[pool]]\nname = \"p\"\naddresses = [7]",
+     "f:17:14: [pool \"p\"] addresses: is an integer"},
+    {"PoolFallingRange", "", "[[pool]]\nname = \"p\"\naddresses = \"203.0.113.5-203.0.113.4\"",
+     "f:17:13: [pool \"p\"] addresses: \"203.0.113.5-203.0.113.4\" is no address, rising range"},
+    {"PoolHostBits", "", "[[pool]]\nname = \"p\"\naddresses = \"203.0.113.5/28\"",
+     "f:17:13: [pool \"p\"] addresses: \"203.0.113.5/28\" has host bits set; expected "
+     "203.0.113.0/28"},
+    {"PoolTooLarge", "", "[[pool]]\nname = \"p\"\naddresses = \"20.0.0.0/15\"",
+     "f:17:13: [pool \"p\"] addresses: the pool grows too large; expected at most 65536"},
+    {"PoolMulticast", "", "[[pool]]\nname = \"p\"\naddresses = \"224.0.0.1\"",
+     "f:17:13: [pool \"p\"] addresses: \"224.0.0.1\" holds addresses that no host may have"},
+    {"PoolRepeats", "", "[[pool]]\nname = \"p\"\naddresses = [\"203.0.113.4/30\", \"203.0.113.6\"]",
+     "f:17:13: [pool \"p\"] addresses: 203.0.113.6 is named twice"},
+    {"PoolHoldsPort", "", "[[pool]]\nname = \"p\"\naddresses = \"192.0.2.0/29\"",
+     "f:17:13: [pool \"p\"] addresses: \"192.0.2.0/29\" holds the address of port \"wan\""},
+    {"PoolPorts", "", "[[pool]]\nname = \"p\"\naddresses = \"203.0.113.5\"\nports = \"0-100\"",
+     "f:18:9: [pool \"p\"] ports: \"0-100\" is no range of ports"},
+    {"PoolPortsFall", "", "[[pool]]\nname = \"p\"\naddresses = \"203.0.113.5\"\nports = \"9-8\"",
+     "f:18:9: [pool \"p\"] ports: \"9-8\" is no range of ports"},
+    {"RuleWithoutAction", "", "[[rule]]\nname = \"r\"",
+     "f:15:1: [rule \"r\"] action: is missing; expected \"drop\""},
+    {"RuleAction", "", "[[rule]]\nname = \"r\"\naction = \"accept\"",
+     "f:17:10: [rule \"r\"] action: \"accept\" is not known"},
+    {"RuleSameName", "",
+     "[[rule]]\nname = \"r\"\naction = \"drop\"\n[[rule]]\nname = \"r\"\naction = \"drop\"",
+     "f:19:8: [rule \"r\"] name: another rule is called \"r\""},
+    {"RuleIn", "", "[[rule]]\nname = \"r\"\naction = \"drop\"\nin = \"dmz\"",
+     "f:18:6: [rule \"r\"] in: no port is called \"dmz\"; expected a port: \"lan\", \"wan\""},
+    {"RuleProtocol", "", "[[rule]]\nname = \"r\"\naction = \"drop\"\nprotocol = \"sctp\"",
+     "f:18:12: [rule \"r\"] protocol: \"sctp\" is not known"},
+    {"RuleFrom", "", "[[rule]]\nname = \"r\"\naction = \"drop\"\nfrom = [\"10.0.0.1/8\"]",
+     "f:18:9: [rule \"r\"] from: \"10.0.0.1/8\" has host bits set; expected 10.0.0.0/8"},
+    {"RuleTo", "", "[[rule]]\nname = \"r\"\naction = \"drop\"\nto = \"all\"",
+     "f:18:6: [rule \"r\"] to: \"all\" is no prefix"},
+    {"RuleLength", "", "[[rule]]\nname = \"r\"\naction = \"drop\"\nto = \"10.0.0.0/33\"",
+     "f:18:6: [rule \"r\"] to: \"10.0.0.0/33\" is no prefix"},
+    {"RuleIcmpPort", "",
+     "[[rule]]\nname = \"r\"\naction = \"drop\"\nprotocol = \"icmp\"\nto_port = 80",
+     "f:19:11: [rule \"r\"] to_port: ICMP has no ports"},
+    {"RulePortRange", "", "[[rule]]\nname = \"r\"\naction = \"drop\"\nto_port = 65536",
+     "f:18:11: [rule \"r\"] to_port: 65536 is out of range"},
+    {"RulePortType", "", "[[rule]]\nname = \"r\"\naction = \"drop\"\nto_port = [80]",
+     "f:18:11: [rule \"r\"] to_port: is an array"},
+    {"SnatWithoutPool", "", "[[rule]]\nname = \"r\"\naction = \"snat\"",
+     "f:15:1: [rule \"r\"] pool: is missing"},
+    {"SnatUnknownPool", "", "[[rule]]\nname = \"r\"\naction = \"snat\"\npool = \"bad\"",
+     "f:18:8: [rule \"r\"] pool: no pool is called \"bad\"; expected a pool: \"good\""},
+    {"SnatPorts", "",
+     "[[rule]]\nname = \"r\"\naction = \"snat\"\npool = \"good\"\nports = \"1024-2047\"",
+     "f:19:9: [rule \"r\"] ports: has no meaning in this rule"},
+    {"DropPool", "", "[[rule]]\nname = \"r\"\naction = \"drop\"\npool = \"good\"",
+     "f:18:8: [rule \"r\"] pool: has no meaning in this rule"},
+    {"DnatWithoutTarget", "", "[[rule]]\nname = \"r\"\naction = \"dnat\"",
+     "f:15:1: [rule \"r\"] target: is missing"},
+    {"DnatTarget", "",
+     "[[rule]]\nname = \"r\"\naction = \"dnat\"\nprotocol = \"tcp\"\ntarget = \"web:80\"",
+     "f:19:10: [rule \"r\"] target: \"web:80\" is no address of a host"},
+    {"DnatTargetPort", "",
+     "[[rule]]\nname = \"r\"\naction = \"dnat\"\nprotocol = \"tcp\"\ntarget = \"10.1.0.2:0\"",
+     "f:19:10: [rule \"r\"] target: \"10.1.0.2:0\" is no address of a host"},
+    {"DnatPortOfAnyProtocol", "",
+     "[[rule]]\nname = \"r\"\naction = \"dnat\"\ntarget = \"10.1.0.2:80\"",
+     "f:18:10: [rule \"r\"] target: \"10.1.0.2:80\" has a port, which not all protocols have"},
+    {"DnatSource", "",
+     "[[rule]]\nname = \"r\"\naction = \"dnat\"\ntarget = \"10.1.0.2\"\nsource = \"snat\"",
+     "f:19:10: [rule \"r\"] source: \"snat\" is not known; expected \"keep\""},
+    {"DnatSourcePool", "",
+     "[[rule]]\nname = \"r\"\naction = \"dnat\"\ntarget = \"10.1.0.2\"\nsource = \"pool:x\"",
+     "f:19:10: [rule \"r\"] source: no pool is called \"x\""},
+    {"TargetElsewhere", "", "[[rule]]\nname = \"r\"\naction = \"forward\"\ntarget = \"10.1.0.2\"",
+     "f:18:10: [rule \"r\"] target: has no meaning in this rule"},
+    {"RuleKey", "", "[[rule]]\nname = \"r\"\naction = \"drop\"\ntoport = 80",
+     "f:18:1: [rule \"r\"] toport: unknown key; did you mean `to_port`?"},
+    {"RuleTable", "", "[rule]\nname = \"r\"",
+     "f:15:1: rule: is a table; expected a list of tables, each under [[rule]]"},
+};
+
+std::string case_name(const testing::TestParamInfo<Case>& info) {
+    return info.param.name;
+}
+
+INSTANTIATE_TEST_SUITE_P(General, ConfigFault, testing::ValuesIn(general), case_name);
+INSTANTIATE_TEST_SUITE_P(Ports, ConfigFault, testing::ValuesIn(ports), case_name);
+INSTANTIATE_TEST_SUITE_P(Policy, ConfigFault, testing::ValuesIn(policy), case_name);
+
+TEST(ConfigFaults, NoPortAtAll) {
+    EXPECT_THAT(faults_of("flows = 4096\n"),
+                ElementsAre(StartsWith("f:1:1: port: is missing; expected at least one")));
+}
+
+}  // namespace
+}  // namespace noclash::dpdk

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpdk/config.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "tests/unit/dpdk/faults_of.hpp"
+
+namespace noclash::dpdk {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+V4Address v4(const char* text) {
+    return *parse_address<V4>(text);
+}
+
+constexpr const char* small = R"(
+[[port]]
+name = "lan"
+device = "tap:lan0"
+address = "10.1.0.1/24"
+)";
+
+TEST(Config, LeavesDefaultsWhereNothingIsSaid) {
+    const Config config = parse_config(small, "f");
+    EXPECT_EQ(config.flows, 1U << 20);
+    EXPECT_EQ(config.workers, 1);
+    EXPECT_EQ(config.idle, Idle::poll);
+    EXPECT_EQ(config.control_socket, "/run/noclash/control.sock");
+    EXPECT_EQ(config.log_level, "info");
+    EXPECT_EQ(config.memory.huge_pages, HugePages::automatic);
+    EXPECT_EQ(config.timeouts, nat::Timeouts{});
+    ASSERT_EQ(config.ports.size(), 1U);
+    EXPECT_EQ(config.ports[0].mtu, 1500);
+    EXPECT_EQ(config.ports[0].descriptors, 1024);
+    EXPECT_TRUE(config.policy.rules.empty());
+}
+
+TEST(Config, ReadsGeneralKeys) {
+    const Config config = parse_config(std::string(R"(
+flows = 4096
+cores = [1, 0, 1]
+idle = "nap"
+control_socket = "/tmp/x.sock"
+log_level = "debug"
+memory = { huge_pages = "required", dpdk_megabytes = 64, packet_buffers = 9000 }
+neighbors = { refresh_s = 3, queue_packets = 17, capacity = 99 }
+timeouts = { udp_s = 121, tcp_established_s = 7440 }
+)") + small,
+                                       "f");
+    EXPECT_EQ(config.file, "f");
+    EXPECT_EQ(config.flows, 4096U);
+    EXPECT_EQ(config.workers, 3);
+    EXPECT_THAT(config.cores, ElementsAre(1, 0, 1));
+    EXPECT_EQ(config.idle, Idle::nap);
+    EXPECT_EQ(config.control_socket, "/tmp/x.sock");
+    EXPECT_EQ(config.log_level, "debug");
+    EXPECT_EQ(config.memory.huge_pages, HugePages::required);
+    EXPECT_EQ(config.memory.dpdk_megabytes, 64U);
+    EXPECT_EQ(config.memory.packet_buffers, 9000U);
+    EXPECT_EQ(config.neighbors.refresh_s, 3U);
+    EXPECT_EQ(config.neighbors.queue_packets, 17U);
+    EXPECT_EQ(config.neighbors.capacity, 99U);
+    EXPECT_EQ(config.timeouts.udp_s, 121U);
+    EXPECT_EQ(config.timeouts.tcp_established_s, 7440U);
+}
+
+TEST(Config, ReadsEveryTimeout) {
+    const Config config = parse_config(std::string(R"(
+[timeouts]
+below_rfc_floor = true
+tcp_syn_sent_s = 1
+tcp_syn_recv_s = 2
+tcp_established_s = 3
+tcp_fin_wait_s = 4
+tcp_close_wait_s = 5
+tcp_last_ack_s = 6
+tcp_time_wait_s = 7
+tcp_close_s = 8
+udp_s = 9
+udp_stream_s = 10
+icmp_s = 11
+)") + small,
+                                       "f");
+    EXPECT_EQ(config.timeouts, (nat::Timeouts{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}));
+}
+
+TEST(Config, ReadsPortsAndRoutes) {
+    const Config config = parse_config(R"(
+[[port]]
+name = "a"
+device = "af_packet:eth0"
+address = "10.1.0.1/24"
+mtu = 9000
+descriptors = 256
+[[port]]
+name = "b"
+device = "pci:03:00.1"
+address = "10.2.0.1/31"
+[[route]]
+to = "0.0.0.0/0"
+via = "10.2.0.0"
+[[route]]
+to = "10.9.0.0/16"
+via = "10.1.0.254"
+)",
+                                       "f");
+    ASSERT_EQ(config.ports.size(), 2U);
+    EXPECT_EQ(config.ports[0].address, v4("10.1.0.1"));
+    EXPECT_EQ(config.ports[0].mtu, 9000);
+    EXPECT_EQ(config.ports[0].descriptors, 256);
+    EXPECT_EQ(config.ports[1].prefix_length, 31);
+    ASSERT_EQ(config.routes.size(), 2U);
+    EXPECT_EQ(config.routes[0].port, 1);
+    EXPECT_EQ(config.routes[0].to.length, 0);
+    EXPECT_EQ(config.routes[1].port, 0);
+    EXPECT_EQ(config.routes[1].via, v4("10.1.0.254"));
+}
+
+TEST(Config, ExpandsPools) {
+    const Config config = parse_config(std::string(small) + R"(
+[[pool]]
+name = "p"
+addresses = ["203.0.113.7", "203.0.113.10-203.0.113.12", "198.51.100.0/30"]
+ports = "2000-2999"
+)",
+                                       "f");
+    ASSERT_EQ(config.policy.pools.size(), 1U);
+    const auto& pool = config.policy.pools[0];
+    EXPECT_THAT(pool.addresses,
+                ElementsAre(v4("203.0.113.7"), v4("203.0.113.10"), v4("203.0.113.11"),
+                            v4("203.0.113.12"), v4("198.51.100.0"), v4("198.51.100.1"),
+                            v4("198.51.100.2"), v4("198.51.100.3")));
+    EXPECT_EQ(pool.ports, (nat::PortRange{2000, 2999}));
+}
+
+TEST(Config, ReadsRules) {
+    const Config config = parse_config(std::string(small) + R"(
+[[pool]]
+name = "o"
+addresses = "192.0.2.1"
+[[pool]]
+name = "p"
+addresses = "192.0.2.2"
+[[rule]]
+name = "r0"
+action = "snat"
+pool = "p"
+in = "lan"
+protocol = "udp"
+from = "10.0.0.0/8"
+to = ["192.0.2.0/24", "198.51.100.9"]
+to_port = "8000-8100"
+[[rule]]
+name = "r1"
+action = "masquerade"
+ports = "5000-6000"
+[[rule]]
+name = "r2"
+action = "dnat"
+protocol = "tcp"
+to_port = 80
+target = "10.1.0.9:8080"
+source = "pool:o"
+[[rule]]
+name = "r3"
+action = "dnat"
+target = "10.1.0.9"
+[[rule]]
+name = "r4"
+action = "forward"
+[[rule]]
+name = "r5"
+action = "drop"
+[[rule]]
+name = "r6"
+action = "dnat"
+target = "10.1.0.9"
+source = "masquerade"
+ports = "7000"
+)",
+                                       "f");
+    const auto& rules = config.policy.rules;
+    ASSERT_EQ(rules.size(), 7U);
+    EXPECT_EQ(rules[0].action, nat::Action::snat);
+    EXPECT_EQ(rules[0].source_nat, nat::SourceNat::pool);
+    EXPECT_EQ(rules[0].pool, 1);
+    EXPECT_EQ(rules[0].ingress_port, 0);
+    EXPECT_EQ(rules[0].protocol, 17);
+    EXPECT_THAT(rules[0].from, ElementsAre(Prefix<V4>{v4("10.0.0.0"), 8}));
+    EXPECT_THAT(rules[0].to,
+                ElementsAre(Prefix<V4>{v4("192.0.2.0"), 24}, Prefix<V4>{v4("198.51.100.9"), 32}));
+    EXPECT_EQ(rules[0].to_port, (nat::PortRange{8000, 8100}));
+    EXPECT_EQ(rules[1].source_nat, nat::SourceNat::masquerade);
+    EXPECT_EQ(rules[1].ports, (nat::PortRange{5000, 6000}));
+    EXPECT_EQ(rules[2].source_nat, nat::SourceNat::pool);
+    EXPECT_EQ(rules[2].pool, 0);
+    EXPECT_EQ(rules[2].to_port, (nat::PortRange{80, 80}));
+    EXPECT_EQ(rules[2].dnat_address, v4("10.1.0.9"));
+    EXPECT_EQ(rules[2].dnat_port, 8080);
+    EXPECT_EQ(rules[3].source_nat, nat::SourceNat::keep);
+    EXPECT_EQ(rules[3].dnat_port, std::nullopt);
+    EXPECT_EQ(rules[4].action, nat::Action::forward);
+    EXPECT_EQ(rules[5].action, nat::Action::drop);
+    EXPECT_EQ(rules[6].source_nat, nat::SourceNat::masquerade);
+    EXPECT_EQ(rules[6].ports, (nat::PortRange{7000, 7000}));
+}
+
+TEST(Config, EveryExampleLoads) {
+    std::size_t examples = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(NOCLASH_EXAMPLES)) {
+        if (entry.path().extension() != ".toml") continue;
+        EXPECT_NO_THROW(load_config(entry.path())) << entry.path();
+        ++examples;
+    }
+    EXPECT_GE(examples, 3U);
+}
+
+TEST(Config, NamesAFileThatCannotBeRead) {
+    EXPECT_THAT(faults_of_reading([] { return load_config("/nowhere/gateway.toml"); }),
+                ElementsAre(StartsWith("/nowhere/gateway.toml: cannot be read: No such file")));
+    EXPECT_THAT(faults_of_reading([] { return load_config("/"); }),
+                ElementsAre(HasSubstr("directory")));
+}
+
+TEST(Config, ReportsAllFaultsInTheOrderOfTheFile) {
+    const std::string text =
+        "workers = 0\nflow = 2\n[[port]]\nname = \"a\"\n[[rule]]\naction = \"x\"\n";
+    EXPECT_THAT(faults_of(text),
+                ElementsAre(StartsWith("f:1:11: workers: 0 is out of range"),
+                            StartsWith("f:2:1: flow: unknown key; did you mean `flows`?"),
+                            StartsWith("f:3:1: [port \"a\"] device: is missing"),
+                            StartsWith("f:3:1: [port \"a\"] address: is missing"),
+                            StartsWith("f:5:1: [rule #1] name: is missing"),
+                            StartsWith("f:6:10: [rule #1] action: \"x\" is not known")));
+}
+
+}  // namespace
+}  // namespace noclash::dpdk

@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The laboratory: network namespaces, gateways under test, and what people run on them.
+
+Bottom-up: `process` runs commands, `namespaces` and `laboratory` make and remove namespaces and
+links, `topology` puts a gateway between a load balancer and a pod, `netfilter` and `noclash` are
+the gateways, `storm` and `services` send traffic, `console` talks to people. `demo` and `suite`
+are the programs behind tools/demo and tools/test. Needs nothing but Python's standard library.
+"""

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Builds the tree with meson, showing how far it is."""
+
+import os
+import re
+import subprocess
+
+from .process import LabError, run
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class Build:
+    """A build directory and the programs in it."""
+
+    def __init__(self, directory="build", *, options=(), compiler=None):
+        self.directory = os.path.join(ROOT, directory)
+        self._options = list(options)
+        self._compiler = compiler
+
+    @property
+    def daemon(self):
+        return os.path.join(self.directory, "dpdk", "noclash")
+
+    @property
+    def control(self):
+        return os.path.join(self.directory, "tools", "noclashctl", "noclashctl")
+
+    @property
+    def storm(self):
+        return os.path.join(self.directory, "tools", "storm", "storm")
+
+    def configure(self):
+        if os.path.exists(os.path.join(self.directory, "build.ninja")):
+            run(["meson", "configure", self.directory, *self._options], timeout_s=120, cwd=ROOT)
+            return
+        environment = dict(os.environ)
+        if self._compiler:
+            environment["CXX"] = self._compiler
+        run(["meson", "setup", self.directory, *self._options], timeout_s=120, cwd=ROOT,
+            env=environment)
+
+    def compile(self, step, targets=()):
+        """Builds; shows ninja's count in `step`. LabError has the compiler's words."""
+        output = []
+        with subprocess.Popen(["ninja", "-C", self.directory, *targets], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, cwd=ROOT) as ninja:
+            try:
+                for line in ninja.stdout:
+                    output.append(line)
+                    if match := re.match(r"\[(\d+/\d+)\] (.*)", line):
+                        step.show(f"[{match[1]}] {match[2]}")
+            except BaseException:
+                ninja.terminate()
+                raise
+        if ninja.returncode != 0:
+            raise LabError("building failed:\n" + "".join(output[-60:]))
+
+
+def release():
+    """What people run; tools/demo and tools/test share it."""
+    return Build("build", options=["--buildtype=release"])

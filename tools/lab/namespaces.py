@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Network namespaces: what runs in them, and their end."""
+
+import contextlib
+import ctypes
+import os
+import signal
+import socket
+import threading
+
+from .process import LabError, NotAvailable, run, wait_until
+
+
+def require_privilege():
+    """Raises NotAvailable unless we may make network namespaces."""
+    if os.geteuid() != 0:
+        raise NotAvailable("network namespaces need root: run this with sudo")
+    probe = f"noclash{os.getpid()}-probe"
+    try:
+        run(["ip", "netns", "add", probe])
+    except LabError as error:
+        raise NotAvailable(f"this machine does not let us make network namespaces: {error}") \
+            from error
+    run(["ip", "netns", "delete", probe])
+
+
+class Namespace:
+    """One network namespace. Made by Lab.namespace()."""
+
+    def __init__(self, name, lab):
+        self.name = name
+        self.lab = lab
+        run(["ip", "netns", "add", name])
+        # Before any link exists, so that none gets an IPv6 address to be noisy with.
+        self.sysctl("net.ipv6.conf.all.disable_ipv6", 1)
+        self.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
+        self.sysctl("net.ipv4.conf.all.rp_filter", 0)
+        self.sysctl("net.ipv4.conf.default.rp_filter", 0)
+        self.ip("link", "set", "lo", "up")
+
+    def command(self, *argv):
+        """The argument vector that runs `argv` in here (ip replaces itself: the pid stays)."""
+        return ["ip", "netns", "exec", self.name, *map(str, argv)]
+
+    def run(self, *argv, **options):
+        return run(self.command(*argv), **options)
+
+    def ip(self, *argv):
+        return run(["ip", "-netns", self.name, *argv])
+
+    def sysctl(self, key, value):
+        """Sets a kernel setting; keys that this kernel lacks (no IPv6) are left alone."""
+        path = "/proc/sys/" + key.replace(".", "/")
+        self.run("sh", "-c", f"[ ! -e {path} ] || echo {value} > {path}")
+
+    def start(self, *argv, name, **options):
+        """Starts a process in here; it ends with the laboratory."""
+        return self.lab.start(self.command(*argv), name=name, **options)
+
+    def nft(self, ruleset, **options):
+        return self.run("nft", "-f", "-", text_in=ruleset, **options)
+
+    def packet_socket(self, interface, protocol=3):
+        """A raw socket on an interface in here; `protocol` 3: every frame that arrives."""
+        opened = []
+
+        def open_in_there():
+            with open(f"/run/netns/{self.name}", "rb") as handle:
+                if ctypes.CDLL(None, use_errno=True).setns(handle.fileno(), 0x40000000) != 0:
+                    return  # CLONE_NEWNET refused
+            raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol))
+            raw.bind((interface, protocol))
+            opened.append(raw)
+
+        # setns() moves one thread only: this one ends at once, and the socket stays where it is.
+        thread = threading.Thread(target=open_in_there)
+        thread.start()
+        thread.join()
+        if not opened:
+            raise LabError(f"cannot open a packet socket on {interface} in {self.name}")
+        return opened[0]
+
+
+def remove_namespace(name):
+    """Ends what runs in a namespace of ours and removes it."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        pids = run(["ip", "netns", "pids", name], check=False).stdout.split()
+        for pid in map(int, pids):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        if not pids:
+            break
+        with contextlib.suppress(LabError):
+            wait_until(lambda: not run(["ip", "netns", "pids", name], check=False).stdout.split(),
+                       timeout_s=3, what=f"processes in {name} end")
+    run(["ip", "netns", "delete", name], check=False)
+
+
+def existing():
+    """Names of all network namespaces of this machine."""
+    listed = run(["ip", "netns", "list"], check=False).stdout
+    return [line.split()[0] for line in listed.splitlines() if line.strip()]

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""noclash as a gateway: its configuration, the daemon, and its control client."""
+
+import json
+import os
+import signal
+
+from .process import LabError, run
+from .topology import (DNS_PORT, GATEWAY_LB, GATEWAY_POD, NODE_PORT, POD, POD_PORT,
+                       PREFIX_LENGTH)
+
+# What the demo and most tests use: one NodePort and one resolver, and everything else from the load
+# balancer's side leaves with the gateway's own address.
+DEFAULT_RULES = f"""
+[[rule]]
+name = "nodeport"
+action = "dnat"
+in = "lb"
+protocol = "tcp"
+to = "{GATEWAY_LB}/32"
+to_port = {NODE_PORT}
+target = "{POD}:{POD_PORT}"
+source = "masquerade"
+
+[[rule]]
+name = "dns-udp"
+action = "dnat"
+in = "lb"
+protocol = "udp"
+to = "{GATEWAY_LB}/32"
+to_port = {DNS_PORT}
+target = "{POD}:{DNS_PORT}"
+source = "masquerade"
+
+[[rule]]
+name = "dns-tcp"
+action = "dnat"
+in = "lb"
+protocol = "tcp"
+to = "{GATEWAY_LB}/32"
+to_port = {DNS_PORT}
+target = "{POD}:{DNS_PORT}"
+source = "masquerade"
+
+[[rule]]
+name = "outbound"
+action = "masquerade"
+in = "lb"
+"""
+
+
+def configuration(control_socket, *, rules=DEFAULT_RULES, workers=2, flows=131072, idle="nap",
+                  lb_address=f"{GATEWAY_LB}/{PREFIX_LENGTH}",
+                  pod_address=f"{GATEWAY_POD}/{PREFIX_LENGTH}", lb_mtu=1500, pod_mtu=1500,
+                  log_level="info", extra=""):
+    """The text of a configuration file; `extra` is TOML of further sections."""
+    return f"""# SPDX-License-Identifier: Apache-2.0
+flows = {flows}
+workers = {workers}
+idle = "{idle}"
+control_socket = "{control_socket}"
+log_level = "{log_level}"
+
+[memory]
+huge_pages = "none"
+
+[[port]]
+name = "lb"
+device = "af_packet:gw-lb"
+address = "{lb_address}"
+mtu = {lb_mtu}
+
+[[port]]
+name = "pod"
+device = "af_packet:gw-pod"
+address = "{pod_address}"
+mtu = {pod_mtu}
+{extra}
+{rules}"""
+
+
+class Noclash:
+    """The daemon of a build, started in the gateway's namespace."""
+
+    name = "noclash"
+
+    def __init__(self, build, **settings):
+        """`settings` are those of configuration()."""
+        self._build = build
+        self._settings = settings
+        self.process = None
+        self.config_path = None
+        self.control_socket = None
+
+    def start(self, topology, *, wait=True):
+        lab = topology.lab
+        self.control_socket = lab.path("control.sock")
+        self.config_path = lab.path("gateway.toml")
+        with open(self.config_path, "w", encoding="utf-8") as handle:
+            handle.write(configuration(self.control_socket, **self._settings))
+        self.launch(topology.gateway)
+        if wait:
+            topology.wait_for_gateway()
+
+    def launch(self, namespace):
+        """Starts the daemon on the configuration that is there; also after stop() or kill()."""
+        environment = dict(os.environ)
+        # A sanitized daemon must fail on the first report, not go on.
+        environment.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
+        self.process = namespace.start(self._build.daemon, "--config", self.config_path,
+                                       name="noclash", env=environment)
+        self.process.wait_ready(self._answers, timeout_s=60)
+
+    def stop(self, timeout_s=10):
+        """SIGTERM; returns the exit status."""
+        return self.process.stop(timeout_s=timeout_s)
+
+    def kill(self):
+        return self.process.stop(number=signal.SIGKILL)
+
+    def control_command(self, *argv):
+        return [self._build.control, "--socket", self.control_socket, *map(str, argv)]
+
+    def text(self, *argv, **options):
+        """What noclashctl prints for people."""
+        return run(self.control_command(*argv), **options).stdout
+
+    def json(self, *argv, **options):
+        """What noclashctl prints for programs, parsed."""
+        output = self.text("--json", *argv, **options)
+        try:
+            return json.loads(output)
+        except ValueError as error:
+            raise LabError(f"noclashctl --json {' '.join(map(str, argv))} is no JSON: {error}:\n"
+                           f"{output[:500]}") from error
+
+    def _stats_sum(self, group):
+        sums = {}
+        for worker in self.json("stats"):
+            for name, value in worker[group].items():
+                sums[name] = sums.get(name, 0) + value
+        return sums
+
+    def counters(self):
+        """Counters with netfilter's names, of all workers together."""
+        return self._stats_sum("netfilter")
+
+    def drops(self):
+        """Drop reasons that have been counted, of all workers together."""
+        return {name: value for name, value in self._stats_sum("drops").items() if value}
+
+    def insert_failed(self):
+        return self.counters().get("insert_failed", 0)
+
+    def flow_count(self):
+        return self.json("flows", "count")[0]["count"]
+
+    def rule_hits(self):
+        return {row["name"]: row["hits"] for row in self.json("rules")}
+
+    def _answers(self):
+        return run(self.control_command("version"), check=False, timeout_s=5).returncode == 0

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <nlohmann/json_fwd.hpp>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace noclash::tools {
+
+/// There is no daemon to talk to, or it went away.
+class NoDaemon : public std::runtime_error {
+  public:
+    using std::runtime_error::runtime_error;
+};
+
+/// The daemon answered that something is wrong.
+class DaemonError : public std::runtime_error {
+  public:
+    using std::runtime_error::runtime_error;
+};
+
+/// A connection to the daemon's control socket; `dpdk/control_socket.hpp` describes what is spoken.
+class Client {
+  public:
+    /// Takes the text of one row, a JSON object; the view dies with the call.
+    using OnRow = std::function<void(std::string_view row)>;
+
+    /// @throws NoDaemon
+    explicit Client(const std::string& path);
+    Client(const Client&) = delete;
+    Client& operator=(const Client&) = delete;
+    ~Client();
+
+    /// Asks, and hands on the rows as they arrive. Memory does not grow with their number.
+    /// @throws NoDaemon, DaemonError
+    void call(const nlohmann::json& request, const OnRow& on_row);
+
+  private:
+    void send(std::string_view text);
+    std::string_view next_line();
+
+    std::string path_;
+    int socket_ = -1;
+    std::string buffer_;
+    std::size_t begin_ = 0;  ///< of what is unread in `buffer_`
+};
+
+}  // namespace noclash::tools

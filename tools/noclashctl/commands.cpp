@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/noclashctl/commands.hpp"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "dpdk/config.hpp"
+#include "tools/noclashctl/client.hpp"
+#include "tools/noclashctl/flow_text.hpp"
+#include "tools/noclashctl/output.hpp"
+#include "tools/noclashctl/tables.hpp"
+
+namespace noclash::tools {
+
+namespace {
+
+using nlohmann::json;
+
+json request_for(const std::string& command, const FlowFilter& filter) {
+    json fields = json::object();
+    const auto put = [&](const char* key, const auto& value) {
+        if (value) fields[key] = *value;
+    };
+    put("source", filter.source);
+    put("destination", filter.destination);
+    put("address", filter.address);
+    put("source_port", filter.source_port);
+    put("destination_port", filter.destination_port);
+    put("port", filter.port);
+    put("protocol", filter.protocol);
+    put("state", filter.state);
+    put("zone", filter.zone);
+    return {{"command", command}, {"filter", fields}};
+}
+
+/// Prints every row as it comes: as it is for programs, through `text_of` for people.
+template <class TextOf>
+void stream(const Settings& settings, const json& request, TextOf text_of) {
+    Client client(settings.socket);
+    if (settings.format == Format::json) {
+        JsonArray array;
+        client.call(request, [&](std::string_view row) { array.add(row); });
+        array.close();
+    } else {
+        client.call(request, [&](std::string_view row) { print(text_of(row)); });
+    }
+}
+
+/// Prints the rows together: as they are for programs, through `text_of` for people.
+template <class TextOf>
+void gather(const Settings& settings, const std::string& command, TextOf text_of) {
+    const json request{{"command", command}};
+    std::vector<json> rows;
+    stream(settings, request, [&](std::string_view row) {
+        rows.push_back(json::parse(row));
+        return std::string();
+    });
+    if (settings.format == Format::text) print(text_of(rows));
+}
+
+void gather_table(const Settings& settings, const std::string& command,
+                  const std::vector<std::string>& columns) {
+    gather(settings, command,
+           [&](const std::vector<json>& rows) { return rows_table(rows, columns); });
+}
+
+}  // namespace
+
+std::string flow_request(const std::string& command, const FlowFilter& filter) {
+    return request_for(command, filter).dump();
+}
+
+void list_flows(const Settings& settings, const FlowFilter& filter) {
+    stream(settings, request_for("flows list", filter),
+           [](std::string_view row) { return flow_line(json::parse(row)); });
+}
+
+void show_flows(const Settings& settings, const FlowFilter& filter) {
+    stream(settings, request_for("flows list", filter), flow_details);
+}
+
+void count_flows(const Settings& settings, const FlowFilter& filter) {
+    stream(settings, request_for("flows count", filter), [](std::string_view row) {
+        return fmt::format("{}\n", json::parse(row).at("count").get<std::uint64_t>());
+    });
+}
+
+void flush_flows(const Settings& settings, const FlowFilter& filter) {
+    stream(settings, request_for("flows flush", filter), [](std::string_view row) {
+        return fmt::format("{} flows removed\n",
+                           json::parse(row).at("flushed").get<std::uint64_t>());
+    });
+}
+
+void show_stats(const Settings& settings) {
+    gather(settings, "stats", stats_text);
+}
+
+void show_ports(const Settings& settings) {
+    gather_table(
+        settings, "ports",
+        {"name", "device", "driver", "mac", "address", "mtu", "link", "queues", "rx_packets",
+         "rx_bytes", "tx_packets", "tx_bytes", "rx_missed", "rx_errors", "tx_errors"});
+}
+
+void show_neighbors(const Settings& settings) {
+    gather_table(settings, "neighbors", {"port", "address", "mac", "state", "age_s"});
+}
+
+void show_rules(const Settings& settings) {
+    gather_table(settings, "rules", {"index", "name", "match", "action", "hits"});
+}
+
+void show_version(const Settings& settings) {
+    if (settings.format == Format::text) print("noclashctl " NOCLASH_VERSION "\n");
+    stream(settings, json{{"command", "version"}}, [](std::string_view row) {
+        const json version = json::parse(row);
+        return fmt::format(
+            "noclash {}, {}, up for {} s\n", version.at("version").get<std::string>(),
+            version.at("dpdk").get<std::string>(), version.at("uptime_s").get<std::uint64_t>());
+    });
+}
+
+bool check_config(const Settings& settings, const std::string& file) {
+    std::vector<std::string> faults;
+    try {
+        const dpdk::Config config = dpdk::load_config(file);
+        if (settings.format == Format::text) {
+            print(fmt::format(
+                "{}: fit for use (workers: {}, flows: {}, ports: {}, routes: {}, pools: {}, "
+                "rules: {})\n",
+                file, config.workers, config.flows, config.ports.size(), config.routes.size(),
+                config.policy.pools.size(), config.policy.rules.size()));
+        }
+    } catch (const dpdk::ConfigError& error) {
+        faults = error.faults();
+    }
+    if (settings.format == Format::json) {
+        const json result{{"file", file}, {"fit", faults.empty()}, {"faults", faults}};
+        JsonArray array;
+        array.add(result.dump(-1, ' ', false, json::error_handler_t::replace));
+        array.close();
+    } else {
+        for (const std::string& fault : faults)
+            fmt::print(stderr, "{}\n", fault);
+    }
+    return faults.empty();
+}
+
+}  // namespace noclash::tools

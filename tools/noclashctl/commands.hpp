@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace noclash::tools {
+
+enum class Format { text, json };
+
+/// What every command may be told.
+struct Settings {
+    std::string socket = "/run/noclash/control.sock";
+    Format format = Format::text;
+};
+
+/// Which flows are meant; what is absent matches any. The daemon does the matching: `source`,
+/// `destination` and their ports against the original direction, `address` and `port` against
+/// either end of either direction.
+struct FlowFilter {
+    std::optional<std::string> source;
+    std::optional<std::string> destination;
+    std::optional<std::string> address;
+    std::optional<std::uint16_t> source_port;
+    std::optional<std::uint16_t> destination_port;
+    std::optional<std::uint16_t> port;
+    std::optional<std::string> protocol;
+    std::optional<std::string> state;
+    std::optional<std::uint16_t> zone;
+};
+
+/// The request that a command on flows sends, as JSON text without a line end.
+[[nodiscard]] std::string flow_request(const std::string& command, const FlowFilter& filter);
+
+/// Each talks to the daemon and prints what it answers.
+/// @throws NoDaemon, DaemonError
+void list_flows(const Settings& settings, const FlowFilter& filter);
+void show_flows(const Settings& settings, const FlowFilter& filter);
+void count_flows(const Settings& settings, const FlowFilter& filter);
+void flush_flows(const Settings& settings, const FlowFilter& filter);
+void show_stats(const Settings& settings);
+void show_ports(const Settings& settings);
+void show_neighbors(const Settings& settings);
+void show_rules(const Settings& settings);
+void show_version(const Settings& settings);
+
+/// Needs no daemon. @return whether the configuration is fit for use
+bool check_config(const Settings& settings, const std::string& file);
+
+}  // namespace noclash::tools

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <cctype>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <string>
+
+#include "dpdk/config_values.hpp"
+#include "tools/noclashctl/client.hpp"
+#include "tools/noclashctl/commands.hpp"
+#include "tools/noclashctl/output.hpp"
+
+namespace {
+
+using noclash::tools::FlowFilter;
+using noclash::tools::Settings;
+
+constexpr int exit_fine = 0;
+constexpr int exit_error = 1;
+constexpr int exit_usage = 2;
+constexpr int exit_no_daemon = 3;
+
+constexpr const char* examples = R"(Examples:
+  noclashctl flows list                            every flow, as conntrack -L prints them
+  noclashctl flows list --address 10.1.0.2         those that one host takes part in
+  noclashctl flows list --state ESTABLISHED --json one JSON array, for programs
+  noclashctl flows count --protocol udp
+  noclashctl flows show --protocol tcp --source 10.1.0.2 --source-port 40000 \
+                        --destination 10.1.0.1 --destination-port 30080
+  noclashctl flows flush --destination 10.2.0.2    forget the flows to a backend
+  noclashctl stats                                 counters of each worker, drops by reason
+  noclashctl config check /etc/noclash/gateway.toml   needs no running noclash
+
+Exit status: 0 fine, 1 an error or a faulty configuration, 2 wrong usage, 3 no noclash answers.)";
+
+std::string check_address(const std::string& text) {
+    if (noclash::dpdk::parse_address_with_length(text, std::uint8_t{32})) return {};
+    return fmt::format("{} is no address such as 10.1.0.2, nor a prefix such as 10.1.0.0/24", text);
+}
+
+/// What the user asked for: the action runs once the line has been understood as a whole.
+struct Wish {
+    Settings settings;
+    FlowFilter filter;
+    bool json = false;
+    std::string config_file;
+    bool fit = true;
+    std::function<void(Wish&)> action;
+};
+
+void add_filter(CLI::App& command, FlowFilter& filter) {
+    const CLI::Validator address(check_address, "ADDRESS[/LENGTH]");
+    const auto group = "Which flows";
+    command.add_option("--source", filter.source, "Where the flow was opened from")
+        ->check(address)
+        ->group(group);
+    command.add_option("--destination", filter.destination, "Where to, before any translation")
+        ->check(address)
+        ->group(group);
+    command.add_option("--address", filter.address, "Either end, before or after translation")
+        ->check(address)
+        ->group(group);
+    command.add_option("--source-port", filter.source_port, "ICMP: the identifier")->group(group);
+    command.add_option("--destination-port", filter.destination_port)->group(group);
+    command.add_option("--port", filter.port, "Either end, before or after translation")
+        ->group(group);
+    command.add_option("--protocol", filter.protocol)
+        ->check(CLI::IsMember({"tcp", "udp", "icmp"}))
+        ->group(group);
+    command.add_option("--state", filter.state, "Of TCP, such as ESTABLISHED")
+        ->transform(CLI::Validator(
+            [](std::string& text) {
+                for (char& c : text)
+                    c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+                return std::string();
+            },
+            "STATE"))
+        ->group(group);
+    command.add_option("--zone", filter.zone, "The tuple space (VRF)")->group(group);
+}
+
+void add_flows(CLI::App& app, Wish& wish) {
+    CLI::App* flows = app.add_subcommand("flows", "The connections that are tracked");
+    flows->require_subcommand(1);
+    const auto add = [&](const char* name, const char* help, auto run) {
+        CLI::App* command = flows->add_subcommand(name, help);
+        command->fallthrough();
+        add_filter(*command, wish.filter);
+        command->callback(
+            [&wish, run] { wish.action = [run](Wish& all) { run(all.settings, all.filter); }; });
+        return command;
+    };
+    flows->fallthrough();
+    add("list", "A line for each flow", noclash::tools::list_flows);
+    add("count", "How many there are", noclash::tools::count_flows);
+    add("flush", "Forget them; without a filter, all", noclash::tools::flush_flows);
+    CLI::App* show =
+        add("show", "Every field of one flow, named by its five-tuple", noclash::tools::show_flows);
+    for (const char* part : {"--protocol", "--source", "--destination", "--source-port"}) {
+        show->get_option(part)->required();
+    }
+    show->get_option("--destination-port")->description("Required, except of ICMP");
+    show->parse_complete_callback([&wish] {
+        const bool icmp = wish.filter.protocol == "icmp";
+        if (!icmp && !wish.filter.destination_port) {
+            throw CLI::RequiredError("--destination-port");
+        }
+    });
+}
+
+void add_others(CLI::App& app, Wish& wish) {
+    const auto add = [&](const char* name, const char* help, auto run) {
+        CLI::App* command = app.add_subcommand(name, help);
+        command->fallthrough();
+        command->callback([&wish, run] { wish.action = [run](Wish& all) { run(all.settings); }; });
+    };
+    add("stats", "Counters of each worker, and drops by reason", noclash::tools::show_stats);
+    add("ports", "The ports, their link and what they counted", noclash::tools::show_ports);
+    add("neighbors", "Addresses and MAC addresses of neighbours", noclash::tools::show_neighbors);
+    add("rules", "The rules and how often each decided", noclash::tools::show_rules);
+    add("version", "Of noclashctl, noclash and DPDK", noclash::tools::show_version);
+
+    CLI::App* config = app.add_subcommand("config", "Configuration files");
+    config->require_subcommand(1);
+    config->fallthrough();
+    CLI::App* check = config->add_subcommand("check", "Name every fault of a file");
+    check->fallthrough();
+    check->add_option("FILE", wish.config_file)->required();
+    check->callback([&wish] {
+        wish.action = [](Wish& all) {
+            all.fit = noclash::tools::check_config(all.settings, all.config_file);
+        };
+    });
+}
+
+int run(Wish& wish) {
+    wish.settings.format = wish.json ? noclash::tools::Format::json : noclash::tools::Format::text;
+    try {
+        wish.action(wish);
+        noclash::tools::flush_output();
+    } catch (const noclash::tools::NoDaemon& error) {
+        fmt::print(stderr, "noclashctl: {}\n", error.what());
+        return exit_no_daemon;
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "noclashctl: {}\n", error.what());
+        return exit_error;
+    }
+    return wish.fit ? exit_fine : exit_error;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app("Looks into a running noclash, and checks configurations.", "noclashctl");
+    app.set_version_flag("--version", "noclashctl " NOCLASH_VERSION);
+    app.footer(examples);
+    app.require_subcommand(1);
+    Wish wish;
+    app.add_option("--socket", wish.settings.socket, "The control socket of noclash")
+        ->capture_default_str()
+        ->envname("NOCLASH_SOCKET");
+    app.add_flag("--json", wish.json, "One JSON array, for programs");
+    add_flows(app, wish);
+    add_others(app, wish);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? exit_fine : exit_usage;
+    }
+    return run(wish);
+}

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string_view>
+
+namespace noclash::tools {
+
+/// Writes to standard output; the end of the program flushes it.
+void print(std::string_view text);
+
+/// @throws std::runtime_error when something printed did not reach its destination
+void flush_output();
+
+/// Prints a JSON array element by element, so that a million of them need no memory.
+class JsonArray {
+  public:
+    void add(std::string_view element);
+    /// Ends the array. It stays open when an error comes in between: half of a list should not look
+    /// like all of it.
+    void close();
+
+  private:
+    bool empty_ = true;
+};
+
+}  // namespace noclash::tools

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <netinet/in.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "tools/storm/packet_socket.hpp"
+#include "tools/storm/receive.hpp"
+#include "tools/storm/send.hpp"
+
+namespace noclash::tools {
+namespace {
+
+enum Exit : int { fine = 0, usage = 2, environment = 3, instrument_failed = 4 };
+
+/// A mistake on the command line that the parser cannot see.
+class UsageError : public std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+enum class Output : std::uint8_t { text, json };
+
+/// What the subcommands share, as typed.
+struct CommandLine {
+    std::string destination;
+    std::string gateway;
+    std::string gateway_mac = "auto";
+    std::string source_base;
+    std::string protocol = "tcp";
+    std::uint32_t idle_ms = 500;
+    std::uint32_t limit_s = 120;
+    bool free_running = false;
+    bool json = false;
+
+    SendOptions send;
+    FillOptions fill;
+    ReceiveOptions receive;
+};
+
+std::atomic<bool> sender_ended{false};
+static_assert(std::atomic<bool>::is_always_lock_free, "set by a signal handler");
+
+V4Address address_of(const std::string& text, const std::string& option) {
+    const auto address = parse_address<V4>(text);
+    if (!address) throw UsageError(option + ": not an IPv4 address: " + text);
+    return *address;
+}
+
+/// Splits `10.1.0.1:30080`.
+std::pair<V4Address, std::uint16_t> service_of(const std::string& text) {
+    const auto colon = text.find(':');
+    if (colon == std::string::npos)
+        throw UsageError("--destination: no port in " + text + "; expected 10.1.0.1:30080");
+    const auto address = address_of(text.substr(0, colon), "--destination");
+    const std::string port_text = text.substr(colon + 1);
+    const bool digits = !port_text.empty() && port_text.size() <= 5 &&
+                        port_text.find_first_not_of("0123456789") == std::string::npos;
+    const unsigned long port = digits ? std::stoul(port_text) : 0;
+    if (port == 0 || port > 65535) throw UsageError("--destination: no such port: " + port_text);
+    return {address, static_cast<std::uint16_t>(port)};
+}
+
+std::uint8_t protocol_of(const std::string& name) {
+    return name == "udp" ? IPPROTO_UDP : IPPROTO_TCP;
+}
+
+MacAddress gateway_mac_of(const CommandLine& line, const std::string& interface,
+                          V4Address destination) {
+    if (line.gateway_mac != "auto") return parse_mac(line.gateway_mac);
+    return resolve_neighbor(
+        interface, line.gateway.empty() ? destination : address_of(line.gateway, "--gateway"));
+}
+
+void print(const nlohmann::ordered_json& values, Output output) {
+    if (output == Output::json) {
+        std::printf("%s\n", values.dump().c_str());
+    } else {
+        for (const auto& [name, value] : values.items())
+            std::printf("%-18s %s\n", name.c_str(), value.dump().c_str());
+    }
+    std::fflush(stdout);
+}
+
+void print(const SendResult& result, Output output) {
+    print({{"sent", result.sent},
+           {"retries", result.retries},
+           {"started_ns", result.started_ns},
+           {"ended_ns", result.ended_ns},
+           {"seconds", static_cast<double>(result.ended_ns - result.started_ns) / 1e9}},
+          output);
+}
+
+int run_send(CommandLine& line, Output output) {
+    SendOptions& options = line.send;
+    std::tie(options.destination, options.destination_port) = service_of(line.destination);
+    options.first_source = address_of(line.source_base, "--source-base");
+    options.protocol = protocol_of(line.protocol);
+    options.stride = line.free_running ? Stride::free_running : Stride::in_step;
+    if (options.sources % 2 != 0)
+        throw UsageError("--sources: must be even, each of the two threads has its own half");
+    if (options.connections > storm_capacity(options))
+        throw UsageError("--connections: more than the " + std::to_string(storm_capacity(options)) +
+                         " that so many addresses and ports suffice for");
+    options.gateway_mac = gateway_mac_of(line, options.interface, options.destination);
+    print(send_storm(options), output);
+    return fine;
+}
+
+int run_fill(CommandLine& line, Output output) {
+    FillOptions& options = line.fill;
+    std::tie(options.first_destination, options.destination_port) = service_of(line.destination);
+    options.first_source = address_of(line.source_base, "--source-base");
+    options.protocol = protocol_of(line.protocol);
+    if (options.connections > fill_capacity(options))
+        throw UsageError("--connections: more than the " + std::to_string(fill_capacity(options)) +
+                         " that so many addresses and ports suffice for");
+    options.gateway_mac = gateway_mac_of(line, options.interface, options.first_destination);
+    print(send_fill(options), output);
+    return fine;
+}
+
+int run_receive(CommandLine& line, Output output) {
+    ReceiveOptions& options = line.receive;
+    options.protocol = protocol_of(line.protocol);
+    options.idle = std::chrono::milliseconds(line.idle_ms);
+    options.limit = std::chrono::seconds(line.limit_s);
+    for (const int signal : {SIGINT, SIGTERM})
+        std::signal(signal, [](int) { sender_ended.store(true, std::memory_order_relaxed); });
+    const auto result = receive_storm(options, sender_ended, [] {
+        std::fputs("ready\n", stderr);
+        std::fflush(stderr);
+    });
+    const LedgerSummary& summary = result.summary;
+    print({{"expected", summary.expected},
+           {"delivered", summary.delivered},
+           {"lost", summary.lost},
+           {"duplicated", summary.duplicated},
+           {"tuple_collisions", summary.tuple_collisions},
+           {"bad_checksums", summary.bad_checksums},
+           {"strangers", summary.strangers},
+           {"kernel_drops", result.kernel_drops},
+           {"first_ns", result.first_ns},
+           {"last_ns", result.last_ns}},
+          output);
+    if (result.kernel_drops == 0) return fine;
+    std::fprintf(stderr,
+                 "storm: the capture socket lost %llu frames: nothing of this run can be trusted\n",
+                 static_cast<unsigned long long>(result.kernel_drops));
+    return instrument_failed;
+}
+
+void add_shared_options(CLI::App& command, CommandLine& line) {
+    command
+        .add_option("--protocol", line.protocol, "what opens a connection: a SYN, or a datagram")
+        ->check(CLI::IsMember({"tcp", "udp"}))
+        ->capture_default_str();
+    command.add_flag("--json", line.json, "print the result as one JSON object");
+}
+
+template <class Options>
+void add_sender_options(CLI::App& command, CommandLine& line, Options& options) {
+    command.add_option("--interface", options.interface, "to send on")->required();
+    command.add_option("--destination", line.destination, "ADDRESS:PORT of the service")
+        ->required();
+    command.add_option("--gateway", line.gateway, "next hop; the destination when not given");
+    command.add_option("--gateway-mac", line.gateway_mac, "of the next hop, or auto: ask")
+        ->capture_default_str();
+    command.add_option("--source-base", line.source_base, "first source address")->required();
+    command.add_option("--sources", options.sources, "source addresses, from the first one on")
+        ->check(CLI::Range(1, 65536))
+        ->capture_default_str();
+    command.add_option("--source-port-base", options.first_source_port, "first source port")
+        ->check(CLI::Range(1, 65000))
+        ->capture_default_str();
+    command.add_option("--connections", options.connections, "to open")
+        ->check(CLI::Range(1, 100'000'000))
+        ->capture_default_str();
+    command.add_option("--rate", options.rate_cps, "connections per second")
+        ->check(CLI::Range(1, 10'000'000))
+        ->capture_default_str();
+    add_shared_options(command, line);
+}
+
+void add_receive_options(CLI::App& command, CommandLine& line) {
+    ReceiveOptions& options = line.receive;
+    command.add_option("--interface", options.interface, "to capture on")->required();
+    command.add_option("--port", options.port, "destination port, as it arrives here")
+        ->required()
+        ->check(CLI::Range(1, 65535));
+    command.add_option("--expect", options.expected, "connections that are sent")
+        ->required()
+        ->check(CLI::Range(1, 100'000'000));
+    command
+        .add_option("--idle-ms", line.idle_ms,
+                    "end after so long without a probe, once all arrived or SIGTERM came")
+        ->capture_default_str();
+    command.add_option("--limit-s", line.limit_s, "end then in any case")->capture_default_str();
+    add_shared_options(command, line);
+}
+
+int run(int argc, char** argv) {
+    CommandLine line;
+    CLI::App app(
+        "Opens connections as a load balancer does, and counts what became of them.\n\n"
+        "  storm receive --interface pod0 --port 80 --expect 40000 &\n"
+        "  storm send --interface lb0 --destination 10.1.0.1:30080 --source-base 10.1.1.1\n\n"
+        "Exit status: 0 measured, 2 usage, 3 the machine does not allow it, 4 the capture itself\n"
+        "lost frames.",
+        "storm");
+    app.require_subcommand(1);
+    auto* send = app.add_subcommand("send", "two threads open connections in step");
+    add_sender_options(*send, line, line.send);
+    send->add_option("--burst", line.send.burst_steps, "steps that follow without a pause")
+        ->check(CLI::Range(1, 1'000'000))
+        ->capture_default_str();
+    send->add_flag("--free-running", line.free_running, "the two threads do not wait for another");
+    auto* fill = app.add_subcommand("fill", "one thread opens many connections");
+    add_sender_options(*fill, line, line.fill);
+    fill->add_option("--destinations", line.fill.destinations, "from the destination on")
+        ->check(CLI::Range(1, 65536))
+        ->capture_default_str();
+    auto* receive = app.add_subcommand("receive", "counts the connections that arrive");
+    add_receive_options(*receive, line);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? fine : usage;
+    }
+    const Output output = line.json ? Output::json : Output::text;
+    if (send->parsed()) return run_send(line, output);
+    return fill->parsed() ? run_fill(line, output) : run_receive(line, output);
+}
+
+}  // namespace
+}  // namespace noclash::tools
+
+int main(int argc, char** argv) {
+    try {
+        return noclash::tools::run(argc, argv);
+    } catch (const noclash::tools::UsageError& error) {
+        std::fprintf(stderr, "storm: %s\n", error.what());
+        return noclash::tools::usage;
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "storm: %s\n", error.what());
+        return noclash::tools::environment;
+    }
+}
