@@ -12,19 +12,20 @@ namespace noclash {
 
 /// The header word of an index bucket. It *is* the bucket's set of visible entries:
 ///
-///     bit 63      56 55        48 47                                  0
+///     bit 63      58 57        48 47                                  0
 ///        [ version ] [ overflow ] [ tag 11 ] ...  [ tag 1 ] [ tag 0 ]
 ///
 /// A tag is 4 bits of the hash, never 0; 0 says "nothing visible in this slot". The overflow bits
-/// say whether untagged slots are visible: two more in the bucket, and six in a block that a few
+/// say whether untagged slots are visible: two more in the bucket, and eight in a block that a few
 /// neighbouring buckets share (a bit is set in the header of the bucket that owns the entry). Every
 /// change of the set is one compare-and-swap of this word that also bumps the version.
 class BucketHeader {
   public:
     static constexpr unsigned tagged_slots = 12;
     static constexpr unsigned local_slots = 14;
-    static constexpr unsigned shared_slots = 6;
+    static constexpr unsigned shared_slots = 8;
     static constexpr unsigned positions = local_slots + shared_slots;
+    static constexpr unsigned versions = 64;
 
     constexpr BucketHeader() = default;
     explicit constexpr BucketHeader(std::uint64_t word) : word_(word) {}
@@ -44,7 +45,7 @@ class BucketHeader {
         return static_cast<unsigned>(std::countr_zero(matches)) / 4;
     }
     [[nodiscard]] constexpr unsigned overflow_bits() const {
-        return static_cast<unsigned>(word_ >> overflow_shift) & 0xffU;
+        return static_cast<unsigned>(word_ >> overflow_shift) & 0x3ffU;
     }
     [[nodiscard]] constexpr unsigned visible() const {
         return static_cast<unsigned>(std::popcount(~matches(0) & high_bits) +
@@ -65,7 +66,7 @@ class BucketHeader {
     static constexpr std::uint64_t ones = 0x0000'1111'1111'1111ULL;
     static constexpr std::uint64_t high_bits = 0x0000'8888'8888'8888ULL;
     static constexpr unsigned overflow_shift = 48;
-    static constexpr unsigned version_shift = 56;
+    static constexpr unsigned version_shift = 58;
 
     static constexpr std::uint64_t bits_of(unsigned position, unsigned tag) {
         return position < tagged_slots ? std::uint64_t{tag} << (4 * position)
@@ -73,7 +74,7 @@ class BucketHeader {
     }
     static constexpr std::uint64_t next_version(std::uint64_t word) {
         return word +
-               (1ULL << version_shift);  // wraps within its own 8 bits: they are the top ones
+               (1ULL << version_shift);  // wraps within its own bits: they are the top ones
     }
 
     std::uint64_t word_ = 0;
@@ -119,7 +120,7 @@ struct alignas(64) IndexBucket {
     std::array<typename Traits::template Atomic<SlotRef>, BucketHeader::local_slots> refs{};
 };
 
-/// The slots that neighbouring buckets share; a bucket reaches for them once in a thousand.
+/// The slots that neighbouring buckets share; a bucket in 4,000 reaches for them.
 template <class Traits>
 struct SharedOverflow {
     std::array<typename Traits::template Atomic<SlotRef>, BucketHeader::shared_slots> refs{};

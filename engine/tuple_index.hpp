@@ -119,6 +119,7 @@ class TupleIndex {
 
     // Within one critical section a header changes at most twice for each slot (see above).
     static constexpr unsigned most_scans = 2 * BucketHeader::positions + 1;
+    static_assert(most_scans < BucketHeader::versions);
     static constexpr std::size_t buckets_per_share = 8;
 
     [[nodiscard]] Bucket& bucket(std::uint64_t hash) { return buckets_[bucket_number(hash)]; }
@@ -150,10 +151,10 @@ class TupleIndex {
     [[nodiscard]] unsigned take_slot(std::uint64_t hash, SlotRef ref);
     [[nodiscard]] unsigned position_of(std::uint64_t hash, SlotRef ref) const;
 
-    // A bucket holds 5.5 entries on average when all flows live: 0.1 % of buckets reach for shared
-    // slots then, and about one in five million finds no room there.
+    // A bucket holds 5 entries on average when all flows live. Then one in 4,000 buckets reaches for
+    // shared slots, and one in 250 million finds no room there (Poisson).
     static constexpr std::size_t buckets_for(std::uint32_t flows) {
-        return static_cast<std::size_t>(flows) * 4 / 11 + 1;
+        return static_cast<std::size_t>(flows) * 2 / 5 + 1;
     }
 
     const Pool& pool_;
