@@ -86,7 +86,7 @@ void Egress::enqueue(std::uint16_t port, rte_mbuf* frame) {
 }
 
 void Egress::flush() {
-    for (std::uint16_t port = 0; port < queues_.size(); ++port)
+    for (std::uint16_t port = 0; port < gateway_.port_count(); ++port)
         if (queues_[port].used > 0) flush(port);
 }
 

@@ -38,6 +38,10 @@ struct Gateway {
             macs.push_back({port->mac()});
     }
 
+    [[nodiscard]] std::uint16_t port_count() const {
+        return static_cast<std::uint16_t>(ports.size());
+    }
+
     Config config;
     std::vector<std::unique_ptr<Port>> ports;
     std::vector<nat::MacAddress> macs;  ///< by port

@@ -28,9 +28,10 @@ RouteTable::RouteTable(const Config& config) {
         const PortConfig& egress = config.ports[port];
         return nat::Hop<V4>{port, egress.mtu, next_hop, egress.address};
     };
-    for (std::uint16_t port = 0; port < config.ports.size(); ++port) {
+    for (std::size_t port = 0; port < config.ports.size(); ++port) {
         const PortConfig& own = config.ports[port];
-        add({own.address, own.prefix_length}, {hop_over(port, {}), true});
+        add({own.address, own.prefix_length},
+            {hop_over(static_cast<std::uint16_t>(port), {}), true});
         own_.insert(own.address.value.wire());
     }
     for (const RouteConfig& route : config.routes)

@@ -51,7 +51,7 @@ void Worker::run(const std::atomic<bool>& stop) {
     while (!stop.load(std::memory_order_relaxed)) {
         const std::uint64_t now = now_ms();
         std::size_t received = 0;
-        for (std::uint16_t port = 0; port < gateway_.ports.size(); ++port)
+        for (std::uint16_t port = 0; port < gateway_.port_count(); ++port)
             received += receive(port, now);
         revisit_parked(now);
         egress_.revisit(now, [&](rte_mbuf* frame) { neighbor_failed(frame, now); });
@@ -66,7 +66,7 @@ void Worker::run(const std::atomic<bool>& stop) {
 
 /// Tells the links where our addresses are, as a host does when it comes up (RFC 5227, section 3).
 void Worker::announce() {
-    for (std::uint16_t port = 0; port < gateway_.ports.size(); ++port)
+    for (std::uint16_t port = 0; port < gateway_.port_count(); ++port)
         egress_.send_arp(
             port, nat::arp_announcement(gateway_.macs[port], gateway_.config.ports[port].address),
             nat::broadcast_mac);
