@@ -122,7 +122,7 @@ void read_neighbors(const Section& top, Config& config) {
     if (!section) return;
     section->allow_only({"refresh_s", "queue_packets", "capacity"});
     section->read("refresh_s", config.neighbors.refresh_s, 1, 3600);
-    section->read("queue_packets", config.neighbors.queue_packets, 1, 65536);
+    section->read("queue_packets", config.neighbors.queue_packets, 1, 1024);
     section->read("capacity", config.neighbors.capacity, 16, 1 << 20);
 }
 

@@ -88,6 +88,7 @@ void Control::flows_flush(const json& request, ResponseWriter& writer) {
     for_each_flow(gateway_, filter_of(request), [&](FlowReader& reader, const FlowView& flow) {
         ended += reader.flush(flow, flushed_) ? 1U : 0U;
     });
+    if (ended > 0) gateway_.flows.hurry_reclamation();
     writer.row(json{{"flushed", ended}}.dump());
 }
 
@@ -115,9 +116,9 @@ void Control::stats(ResponseWriter& writer) const {
               {"invalid", invalid},
               {"insert", e.insert.value()},
               {"insert_failed", clashes_lost},
-              {"drop", clashes_lost + c.dropped(DropReason::table_full) +
-                           c.dropped(DropReason::exhausted) +
-                           c.dropped(DropReason::chain_too_long)},
+              {"drop",
+               clashes_lost + c.dropped(DropReason::table_full) + c.dropped(DropReason::exhausted) +
+                   c.dropped(DropReason::search_timeout) + c.dropped(DropReason::chain_too_long)},
               {"early_drop", 0},  // flows are never evicted for room
               {"error", c.dropped(DropReason::truncated) + c.dropped(DropReason::bad_ip_header)},
               {"search_restart", e.search_restart.value()},
@@ -132,6 +133,8 @@ void Control::stats(ResponseWriter& writer) const {
               {"arp_received", c.arp_received.value()},
               {"arp_sent", c.arp_sent.value()},
               {"icmp_errors_sent", c.icmp_errors_sent.value()},
+              {"icmp_errors_suppressed", c.icmp_errors_suppressed.value()},
+              {"no_buffer", c.no_buffer.value()},
               {"parked", c.parked.value()},
               {"adopted", c.adopted.value()},
               {"neighbor_waited", c.neighbor_waited.value()},

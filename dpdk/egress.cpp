@@ -70,7 +70,7 @@ void Egress::transmit(rte_mbuf* frame, std::uint16_t port, const nat::MacAddress
 void Egress::send_arp(std::uint16_t port, const nat::ArpMessage& message,
                       const nat::MacAddress& to) {
     rte_mbuf* frame = rte_pktmbuf_alloc(gateway_.buffers);
-    if (frame == nullptr) return counters_.drop(nat::DropReason::no_buffer);
+    if (frame == nullptr) return counters_.no_buffer.add();
     char* room = rte_pktmbuf_append(frame, nat::arp_frame_bytes);
     nat::build_arp_frame(message, to,
                          std::span<std::uint8_t, nat::arp_frame_bytes>(

@@ -187,7 +187,7 @@ bool FlowReader::flush(const FlowView& flow, EngineCounters& counters) {
                       record.tuple(Direction::original) == flow.original &&
                       record.tuple(Direction::reply) == flow.reply;
     const bool ended = same && gateway_.flows.release(flow.id, counters, [this](const auto& gone) {
-        gateway_.crowded.ended(gone.tuple(Direction::reply));
+        gateway_.crowded.ended(gone);
     });
     gateway_.flows.quiescence().offline(reader_);
     return ended;

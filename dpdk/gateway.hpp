@@ -32,6 +32,7 @@ struct Gateway {
           buffers(packet_buffers),
           routes(config),
           neighbors(config.neighbors, seed),
+          served(config.policy.rules),
           flows(config.flows, config.workers, config.workers + control_readers),
           crowded(flows) {
         for (const auto& port : ports)
@@ -48,6 +49,7 @@ struct Gateway {
     rte_mempool* buffers;
     RouteTable routes;
     NeighborTable neighbors;
+    nat::ServedPorts<V4> served;
     Table flows;
     Crowded crowded;
     std::atomic<std::uint32_t> readers_taken{0};  ///< bits of the control readers in use

@@ -96,18 +96,19 @@ void serve(const Config& config) {
     std::vector<std::unique_ptr<Worker>> workers;
     for (std::uint16_t id = 0; id < config.workers; ++id)
         workers.push_back(std::make_unique<Worker>(gateway, id));
+    Control control(gateway, workers);
+    // Before the ports come up: it finds out whether another daemon runs already.
+    ControlSocket socket({config.control_socket, control_readers},
+                         [&control](const nlohmann::json& request, ResponseWriter& writer) {
+                             control.answer(request, writer);
+                         });
     for (const auto& port : gateway.ports)
         port->start();
     spdlog::info("{} flows, {} MiB of flow table, {} workers, {} pages", config.flows,
                  gateway.flows.bytes() >> 20U, config.workers,
                  eal.pages() == PageSize::huge ? "huge" : "normal");
 
-    Control control(gateway, workers);
     const RunningWorkers running(workers);
-    ControlSocket socket({config.control_socket, control_readers},
-                         [&control](const nlohmann::json& request, ResponseWriter& writer) {
-                             control.answer(request, writer);
-                         });
     spdlog::info("ready; control socket {}", config.control_socket);
     const sigset_t signals = stop_signals();
     int signal = 0;
@@ -160,5 +161,6 @@ int main(int argc, char** argv) {
     // Before any thread exists, so that all inherit it.
     sigset_t signals = noclash::dpdk::stop_signals();
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    ::signal(SIGPIPE, SIG_IGN);  // a log or a client that nobody reads any more
     return noclash::dpdk::run(argc, argv);
 }

@@ -19,6 +19,7 @@ constexpr std::uint32_t per_buffer = 128 + 64 + 128;  // rte_mbuf, mempool heade
 constexpr std::uint32_t page = 4096;
 constexpr std::uint32_t cache_size = 256;
 constexpr std::uint32_t xdp_ring = 2048;        // AF_XDP fills rings of this size whatever one asks
+constexpr std::uint32_t parked_packets = 512;   // of a worker, while another sets their flow up
 constexpr std::uint32_t slack = 2048;           // bursts in flight, ARP and ICMP of our own
 constexpr std::uint64_t base_megabytes = 32;    // EAL, drivers
 constexpr std::uint64_t route_megabytes = 66;   // rte_lpm: 2^24 entries, and second-level groups
@@ -27,7 +28,8 @@ constexpr std::uint64_t mebibyte = 1U << 20;
 
 std::uint64_t count_buffers(const Config& config) {
     // A mempool cache holds up to one and a half times its size.
-    const std::uint64_t of_worker = cache_size * 3 / 2 + config.neighbors.queue_packets;
+    const std::uint64_t of_worker =
+        cache_size * 3 / 2 + parked_packets + config.neighbors.queue_packets;
     std::uint64_t count = slack + config.workers * of_worker;
     for (std::size_t i = 0; i < config.ports.size(); ++i) {
         const auto device = parse_device(config.ports[i], i, config.workers);

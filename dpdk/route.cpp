@@ -32,13 +32,37 @@ RouteTable::RouteTable(const Config& config) {
         const PortConfig& own = config.ports[port];
         add({own.address, own.prefix_length},
             {hop_over(static_cast<std::uint16_t>(port), {}), true});
-        own_.insert(own.address.value.wire());
     }
     for (const RouteConfig& route : config.routes)
         add(route.to, {hop_over(route.port, route.via), false});
+    collect_own(config);
+}
+
+void RouteTable::collect_own(const Config& config) {
+    for (const PortConfig& port : config.ports) {
+        own_.insert(port.address.value.wire());
+        subnets_.push_back({port.address, port.prefix_length});
+    }
     for (const auto& pool : config.policy.pools)
         for (const V4Address& address : pool.addresses)
             own_.insert(address.value.wire());
+    for (const auto& rule : config.policy.rules) {
+        if (rule.action != nat::Action::dnat) continue;
+        for (const Prefix<V4>& prefix : rule.to)
+            if (prefix.length == 32) own_.insert(prefix.network.value.wire());
+    }
+}
+
+std::vector<V4Address> RouteTable::own_on(std::uint16_t port) const {
+    constexpr std::size_t most = 256;
+    std::vector<V4Address> result{subnets_[port].network};
+    for (const std::uint32_t wire : own_) {
+        const V4Address address{Be32::from_wire(wire)};
+        if (result.size() < most && address != subnets_[port].network &&
+            subnets_[port].contains(address))
+            result.push_back(address);
+    }
+    return result;
 }
 
 void RouteTable::add(const Prefix<V4>& prefix, const Target& target) {

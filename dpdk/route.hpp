@@ -24,7 +24,11 @@ class RouteTable {
     /// Where to send what is for `address`; nothing when no route leads there.
     [[nodiscard]] std::optional<nat::Hop<V4>> route(const V4Address& address) const;
 
-    /// Whether `address` belongs to a port or a pool.
+    /// The addresses of a port that its link should be told of: its own, and those of pools and
+    /// services in its subnet; 256 at most, others are answered for when somebody asks.
+    [[nodiscard]] std::vector<V4Address> own_on(std::uint16_t port) const;
+
+    /// Whether `address` belongs to a port, a pool, or a service that a dnat rule names by address.
     [[nodiscard]] bool is_own(const V4Address& address) const {
         return own_.contains(address.value.wire());
     }
@@ -39,10 +43,12 @@ class RouteTable {
     };
 
     void add(const Prefix<V4>& prefix, const Target& target);
+    void collect_own(const Config& config);
 
     std::unique_ptr<rte_lpm, Free> lpm_;
     std::vector<Target> targets_;           ///< by LPM next hop
     std::optional<std::uint32_t> default_;  ///< 0.0.0.0/0, which the LPM cannot hold
+    std::vector<Prefix<V4>> subnets_;       ///< by port, as the port's address
     std::unordered_set<std::uint32_t> own_;
 };
 

@@ -29,11 +29,12 @@ Worker::Worker(Gateway& gateway, std::uint16_t id)
     : gateway_(gateway),
       id_(id),
       flows_(gateway.flows, id, now_ms()),
-      pipeline_(flows_,
-                {gateway.config.policy, gateway.config.timeouts, gateway.routes, gateway.crowded}),
+      pipeline_(flows_, {gateway.config.policy, gateway.config.timeouts, gateway.routes,
+                         gateway.served, gateway.crowded}),
       egress_(gateway, id, counters_),
       parked_(park_packets),
-      errors_(errors_per_second, errors_at_once) {}
+      errors_(errors_per_second, errors_at_once),
+      mtu_errors_(errors_per_second, errors_at_once) {}
 
 Worker::~Worker() {
     parked_.visit([](const Parked& packet) {
@@ -67,9 +68,9 @@ void Worker::run(const std::atomic<bool>& stop) {
 /// Tells the links where our addresses are, as a host does when it comes up (RFC 5227, section 3).
 void Worker::announce() {
     for (std::uint16_t port = 0; port < gateway_.port_count(); ++port)
-        egress_.send_arp(
-            port, nat::arp_announcement(gateway_.macs[port], gateway_.config.ports[port].address),
-            nat::broadcast_mac);
+        for (const V4Address& address : gateway_.routes.own_on(port))
+            egress_.send_arp(port, nat::arp_announcement(gateway_.macs[port], address),
+                             nat::broadcast_mac);
 }
 
 void Worker::idle(std::uint32_t empty_loops) {
@@ -156,7 +157,7 @@ void Worker::act(Job& job, std::uint64_t now_ms) {
     auto* frame = static_cast<rte_mbuf*>(job.buffer);
     switch (job.verdict.outcome) {
         case nat::Outcome::transmit:
-            return egress_.send(frame, job.verdict.hop, now_ms);
+            return transmit(frame, job, now_ms);
         case nat::Outcome::park:
             return park(job, now_ms);
         case nat::Outcome::reject:
@@ -165,6 +166,15 @@ void Worker::act(Job& job, std::uint64_t now_ms) {
         case nat::Outcome::drop:
             return egress_.drop(frame, job.verdict.reason);
     }
+}
+
+void Worker::transmit(rte_mbuf* frame, const Job& job, std::uint64_t now_ms) {
+    // What the link layer padded on the way in does not go out.
+    const std::uint32_t length =
+        static_cast<std::uint32_t>(sizeof(nat::EthernetHeader)) + job.parsed.length;
+    if (rte_pktmbuf_pkt_len(frame) > length)
+        rte_pktmbuf_trim(frame, static_cast<std::uint16_t>(rte_pktmbuf_pkt_len(frame) - length));
+    egress_.send(frame, job.verdict.hop, now_ms);
 }
 
 void Worker::park(const Job& job, std::uint64_t now_ms) {
@@ -195,7 +205,7 @@ void Worker::revisit_parked(std::uint64_t now_ms) {
                 if (jobs[i].verdict.outcome == nat::Outcome::transmit) counters_.adopted.add();
                 act(jobs[i], now_ms);
             } else if (now_ms - waited[i].since_ms > park_ms || !parked_.enter(waited[i])) {
-                egress_.drop(waited[i].frame, nat::DropReason::park_timeout);
+                egress_.drop(waited[i].frame, jobs[i].verdict.reason);
             }
         }
         left -= taken;
@@ -242,13 +252,15 @@ rte_mbuf* Worker::make_error(const Job& about, nat::IcmpError error, V4Address f
     const std::size_t length =
         nat::build_icmp_error<V4>(about.packet, about.parsed, error, from, bytes);
     if (length == 0) return nullptr;
-    if (!errors_.allow(now_ms)) {
-        counters_.drop(nat::DropReason::rate_limited);
+    // Path MTU discovery must not depend on who else provokes errors.
+    RateLimit& limit = error.mtu != 0 ? mtu_errors_ : errors_;
+    if (!limit.allow(now_ms)) {
+        counters_.icmp_errors_suppressed.add();
         return nullptr;
     }
     rte_mbuf* frame = rte_pktmbuf_alloc(gateway_.buffers);
     if (frame == nullptr) {
-        counters_.drop(nat::DropReason::no_buffer);
+        counters_.no_buffer.add();
         return nullptr;
     }
     // Never short of room: a buffer holds a frame of at least 1,280 bytes.

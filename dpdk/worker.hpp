@@ -50,6 +50,7 @@ class Worker {
     void handle_arp(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms);
     void handle(std::span<Job> jobs, std::uint64_t now_ms);
     void act(Job& job, std::uint64_t now_ms);
+    void transmit(rte_mbuf* frame, const Job& job, std::uint64_t now_ms);
     void park(const Job& job, std::uint64_t now_ms);
     void revisit_parked(std::uint64_t now_ms);
     void reject(const Job& job, std::uint64_t now_ms);
@@ -67,6 +68,7 @@ class Worker {
     Egress egress_;
     WaitingRoom<Parked> parked_;
     RateLimit errors_;
+    RateLimit mtu_errors_;
 };
 
 }  // namespace noclash::dpdk

@@ -41,10 +41,14 @@ class ExpiryWheel {
         head = id;
     }
 
+    /// Has every flow looked at soon, whatever its tick: after many were released at once.
+    void look_at_all() { sweep_ticks_left_ = ticks; }
+
     /// Takes out at most `budget` flows whose tick has come and hands each to `look(id)`, which
     /// arms or reclaims it.
     template <class Look>
     void advance(std::uint64_t now_ms, std::uint32_t budget, Look&& look) {
+        sweep(budget, look);
         const std::uint64_t now_tick = now_ms / tick_ms;
         while (current_tick_ < now_tick) {
             FlowId& head = heads_[current_tick_ % ticks];
@@ -62,9 +66,28 @@ class ExpiryWheel {
   private:
     static_assert(recheck_ms / tick_ms + 2 < ticks);
 
+    /// Takes the ticks' lists one after the other aside, where nothing is added any more.
+    template <class Look>
+    void sweep(std::uint32_t budget, Look&& look) {
+        while (sweep_ticks_left_ > 0 || sweeping_ != no_flow) {
+            if (sweeping_ == no_flow) {
+                FlowId& head = heads_[--sweep_ticks_left_];
+                sweeping_ = head;
+                head = no_flow;
+                continue;
+            }
+            if (budget-- == 0) return;
+            const FlowId id = sweeping_;
+            sweeping_ = pool_[id].link;
+            look(id);
+        }
+    }
+
     FlowPool<Family, Traits>& pool_;
     std::uint64_t current_tick_;
     std::array<FlowId, ticks> heads_{};
+    std::uint32_t sweep_ticks_left_ = 0;
+    FlowId sweeping_ = no_flow;  ///< a tick's list, taken aside
 };
 
 }  // namespace noclash

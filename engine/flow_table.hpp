@@ -36,6 +36,11 @@ class FlowTable {
     [[nodiscard]] const Index& index() const { return index_; }
     [[nodiscard]] typename Traits::Quiescence& quiescence() { return quiescence_; }
     [[nodiscard]] std::uint32_t capacity() const { return capacity_; }
+
+    /// Tells the owners that many flows were released, so that they reclaim the records now and not
+    /// when the flows' turn in the wheel comes. Any thread.
+    void hurry_reclamation() { flushes_.fetch_add(1, std::memory_order_release); }
+    [[nodiscard]] std::uint32_t flushes() const { return flushes_.load(std::memory_order_acquire); }
     [[nodiscard]] std::size_t bytes() const { return pool_.bytes() + index_.bytes(); }
 
     /// Ends a live flow: from now on neither tuple is found. Any online thread may; true for the
@@ -57,6 +62,7 @@ class FlowTable {
 
   private:
     std::uint32_t capacity_;
+    typename Traits::template Atomic<std::uint32_t> flushes_{0};
     typename Traits::Quiescence quiescence_;
     Pool pool_;
     Index index_;

@@ -40,6 +40,10 @@ class FlowWorker {
     /// most `budget` of each. Called between bursts. `gone(record)` follows each release.
     template <class Gone>
     void maintain(std::uint64_t now_ms, std::uint32_t budget, Gone&& gone) {
+        if (const std::uint32_t flushes = table_.flushes(); flushes != flushes_seen_) {
+            flushes_seen_ = flushes;
+            wheel_.look_at_all();
+        }
         wheel_.advance(now_ms, budget, [&](FlowId id) { look(id, now_ms, gone); });
         retired_.collect(budget, [this](FlowId id) { reclaim(id); });
     }
@@ -88,6 +92,7 @@ class FlowWorker {
     ExpiryWheel<Family, Traits> wheel_;
     Retired<Family, Traits> retired_;
     EngineCounters counters_;
+    std::uint32_t flushes_seen_ = 0;
 };
 
 }  // namespace noclash

@@ -73,8 +73,7 @@ class BucketHeader {
                                        : 1ULL << (overflow_shift + position - tagged_slots);
     }
     static constexpr std::uint64_t next_version(std::uint64_t word) {
-        return word +
-               (1ULL << version_shift);  // wraps within its own bits: they are the top ones
+        return word + (1ULL << version_shift);  // wraps within its own bits: they are the top ones
     }
 
     std::uint64_t word_ = 0;

@@ -44,13 +44,16 @@ class RandomBuffer {
         return static_cast<std::uint32_t>(product >> 32U);
     }
 
-    /// Called between bursts, so that no packet waits for the system call.
+    /// Called between bursts, a little at a time, so that no packet waits for the system call.
     void top_up() {
-        if (used_ > words / 2) refill();
+        if (used_ < slice) return;
+        used_ -= slice;
+        kernel_random(&buffer_[used_], slice * sizeof buffer_[0]);
     }
 
   private:
-    static constexpr std::size_t words = 16384;
+    static constexpr std::size_t words = 32768;
+    static constexpr std::size_t slice = 1024;
 
     std::uint32_t next() {
         if (used_ == words) refill();

@@ -86,7 +86,7 @@ class Reservation {
     Reservation& operator=(const Reservation&) = delete;
 
     [[nodiscard]] ClaimOutcome outcome() const { return outcome_; }
-    /// Who has the tuple, when it is `taken`.
+    /// Who has the tuple of the latest claim or proposal, when it is `taken`.
     [[nodiscard]] Found owner() const { return owner_; }
     [[nodiscard]] FlowId id() const { return id_; }
     [[nodiscard]] Record& record() { return worker_.record(id_); }
@@ -96,12 +96,12 @@ class Reservation {
     InsertOutcome reserve(const Tuple<Family>& reply) {
         record().tuple(Direction::reply) = reply;
         auto& index = worker_.table().index();
-        const InsertOutcome outcome =
-            index.insert(id_, Direction::reply, reply, index.hash(reply), worker_.counters())
-                .outcome;
-        reserved_ = outcome == InsertOutcome::inserted;
-        if (outcome == InsertOutcome::taken) worker_.counters().found.add();
-        return outcome;
+        const InsertResult result =
+            index.insert(id_, Direction::reply, reply, index.hash(reply), worker_.counters());
+        reserved_ = result.outcome == InsertOutcome::inserted;
+        owner_ = result.owner;
+        if (result.outcome == InsertOutcome::taken) worker_.counters().found.add();
+        return result.outcome;
     }
 
     /// Makes the flow usable by everyone. After a successful `reserve`.

@@ -22,10 +22,10 @@
 //   until a grace period has passed and `reclaim_slot` empties it.
 //
 // That last rule gives three things. (1) A slot shown by a header that a reader has loaded keeps
-// its content while the reader is in its critical section. (2) The 8-bit version cannot wrap
+// its content while the reader is in its critical section. (2) The 6-bit version cannot wrap
 // unnoticed: between two quiescent states of one thread a slot can be shown at most once and hidden
-// at most once more (it cannot be emptied for a third use), so the header changes at most 2 * 20
-// times within an `insert`, less than 256. (3) For the same reason its loop is bounded.
+// at most once more (it cannot be emptied for a third use), so the header changes at most 2 * 22
+// times within an `insert`, less than 64. (3) For the same reason its loop is bounded.
 //
 // Slots beyond the tagged ones work alike: the header says whether they are shown, and that is all
 // a reader asks. The shared ones belong to several buckets; a reference names its flow and tuple
@@ -151,8 +151,8 @@ class TupleIndex {
     [[nodiscard]] unsigned take_slot(std::uint64_t hash, SlotRef ref);
     [[nodiscard]] unsigned position_of(std::uint64_t hash, SlotRef ref) const;
 
-    // A bucket holds 5 entries on average when all flows live. Then one in 4,000 buckets reaches for
-    // shared slots, and one in 250 million finds no room there (Poisson).
+    // A bucket holds 5 entries on average when all flows live. Then one in 4,000 buckets reaches
+    // for shared slots, and one in 250 million finds no room there (Poisson).
     static constexpr std::size_t buckets_for(std::uint32_t flows) {
         return static_cast<std::size_t>(flows) * 2 / 5 + 1;
     }

@@ -21,23 +21,23 @@ class CrowdedDestinations {
     using Map = OccupancyMap<Traits>;
     using Table = FlowTable<Family, Traits>;
 
-    static constexpr std::size_t maps = 128;       ///< 8 KiB each
+    static constexpr std::size_t maps = 1024;      ///< 8 KiB each
     static constexpr std::int32_t idle_ms = 1000;  ///< a map used since is not taken back
 
     explicit CrowdedDestinations(Table& table) : table_(table), places_(maps) {}
 
     /// The map for the reply tuple's destination address and source, whatever its destination port.
     /// Null when there is none and no place for one just now. Valid until the caller's next
-    /// quiescent state.
-    template <class Excluded>
+    /// quiescent state. A new map is given to `prepare(map)` before others can see it.
+    template <class Prepare>
     [[nodiscard]] Map* acquire(const Tuple<Family>& reply, PortRange range, Moment now,
-                               Excluded&& excluded) {
+                               Prepare&& prepare) {
         const Tuple<Family> key = key_of(reply);
         const std::size_t home = home_of(key);
         for (std::size_t i = 0; i < window; ++i) {
             Place& place = places_[(home + i) % maps];
-            if (place.state.load(std::memory_order_acquire) == State::ready && place.key == key &&
-                place.map.range() == range) {
+            if (state_of(place.state.load(std::memory_order_acquire)) == State::ready &&
+                place.key == key && place.map.range() == range) {
                 place.used.store(now, std::memory_order_relaxed);
                 return &place.map;
             }
@@ -46,12 +46,19 @@ class CrowdedDestinations {
         if (place == nullptr) return nullptr;
         place->key = key;
         place->used.store(now, std::memory_order_relaxed);
-        place->map.reset(range, excluded);
-        place->state.store(State::ready, std::memory_order_release);
+        place->map.reset(range);
+        prepare(place->map);
+        const std::uint32_t building = place->state.load(std::memory_order_relaxed);
+        place->state.store(next(building, State::ready), std::memory_order_release);
         return &place->map;
     }
 
-    /// The flow with this reply tuple has ended: its port may be free again. Any online thread.
+    /// A flow has ended: the ports of its tuples may be free again. Any online thread.
+    template <class Record>
+    void ended(const Record& flow) {
+        for (const Tuple<Family>& tuple : flow.tuples)
+            ended(tuple);
+    }
     void ended(const Tuple<Family>& reply) {
         const Tuple<Family> key = key_of(reply);
         const std::size_t home = home_of(key);
@@ -59,8 +66,8 @@ class CrowdedDestinations {
         for (std::size_t i = 0; i < window; ++i) {
             Place& place = places_[(home + i) % maps];
             // A map that is not ready yet starts full, so it need not be told.
-            if (place.state.load(std::memory_order_acquire) == State::ready && place.key == key &&
-                place.map.range().contains(port))
+            if (state_of(place.state.load(std::memory_order_acquire)) == State::ready &&
+                place.key == key && place.map.range().contains(port))
                 place.map.give(port);
         }
     }
@@ -68,15 +75,22 @@ class CrowdedDestinations {
   private:
     enum class State : std::uint32_t { empty, building, ready, retiring };
 
+    /// `state` is a State and, above it, a count of the changes, so that who compares and swaps it
+    /// knows that nothing happened since it looked.
     struct Place {
-        typename Traits::template Atomic<State> state{State::empty};
+        typename Traits::template Atomic<std::uint32_t> state{0};
         typename Traits::template Atomic<Moment> used{0};
-        std::uint64_t grace = 0;  ///< written and read by whoever moved the state
+        typename Traits::template Atomic<std::uint64_t> grace{0};
         Tuple<Family> key{};
         Map map{};
     };
 
-    static constexpr std::size_t window = 4;
+    static constexpr std::size_t window = 8;
+
+    static State state_of(std::uint32_t word) { return static_cast<State>(word & 3U); }
+    static std::uint32_t next(std::uint32_t word, State state) {
+        return ((word & ~3U) + 4U) | static_cast<std::uint32_t>(state);
+    }
 
     static Tuple<Family> key_of(Tuple<Family> reply) {
         reply.destination_port = {};
@@ -85,43 +99,37 @@ class CrowdedDestinations {
     std::size_t home_of(const Tuple<Family>& key) const {
         return static_cast<std::size_t>(table_.index().hash(key) % maps);
     }
-    static bool move(Place& place, State from, State to) {
-        return place.state.compare_exchange_strong(from, to, std::memory_order_acq_rel,
+    static bool move(Place& place, std::uint32_t from, State to) {
+        return place.state.compare_exchange_strong(from, next(from, to), std::memory_order_acq_rel,
                                                    std::memory_order_relaxed);
     }
 
     /// A place that is the caller's to build in, or null; then one may have started to retire.
     Place* make_room(std::size_t home, Moment now) {
         Place* oldest = nullptr;
+        std::uint32_t oldest_word = 0;
         std::int32_t oldest_idle_ms = idle_ms;
         for (std::size_t i = 0; i < window; ++i) {
             Place& place = places_[(home + i) % maps];
-            switch (place.state.load(std::memory_order_acquire)) {
-                case State::empty:
-                    if (move(place, State::empty, State::building)) return &place;
-                    break;
-                case State::retiring:
-                    if (table_.quiescence().passed(place.grace) &&
-                        move(place, State::retiring, State::building))
-                        return &place;
-                    break;
-                case State::ready: {
-                    const std::int32_t idle =
-                        ms_between(place.used.load(std::memory_order_relaxed), now);
-                    if (idle > oldest_idle_ms) {
-                        oldest_idle_ms = idle;
-                        oldest = &place;
-                    }
-                    break;
-                }
-                case State::building:
-                    break;
+            const std::uint32_t word = place.state.load(std::memory_order_acquire);
+            if (state_of(word) == State::ready) {
+                const std::int32_t idle =
+                    ms_between(place.used.load(std::memory_order_relaxed), now);
+                if (idle <= oldest_idle_ms) continue;
+                oldest_idle_ms = idle;
+                oldest_word = word;
+                oldest = &place;
+            } else if (state_of(word) == State::empty ||
+                       (state_of(word) == State::retiring &&
+                        table_.quiescence().passed(place.grace.load(std::memory_order_relaxed)))) {
+                if (move(place, word, State::building)) return &place;
             }
         }
-        // Through `building`, so that `grace` is written before anyone may look at it.
-        if (oldest != nullptr && move(*oldest, State::ready, State::building)) {
-            oldest->grace = table_.quiescence().start();
-            oldest->state.store(State::retiring, std::memory_order_release);
+        // Through `building`, so that `grace` is written before anyone may ask for it.
+        if (oldest != nullptr && move(*oldest, oldest_word, State::building)) {
+            oldest->grace.store(table_.quiescence().start(), std::memory_order_relaxed);
+            oldest->state.store(next(next(oldest_word, State::building), State::retiring),
+                                std::memory_order_release);
         }
         return nullptr;
     }

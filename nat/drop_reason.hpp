@@ -28,19 +28,18 @@ namespace noclash::nat {
     X(unsolicited, "to an address of our own, belonging to no flow and no service")   \
     X(no_route, "no route to the destination")                                        \
     X(ttl, "time to live exceeded")                                                   \
-    X(too_big, "larger than the egress MTU, and must not be fragmented")              \
+    X(too_big, "larger than the egress MTU")                                          \
     X(tcp_not_syn, "TCP segment that belongs to no flow and opens none")              \
     X(tcp_invalid, "TCP flags that the state of the flow does not allow")             \
     X(icmp_unrelated, "ICMP error or reply that belongs to no flow")                  \
     X(table_full, "no room for another flow")                                         \
     X(chain_too_long, "index bucket and its overflow full (netfilter: chaintoolong)") \
     X(exhausted, "no free port in the pool towards this destination")                 \
+    X(search_timeout, "no free port found in the time that a packet may wait")        \
     X(park_full, "waiting for another worker's set-up: too many wait")                \
     X(park_timeout, "waiting for another worker's set-up: waited too long")           \
     X(neighbor_full, "waiting for a neighbour's address: too many wait")              \
     X(neighbor_failed, "the neighbour does not answer")                               \
-    X(rate_limited, "an ICMP error that the rate limit held back")                    \
-    X(no_buffer, "no packet buffer to answer with")                                   \
     X(tx_full, "the device took no more packets")
 
 enum class DropReason : std::uint8_t {

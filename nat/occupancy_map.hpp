@@ -21,22 +21,35 @@ namespace noclash::nat {
 /// exhausted, a taken port costs one failed proposal in the life of its flow, and nothing has to be
 /// swept. The tuple index stays the only judge.
 ///
+/// `give` is a release and taking out an acquire, on the same word: whoever takes a port out after
+/// its flow's end gave it back sees the flow's tuple gone from the index; whoever takes it out
+/// before leaves the bit to be set.
+///
 /// Two levels: 32 groups of 2,048 ports, each with a count that is never below the number of its
 /// bits (a count goes up before its bit is set and down after it is cleared).
 template <class Traits>
 class OccupancyMap {
   public:
-    /// All ports of `range` may be free, except those for which `excluded(port)`. Only while nobody
-    /// else uses the map.
-    template <class Excluded>
-    void reset(PortRange range, Excluded&& excluded) {
-        for (auto& word : words_)
-            word.store(0, std::memory_order_relaxed);
+    /// All ports of `range` may be free. Only while nobody else uses the map.
+    void reset(PortRange range) {
+        range_ = range;
         for (auto& count : counts_)
             count.store(0, std::memory_order_relaxed);
-        range_ = range;
-        for (std::uint32_t port = range.first; port <= range.last; ++port)
-            if (!excluded(static_cast<std::uint16_t>(port))) give(static_cast<std::uint16_t>(port));
+        for (std::uint32_t i = 0; i < words_.size(); ++i) {
+            std::uint64_t word = 0;
+            if (i >= range.first / 64U && i <= range.last / 64U) word = ~0ULL;
+            if (i == range.first / 64U) word &= ~0ULL << (range.first % 64U);
+            if (i == range.last / 64U) word &= ~0ULL >> (63U - range.last % 64U);
+            words_[i].store(word, std::memory_order_relaxed);
+            counts_[i / group_words].fetch_add(static_cast<std::uint32_t>(std::popcount(word)),
+                                               std::memory_order_relaxed);
+        }
+    }
+
+    /// Takes out ports that must not be proposed. Those outside the map's range do not matter.
+    void exclude(PortRange ports) {
+        for (std::uint32_t port = ports.first; port <= ports.last; ++port)
+            clear(port);
     }
 
     [[nodiscard]] PortRange range() const { return range_; }
@@ -61,7 +74,7 @@ class OccupancyMap {
         auto& count = counts_[port / group_ports];
         count.fetch_add(1, std::memory_order_relaxed);
         const std::uint64_t before =
-            words_[port / 64U].fetch_or(bit(port), std::memory_order_relaxed);
+            words_[port / 64U].fetch_or(bit(port), std::memory_order_release);
         if ((before & bit(port)) != 0) count.fetch_sub(1, std::memory_order_relaxed);
     }
 
@@ -82,7 +95,7 @@ class OccupancyMap {
 
     bool clear(std::uint32_t port) {
         const std::uint64_t before =
-            words_[port / 64U].fetch_and(~bit(port), std::memory_order_relaxed);
+            words_[port / 64U].fetch_and(~bit(port), std::memory_order_acquire);
         if ((before & bit(port)) == 0) return false;
         counts_[port / group_ports].fetch_sub(1, std::memory_order_relaxed);
         return true;

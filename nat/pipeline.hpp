@@ -27,6 +27,7 @@
 #include "nat/port_proposals.hpp"
 #include "nat/rewrite.hpp"
 #include "nat/rule_match.hpp"
+#include "nat/served_ports.hpp"
 #include "nat/verdict.hpp"
 
 namespace noclash::nat {
@@ -51,13 +52,14 @@ class Pipeline {
         const PolicyConfig<Family>& policy;
         const Timeouts& timeouts;
         const RouterType& router;
+        const ServedPorts<Family>& served;
         CrowdedDestinations<Family, Traits>& crowded;
     };
 
     Pipeline(Worker& worker, const Shared& shared)
         : worker_(worker),
           shared_(shared),
-          proposals_(shared.crowded, shared.policy.rules),
+          proposals_(shared.crowded, shared.served),
           rule_hits_(shared.policy.rules.size()) {}
 
     /// Gives each job its verdict; at most `burst` jobs.
@@ -73,9 +75,8 @@ class Pipeline {
 
     /// Between bursts: timers, reclamation, random numbers.
     void maintain(std::uint64_t now_ms, std::uint32_t budget) {
-        worker_.maintain(now_ms, budget, [this](const Record& flow) {
-            shared_.crowded.ended(flow.tuple(Direction::reply));
-        });
+        worker_.maintain(now_ms, budget,
+                         [this](const Record& flow) { shared_.crowded.ended(flow); });
         proposals_.top_up();
     }
 
@@ -86,6 +87,7 @@ class Pipeline {
 
   private:
     using V = Verdict<Family>;
+    using Claim = Reservation<Family, Traits>;
 
     static bool parsed(const Job<Family>& job) { return job.verdict.reason == DropReason::none; }
 
@@ -122,6 +124,11 @@ class Pipeline {
         const auto hop = shared_.router.route(to.destination);
         if (const V verdict = routable(job, hop); verdict.outcome != Outcome::transmit)
             return verdict;
+        // What may end or restart a connection is checked whole, like what opens one.
+        constexpr std::uint8_t decisive = tcp_flag::syn | tcp_flag::fin | tcp_flag::rst;
+        if ((job.parsed.tcp_flags & decisive) != 0 &&
+            !l4_checksum_ok<Family>(job.packet, job.parsed))
+            return V::drop(DropReason::bad_l4_checksum);
         if (!track(flow, direction, job.parsed, shared_.timeouts, now_ms_))
             return V::drop(DropReason::tcp_invalid);
         return rewritten(job, to, *hop);
@@ -144,14 +151,20 @@ class Pipeline {
         return V::transmit(hop);
     }
 
-    /// RFC 5508-4 and -5: the quoted packet gets back the addresses its sender knows. Neither state
-    /// nor timeout of the flow changes (RFC 5508-7, RFC 4787-12).
+    /// RFC 5508-4 and -5: the quoted packet gets back the addresses its sender knows, and where the
+    /// sender knows another destination than the error's reporter, the error comes from there.
+    /// Neither state nor timeout of the flow changes (RFC 5508-7, RFC 4787-12).
     V translate_error(Job<Family>& job, const Record& flow, Direction direction) {
         if (!l4_checksum_ok<Family>(job.packet, job.parsed))
             return V::drop(DropReason::bad_l4_checksum);
+        const auto& outer = header<IpHeader<Family>>(job.packet, 0);
+        // The error goes to whom the quoted packet came from, as its reporter saw it.
+        if (outer.destination.get() != job.parsed.tuple.source)
+            return V::drop(DropReason::icmp_unrelated);
         const Tuple<Family>& quoted = flow.tuple(opposite(direction));
-        const Address sender = header<IpHeader<Family>>(job.packet, 0).source.get();
-        const Address source = sender == job.parsed.tuple.destination ? quoted.destination : sender;
+        const Address sender = outer.source.get();
+        const Address source =
+            quoted.destination == job.parsed.tuple.destination ? sender : quoted.destination;
         const auto hop = shared_.router.route(quoted.source);
         if (const V verdict = routable(job, hop); verdict.outcome != Outcome::transmit)
             return V::drop(verdict.reason);  // no error about an error
@@ -166,17 +179,20 @@ class Pipeline {
         if (!l4_checksum_ok<Family>(job.packet, packet))
             return V::drop(DropReason::bad_l4_checksum);
 
-        const Rule<Family>* rule =
-            first_match<Family>(shared_.policy.rules, packet.tuple, job.ingress_port);
-        const bool own = shared_.router.is_own(packet.tuple.destination);
-        if (own && (rule == nullptr || rule->action != Action::dnat)) return local(job);
-        if (packet.kind == PacketKind::icmp_reply) return V::drop(DropReason::icmp_unrelated);
         if (packet.kind == PacketKind::tcp &&
             next_state(TcpState::none, Direction::original, packet.tcp_flags) == TcpState::invalid)
             return V::drop(DropReason::tcp_not_syn);
+
+        const Rule<Family>* rule =
+            first_match<Family>(shared_.policy.rules, packet.tuple, job.ingress_port);
+        if (rule != nullptr && rule->action == Action::drop) {
+            rule_hits_[rule_number(*rule)].add();
+            return V::drop(DropReason::rule);
+        }
+        const bool own = shared_.router.is_own(packet.tuple.destination);
+        if (own && (rule == nullptr || rule->action != Action::dnat)) return local(job);
+        if (packet.kind == PacketKind::icmp_reply) return V::drop(DropReason::icmp_unrelated);
         if (rule == nullptr) return V::drop(DropReason::no_rule);
-        rule_hits_[rule_number(*rule)].add();
-        if (rule->action == Action::drop) return V::drop(DropReason::rule);
         return set_up(job, *rule);
     }
 
@@ -203,28 +219,29 @@ class Pipeline {
         if (const V verdict = routable(job, hop); verdict.outcome != Outcome::transmit)
             return verdict;
 
-        Reservation<Family, Traits> reservation(worker_, job.parsed.tuple, job.hash);
-        switch (reservation.outcome()) {
+        Claim claim(worker_, job.parsed.tuple, job.hash);
+        switch (claim.outcome()) {
             case ClaimOutcome::claimed:
                 break;
             case ClaimOutcome::taken:
-                return adopt(job, reservation.owner());
+                return adopt(job, claim.owner());
             case ClaimOutcome::busy:
-                return V::park();
+                return V::park(DropReason::chain_too_long);
             case ClaimOutcome::table_full:
                 return V::drop(DropReason::table_full);
             case ClaimOutcome::chain_too_long:
                 return V::drop(DropReason::chain_too_long);
         }
-        const DropReason failed = reserve(reservation, reply, rule, *hop);
-        if (failed != DropReason::none) return V::drop(failed);
+        const V verdict = reserve(claim, reply, rule, *hop);
+        if (verdict.outcome != Outcome::transmit) return verdict;
 
-        Record& flow = reservation.record();
+        rule_hits_[rule_number(rule)].add();
+        Record& flow = claim.record();
         flow.rule = static_cast<std::uint16_t>(rule_number(rule));
         const Tuple<Family> to = flow.tuple(Direction::reply).inverse();
         const Moment expires =
             track_first(flow, job.parsed.kind, job.parsed.length, shared_.timeouts, now_ms_);
-        reservation.publish(expires, now_ms_);
+        claim.publish(expires, now_ms_);
         return rewritten(job, to, *hop);
     }
 
@@ -235,23 +252,56 @@ class Pipeline {
         return verdict;
     }
 
-    DropReason reserve(Reservation<Family, Traits>& reservation, const Tuple<Family>& reply,
-                       const Rule<Family>& rule, const Hop<Family>& hop) {
-        const Moment now = to_moment(now_ms_);
+    /// A verdict other than `transmit` says why there is no reply tuple.
+    V reserve(Claim& claim, const Tuple<Family>& reply, const Rule<Family>& rule,
+              const Hop<Family>& hop) {
         switch (rule.source_nat) {
             case SourceNat::masquerade:
-                return proposals_.reserve(reservation, reply, {&hop.port_address, 1}, rule.ports,
-                                          now);
+                return propose(claim, reply, {&hop.port_address, 1}, rule.ports, hop);
             case SourceNat::pool: {
                 const Pool<Family>& pool = shared_.policy.pools[rule.pool];
-                return proposals_.reserve(reservation, reply, pool.addresses, pool.ports, now);
+                return propose(claim, reply, pool.addresses, pool.ports, hop);
             }
             case SourceNat::keep:
                 break;
         }
-        // The source stays, unless that very tuple has another owner: then its port moves.
-        if (reservation.reserve(reply) == InsertOutcome::inserted) return DropReason::none;
-        return proposals_.reserve(reservation, reply, {&reply.destination, 1}, PortRange{}, now);
+        return keep_source(claim, reply, hop);
+    }
+
+    /// The source stays, unless that very tuple has another owner: then its port moves.
+    V keep_source(Claim& claim, const Tuple<Family>& reply, const Hop<Family>& hop) {
+        switch (claim.reserve(reply)) {
+            case InsertOutcome::inserted:
+                return V::transmit(hop);
+            case InsertOutcome::busy:
+                return V::park(DropReason::chain_too_long);
+            case InsertOutcome::chain_too_long:
+                return V::drop(DropReason::chain_too_long);
+            case InsertOutcome::taken:
+                break;
+        }
+        // The owner may be this very connection, opened from the other side at the same moment
+        // (RFC 5382-2) and being set up by another worker: that one's set-up serves both.
+        if (claim.owner().direction == Direction::original &&
+            worker_.record(claim.owner().flow).status.load(std::memory_order_acquire) !=
+                FlowStatus::live)
+            return V::park();
+        return propose(claim, reply, {&reply.destination, 1}, PortRange{}, hop);
+    }
+
+    V propose(Claim& claim, const Tuple<Family>& reply, std::span<const Address> addresses,
+              PortRange range, const Hop<Family>& hop) {
+        switch (proposals_.reserve(claim, reply, addresses, range, to_moment(now_ms_))) {
+            case Proposed::reserved:
+                return V::transmit(hop);
+            case Proposed::exhausted:
+                return V::drop(DropReason::exhausted);
+            case Proposed::unfinished:
+                return V::park(DropReason::search_timeout);
+            case Proposed::no_room:
+                break;
+        }
+        return V::park(DropReason::chain_too_long);
     }
 
     Worker& worker_;

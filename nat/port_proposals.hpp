@@ -8,47 +8,54 @@
 #include "engine/random.hpp"
 #include "engine/reservation.hpp"
 #include "nat/crowded_destinations.hpp"
-#include "nat/drop_reason.hpp"
-#include "nat/rule_match.hpp"
+#include "nat/served_ports.hpp"
 
 namespace noclash::nat {
 
+enum class Proposed : std::uint8_t {
+    reserved,
+    exhausted,   ///< no port of any address is free towards the destination
+    unfinished,  ///< not found yet, with ports left to try: go on at the next visit
+    no_room,     ///< ports are free, but their index buckets are full
+};
+
 /// Chooses the translated source of a flow and reserves it: uniformly at random over all addresses
 /// and ports offered, unpredictably (RFC 6056, algorithm 1, with the kernel's CSPRNG), and
-/// completely: it fails only when no port of any address is free towards the destination (invariant
-/// 5).
+/// completely: it says `exhausted` only when no port is free (invariant 5).
 ///
 /// A few blind draws come first and almost always suffice. A destination that resists them is
-/// crowded and gets an occupancy map. One per worker.
+/// crowded and gets an occupancy map for each address, which remembers what was tried: a search
+/// that takes longer than one visit may take is continued at the packet's next one. One per worker.
 template <class Family, class Traits>
 class PortProposals {
   public:
     using Address = typename Family::Address;
     using Crowded = CrowdedDestinations<Family, Traits>;
+    using Claim = Reservation<Family, Traits>;
 
-    PortProposals(Crowded& crowded, std::span<const Rule<Family>> rules)
-        : crowded_(crowded), rules_(rules) {}
+    PortProposals(Crowded& crowded, const ServedPorts<Family>& served)
+        : crowded_(crowded), served_(served) {}
 
-    /// Reserves `reply` with some of `addresses` as its destination and a port out of `range`.
-    /// @return none, or why there is no reservation: `exhausted`, `chain_too_long`
-    DropReason reserve(Reservation<Family, Traits>& reservation, Tuple<Family> reply,
-                       std::span<const Address> addresses, PortRange range, Moment now) {
+    /// Reserves `reply` with one of `addresses` as its destination and a port out of `range`.
+    Proposed reserve(Claim& claim, Tuple<Family> reply, std::span<const Address> addresses,
+                     PortRange range, Moment now) {
+        const auto count = static_cast<std::uint32_t>(addresses.size());
         for (int draw = 0; draw < blind_draws; ++draw) {
-            reply.destination =
-                addresses[random_.below(static_cast<std::uint32_t>(addresses.size()))];
+            reply.destination = addresses[random_.below(count)];
             const auto port = static_cast<std::uint16_t>(range.first + random_.below(range.size()));
-            if (propose(reservation, reply, port) == InsertOutcome::inserted)
-                return DropReason::none;
+            if (propose(claim, reply, port) == InsertOutcome::inserted) return Proposed::reserved;
         }
-        const std::uint32_t first = random_.below(static_cast<std::uint32_t>(addresses.size()));
-        bool no_room = false;
-        for (std::size_t i = 0; i < addresses.size(); ++i) {
-            reply.destination = addresses[(first + i) % addresses.size()];
-            const DropReason reason = search(reservation, reply, range, now);
-            if (reason == DropReason::none) return reason;
-            no_room |= reason == DropReason::chain_too_long;
+        left_ = proposals_of_a_visit;
+        const std::uint32_t first = random_.below(count);
+        Proposed result = Proposed::exhausted;
+        for (std::uint32_t i = 0; i < count; ++i) {
+            reply.destination = addresses[(first + i) % count];
+            const Proposed found = search(claim, reply, range, now);
+            if (found == Proposed::reserved) return found;
+            if (found != Proposed::exhausted) result = found;
+            if (left_ <= 0) return Proposed::unfinished;
         }
-        return no_room ? DropReason::chain_too_long : DropReason::exhausted;
+        return result;
     }
 
     /// Between bursts.
@@ -56,61 +63,55 @@ class PortProposals {
 
   private:
     static constexpr int blind_draws = 8;
+    static constexpr int proposals_of_a_visit = 512;  // some 50 us
+    static constexpr int cost_of_an_address = 2;      // looking up a map, in proposals
+    static constexpr int cost_of_a_map = 64;          // making one
     static constexpr std::size_t most_without_room = 16;
 
-    InsertOutcome propose(Reservation<Family, Traits>& reservation, Tuple<Family>& reply,
-                          std::uint16_t port) {
-        if (serves<Family>(rules_, reply.protocol, reply.destination, port))
-            return InsertOutcome::taken;
+    InsertOutcome propose(Claim& claim, Tuple<Family>& reply, std::uint16_t port) {
+        if (served_.contains(reply.protocol, reply.destination, port)) return InsertOutcome::taken;
         reply.destination_port = Be16::from_host(port);
-        return reservation.reserve(reply);
+        return claim.reserve(reply);
     }
 
-    /// Every port of one address that may be free.
-    DropReason search(Reservation<Family, Traits>& reservation, Tuple<Family>& reply,
-                      PortRange range, Moment now) {
-        auto* map = crowded_.acquire(reply, range, now, [&](std::uint16_t port) {
-            return serves<Family>(rules_, reply.protocol, reply.destination, port);
+    /// Every port of one address that may be free, as far as this visit may go.
+    Proposed search(Claim& claim, Tuple<Family>& reply, PortRange range, Moment now) {
+        left_ -= cost_of_an_address;
+        auto* map = crowded_.acquire(reply, range, now, [&](OccupancyMap<Traits>& fresh) {
+            left_ -= cost_of_a_map;
+            served_.for_each(reply.protocol, reply.destination,
+                             [&](PortRange ports) { fresh.exclude(ports); });
         });
-        if (map == nullptr) return probe_all(reservation, reply, range);
-        // Ports that are free but found no room in the index go back when the search is over, not
+        if (map == nullptr) return Proposed::unfinished;  // all maps are in use: wait for one
+
+        // Ports that are free but found no room in the index go back when the visit is over, not
         // at once: else they might be drawn for ever.
         std::array<std::uint16_t, most_without_room> without_room{};
         std::size_t waiting = 0;
-        DropReason result = DropReason::exhausted;
-        while (const auto port = map->take(random_)) {
-            const InsertOutcome outcome = propose(reservation, reply, *port);
-            if (outcome == InsertOutcome::taken) continue;
-            if (outcome == InsertOutcome::inserted) {
-                result = DropReason::none;
+        Proposed result = Proposed::unfinished;
+        while (left_-- > 0 && waiting < without_room.size()) {
+            const auto port = map->take(random_);
+            if (!port) {
+                result = waiting == 0 ? Proposed::exhausted : Proposed::no_room;
                 break;
             }
-            result = DropReason::chain_too_long;
+            const InsertOutcome outcome = propose(claim, reply, *port);
+            if (outcome == InsertOutcome::taken) continue;
+            if (outcome == InsertOutcome::inserted) {
+                result = Proposed::reserved;
+                break;
+            }
             without_room[waiting++] = *port;
-            if (waiting == without_room.size()) break;
         }
         for (std::size_t i = 0; i < waiting; ++i)
             map->give(without_room[i]);
         return result;
     }
 
-    /// As complete, but at the cost of a lookup for each port: when all maps are in use.
-    DropReason probe_all(Reservation<Family, Traits>& reservation, Tuple<Family>& reply,
-                         PortRange range) {
-        const std::uint32_t start = random_.below(range.size());
-        DropReason result = DropReason::exhausted;
-        for (std::uint32_t i = 0; i < range.size(); ++i) {
-            const auto port = static_cast<std::uint16_t>(range.first + (start + i) % range.size());
-            const InsertOutcome outcome = propose(reservation, reply, port);
-            if (outcome == InsertOutcome::inserted) return DropReason::none;
-            if (outcome != InsertOutcome::taken) result = DropReason::chain_too_long;
-        }
-        return result;
-    }
-
     Crowded& crowded_;
-    std::span<const Rule<Family>> rules_;
+    const ServedPorts<Family>& served_;
     RandomBuffer random_;
+    int left_ = 0;  ///< of this visit
 };
 
 }  // namespace noclash::nat

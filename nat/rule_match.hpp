@@ -38,15 +38,4 @@ template <class Family>
     return found == rules.end() ? nullptr : &*found;
 }
 
-/// Ports of port-forwards: never proposed as the source of a translated flow, so that no answer to
-/// a flow is mistaken for a request to the service, nor the other way round.
-template <class Family>
-[[nodiscard]] bool serves(std::span<const Rule<Family>> rules, std::uint8_t protocol,
-                          const typename Family::Address& address, std::uint16_t port) {
-    return std::ranges::any_of(rules, [&](const Rule<Family>& rule) {
-        return rule.action == Action::dnat && rule.to_port && rule.to_port->contains(port) &&
-               (!rule.protocol || *rule.protocol == protocol) && within<Family>(rule.to, address);
-    });
-}
-
 }  // namespace noclash::nat

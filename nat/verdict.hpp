@@ -32,7 +32,7 @@ enum class Outcome : std::uint8_t {
     drop,      ///< for `reason`
     reject,    ///< drop for `reason`, and tell the sender by `error`
     transmit,  ///< rewritten; send it to `hop`
-    park,      ///< its flow is being set up by another worker: process it again soon
+    park,      ///< its flow cannot be decided just now: process it again soon
 };
 
 template <class Family>
@@ -49,7 +49,10 @@ struct Verdict {
     static Verdict transmit(const Hop<Family>& hop) {
         return {Outcome::transmit, DropReason::none, {}, hop};
     }
-    static Verdict park() { return {Outcome::park, DropReason::none, {}, {}}; }
+    /// `late` is what the packet is dropped for when it has waited too long.
+    static Verdict park(DropReason late = DropReason::park_timeout) {
+        return {Outcome::park, late, {}, {}};
+    }
 };
 
 /// One packet on its way through the pipeline.

@@ -2,7 +2,7 @@
 """What the tests of the running gateway share.
 
     sudo tests/gateway/test_rules.py [TestCase.test_name]   a file alone, against build/
-    NOCLASH_BUILD=build-asan sudo -E tests/gateway/...      against another build
+    sudo NOCLASH_BUILD=build-asan tests/gateway/...         against another build
 
 Every test has a time limit, makes its own network namespaces, and demands at its end that the
 daemon is still alive and ends in order.

@@ -14,7 +14,7 @@ import selectors
 import socket
 import sys
 
-PATIENCE_S = 3
+PATIENCE_S = 2
 
 
 def split(text):

@@ -4,6 +4,7 @@
 
 from gateway_case import GatewayCase, main, rule
 from lab.noclash import DEFAULT_RULES
+from lab.services import WEB_SERVER
 from lab.topology import GATEWAY_LB, GATEWAY_POD, LB, POD
 
 
@@ -32,8 +33,7 @@ class Router(GatewayCase):
     def test_tcp_finds_the_mtu(self):
         # 1,500-byte segments at first: what comes back in ICMP makes them smaller.
         self.pod.ip("link", "set", "pod0", "mtu", 1400)
-        self.pod.start("sh", "-c", "python3 -m http.server --bind 0.0.0.0 80 -d /nonexistent",
-                       name="http")
+        self.pod.start("python3", "-B", WEB_SERVER, POD, 80, "/nonexistent", name="web-server")
         script = ("import socket;s=socket.create_connection(('10.1.0.1',30080),10);"
                   "s.sendall(b'POST / HTTP/1.0\\r\\nX: '+b'x'*50000+b'\\r\\n\\r\\n');"
                   "print(len(s.recv(100))>0)")

@@ -8,13 +8,15 @@ import subprocess
 from .process import LabError, run
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+# Where the build directories are: elsewhere on a machine that several people share.
+BUILDS = os.environ.get("NOCLASH_BUILDS", ROOT)
 
 
 class Build:
     """A build directory and the programs in it."""
 
-    def __init__(self, directory="build", *, options=(), compiler=None):
-        self.directory = os.path.join(ROOT, directory)
+    def __init__(self, directory, *, options=(), compiler=None):
+        self.directory = os.path.join(BUILDS, directory)
         self._options = list(options)
         self._compiler = compiler
 

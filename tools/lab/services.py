@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from .process import LabError
 from .topology import DNS_PORT, GATEWAY_LB, NODE_PORT, POD, POD_PORT
 
+WEB_SERVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "web_server.py")
 FILE_BYTES = 16 << 20
 NAME = "pod.noclash.example"
 NAME_ADDRESS = "192.0.2.7"
@@ -39,8 +40,8 @@ class Services:
         self._checksum = hashlib.sha256(content).hexdigest()
         with open(os.path.join(web_root, "file"), "wb") as handle:
             handle.write(content)
-        self._web = pod.start("python3", "-m", "http.server", "--directory", web_root,
-                              "--bind", POD, POD_PORT, name="http-server")
+        self._web = pod.start("python3", "-B", WEB_SERVER, POD, POD_PORT, web_root,
+                              name="web-server")
         self._dns = pod.start("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null",
                               "--no-resolv", "--no-hosts", "--user=root", "--pid-file=",
                               "--bind-interfaces", f"--listen-address={POD}",

@@ -134,6 +134,8 @@ std::size_t finish(Ip& ip, L4 l4, FrameBuffer& frame) {
     ip.length = Be16::from_host(static_cast<std::uint16_t>(sizeof ip + sizeof l4));
     ip.checksum = checksum(sum_of(bytes_of(ip)));
     l4.checksum = checksum(sum_of(bytes_of(l4), pseudo_sum(ip, sizeof l4)));
+    // On the wire, 0 says that a datagram has no checksum (RFC 768).
+    if (ip.protocol == IPPROTO_UDP && l4.checksum == Be16{}) l4.checksum = Be16::from_host(0xffff);
     std::memcpy(frame.data() + sizeof(Ethernet), &ip, sizeof ip);
     std::memcpy(frame.data() + sizeof(Ethernet) + sizeof ip, &l4, sizeof l4);
     return sizeof(Ethernet) + sizeof ip + sizeof l4;

@@ -62,12 +62,15 @@ inline Rule<V4> node_port(SourceNat source = SourceNat::masquerade) {
 struct TestGateway {
     explicit TestGateway(std::vector<Rule<V4>> rules, unsigned workers = 1,
                          std::uint32_t flows = 4096)
-        : policy{{}, std::move(rules)}, table(flows, workers, workers), crowded(table) {
+        : policy{{}, std::move(rules)},
+          served(policy.rules),
+          table(flows, workers, workers),
+          crowded(table) {
         for (unsigned id = 0; id < workers; ++id) {
             engines.push_back(
                 std::make_unique<FlowWorker<V4>>(table, static_cast<std::uint16_t>(id), 0));
             pipelines.push_back(std::make_unique<TestPipeline>(
-                *engines.back(), TestPipeline::Shared{policy, timeouts, router, crowded}));
+                *engines.back(), TestPipeline::Shared{policy, timeouts, router, served, crowded}));
         }
         engines[0]->online();
     }
@@ -91,6 +94,7 @@ struct TestGateway {
     TestRouter router;
     Timeouts timeouts;
     PolicyConfig<V4> policy;
+    ServedPorts<V4> served;
     FlowTable<V4> table;
     CrowdedDestinations<V4, Production> crowded;
     std::vector<std::unique_ptr<FlowWorker<V4>>> engines;

@@ -192,6 +192,66 @@ TEST(Pipeline, AnErrorAboutAFlowReachesItsSenderAndChangesNothing) {
     EXPECT_EQ(gateway.pass(stray, 1).reason, DropReason::icmp_unrelated);
 }
 
+TEST(Pipeline, AnErrorFromInsideDoesNotTellInsideAddresses) {
+    TestGateway gateway({masquerade()});
+    Bytes out = udp(client);
+    ASSERT_EQ(gateway.pass(out).outcome, Outcome::transmit);
+    Bytes answer = udp(answer_to(read(out).tuple));
+    ASSERT_EQ(gateway.pass(answer, 1).outcome, Outcome::transmit);
+    Bytes error = icmp({host("10.1.0.99"), client.destination}, 3, 1, 0, answer);
+    ASSERT_EQ(gateway.pass(error).outcome, Outcome::transmit);
+    EXPECT_EQ(header<IpHeader<V4>>(view(error), 0).source.get(), ip("10.2.0.1"));
+}
+
+TEST(Pipeline, AnErrorThatIsNotForTheQuotedSenderIsRefused) {
+    TestGateway gateway({masquerade()});
+    Bytes out = udp(client);
+    ASSERT_EQ(gateway.pass(out).outcome, Outcome::transmit);
+    Bytes error = icmp({host("198.51.100.9"), host("10.1.0.200")}, 3, 3, 0, out);
+    EXPECT_EQ(gateway.pass(error, 1).reason, DropReason::icmp_unrelated);
+}
+
+TEST(Pipeline, ACorruptedResetEndsNothing) {
+    TestGateway gateway({masquerade()});
+    Bytes out = tcp(client, syn);
+    ASSERT_EQ(gateway.pass(out).outcome, Outcome::transmit);
+    Bytes reset = tcp(answer_to(read(out).tuple), rst | ack);
+    reset[36] ^= 0x55;  // its checksum
+    EXPECT_EQ(gateway.pass(reset, 1).reason, DropReason::bad_l4_checksum);
+    const auto key = test::tuple(client, ip_protocol::tcp);
+    const Found found = gateway.table.index().find(key, gateway.table.index().hash(key));
+    EXPECT_EQ(gateway.table.pool()[found.flow].protocol_state.load(),
+              static_cast<std::uint8_t>(TcpState::syn_sent));
+}
+
+TEST(Pipeline, ADropRuleHoldsForOurOwnAddressesToo) {
+    Rule<V4> drop;
+    drop.name = "drop";
+    TestGateway gateway({drop});
+    Bytes ping = icmp({host("10.1.0.7"), host("10.1.0.1")}, 8, 0, 0x00010001);
+    EXPECT_EQ(gateway.pass(ping).reason, DropReason::rule);
+    EXPECT_EQ(gateway.pipelines[0]->rule_hits(0), 1U);
+}
+
+TEST(Pipeline, AConnectionOpenedFromBothSidesAtOnceIsOneFlow) {
+    // RFC 5382-2. Worker 1 is setting up B -> A when A -> B arrives.
+    Rule<V4> forward;
+    forward.action = Action::forward;
+    TestGateway gateway({forward}, 2);
+    gateway.engines[1]->online();
+    const Ends there{host("10.1.0.7"), host("10.2.0.2"), 500, 500};
+    Bytes packet = udp(there);
+    {
+        Reservation<V4> mirrored(*gateway.engines[1],
+                                 test::tuple(there, ip_protocol::udp).inverse());
+        EXPECT_EQ(gateway.pass(packet).outcome, Outcome::park);
+        ASSERT_EQ(mirrored.reserve(test::tuple(there, ip_protocol::udp)), InsertOutcome::inserted);
+        mirrored.publish(to_moment(gateway.now_ms + 1000), gateway.now_ms);
+    }
+    ASSERT_EQ(gateway.pass(packet).outcome, Outcome::transmit);
+    EXPECT_EQ(read(packet).tuple, test::tuple(there, ip_protocol::udp));
+}
+
 TEST(Pipeline, AClosedConnectionGoesAndGivesItsTuplesBack) {
     TestGateway gateway({masquerade({5000, 5000})});
     gateway.timeouts.tcp_close_s = 2;

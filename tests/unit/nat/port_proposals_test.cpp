@@ -88,6 +88,34 @@ TEST(PortProposals, APoolIsUsedToTheLastPortOfTheLastAddress) {
     EXPECT_EQ(gateway.pass(one_more).reason, DropReason::exhausted);
 }
 
+TEST(PortProposals, ALongSearchIsDoneInVisits) {
+    // A destination that has used up 20,000 ports: the search for one more is spread over visits of
+    // the same packet, each of bounded work, and ends with the right answer.
+    constexpr std::uint32_t ports = 20'000;
+    TestGateway gateway({masquerade({5000, 5000 + ports - 1})}, 1, 2 * ports);
+    std::uint32_t visits = 0;
+    const auto decide = [&](Bytes& packet) {
+        for (visits = 1;; ++visits) {
+            const std::uint64_t found_before = gateway.engines[0]->counters().found.value();
+            const auto verdict = gateway.pass(packet);
+            EXPECT_LE(gateway.engines[0]->counters().found.value() - found_before, 600U);
+            if (verdict.outcome != Outcome::park) return verdict;
+            EXPECT_EQ(verdict.reason, DropReason::search_timeout);
+            gateway.engines[0]->quiescent();
+            gateway.pipelines[0]->maintain(gateway.now_ms, 1000);
+        }
+    };
+    for (std::uint32_t i = 0; i < ports; ++i) {
+        Bytes packet = open_from(i);
+        ASSERT_EQ(decide(packet).outcome, Outcome::transmit) << i;
+    }
+    Bytes one_more = open_from(ports);
+    EXPECT_EQ(decide(one_more).reason, DropReason::exhausted);
+    one_more = open_from(ports);
+    EXPECT_EQ(decide(one_more).reason, DropReason::exhausted);
+    EXPECT_EQ(visits, 1U) << "what is known to be exhausted needs no second search";
+}
+
 TEST(PortProposals, DrawsAreUniformOverTheRange) {
     // Each flow to a destination of its own, so that no draw meets a taken tuple. Chi-square with
     // 63 degrees of freedom: 137 is beyond one in 10^6.

@@ -66,6 +66,18 @@ TEST_P(Frames, NothingShorterIsAProbe) {
 
 INSTANTIATE_TEST_SUITE_P(Protocols, Frames, testing::Values(IPPROTO_TCP, IPPROTO_UDP));
 
+// 0 means "no checksum": the one that comes out as 0 is sent as its equal (RFC 768).
+TEST(Frame, UdpChecksumIsNeverZero) {
+    for (std::uint32_t id = 0; id < 70'000; ++id) {
+        Probe probe = probe_of(IPPROTO_UDP);
+        probe.id = id;
+        FrameBuffer frame{};
+        const std::size_t length = write_frame(probe, sender, gateway, frame);
+        ASSERT_NE(frame[40] << 8 | frame[41], 0) << "id " << id;
+        ASSERT_TRUE(read_frame(std::span(frame).first(length))->checksums_good) << "id " << id;
+    }
+}
+
 TEST(Frame, ASynWithAckIsNoProbe) {
     FrameBuffer frame{};
     const std::size_t length = write_frame(probe_of(IPPROTO_TCP), sender, gateway, frame);

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <bitset>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "nat/policy.hpp"
+#include "nat/rule_match.hpp"
+
+namespace noclash::nat {
+
+/// Ports of port-forwards. They are never proposed as the source of a translated flow, so that no
+/// answer to a flow is mistaken for a request to the service, nor the other way round. A rule that
+/// forwards all ports of an address reserves none: the address may be shared with flows from
+/// inside, whose answers are found before any rule is asked.
+///
+/// Built once; read by all workers.
+template <class Family>
+class ServedPorts {
+  public:
+    explicit ServedPorts(std::span<const Rule<Family>> rules) {
+        for (const Rule<Family>& rule : rules) {
+            if (rule.action != Action::dnat || !rule.to_port) continue;
+            services_.push_back({rule.protocol, rule.to, *rule.to_port});
+            for (std::uint32_t port = rule.to_port->first; port <= rule.to_port->last; ++port)
+                anywhere_->set(port);
+        }
+    }
+
+    [[nodiscard]] bool contains(std::uint8_t protocol, const typename Family::Address& address,
+                                std::uint16_t port) const {
+        if (!anywhere_->test(port)) [[likely]]
+            return false;
+        return std::ranges::any_of(services_, [&](const Service& service) {
+            return service.ports.contains(port) && service.at(protocol, address);
+        });
+    }
+
+    /// Calls `each(range)` for the ports served at an address.
+    template <class Each>
+    void for_each(std::uint8_t protocol, const typename Family::Address& address,
+                  Each&& each) const {
+        for (const Service& service : services_)
+            if (service.at(protocol, address)) each(service.ports);
+    }
+
+  private:
+    struct Service {
+        std::optional<std::uint8_t> protocol;
+        std::vector<Prefix<Family>> addresses;
+        PortRange ports;
+
+        [[nodiscard]] bool at(std::uint8_t p, const typename Family::Address& address) const {
+            return (!protocol || *protocol == p) && within<Family>(addresses, address);
+        }
+    };
+
+    std::vector<Service> services_;
+    /// Ports that some service has at some address: almost every question ends here.
+    std::unique_ptr<std::bitset<65536>> anywhere_ = std::make_unique<std::bitset<65536>>();
+};
+
+}  // namespace noclash::nat
