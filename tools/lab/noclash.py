@@ -52,6 +52,7 @@ in = "lb"
 def configuration(control_socket, *, rules=DEFAULT_RULES, workers=2, flows=131072, idle="nap",
                   lb_address=f"{GATEWAY_LB}/{PREFIX_LENGTH}",
                   pod_address=f"{GATEWAY_POD}/{PREFIX_LENGTH}", lb_mtu=1500, pod_mtu=1500,
+                  lb_device="af_packet:gw-lb", pod_device="af_packet:gw-pod", huge_pages="none",
                   log_level="info", extra=""):
     """The text of a configuration file; `extra` is TOML of further sections."""
     return f"""# SPDX-License-Identifier: Apache-2.0
@@ -62,17 +63,17 @@ control_socket = "{control_socket}"
 log_level = "{log_level}"
 
 [memory]
-huge_pages = "none"
+huge_pages = "{huge_pages}"
 
 [[port]]
 name = "lb"
-device = "af_packet:gw-lb"
+device = "{lb_device}"
 address = "{lb_address}"
 mtu = {lb_mtu}
 
 [[port]]
 name = "pod"
-device = "af_packet:gw-pod"
+device = "{pod_device}"
 address = "{pod_address}"
 mtu = {pod_mtu}
 {extra}
@@ -96,11 +97,14 @@ class Noclash:
         lab = topology.lab
         self.control_socket = lab.path("control.sock")
         self.config_path = lab.path("gateway.toml")
-        with open(self.config_path, "w", encoding="utf-8") as handle:
-            handle.write(configuration(self.control_socket, **self._settings))
+        self.write_configuration()
         self.launch(topology.gateway)
         if wait:
             topology.wait_for_gateway()
+
+    def write_configuration(self):
+        with open(self.config_path, "w", encoding="utf-8") as handle:
+            handle.write(configuration(self.control_socket, **self._settings))
 
     def launch(self, namespace):
         """Starts the daemon on the configuration that is there; also after stop() or kill()."""

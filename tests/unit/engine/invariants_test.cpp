@@ -59,7 +59,7 @@ TEST(Invariant1OneOwner, OfTwoClaimsOneWinsWhereverTheyMeet) {
         std::optional<Claim> rival;
         interrupt(n, [&] { rival.emplace(all.two, key); });
         const Claim claim(all.one, key);
-        if (!rival) return;
+        if (!calm()) return;
         const bool won = claim.outcome() == ClaimOutcome::claimed;
         EXPECT_NE(won, rival->outcome() == ClaimOutcome::claimed) << "step " << n;
         EXPECT_EQ((won ? *rival : claim).outcome(), ClaimOutcome::taken);
@@ -67,7 +67,7 @@ TEST(Invariant1OneOwner, OfTwoClaimsOneWinsWhereverTheyMeet) {
         EXPECT_EQ((won ? *rival : claim).owner().flow, (won ? claim : *rival).id());
         EXPECT_EQ(all.table.index().occupancy().entries, 1U);
     });
-    EXPECT_GT(places, 5U);
+    EXPECT_GE(places, 4U);
 }
 
 TEST(Invariant1OneOwner, OfTwoReservationsOneWinsWhereverTheyMeet) {
@@ -78,13 +78,13 @@ TEST(Invariant1OneOwner, OfTwoReservationsOneWinsWhereverTheyMeet) {
         std::optional<InsertOutcome> rivals;
         interrupt(n, [&] { rivals = rival.reserve(reply); });
         const InsertOutcome outcome = claim.reserve(reply);
-        if (!rivals) return;
+        if (!calm()) return;
         EXPECT_NE(outcome, *rivals) << "step " << n;
         const bool won = outcome == InsertOutcome::inserted;
         EXPECT_EQ(won ? *rivals : outcome, InsertOutcome::taken);
         EXPECT_EQ(all.find(reply).flow, (won ? claim : rival).id());
     });
-    EXPECT_GT(places, 5U);
+    EXPECT_GE(places, 4U);
 }
 
 TEST(Invariant1OneOwner, ANeighbourInTheBucketDisturbsNoClaim) {
@@ -97,10 +97,11 @@ TEST(Invariant1OneOwner, ANeighbourInTheBucketDisturbsNoClaim) {
             ASSERT_NE(all.add(all.two, lasting), no_flow);
         });
         const Claim claim(all.one, key);
+        const bool disturbed = calm();
         ASSERT_EQ(claim.outcome(), ClaimOutcome::claimed) << "step " << n;
         EXPECT_EQ(all.find(key).flow, claim.id());
         EXPECT_FALSE(all.find(other));
-        EXPECT_EQ(static_cast<bool>(all.find(lasting)), calm());
+        EXPECT_EQ(static_cast<bool>(all.find(lasting)), disturbed);
     });
 }
 
@@ -137,7 +138,7 @@ TEST(Invariant3AllOrNothing, WhoeverSeesLiveSeesACompleteFlow) {
         claim.record().rule = 7;
         claim.publish(5000, 0);
     });
-    EXPECT_GT(seen_in_setup, 5U);
+    EXPECT_GE(seen_in_setup, 4U);
 }
 
 TEST(Invariant3AllOrNothing, ARolledBackClaimLeavesBothTuplesFreeForAll) {
