@@ -11,6 +11,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # Where the build directories are: elsewhere on a machine that several people share.
 BUILDS = os.environ.get("NOCLASH_BUILDS", ROOT)
 
+# What people run: all that a demonstration needs.
+PROGRAMS = ("dpdk/noclash", "tools/noclashctl/noclashctl", "tools/storm/storm")
+
 
 class Build:
     """A build directory and the programs in it."""

@@ -90,7 +90,7 @@ class Demo:
         try:
             with self._console.step("building") as step:
                 self._build.configure()
-                self._build.compile(step)
+                self._build.compile(step, builds.PROGRAMS)
         except LabError as error:
             raise NotAvailable(str(error)) from error
         with self._console.step("checking this machine") as step:
