@@ -11,9 +11,14 @@
 
 namespace noclash {
 
-/// The life of a flow record: free -> setup (claimed) -> live (published) -> dead (released) ->
-/// free.
-enum class FlowStatus : std::uint8_t { free, setup, live, dead };
+/// The life of a flow record. From `setup` it may go back to `free`: rolled back.
+enum class FlowStatus : std::uint8_t {
+    free,
+    setup,   ///< claimed: its original tuple is taken, nobody may use it yet
+    live,    ///< published
+    ending,  ///< being released: its tuples are on their way out of the index
+    dead,    ///< released: nobody can find it any more, somebody may still be reading it
+};
 
 /// Bits of `Flow::marks`.
 namespace flow_mark {

@@ -51,12 +51,15 @@ class FlowTable {
         Record& record = pool_[id];
         FlowStatus live = FlowStatus::live;
         if (!record.status.compare_exchange_strong(
-                live, FlowStatus::dead, std::memory_order_acq_rel, std::memory_order_relaxed))
+                live, FlowStatus::ending, std::memory_order_acq_rel, std::memory_order_relaxed))
             return false;
         for (const Direction direction : {Direction::original, Direction::reply})
             index_.remove(id, direction, index_.hash(record.tuple(direction)));
         counters.removed.add();
         gone(std::as_const(record));
+        // Release: pairs with the acquire in FlowWorker::look. Only a flow that cannot be found any
+        // more may start its grace period.
+        record.status.store(FlowStatus::dead, std::memory_order_release);
         return true;
     }
 

@@ -68,6 +68,10 @@ class FlowWorker {
             if (ms_between(to_moment(now_ms), expires) > 0) return wheel_.arm(id, now_ms);
             table_.release(id, counters_, gone);
         }
+        // Acquire: pairs with the release in FlowTable::release. Another thread may be in the
+        // middle of ending it; then its turn comes again.
+        if (flow.status.load(std::memory_order_acquire) != FlowStatus::dead)
+            return wheel_.arm(id, now_ms);
         retired_.add(id);
     }
 

@@ -27,6 +27,9 @@
 // at most once more (it cannot be emptied for a third use), so the header changes at most 2 * 22
 // times within an `insert`, less than 64. (3) For the same reason its loop is bounded.
 //
+// (Strictly, the rule makes the version superfluous: a header that reads as before shows the same
+// slots with the same content. The version costs nothing and keeps the argument short.)
+//
 // Slots beyond the tagged ones work alike: the header says whether they are shown, and that is all
 // a reader asks. The shared ones belong to several buckets; a reference names its flow and tuple
 // completely, so a slot is only ever shown by the bucket whose entry it holds.

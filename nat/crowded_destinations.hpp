@@ -21,7 +21,8 @@ class CrowdedDestinations {
     using Map = OccupancyMap<Traits>;
     using Table = FlowTable<Family, Traits>;
 
-    static constexpr std::size_t maps = 1024;      ///< 8 KiB each
+    static constexpr std::size_t maps = 512;       ///< 8 KiB each
+    static constexpr std::size_t window = 8;       ///< places where a destination's map may lie
     static constexpr std::int32_t idle_ms = 1000;  ///< a map used since is not taken back
 
     explicit CrowdedDestinations(Table& table) : table_(table), places_(maps) {}
@@ -84,8 +85,6 @@ class CrowdedDestinations {
         Tuple<Family> key{};
         Map map{};
     };
-
-    static constexpr std::size_t window = 8;
 
     static State state_of(std::uint32_t word) { return static_cast<State>(word & 3U); }
     static std::uint32_t next(std::uint32_t word, State state) {

@@ -304,5 +304,46 @@ TEST(Invariant5Exhausted, NoTwoWorkersDrawTheSameNumbers) {
     EXPECT_NE(ones, twos);
 }
 
+TEST(Invariant8Reuse, AFlowFoundDuringAForeignReleaseIsNotReusedUnderItsReader) {
+    // While another thread is in the middle of releasing a flow, its owner's wheel comes round to
+    // it: the grace period must not start before the flow can no longer be found.
+    const auto key = tuple<V4>(1, 1);
+    at_every_step([&](unsigned n) {
+        FlowTable<V4, Stepped> table(64, 1, 3);
+        FlowWorker<V4, Stepped> owner(table, 0, 0);
+        auto& quiescence = table.quiescence();
+        owner.online();
+        quiescence.online(1);  // the control thread that releases
+        quiescence.online(2);  // another worker, which looks up
+        const auto maintain = [&](std::uint64_t now_ms) {
+            owner.quiescent();
+            owner.maintain(now_ms, 100, [](const auto&) {});
+        };
+        FlowId id = no_flow;
+        {
+            Reservation<V4, Stepped> reservation(owner, key);
+            ASSERT_EQ(reservation.reserve(key.inverse()), InsertOutcome::inserted);
+            id = reservation.publish(15'000, 0);
+        }
+        Found found{};
+        interrupt(n, [&] {
+            maintain(15'000);
+            maintain(20'000);
+            quiescence.quiescent(2);
+            found = table.index().find(key, table.index().hash(key));
+        });
+        EngineCounters counters;
+        table.release(id, counters, [](const auto&) {});
+        calm();
+        quiescence.offline(1);
+        for (int i = 0; i < 4; ++i)
+            maintain(20'000);
+        // Reader 2 has had no quiescent state since it found the flow.
+        if (found) {
+            EXPECT_NE(table.pool()[found.flow].status.load(), FlowStatus::free) << "step " << n;
+        }
+    });
+}
+
 }  // namespace
 }  // namespace noclash::test

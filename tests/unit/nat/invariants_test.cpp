@@ -298,5 +298,42 @@ TEST(Invariant8Reuse, AMapInUseIsNotTakenForAnotherDestination) {
     EXPECT_EQ(held->range(), (PortRange{200, 300})) << "its place was wanted all the time";
 }
 
+TEST(Invariant8Reuse, AMapThatRetiredAgainIsNotTakenOnTheOldGracePeriod) {
+    using Crowded = CrowdedDestinations<V4, Stepped>;
+    at_every_step([&](unsigned n) {
+        FlowTable<V4, Stepped> table(64, 1, 3);
+        for (unsigned reader = 0; reader < 3; ++reader)
+            table.quiescence().online(reader);
+        Crowded crowded(table);
+        const auto as_it_is = [](auto&) {};
+        std::vector<Tuple<V4>> key;  // all with one home
+        for (std::uint32_t i = 0; key.size() < Crowded::window + 5; ++i) {
+            auto tuple = test::tuple({i, 2, 80, 0}, 6);
+            if (table.index().hash(tuple) % Crowded::maps == 0) key.push_back(tuple);
+        }
+        std::size_t next = 0;
+        for (; next < Crowded::window; ++next)
+            static_cast<void>(crowded.acquire(key[next], {1, 4}, 0, as_it_is));
+        static_cast<void>(
+            crowded.acquire(key[next++], {1, 4}, 5000, as_it_is));  // the first place retires
+        for (unsigned reader = 0; reader < 3; ++reader)
+            table.quiescence().quiescent(reader);
+        const OccupancyMap<Stepped>* held = nullptr;
+        interrupt(n, [&] {
+            held = crowded.acquire(key[next], {10, 14}, 5000, as_it_is);  // by reader 2
+            for (std::size_t i = 1; i < Crowded::window; ++i)
+                static_cast<void>(crowded.acquire(key[i], {1, 4}, 20'000, as_it_is));
+            static_cast<void>(
+                crowded.acquire(key[next + 1], {1, 4}, 20'000, as_it_is));  // it retires again
+        });
+        static_cast<void>(
+            crowded.acquire(key[next + 2], {20, 24}, 5000, as_it_is));  // by a worker that stalled
+        calm();
+        if (held != nullptr) {
+            EXPECT_EQ(held->range(), (PortRange{10, 14})) << "step " << n;
+        }
+    });
+}
+
 }  // namespace
 }  // namespace noclash::nat::test
