@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 #include <time.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "dpdk/frame.hpp"
@@ -230,19 +231,24 @@ void Worker::neighbor_failed(rte_mbuf* failed, std::uint64_t now_ms) {
     about.packet.ip_checksum = nat::Checked::unknown;  // what the device said is of the past
     about.packet.l4_checksum = nat::Checked::unknown;
     if (nat::parse<V4>(about.packet, 0, about.parsed) == nat::DropReason::none) {
-        const auto hop = gateway_.routes.route(about.parsed.tuple.destination);
-        rte_mbuf* frame =
-            !hop ? nullptr
-                 : make_error(about, nat::icmp_error::host_unreachable, hop->port_address, now_ms);
+        rte_mbuf* frame = make_error(about, nat::icmp_error::host_unreachable,
+                                     reporter_to(about.parsed.tuple.source), now_ms);
         if (frame != nullptr) {
             Job error{};
             error.packet = ip_packet(frame);
-            error.ingress_port = hop->port;
             error.buffer = frame;
             handle({&error, 1}, now_ms);
         }
     }
     egress_.drop(failed, nat::DropReason::neighbor_failed);
+}
+
+/// A port's address other than `address`, which may be one too: a masqueraded flow has it.
+V4Address Worker::reporter_to(const V4Address& address) const {
+    const auto& ports = gateway_.config.ports;
+    const auto other = std::ranges::find_if(
+        ports, [&](const PortConfig& port) { return port.address != address; });
+    return other == ports.end() ? ports.front().address : other->address;
 }
 
 /// A frame with an ICMP error about a packet; null when none may or can be sent.

@@ -55,6 +55,7 @@ class Worker {
     void revisit_parked(std::uint64_t now_ms);
     void reject(const Job& job, std::uint64_t now_ms);
     void neighbor_failed(rte_mbuf* failed, std::uint64_t now_ms);
+    [[nodiscard]] V4Address reporter_to(const V4Address& address) const;
     [[nodiscard]] rte_mbuf* make_error(const Job& about, nat::IcmpError error, V4Address from,
                                        std::uint64_t now_ms);
     void announce();

@@ -21,9 +21,9 @@ struct WorkerCounters {
     Counter icmp_errors_sent;
     Counter icmp_errors_suppressed;  ///< not sent: the rate limit
     Counter no_buffer;               ///< ARP or ICMP of our own not sent: no packet buffer left
-    Counter parked;           ///< packets that waited for another worker's set-up
-    Counter adopted;          ///< of those, the ones that went on with the flow
-    Counter neighbor_waited;  ///< packets that waited for a neighbour's address
+    Counter parked;                  ///< packets that waited for another worker's set-up
+    Counter adopted;                 ///< of those, the ones that went on with the flow
+    Counter neighbor_waited;         ///< packets that waited for a neighbour's address
     Counter naps;
     std::array<Counter, nat::drop_reasons> drops;
 
