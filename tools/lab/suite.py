@@ -23,8 +23,8 @@ QUICK_GATEWAY_TESTS = ("services", "rules", "router Router", "control Flows",
                        "storm Instrument Storm.test_in_step")
 SANITIZED_GATEWAY_TESTS = ("services", "rules", "router", "malformed", "lifecycle", "control")
 
-# Suites of the unit and stress tests that race on purpose.
-TSAN_SUITES = ("engine", "tsan")
+# Suite of the unit and stress tests whose threads race on purpose.
+TSAN_SUITES = ("tsan",)
 
 DESCRIPTION = """\
 Installs what is missing, builds, and runs the tests: unit and stress tests, then tests of the
