@@ -42,7 +42,7 @@ TEST(FlowPool, OneWorkersReturnsReachAnother) {
     std::size_t reached = 0;
     while (other.take() != no_flow)
         ++reached;
-    EXPECT_GE(reached, taken.size() - 2 * Pool::chunk);
+    EXPECT_GE(reached, taken.size() - std::size_t{2} * Pool::chunk);
 }
 
 TEST(FlowRecord, IsTwoCacheLinesForIpv4) {
