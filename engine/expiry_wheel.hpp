@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <span>
+#include <utility>
 
 #include "engine/clock.hpp"
 #include "engine/flow.hpp"
@@ -18,12 +21,18 @@ namespace noclash {
 /// longer than `recheck_ms` to be looked at, so that one whose timeout became shorter (a TCP
 /// connection that closed) goes at most so much too late, and one level of ticks is enough for
 /// timeouts of days.
+///
+/// A tick strings its flows on several lists. The next flow of each can then be fetched while the
+/// present ones are looked at; along one list, each flow would be a cache miss that waits for the
+/// one before.
 template <class Family, class Traits>
 class ExpiryWheel {
   public:
     static constexpr std::uint32_t tick_ms = 100;
     static constexpr std::uint32_t ticks = 128;
     static constexpr std::uint32_t recheck_ms = 10'000;
+    /// Flows that are looked at together, at most.
+    static constexpr std::size_t lists = 8;
 
     ExpiryWheel(FlowPool<Family, Traits>& pool, std::uint64_t now_ms)
         : pool_(pool), current_tick_(now_ms / tick_ms) {}
@@ -36,7 +45,7 @@ class ExpiryWheel {
         // Not into the tick that is being emptied, and not around the wheel.
         const std::uint64_t due =
             std::clamp((now_ms + wait) / tick_ms + 1, current_tick_ + 1, current_tick_ + ticks - 1);
-        FlowId& head = heads_[due % ticks];
+        FlowId& head = ticks_[due % ticks][next_list_++ % lists];
         pool_[id].link = head;
         head = id;
     }
@@ -44,50 +53,58 @@ class ExpiryWheel {
     /// Has every flow looked at soon, whatever its tick: after many were released at once.
     void look_at_all() { sweep_ticks_left_ = ticks; }
 
-    /// Takes out at most `budget` flows whose tick has come and hands each to `look(id)`, which
-    /// arms or reclaims it.
+    /// Takes out at most `budget` flows whose tick has come and hands them to `look(ids)`, which
+    /// arms or retires each.
     template <class Look>
     void advance(std::uint64_t now_ms, std::uint32_t budget, Look&& look) {
         sweep(budget, look);
         const std::uint64_t now_tick = now_ms / tick_ms;
-        while (current_tick_ < now_tick) {
-            FlowId& head = heads_[current_tick_ % ticks];
-            while (head != no_flow) {
-                if (budget-- == 0) return;
-                const FlowId id = head;
-                head = pool_[id].link;
-                if (head != no_flow) __builtin_prefetch(&pool_[head], 1, 3);
-                look(id);
-            }
+        while (current_tick_ < now_tick && budget > 0) {
+            if (!empty(ticks_[current_tick_ % ticks], budget, look)) continue;
             ++current_tick_;
+            for (const FlowId head : ticks_[current_tick_ % ticks])
+                prefetch(head);
         }
     }
 
   private:
     static_assert(recheck_ms / tick_ms + 2 < ticks);
+    using Lists = std::array<FlowId, lists>;
 
     /// Takes the ticks' lists one after the other aside, where nothing is added any more.
     template <class Look>
-    void sweep(std::uint32_t budget, Look&& look) {
-        while (sweep_ticks_left_ > 0 || sweeping_ != no_flow) {
-            if (sweeping_ == no_flow) {
-                FlowId& head = heads_[--sweep_ticks_left_];
-                sweeping_ = head;
-                head = no_flow;
-                continue;
-            }
-            if (budget-- == 0) return;
-            const FlowId id = sweeping_;
-            sweeping_ = pool_[id].link;
-            look(id);
+    void sweep(std::uint32_t& budget, Look&& look) {
+        while (budget > 0) {
+            if (!empty(sweeping_, budget, look)) continue;
+            if (sweep_ticks_left_ == 0) return;
+            sweeping_ = std::exchange(ticks_[--sweep_ticks_left_], Lists{});
         }
     }
 
+    /// Looks at the first flow of each list. True when there was none left.
+    template <class Look>
+    bool empty(Lists& heads, std::uint32_t& budget, Look&& look) {
+        std::array<FlowId, lists> taken;
+        std::size_t count = 0;
+        for (FlowId& head : heads) {
+            if (head == no_flow || budget == 0) continue;
+            taken[count++] = head;
+            head = pool_[head].link;
+            prefetch(head);
+            --budget;
+        }
+        if (count > 0) look(std::span<const FlowId>(taken.data(), count));
+        return std::all_of(heads.begin(), heads.end(), [](FlowId id) { return id == no_flow; });
+    }
+
+    void prefetch(FlowId id) const { __builtin_prefetch(&pool_[id], 1, 3); }
+
     FlowPool<Family, Traits>& pool_;
     std::uint64_t current_tick_;
-    std::array<FlowId, ticks> heads_{};
+    std::array<Lists, ticks> ticks_{};
+    std::uint32_t next_list_ = 0;
     std::uint32_t sweep_ticks_left_ = 0;
-    FlowId sweeping_ = no_flow;  ///< a tick's list, taken aside
+    Lists sweeping_{};  ///< a tick's lists, taken aside
 };
 
 }  // namespace noclash

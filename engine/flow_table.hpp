@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <algorithm>
+#include <array>
 #include <cstdint>
 
 #include "engine/flow_pool.hpp"
-#include "engine/quiescence.hpp"
+#include "engine/production.hpp"
 #include "engine/tuple_index.hpp"
 
 namespace noclash {
@@ -48,13 +48,27 @@ class FlowTable {
     /// `gone(record)` is called after the tuples were given back.
     template <class Gone>
     bool release(FlowId id, EngineCounters& counters, Gone&& gone) {
+        return release(id, hashes(id), counters, gone);
+    }
+
+    /// The index's hashes of a flow's tuples, by Direction.
+    using Hashes = std::array<std::uint64_t, 2>;
+    [[nodiscard]] Hashes hashes(FlowId id) const {
+        const Record& record = pool_[id];
+        return {index_.hash(record.tuple(Direction::original)),
+                index_.hash(record.tuple(Direction::reply))};
+    }
+
+    /// As above, for who has the hashes already.
+    template <class Gone>
+    bool release(FlowId id, const Hashes& hashes, EngineCounters& counters, Gone&& gone) {
         Record& record = pool_[id];
         FlowStatus live = FlowStatus::live;
         if (!record.status.compare_exchange_strong(
                 live, FlowStatus::ending, std::memory_order_acq_rel, std::memory_order_relaxed))
             return false;
         for (const Direction direction : {Direction::original, Direction::reply})
-            index_.remove(id, direction, index_.hash(record.tuple(direction)));
+            index_.remove(id, direction, hashes[static_cast<std::size_t>(direction)]);
         counters.removed.add();
         gone(std::as_const(record));
         // Release: pairs with the acquire in FlowWorker::look. Only a flow that cannot be found any

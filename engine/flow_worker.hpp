@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <span>
+#include <tuple>
 
 #include "engine/expiry_wheel.hpp"
 #include "engine/flow_table.hpp"
@@ -44,8 +49,9 @@ class FlowWorker {
             flushes_seen_ = flushes;
             wheel_.look_at_all();
         }
-        wheel_.advance(now_ms, budget, [&](FlowId id) { look(id, now_ms, gone); });
-        retired_.collect(budget, [this](FlowId id) { reclaim(id); });
+        wheel_.advance(now_ms, budget,
+                       [&](std::span<const FlowId> ids) { look(ids, now_ms, gone); });
+        retired_.collect(budget, [this](std::span<const FlowId> ids) { reclaim(ids); });
     }
 
     // For Reservation:
@@ -60,31 +66,63 @@ class FlowWorker {
     void retire(FlowId id) { retired_.add(id); }
 
   private:
-    template <class Gone>
-    void look(FlowId id, std::uint64_t now_ms, Gone&& gone) {
-        Record& flow = record(id);
-        if (flow.status.load(std::memory_order_acquire) == FlowStatus::live) {
-            const Moment expires = flow.expires.load(std::memory_order_relaxed);
-            if (ms_between(to_moment(now_ms), expires) > 0) return wheel_.arm(id, now_ms);
-            table_.release(id, counters_, gone);
+    using Index = typename Table::Index;
+
+    /// Flows that are looked at, or reclaimed, together, so that their buckets come into the cache
+    /// together.
+    struct Batch {
+        std::array<FlowId,
+                   std::max(ExpiryWheel<Family, Traits>::lists, Retired<Family, Traits>::together)>
+            ids;
+        std::array<typename Table::Hashes, std::tuple_size_v<decltype(ids)>> hashes;
+        std::size_t size = 0;
+
+        void add(FlowId id, Table& table) {
+            ids[size] = id;
+            hashes[size] = table.hashes(id);
+            for (const std::uint64_t hash : hashes[size++])
+                table.index().prefetch_for_write(hash);
         }
-        // Acquire: pairs with the release in FlowTable::release. Another thread may be in the
-        // middle of ending it; then its turn comes again.
-        if (flow.status.load(std::memory_order_acquire) != FlowStatus::dead)
-            return wheel_.arm(id, now_ms);
-        retired_.add(id);
+    };
+
+    template <class Gone>
+    void look(std::span<const FlowId> ids, std::uint64_t now_ms, Gone&& gone) {
+        Batch over;
+        for (const FlowId id : ids) {
+            Record& flow = record(id);
+            const Moment expires = flow.expires.load(std::memory_order_relaxed);
+            const bool stays = flow.status.load(std::memory_order_acquire) == FlowStatus::live &&
+                               ms_between(to_moment(now_ms), expires) > 0;
+            if (stays)
+                wheel_.arm(id, now_ms);
+            else
+                over.add(id, table_);
+        }
+        for (std::size_t i = 0; i < over.size; ++i) {
+            const FlowId id = over.ids[i];
+            table_.release(id, over.hashes[i], counters_, gone);
+            // Acquire: pairs with the release in FlowTable::release. Another thread may be in the
+            // middle of ending it; then its turn comes again.
+            if (record(id).status.load(std::memory_order_acquire) == FlowStatus::dead)
+                retired_.add(id);
+            else
+                wheel_.arm(id, now_ms);
+        }
     }
 
-    void reclaim(FlowId id) {
-        Record& flow = record(id);
-        auto& index = table_.index();
-        for (const Direction direction : {Direction::original, Direction::reply}) {
-            // A claim that was rolled back has an original tuple only.
-            if (direction == Direction::reply && rolled_back(flow)) break;
-            index.reclaim_slot(id, direction, index.hash(flow.tuple(direction)));
+    void reclaim(std::span<const FlowId> ids) {
+        Batch batch;
+        for (const FlowId id : ids)
+            batch.add(id, table_);
+        for (std::size_t i = 0; i < batch.size; ++i) {
+            const FlowId id = batch.ids[i];
+            table_.index().reclaim_slot(id, Direction::original, batch.hashes[i][0]);
+            // A claim that was rolled back may have an original tuple only.
+            if (!rolled_back(record(id)))
+                table_.index().reclaim_slot(id, Direction::reply, batch.hashes[i][1]);
+            record(id).status.store(FlowStatus::free, std::memory_order_relaxed);
+            cache_.give(id);
         }
-        flow.status.store(FlowStatus::free, std::memory_order_relaxed);
-        cache_.give(id);
     }
     static bool rolled_back(const Record& flow) {
         return flow.status.load(std::memory_order_relaxed) == FlowStatus::setup;

@@ -10,22 +10,41 @@
 
 namespace noclash {
 
-/// The header word of an index bucket. It *is* the bucket's set of visible entries:
+/// A set of a bucket's positions, laid out as the header word is: bit 4*i+3 stands for tagged slot
+/// i, bit 56+j for shared slot j. Iterate with `for (PositionSet set = ..; set; set.drop_first())`.
+class PositionSet {
+  public:
+    explicit constexpr PositionSet(std::uint64_t bits) : bits_(bits) {}
+    explicit constexpr operator bool() const { return bits_ != 0; }
+    /// The lowest position. Not of an empty set.
+    [[nodiscard]] constexpr unsigned first() const {
+        const auto bit = static_cast<unsigned>(std::countr_zero(bits_));
+        return bit < overflow_shift ? bit / 4 : bit - overflow_shift + overflow_shift / 4;
+    }
+    constexpr void drop_first() { bits_ &= bits_ - 1; }
+    [[nodiscard]] constexpr unsigned size() const {
+        return static_cast<unsigned>(std::popcount(bits_));
+    }
+    static constexpr unsigned overflow_shift = 56;
+
+  private:
+    std::uint64_t bits_;
+};
+
+/// The header word of an index bucket. It *is* the bucket's set of shown entries:
 ///
-///     bit 63      58 57        48 47                                  0
-///        [ version ] [ overflow ] [ tag 11 ] ...  [ tag 1 ] [ tag 0 ]
+///     bit 63        56 55                                  0
+///        [ overflow  ] [ tag 13 ] ...  [ tag 1 ] [ tag 0 ]
 ///
-/// A tag is 4 bits of the hash, never 0; 0 says "nothing visible in this slot". The overflow bits
-/// say whether untagged slots are visible: two more in the bucket, and eight in a block that a few
-/// neighbouring buckets share (a bit is set in the header of the bucket that owns the entry). Every
-/// change of the set is one compare-and-swap of this word that also bumps the version.
+/// A tag is 4 bits of the hash, never 0; 0 says "nothing shown in this slot". The overflow bits say
+/// whether slots of a block are shown that a few neighbouring buckets share (a bit is set in the
+/// header of the bucket that owns the entry). Every change of the set is one compare-and-swap of
+/// this word.
 class BucketHeader {
   public:
-    static constexpr unsigned tagged_slots = 12;
     static constexpr unsigned local_slots = 14;
     static constexpr unsigned shared_slots = 8;
     static constexpr unsigned positions = local_slots + shared_slots;
-    static constexpr unsigned versions = 64;
 
     constexpr BucketHeader() = default;
     explicit constexpr BucketHeader(std::uint64_t word) : word_(word) {}
@@ -35,45 +54,46 @@ class BucketHeader {
         return static_cast<unsigned>(((hash & 0xffffU) * 15U) >> 16U) + 1U;
     }
 
-    /// Bit 4*i+3 is set when slot i shows `tag`. Exact: no slot is reported in error.
-    [[nodiscard]] constexpr std::uint64_t matches(unsigned tag) const {
+    /// The shown slots that may hold an entry with this tag: exactly those that show it, and what
+    /// is shown without a tag.
+    [[nodiscard]] constexpr PositionSet may_hold(unsigned tag) const {
+        return PositionSet(slots_with(tag) | (word_ & overflow_mask));
+    }
+    [[nodiscard]] constexpr PositionSet shown() const {
+        return PositionSet((~slots_with(0) & high_bits) | (word_ & overflow_mask));
+    }
+    [[nodiscard]] constexpr PositionSet hidden() const {
+        return PositionSet(slots_with(0) | (~word_ & overflow_mask));
+    }
+    [[nodiscard]] constexpr unsigned overflowing() const {
+        return static_cast<unsigned>(std::popcount(word_ & overflow_mask));
+    }
+
+    /// The header with one entry more or less.
+    [[nodiscard]] constexpr BucketHeader with(unsigned position, unsigned tag) const {
+        return BucketHeader(word_ | bits_of(position, tag));
+    }
+    [[nodiscard]] constexpr BucketHeader without(unsigned position) const {
+        return BucketHeader(word_ & ~bits_of(position, 0xf));
+    }
+
+  private:
+    static constexpr std::uint64_t ones = 0x0011'1111'1111'1111ULL;
+    static constexpr std::uint64_t high_bits = 0x0088'8888'8888'8888ULL;
+    static constexpr std::uint64_t tags_mask = 0x00ff'ffff'ffff'ffffULL;
+    static constexpr std::uint64_t overflow_mask = ~tags_mask;
+    static_assert(PositionSet::overflow_shift == 4 * local_slots);
+
+    /// The tagged slots whose tag is `tag`, 0 included; no slot is reported in error.
+    [[nodiscard]] constexpr std::uint64_t slots_with(unsigned tag) const {
         const std::uint64_t different = (word_ ^ (ones * tag)) & tags_mask;
         const std::uint64_t nonzero = ((different & ~high_bits) + (high_bits - ones)) | different;
         return ~nonzero & high_bits;
     }
-    [[nodiscard]] static constexpr unsigned slot_of(std::uint64_t matches) {
-        return static_cast<unsigned>(std::countr_zero(matches)) / 4;
-    }
-    [[nodiscard]] constexpr unsigned overflow_bits() const {
-        return static_cast<unsigned>(word_ >> overflow_shift) & 0x3ffU;
-    }
-    [[nodiscard]] constexpr unsigned visible() const {
-        return static_cast<unsigned>(std::popcount(~matches(0) & high_bits) +
-                                     std::popcount(overflow_bits()));
-    }
-
-    /// The header with one entry more or less, and the next version. Positions count the tagged
-    /// slots, then those that the overflow bits stand for.
-    [[nodiscard]] constexpr BucketHeader with(unsigned position, unsigned tag) const {
-        return BucketHeader(next_version(word_ | bits_of(position, tag)));
-    }
-    [[nodiscard]] constexpr BucketHeader without(unsigned position) const {
-        return BucketHeader(next_version(word_ & ~bits_of(position, 0xf)));
-    }
-
-  private:
-    static constexpr std::uint64_t tags_mask = 0x0000'ffff'ffff'ffffULL;
-    static constexpr std::uint64_t ones = 0x0000'1111'1111'1111ULL;
-    static constexpr std::uint64_t high_bits = 0x0000'8888'8888'8888ULL;
-    static constexpr unsigned overflow_shift = 48;
-    static constexpr unsigned version_shift = 58;
-
     static constexpr std::uint64_t bits_of(unsigned position, unsigned tag) {
-        return position < tagged_slots ? std::uint64_t{tag} << (4 * position)
-                                       : 1ULL << (overflow_shift + position - tagged_slots);
-    }
-    static constexpr std::uint64_t next_version(std::uint64_t word) {
-        return word + (1ULL << version_shift);  // wraps within its own bits: they are the top ones
+        return position < local_slots
+                   ? std::uint64_t{tag} << (4 * position)
+                   : 1ULL << (PositionSet::overflow_shift + position - local_slots);
     }
 
     std::uint64_t word_ = 0;

@@ -53,11 +53,4 @@ class QsbrQuiescence {
 
 static_assert(Quiescence<QsbrQuiescence>);
 
-/// What the engine is built of in production; tests substitute their own (`tests/`).
-struct Production {
-    template <class T>
-    using Atomic = std::atomic<T>;
-    using Quiescence = QsbrQuiescence;
-};
-
 }  // namespace noclash

@@ -94,10 +94,13 @@ class Reservation {
     /// Proposes the reply tuple. `inserted` once at most; after any other outcome propose another
     /// one, or give up.
     InsertOutcome reserve(const Tuple<Family>& reply) {
+        return reserve(reply, worker_.table().index().hash(reply));
+    }
+    /// @param hash  the index's hash of `reply`: whoever has it could prefetch the bucket
+    InsertOutcome reserve(const Tuple<Family>& reply, std::uint64_t hash) {
         record().tuple(Direction::reply) = reply;
-        auto& index = worker_.table().index();
         const InsertResult result =
-            index.insert(id_, Direction::reply, reply, index.hash(reply), worker_.counters());
+            worker_.table().index().insert(id_, Direction::reply, reply, hash, worker_.counters());
         reserved_ = result.outcome == InsertOutcome::inserted;
         owner_ = result.owner;
         if (result.outcome == InsertOutcome::taken) worker_.counters().found.add();

@@ -15,24 +15,21 @@
 //   point.
 // * `insert` loads the header, finds the key absent among the slots it shows, takes an empty slot
 //   by compare-and-swap (nobody sees it yet), then compare-and-swaps the header from the value it
-//   scanned to one that shows the slot. Had anything been inserted or removed since the scan, the
-//   version would differ and the swap fail; then it scans again. The successful swap is its
-//   linearization point.
-// * `remove` compare-and-swaps a header that no longer shows the slot. The slot itself stays taken
-//   until a grace period has passed and `reclaim_slot` empties it.
+//   scanned to one that shows the slot. Had an entry come or gone since the scan, the swap would
+//   fail; then it scans again. The successful swap is its linearization point.
+// * `remove` compare-and-swaps a header that no longer shows the slot: its linearization point. The
+//   slot itself stays taken until a grace period has passed and `reclaim_slot` empties it.
 //
 // That last rule gives three things. (1) A slot shown by a header that a reader has loaded keeps
-// its content while the reader is in its critical section. (2) The 6-bit version cannot wrap
-// unnoticed: between two quiescent states of one thread a slot can be shown at most once and hidden
-// at most once more (it cannot be emptied for a third use), so the header changes at most 2 * 22
-// times within an `insert`, less than 64. (3) For the same reason its loop is bounded.
+// its content while the reader is in its critical section. (2) So a header that reads as before
+// shows the same entries as before: the compare-and-swap needs no version beside the set (no ABA).
+// (3) Within one critical section a slot can be shown at most once and hidden at most once more (it
+// cannot be emptied for a third use), so the header changes at most 2 * 22 times during an
+// `insert`, and its loop is bounded.
 //
-// (Strictly, the rule makes the version superfluous: a header that reads as before shows the same
-// slots with the same content. The version costs nothing and keeps the argument short.)
-//
-// Slots beyond the tagged ones work alike: the header says whether they are shown, and that is all
-// a reader asks. The shared ones belong to several buckets; a reference names its flow and tuple
-// completely, so a slot is only ever shown by the bucket whose entry it holds.
+// Slots beyond the bucket's own work alike: the header says whether they are shown, and that is all
+// a reader asks. Several buckets share them; a reference names its flow and tuple completely, so a
+// slot is only ever shown by the bucket whose entry it holds.
 //
 // ## Ordered atomics
 //
@@ -45,13 +42,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <utility>
 
 #include "engine/counters.hpp"
 #include "engine/flow_pool.hpp"
 #include "engine/huge_array.hpp"
 #include "engine/index_bucket.hpp"
-#include "engine/tuple_hash.hpp"
+#include "engine/tuple.hpp"
 
 namespace noclash {
 
@@ -62,6 +60,14 @@ struct Found {
 
     explicit operator bool() const { return flow != no_flow; }
     friend bool operator==(Found, Found) = default;
+};
+
+/// An element of a burst of lookups.
+template <class Family>
+struct Lookup {
+    Tuple<Family> key;
+    std::uint64_t hash = 0;
+    Found found{};
 };
 
 enum class InsertOutcome : std::uint8_t {
@@ -88,12 +94,19 @@ class TupleIndex {
 
     [[nodiscard]] std::uint64_t hash(const Key& key) const { return hash_(key); }
 
-    /// Brings the bucket into the cache.
+    /// Brings the bucket into the cache: to look, or to change it.
     void prefetch(std::uint64_t hash) const { __builtin_prefetch(&bucket(hash), 0, 3); }
+    void prefetch_for_write(std::uint64_t hash) const { __builtin_prefetch(&bucket(hash), 1, 3); }
     /// Brings in what the first slot that may match refers to. Worth it a little after `prefetch`.
     void prefetch_flow(std::uint64_t hash) const;
 
     [[nodiscard]] Found find(const Key& key, std::uint64_t hash) const;
+
+    /// Finds a burst: the cache misses of all lookups overlap. `lookup_of(element)` is a `Lookup`;
+    /// its key is given, hash and result are filled in. Some 32 elements are a good burst: enough
+    /// to overlap, few enough to stay in the nearest cache.
+    template <class Burst, class Projection = std::identity>
+    void find_burst(Burst&& burst, Projection lookup_of = {}) const;
 
     /// Inserts unless the tuple is there. The caller has written the tuple to the flow's record
     /// before and leaves it alone until the entry is removed and reclaimed.
@@ -122,7 +135,6 @@ class TupleIndex {
 
     // Within one critical section a header changes at most twice for each slot (see above).
     static constexpr unsigned most_scans = 2 * BucketHeader::positions + 1;
-    static_assert(most_scans < BucketHeader::versions);
     static constexpr std::size_t buckets_per_share = 8;
 
     [[nodiscard]] Bucket& bucket(std::uint64_t hash) { return buckets_[bucket_number(hash)]; }
@@ -151,8 +163,8 @@ class TupleIndex {
     [[nodiscard]] Found found(SlotRef ref) const {
         return {format_.flow(ref), RefFormat::direction(ref)};
     }
-    [[nodiscard]] unsigned take_slot(std::uint64_t hash, SlotRef ref);
-    [[nodiscard]] unsigned position_of(std::uint64_t hash, SlotRef ref) const;
+    [[nodiscard]] unsigned take_slot(PositionSet hidden, std::uint64_t hash, SlotRef ref);
+    [[nodiscard]] unsigned position_of(PositionSet among, std::uint64_t hash, SlotRef ref) const;
 
     // A bucket holds 5 entries on average when all flows live. Then one in 4,000 buckets reaches
     // for shared slots, and one in 250 million finds no room there (Poisson).
@@ -162,7 +174,7 @@ class TupleIndex {
 
     const Pool& pool_;
     RefFormat format_;
-    TupleHash hash_;
+    typename Traits::Hash hash_;
     HugeArray<Bucket> buckets_;
     HugeArray<SharedOverflow<Traits>> shared_;
 };

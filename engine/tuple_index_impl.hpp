@@ -17,15 +17,8 @@ TupleIndex<Family, Traits>::TupleIndex(const Pool& pool, std::uint32_t flows)
 template <class Family, class Traits>
 Found TupleIndex<Family, Traits>::scan(BucketHeader header, const Key& key,
                                        std::uint64_t hash) const {
-    for (std::uint64_t left = header.matches(BucketHeader::tag_of(hash)); left != 0;
-         left &= left - 1) {
-        const SlotRef ref = slot(hash, BucketHeader::slot_of(left)).load(std::memory_order_relaxed);
-        if (holds(ref, key, hash)) return found(ref);
-    }
-    for (unsigned left = header.overflow_bits(); left != 0; left &= left - 1) {
-        const unsigned position =
-            BucketHeader::tagged_slots + static_cast<unsigned>(std::countr_zero(left));
-        const SlotRef ref = slot(hash, position).load(std::memory_order_relaxed);
+    for (PositionSet left = header.may_hold(BucketHeader::tag_of(hash)); left; left.drop_first()) {
+        const SlotRef ref = slot(hash, left.first()).load(std::memory_order_relaxed);
         if (holds(ref, key, hash)) return found(ref);
     }
     return {};
@@ -34,13 +27,10 @@ Found TupleIndex<Family, Traits>::scan(BucketHeader header, const Key& key,
 template <class Family, class Traits>
 void TupleIndex<Family, Traits>::prefetch_flow(std::uint64_t hash) const {
     const BucketHeader header(bucket(hash).header.load(std::memory_order_acquire));  // (2)
-    for (std::uint64_t left = header.matches(BucketHeader::tag_of(hash)); left != 0;
-         left &= left - 1) {
-        const SlotRef ref = slot(hash, BucketHeader::slot_of(left)).load(std::memory_order_relaxed);
+    for (PositionSet left = header.may_hold(BucketHeader::tag_of(hash)); left; left.drop_first()) {
+        const SlotRef ref = slot(hash, left.first()).load(std::memory_order_relaxed);
         if (!format_.agrees(ref, hash)) continue;
-        const auto* record = reinterpret_cast<const char*>(&pool_[format_.flow(ref)]);
-        __builtin_prefetch(record, 1, 3);
-        __builtin_prefetch(record + 64, 1, 3);
+        pool_.prefetch(format_.flow(ref));
         return;
     }
 }
@@ -49,6 +39,22 @@ template <class Family, class Traits>
 Found TupleIndex<Family, Traits>::find(const Key& key, std::uint64_t hash) const {
     return scan(BucketHeader(bucket(hash).header.load(std::memory_order_acquire)), key,
                 hash);  // (2)
+}
+
+template <class Family, class Traits>
+template <class Burst, class Projection>
+void TupleIndex<Family, Traits>::find_burst(Burst&& burst, Projection lookup_of) const {
+    for (auto&& element : burst) {
+        Lookup<Family>& lookup = std::invoke(lookup_of, element);
+        lookup.hash = hash(lookup.key);
+        prefetch(lookup.hash);
+    }
+    for (auto&& element : burst)
+        prefetch_flow(std::invoke(lookup_of, element).hash);
+    for (auto&& element : burst) {
+        Lookup<Family>& lookup = std::invoke(lookup_of, element);
+        lookup.found = find(lookup.key, lookup.hash);
+    }
 }
 
 template <class Family, class Traits>
@@ -65,9 +71,10 @@ InsertResult TupleIndex<Family, Traits>::insert(FlowId flow, Direction direction
                 slot(hash, mine).store(0, std::memory_order_relaxed);
             return {InsertOutcome::taken, owner};
         }
-        if (mine == BucketHeader::positions) mine = take_slot(hash, ref);
+        if (mine == BucketHeader::positions)
+            mine = take_slot(BucketHeader(seen).hidden(), hash, ref);
         if (mine == BucketHeader::positions) {
-            if (BucketHeader(seen).visible() < BucketHeader::local_slots)
+            if (BucketHeader(seen).shown().size() < BucketHeader::local_slots)
                 return {InsertOutcome::busy};
             counters.chain_too_long.add();
             return {InsertOutcome::chain_too_long};
@@ -81,32 +88,37 @@ InsertResult TupleIndex<Family, Traits>::insert(FlowId flow, Direction direction
     std::abort();  // More changes than slots: a caller broke the quiescence contract.
 }
 
-/// The position of a slot that was empty and now holds `ref`; `positions` when all are in use.
+/// The position of a slot among `hidden` that was empty and now holds `ref`; `positions` when all
+/// are in use.
 template <class Family, class Traits>
-unsigned TupleIndex<Family, Traits>::take_slot(std::uint64_t hash, SlotRef ref) {
-    for (unsigned position = 0; position < BucketHeader::positions; ++position) {
-        Slot& candidate = slot(hash, position);
+unsigned TupleIndex<Family, Traits>::take_slot(PositionSet hidden, std::uint64_t hash,
+                                               SlotRef ref) {
+    for (; hidden; hidden.drop_first()) {
+        Slot& candidate = slot(hash, hidden.first());
         SlotRef empty = 0;
         if (candidate.load(std::memory_order_relaxed) == 0 &&
             candidate.compare_exchange_strong(empty, ref, std::memory_order_relaxed,
                                               std::memory_order_relaxed))
-            return position;
+            return hidden.first();
     }
     return BucketHeader::positions;
 }
 
 template <class Family, class Traits>
-unsigned TupleIndex<Family, Traits>::position_of(std::uint64_t hash, SlotRef ref) const {
-    for (unsigned position = 0; position < BucketHeader::positions; ++position)
-        if (slot(hash, position).load(std::memory_order_relaxed) == ref) return position;
+unsigned TupleIndex<Family, Traits>::position_of(PositionSet among, std::uint64_t hash,
+                                                 SlotRef ref) const {
+    for (; among; among.drop_first())
+        if (slot(hash, among.first()).load(std::memory_order_relaxed) == ref) return among.first();
     std::abort();  // Removed twice, or never inserted.
 }
 
 template <class Family, class Traits>
 void TupleIndex<Family, Traits>::remove(FlowId flow, Direction direction, std::uint64_t hash) {
-    const unsigned position = position_of(hash, format_.pack(flow, direction, hash));
     auto& header = bucket(hash).header;
     std::uint64_t seen = header.load(std::memory_order_relaxed);
+    // Our entry stays where it is, whatever else changes: one search is enough.
+    const unsigned position = position_of(BucketHeader(seen).may_hold(BucketHeader::tag_of(hash)),
+                                          hash, format_.pack(flow, direction, hash));
     // Bounded as in `insert`; a release too, so that a reader of the new header sees all before it.
     while (!header.compare_exchange_weak(seen, BucketHeader(seen).without(position).word(),
                                          std::memory_order_acq_rel, std::memory_order_relaxed)) {
@@ -116,18 +128,18 @@ void TupleIndex<Family, Traits>::remove(FlowId flow, Direction direction, std::u
 template <class Family, class Traits>
 void TupleIndex<Family, Traits>::reclaim_slot(FlowId flow, Direction direction,
                                               std::uint64_t hash) {
-    const unsigned position = position_of(hash, format_.pack(flow, direction, hash));
+    const BucketHeader seen(bucket(hash).header.load(std::memory_order_relaxed));
+    const unsigned position = position_of(seen.hidden(), hash, format_.pack(flow, direction, hash));
     slot(hash, position).store(0, std::memory_order_relaxed);
 }
 
 template <class Family, class Traits>
 auto TupleIndex<Family, Traits>::occupancy() const -> Occupancy {
-    constexpr unsigned local = BucketHeader::local_slots - BucketHeader::tagged_slots;
     Occupancy result;
     for (std::size_t i = 0; i < buckets_.size(); ++i) {
         const BucketHeader header(buckets_[i].header.load(std::memory_order_relaxed));
-        result.entries += header.visible();
-        result.overflowing_buckets += (header.overflow_bits() >> local) != 0 ? 1U : 0U;
+        result.entries += header.shown().size();
+        result.overflowing_buckets += header.overflowing() > 0 ? 1U : 0U;
     }
     return result;
 }

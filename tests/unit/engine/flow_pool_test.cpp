@@ -5,7 +5,7 @@
 
 #include <set>
 
-#include "engine/quiescence.hpp"
+#include "engine/production.hpp"
 
 namespace noclash::test {
 

@@ -11,7 +11,7 @@
 #include <functional>
 #include <utility>
 
-#include "engine/quiescence.hpp"
+#include "engine/production.hpp"
 
 namespace noclash::test {
 
@@ -88,6 +88,7 @@ struct Stepped {
     template <class T>
     using Atomic = SteppedAtomic<T>;
     using Quiescence = QsbrQuiescence;
+    using Hash = TupleHash;
 };
 
 /// Runs `scene(n)` for n = 0, 1, ... until what it armed by `interrupt(n, ..)` finds no place any

@@ -7,7 +7,7 @@
 #include <set>
 #include <thread>
 
-#include "engine/quiescence.hpp"
+#include "engine/production.hpp"
 #include "nat/crowded_destinations.hpp"
 #include "tests/unit/nat/packets.hpp"
 
