@@ -16,6 +16,7 @@
 // makes a system call.
 
 #include <cstdint>
+#include <ranges>
 #include <span>
 #include <vector>
 
@@ -67,8 +68,7 @@ class Pipeline {
         now_ms_ = now_ms;
         for (Job<Family>& job : jobs)
             parse_one(job);
-        for (Job<Family>& job : jobs)
-            if (parsed(job)) worker_.table().index().prefetch_flow(job.hash);
+        worker_.table().index().find_burst(jobs | std::views::filter(parsed), &Job<Family>::lookup);
         for (Job<Family>& job : jobs)
             if (parsed(job)) job.verdict = decide(job);
     }
@@ -93,21 +93,16 @@ class Pipeline {
 
     void parse_one(Job<Family>& job) {
         job.verdict = V::drop(parse<Family>(job.packet, 0, job.parsed));
-        if (!parsed(job)) return;
-        auto& index = worker_.table().index();
         // An ICMP error concerns the flow of the packet it quotes, seen from the other side.
-        job.hash = index.hash(lookup_key(job.parsed));
-        index.prefetch(job.hash);
-    }
-
-    static Tuple<Family> lookup_key(const Parsed<Family>& packet) {
-        return packet.kind == PacketKind::icmp_error ? packet.tuple.inverse() : packet.tuple;
+        job.lookup.key = job.parsed.kind == PacketKind::icmp_error ? job.parsed.tuple.inverse()
+                                                                   : job.parsed.tuple;
     }
 
     V decide(Job<Family>& job) {
-        const Found found = worker_.table().index().find(lookup_key(job.parsed), job.hash);
-        if (!found) return miss(job);
-        return hit(job, found);
+        if (job.lookup.found) return hit(job, job.lookup.found);
+        // A packet before this one in the burst may have set the flow up.
+        const Found found = worker_.table().index().find(job.lookup.key, job.lookup.hash);
+        return found ? hit(job, found) : miss(job);
     }
 
     V hit(Job<Family>& job, Found found) {
@@ -219,7 +214,7 @@ class Pipeline {
         if (const V verdict = routable(job, hop); verdict.outcome != Outcome::transmit)
             return verdict;
 
-        Claim claim(worker_, job.parsed.tuple, job.hash);
+        Claim claim(worker_, job.parsed.tuple, job.lookup.hash);
         switch (claim.outcome()) {
             case ClaimOutcome::claimed:
                 break;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "engine/tuple_index.hpp"
 #include "nat/drop_reason.hpp"
 #include "nat/icmp.hpp"
 #include "nat/packet.hpp"
@@ -62,7 +63,7 @@ struct Job {
     std::uint16_t ingress_port = 0;
     void* buffer = nullptr;  ///< the caller's own: which buffer this is
     Parsed<Family> parsed{};
-    std::uint64_t hash = 0;
+    Lookup<Family> lookup{};
     Verdict<Family> verdict{};
 };
 
