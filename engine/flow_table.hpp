@@ -39,8 +39,12 @@ class FlowTable {
 
     /// Tells the owners that many flows were released, so that they reclaim the records now and not
     /// when the flows' turn in the wheel comes. Any thread.
-    void hurry_reclamation() { flushes_.fetch_add(1, std::memory_order_release); }
-    [[nodiscard]] std::uint32_t flushes() const { return flushes_.load(std::memory_order_acquire); }
+    void hurry_reclamation() {
+        flushes_.fetch_add(1, std::memory_order_release);  // (9)
+    }
+    [[nodiscard]] std::uint32_t flushes() const {
+        return flushes_.load(std::memory_order_acquire);  // (10)
+    }
     [[nodiscard]] std::size_t bytes() const { return pool_.bytes() + index_.bytes(); }
 
     /// Ends a live flow: from now on neither tuple is found. Any online thread may; true for the
@@ -64,16 +68,16 @@ class FlowTable {
     bool release(FlowId id, const Hashes& hashes, EngineCounters& counters, Gone&& gone) {
         Record& record = pool_[id];
         FlowStatus live = FlowStatus::live;
-        if (!record.status.compare_exchange_strong(
-                live, FlowStatus::ending, std::memory_order_acq_rel, std::memory_order_relaxed))
+        if (!record.status.compare_exchange_strong(live, FlowStatus::ending,
+                                                   std::memory_order_acq_rel,  // (6)
+                                                   std::memory_order_relaxed))
             return false;
         for (const Direction direction : {Direction::original, Direction::reply})
             index_.remove(id, direction, hashes[static_cast<std::size_t>(direction)]);
         counters.removed.add();
         gone(std::as_const(record));
-        // Release: pairs with the acquire in FlowWorker::look. Only a flow that cannot be found any
-        // more may start its grace period.
-        record.status.store(FlowStatus::dead, std::memory_order_release);
+        // Only a flow that cannot be found any more may start its grace period.
+        record.status.store(FlowStatus::dead, std::memory_order_release);  // (7)
         return true;
     }
 

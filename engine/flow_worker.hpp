@@ -91,8 +91,9 @@ class FlowWorker {
         for (const FlowId id : ids) {
             Record& flow = record(id);
             const Moment expires = flow.expires.load(std::memory_order_relaxed);
-            const bool stays = flow.status.load(std::memory_order_acquire) == FlowStatus::live &&
-                               ms_between(to_moment(now_ms), expires) > 0;
+            const bool stays =
+                flow.status.load(std::memory_order_acquire) == FlowStatus::live &&  // (5)
+                ms_between(to_moment(now_ms), expires) > 0;
             if (stays)
                 wheel_.arm(id, now_ms);
             else
@@ -101,9 +102,8 @@ class FlowWorker {
         for (std::size_t i = 0; i < over.size; ++i) {
             const FlowId id = over.ids[i];
             table_.release(id, over.hashes[i], counters_, gone);
-            // Acquire: pairs with the release in FlowTable::release. Another thread may be in the
-            // middle of ending it; then its turn comes again.
-            if (record(id).status.load(std::memory_order_acquire) == FlowStatus::dead)
+            // Another thread may be in the middle of ending it; then its turn comes again.
+            if (record(id).status.load(std::memory_order_acquire) == FlowStatus::dead)  // (8)
                 retired_.add(id);
             else
                 wheel_.arm(id, now_ms);

@@ -19,20 +19,21 @@ class FreeStack {
         do {
             link(index).store(static_cast<std::uint32_t>(top), std::memory_order_relaxed);
             next_top = pack(index, top);
-            // Release: whoever pops `index` sees all that was written to it before.
-        } while (!top_.compare_exchange_weak(top, next_top, std::memory_order_release,
+            // Whoever pops `index` sees all that was written to it before.
+        } while (!top_.compare_exchange_weak(top, next_top, std::memory_order_release,  // (11)
                                              std::memory_order_relaxed));
     }
 
     /// 0 when there is none.
     template <class Link>
     [[nodiscard]] std::uint32_t pop(Link&& link) {
-        std::uint64_t top = top_.load(std::memory_order_acquire);
+        std::uint64_t top = top_.load(std::memory_order_acquire);  // (12)
         for (;;) {
             const auto index = static_cast<std::uint32_t>(top);
             if (index == 0) return 0;
             const std::uint32_t next = link(index).load(std::memory_order_relaxed);
-            if (top_.compare_exchange_weak(top, pack(next, top), std::memory_order_acquire,
+            if (top_.compare_exchange_weak(top, pack(next, top),
+                                           std::memory_order_acquire,  // (12)
                                            std::memory_order_acquire))
                 return index;
         }

@@ -31,10 +31,15 @@ class QsbrQuiescence {
             rte_rcu_qsbr_thread_register(state_.get(), reader);
     }
 
-    [[nodiscard]] std::uint64_t start() { return rte_rcu_qsbr_start(state_.get()); }
+    [[nodiscard]] std::uint64_t start() {
+        // A reader that comes online stores so, fences, and looks; we unlinked, fence, and ask who
+        // is online: it sees the removal, or we see it. rte_rcu_qsbr has the reader's fence only.
+        std::atomic_thread_fence(std::memory_order_seq_cst);  // (13)
+        return rte_rcu_qsbr_start(state_.get());
+    }
     /// Asks every reader. `rte_rcu_qsbr_check` would first look at a cached answer, with a plain
     /// read that orders nothing; this is asked once for many records, so the cache would gain
-    /// nothing.
+    /// nothing. (14)
     [[nodiscard]] bool passed(std::uint64_t token) {
         return __rte_rcu_qsbr_check_all(state_.get(), token, false) == 1;
     }

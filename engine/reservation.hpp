@@ -111,7 +111,7 @@ class Reservation {
     FlowId publish(Moment expires, std::uint64_t now_ms) {
         Record& flow = record();
         flow.expires.store(expires, std::memory_order_relaxed);
-        flow.status.store(FlowStatus::live, std::memory_order_release);
+        flow.status.store(FlowStatus::live, std::memory_order_release);  // (4)
         worker_.arm(id_, now_ms);
         worker_.counters().insert.add();
         return std::exchange(id_, no_flow);

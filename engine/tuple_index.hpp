@@ -33,10 +33,16 @@
 //
 // ## Ordered atomics
 //
+// Numbered as in docs/race.md, which names each one's partner.
+//
 // (1) the header's compare-and-swap in `insert` is a release: it synchronizes-with (2).
 // (2) the header's load in `find` and `insert` is an acquire: whoever sees a slot shown sees the
 //     reference and the tuple written before (1). Later swaps of the header are read-modify-writes
 //     and so continue the release sequence.
+// (3) the swap in `remove`, and (2) in `insert`, are sequentially consistent for the sake of the
+//     layer above: whoever removes a tuple and then finds nobody to tell, and whoever announces
+//     himself and then proposes that tuple, cannot both miss the other (docs/race.md, "the map that
+//     is being made").
 // Everything else is relaxed; that a slot is emptied only after its readers are gone is the
 // quiescence's affair.
 

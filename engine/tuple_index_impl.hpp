@@ -64,7 +64,7 @@ InsertResult TupleIndex<Family, Traits>::insert(FlowId flow, Direction direction
     const SlotRef ref = format_.pack(flow, direction, hash);
     unsigned mine = BucketHeader::positions;
     for (unsigned scans = 0; scans < most_scans; ++scans) {
-        std::uint64_t seen = header.load(std::memory_order_acquire);  // (2)
+        std::uint64_t seen = header.load(std::memory_order_seq_cst);  // (2)
         if (const Found owner = scan(BucketHeader(seen), key, hash)) {
             // A slot that was taken and never shown goes back at once: nobody has looked at it.
             if (mine != BucketHeader::positions)
@@ -119,9 +119,10 @@ void TupleIndex<Family, Traits>::remove(FlowId flow, Direction direction, std::u
     // Our entry stays where it is, whatever else changes: one search is enough.
     const unsigned position = position_of(BucketHeader(seen).may_hold(BucketHeader::tag_of(hash)),
                                           hash, format_.pack(flow, direction, hash));
-    // Bounded as in `insert`; a release too, so that a reader of the new header sees all before it.
+    // Bounded as in `insert`.
     while (!header.compare_exchange_weak(seen, BucketHeader(seen).without(position).word(),
-                                         std::memory_order_acq_rel, std::memory_order_relaxed)) {
+                                         std::memory_order_seq_cst,  // (3)
+                                         std::memory_order_relaxed)) {
     }
 }
 

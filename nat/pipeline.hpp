@@ -107,8 +107,8 @@ class Pipeline {
 
     V hit(Job<Family>& job, Found found) {
         Record& flow = worker_.record(found.flow);
-        // Acquire: pairs with the release in Reservation::publish.
-        if (flow.status.load(std::memory_order_acquire) != FlowStatus::live) return V::park();
+        if (flow.status.load(std::memory_order_acquire) != FlowStatus::live)  // (5)
+            return V::park();
         if (job.parsed.kind == PacketKind::icmp_error)
             return translate_error(job, flow, found.direction);
         return forward(job, flow, found.direction);
