@@ -278,7 +278,7 @@ class Pipeline {
         // The owner may be this very connection, opened from the other side at the same moment
         // (RFC 5382-2) and being set up by another worker: that one's set-up serves both.
         if (claim.owner().direction == Direction::original &&
-            worker_.record(claim.owner().flow).status.load(std::memory_order_acquire) !=
+            worker_.record(claim.owner().flow).status.load(std::memory_order_acquire) !=  // (5)
                 FlowStatus::live)
             return V::park();
         return propose(claim, reply, {&reply.destination, 1}, PortRange{}, hop);

@@ -25,6 +25,10 @@ SANITIZED_GATEWAY_TESTS = ("services", "rules", "router", "malformed", "lifecycl
 
 # Suite of the unit and stress tests whose threads race on purpose.
 TSAN_SUITES = ("tsan",)
+# The longer proofs, which --quick leaves out: Spin's models, and mutants of the engine, each of which
+# the scheduler's scenarios must catch.
+PROOFS = {"models (Spin)": "model", "mutants of the engine": "mutant"}
+NO_PROOFS = [f"--no-suite={suite}" for suite in PROOFS.values()]
 
 DESCRIPTION = """\
 Installs what is missing, builds, and runs the tests: unit and stress tests, then tests of the
@@ -33,7 +37,7 @@ running gateway in network namespaces of its own, against real hosts (curl, dig,
 
 EPILOG = """\
   --quick    the release build; unit and stress tests; the main tests of the gateway: < 3 minutes
-  (neither)  the release build; all tests
+  (neither)  the release build; all tests, and the proofs: Spin's models and the engine's mutants
   --all      also: a build with clang, AddressSanitizer and UndefinedBehaviorSanitizer (all unit and
              stress tests, the gateway's main tests), and one with ThreadSanitizer (the engine and
              whatever else threads share); the format of the sources, and clang-tidy
@@ -139,6 +143,14 @@ def meson_tests(build, *selection):
     return work
 
 
+def prove(build, proof):
+    """Compiles what one of PROOFS needs, and runs it."""
+    def work(step):
+        build.compile(step, ["meson-test-prereq"])
+        meson_tests(build, f"--suite={proof}")(step)
+    return work
+
+
 def gateway_tests(build, names):
     """Runs files of tests/gateway against a build, each in a process of its own."""
     def work(step):
@@ -188,13 +200,15 @@ def clang_tidy(build):
     return work
 
 
-def run_release(suite, scope):
+def run_release(suite, scope, quick):
     """The release build and its tests; `scope` names the gateway's."""
     build = builds.release()
     if not suite.part("build (release)", compile_build(build)):
         suite.blocked("all tests")
         return
-    suite.part("unit and stress tests", meson_tests(build))
+    suite.part("unit and stress tests", meson_tests(build, *NO_PROOFS))
+    for name, proof in {} if quick else PROOFS.items():
+        suite.part(name, prove(build, proof))
     for name in scope:
         suite.part(f"gateway: {name.split()[0]}", gateway_tests(build, [name]))
 
@@ -208,7 +222,7 @@ def run_extra(suite):
         "-Db_sanitize=address,undefined"])
     if suite.part("build (clang, ASan, UBSan)", compile_build(asan)):
         suite.part("unit and stress tests (ASan, UBSan)",
-                   meson_tests(asan, "--timeout-multiplier", "5"))
+                   meson_tests(asan, "--timeout-multiplier", "5", *NO_PROOFS))
         suite.part("gateway (ASan, UBSan)", gateway_tests(asan, SANITIZED_GATEWAY_TESTS))
         suite.part("clang-tidy", clang_tidy(asan))
     tsan = builds.Build("build-tsan", compiler="clang++", options=[
@@ -234,7 +248,8 @@ def main(argv):
             laboratory.clean_up_after_the_dead()
             step.conclude("network namespaces work")
         console.heading("Testing")
-        run_release(suite, QUICK_GATEWAY_TESTS if options.quick else all_gateway_tests())
+        run_release(suite, QUICK_GATEWAY_TESTS if options.quick else all_gateway_tests(),
+                    options.quick)
         if options.all:
             run_extra(suite)
         return suite.report()
