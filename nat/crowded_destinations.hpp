@@ -4,6 +4,8 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <span>
+#include <utility>
 
 #include "engine/clock.hpp"
 #include "engine/flow_table.hpp"
@@ -28,30 +30,51 @@ class CrowdedDestinations {
     explicit CrowdedDestinations(Table& table) : table_(table), places_(maps) {}
 
     /// The map for the reply tuple's destination address and source, whatever its destination port.
-    /// Null when there is none and no place for one just now. Valid until the caller's next
-    /// quiescent state. A new map is given to `prepare(map)` before others can see it.
-    template <class Prepare>
-    [[nodiscard]] Map* acquire(const Tuple<Family>& reply, PortRange range, Moment now,
-                               Prepare&& prepare) {
+    /// Null when there is none. Valid until the caller's next quiescent state.
+    [[nodiscard]] Map* find(const Tuple<Family>& reply, PortRange range, Moment now) {
         const Tuple<Family> key = key_of(reply);
         const std::size_t home = home_of(key);
         for (std::size_t i = 0; i < window; ++i) {
             Place& place = places_[(home + i) % maps];
-            if (state_of(place.state.load(std::memory_order_acquire)) == State::ready &&
+            if (state_of(place.state.load(std::memory_order_acquire)) == State::ready &&  // (18)
                 place.key == key && place.map.range() == range) {
                 place.used.store(now, std::memory_order_relaxed);
                 return &place.map;
             }
         }
-        Place* place = make_room(home, now);
+        return nullptr;
+    }
+
+    /// As `find`, but makes a map when there is none. Null when there is no place for one just now.
+    /// A new map is given to `prepare(map)` before others can see it.
+    template <class Prepare>
+    [[nodiscard]] Map* acquire(const Tuple<Family>& reply, PortRange range, Moment now,
+                               Prepare&& prepare) {
+        if (Map* known = find(reply, range, now)) return known;
+        const Tuple<Family> key = key_of(reply);
+        Place* place = make_room(home_of(key), now);
         if (place == nullptr) return nullptr;
         place->key = key;
         place->used.store(now, std::memory_order_relaxed);
         place->map.reset(range);
         prepare(place->map);
         const std::uint32_t building = place->state.load(std::memory_order_relaxed);
-        place->state.store(next(building, State::ready), std::memory_order_release);
+        // Before the caller reads the index: see docs/race.md, "the map that is being made".
+        place->state.store(next(building, State::ready), std::memory_order_seq_cst);  // (17)
         return &place->map;
+    }
+
+    /// Brings what the proposals of these ports will look at into the cache.
+    void prefetch(Tuple<Family> reply, std::span<const std::uint16_t> ports) const {
+        const auto& index = std::as_const(table_).index();
+        const auto hash_with = [&](std::uint16_t port) {
+            reply.destination_port = Be16::from_host(port);
+            return index.hash(reply);
+        };
+        for (const std::uint16_t port : ports)
+            index.prefetch(hash_with(port));
+        for (const std::uint16_t port : ports)
+            index.prefetch_flow(hash_with(port));
     }
 
     /// A flow has ended: the ports of its tuples may be free again. Any online thread.
@@ -66,8 +89,9 @@ class CrowdedDestinations {
         const std::uint16_t port = reply.destination_port.host();
         for (std::size_t i = 0; i < window; ++i) {
             Place& place = places_[(home + i) % maps];
-            // A map that is not ready yet starts full, so it need not be told.
-            if (state_of(place.state.load(std::memory_order_acquire)) == State::ready &&
+            // A map that is not ready yet starts full, so it need not be told. The tuple's removal
+            // from the index (3) came before this load.
+            if (state_of(place.state.load(std::memory_order_seq_cst)) == State::ready &&  // (18)
                 place.key == key && place.map.range().contains(port))
                 place.map.give(port);
         }
@@ -99,7 +123,8 @@ class CrowdedDestinations {
         return static_cast<std::size_t>(table_.index().hash(key) % maps);
     }
     static bool move(Place& place, std::uint32_t from, State to) {
-        return place.state.compare_exchange_strong(from, next(from, to), std::memory_order_acq_rel,
+        return place.state.compare_exchange_strong(from, next(from, to),
+                                                   std::memory_order_acq_rel,  // (19)
                                                    std::memory_order_relaxed);
     }
 
@@ -110,7 +135,7 @@ class CrowdedDestinations {
         std::int32_t oldest_idle_ms = idle_ms;
         for (std::size_t i = 0; i < window; ++i) {
             Place& place = places_[(home + i) % maps];
-            const std::uint32_t word = place.state.load(std::memory_order_acquire);
+            const std::uint32_t word = place.state.load(std::memory_order_acquire);  // (18)
             if (state_of(word) == State::ready) {
                 const std::int32_t idle =
                     ms_between(place.used.load(std::memory_order_relaxed), now);
@@ -128,7 +153,7 @@ class CrowdedDestinations {
         if (oldest != nullptr && move(*oldest, oldest_word, State::building)) {
             oldest->grace.store(table_.quiescence().start(), std::memory_order_relaxed);
             oldest->state.store(next(next(oldest_word, State::building), State::retiring),
-                                std::memory_order_release);
+                                std::memory_order_release);  // (19)
         }
         return nullptr;
     }

@@ -41,15 +41,17 @@ class OccupancyMap {
             if (i == range.first / 64U) word &= ~0ULL << (range.first % 64U);
             if (i == range.last / 64U) word &= ~0ULL >> (63U - range.last % 64U);
             words_[i].store(word, std::memory_order_relaxed);
-            counts_[i / group_words].fetch_add(static_cast<std::uint32_t>(std::popcount(word)),
-                                               std::memory_order_relaxed);
+            auto& count = counts_[i / group_words];
+            count.store(count.load(std::memory_order_relaxed) +
+                            static_cast<std::uint32_t>(std::popcount(word)),
+                        std::memory_order_relaxed);
         }
     }
 
     /// Takes out ports that must not be proposed. Those outside the map's range do not matter.
     void exclude(PortRange ports) {
         for (std::uint32_t port = ports.first; port <= ports.last; ++port)
-            clear(port);
+            take_out(port);
     }
 
     [[nodiscard]] PortRange range() const { return range_; }
@@ -58,15 +60,30 @@ class OccupancyMap {
     [[nodiscard]] std::optional<std::uint16_t> take(RandomBuffer& random) {
         // Others may empty the place that was drawn; then another draw, and at last a look at all.
         for (int draws = 0; draws < 64; ++draws) {
-            std::uint32_t total = 0;
-            for (const auto& count : counts_)
-                total += count.load(std::memory_order_relaxed);
+            const std::uint32_t total = upper_bound();
             if (total == 0) return std::nullopt;
-            if (const auto port = take_nth(random.below(total))) return port;
+            const auto port = draw(random, total);
+            if (port && take_out(*port)) return port;
         }
         for (std::uint32_t port = range_.first; port <= range_.last; ++port)
-            if (clear(port)) return static_cast<std::uint16_t>(port);
+            if (take_out(port)) return static_cast<std::uint16_t>(port);
         return std::nullopt;
+    }
+
+    /// As `take`, but leaves the port where it is, and may find none though the map is not empty:
+    /// for who wants to prepare what he may `take_out` next.
+    [[nodiscard]] std::optional<std::uint16_t> look(RandomBuffer& random) const {
+        const std::uint32_t total = upper_bound();
+        return total == 0 ? std::nullopt : draw(random, total);
+    }
+
+    /// Takes out this port; false when it is not there.
+    bool take_out(std::uint32_t port) {
+        const std::uint64_t before =
+            words_[port / 64U].fetch_and(~bit(port), std::memory_order_acquire);  // (16)
+        if ((before & bit(port)) == 0) return false;
+        counts_[port / group_ports].fetch_sub(1, std::memory_order_relaxed);
+        return true;
     }
 
     /// The port may be free (again).
@@ -74,7 +91,7 @@ class OccupancyMap {
         auto& count = counts_[port / group_ports];
         count.fetch_add(1, std::memory_order_relaxed);
         const std::uint64_t before =
-            words_[port / 64U].fetch_or(bit(port), std::memory_order_release);
+            words_[port / 64U].fetch_or(bit(port), std::memory_order_release);  // (15)
         if ((before & bit(port)) != 0) count.fetch_sub(1, std::memory_order_relaxed);
     }
 
@@ -93,15 +110,29 @@ class OccupancyMap {
 
     static constexpr std::uint64_t bit(std::uint32_t port) { return 1ULL << (port % 64U); }
 
-    bool clear(std::uint32_t port) {
-        const std::uint64_t before =
-            words_[port / 64U].fetch_and(~bit(port), std::memory_order_acquire);
-        if ((before & bit(port)) == 0) return false;
-        counts_[port / group_ports].fetch_sub(1, std::memory_order_relaxed);
-        return true;
+    /// Never below the number of ports present.
+    [[nodiscard]] std::uint32_t upper_bound() const {
+        std::uint32_t total = 0;
+        for (const auto& count : counts_)
+            total += count.load(std::memory_order_relaxed);
+        return total;
     }
 
-    std::optional<std::uint16_t> take_nth(std::uint32_t n) {
+    /// `total` is above 0, and about how many ports are present.
+    [[nodiscard]] std::optional<std::uint16_t> draw(RandomBuffer& random,
+                                                    std::uint32_t total) const {
+        // While many are, some port of the range soon is one of them: cheaper than counting.
+        if (total >= range_.size() / 4) {
+            for (int draws = 0; draws < 8; ++draws) {
+                const std::uint32_t port = range_.first + random.below(range_.size());
+                if ((words_[port / 64U].load(std::memory_order_relaxed) & bit(port)) != 0)
+                    return static_cast<std::uint16_t>(port);
+            }
+        }
+        return nth(random.below(total));
+    }
+
+    [[nodiscard]] std::optional<std::uint16_t> nth(std::uint32_t n) const {
         std::uint32_t group = 0;
         for (; group < groups; ++group) {
             const std::uint32_t count = counts_[group].load(std::memory_order_relaxed);
@@ -118,9 +149,8 @@ class OccupancyMap {
             }
             for (; n > 0; --n)
                 word &= word - 1;
-            const std::uint32_t port = i * 64 + static_cast<std::uint32_t>(std::countr_zero(word));
-            if (!clear(port)) return std::nullopt;
-            return static_cast<std::uint16_t>(port);
+            return static_cast<std::uint16_t>(i * 64 +
+                                              static_cast<std::uint32_t>(std::countr_zero(word)));
         }
         return std::nullopt;
     }

@@ -7,15 +7,18 @@
 //
 //     parse      bytes -> tuple, or a drop with its reason
 //     look up    tuple -> flow, for the whole burst with prefetches
+//     prepare    for those without a flow: policy, route, a first proposal; prefetch its bucket
 //     hit        `track` its state, `forward` it: time to live, MTU, rewrite
 //     being set up by another worker          -> park, and adopt the winner's flow next time
-//     miss       `set_up`: policy, route, claim, reserve, publish; then as a hit
+//     miss       `set_up`: claim, reserve, publish; then as a hit
 //
 // Policy, route and MTU are decided *before* the claim, so that nothing has to be undone because of
 // them. Every way out is a Verdict; every drop has a reason. Nothing here allocates, locks, logs or
 // makes a system call.
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <ranges>
 #include <span>
 #include <vector>
@@ -69,8 +72,10 @@ class Pipeline {
         for (Job<Family>& job : jobs)
             parse_one(job);
         worker_.table().index().find_burst(jobs | std::views::filter(parsed), &Job<Family>::lookup);
-        for (Job<Family>& job : jobs)
-            if (parsed(job)) job.verdict = decide(job);
+        for (std::size_t i = 0; i < jobs.size(); ++i)
+            if (parsed(jobs[i]) && !jobs[i].lookup.found) prepare(jobs[i], openings_[i]);
+        for (std::size_t i = 0; i < jobs.size(); ++i)
+            if (parsed(jobs[i])) jobs[i].verdict = decide(jobs[i], openings_[i]);
     }
 
     /// Between bursts: timers, reclamation, random numbers.
@@ -89,6 +94,16 @@ class Pipeline {
     using V = Verdict<Family>;
     using Claim = Reservation<Family, Traits>;
 
+    /// What a packet without a flow would open, as far as policy and route decide.
+    struct Opening {
+        const Rule<Family>* rule;
+        std::optional<Hop<Family>> hop;      ///< towards the flow's destination
+        Tuple<Family> reply;                 ///< before source NAT
+        std::span<const Address> addresses;  ///< that source NAT may choose from
+        PortRange ports;                     ///< likewise
+        Tuple<Family> proposal;              ///< the reply tuple to try first
+    };
+
     static bool parsed(const Job<Family>& job) { return job.verdict.reason == DropReason::none; }
 
     void parse_one(Job<Family>& job) {
@@ -98,11 +113,38 @@ class Pipeline {
                                                                    : job.parsed.tuple;
     }
 
-    V decide(Job<Family>& job) {
+    /// Fills in `opening`, and brings what setting it up will touch into the cache.
+    void prepare(const Job<Family>& job, Opening& opening) {
+        opening.rule =
+            first_match<Family>(shared_.policy.rules, job.parsed.tuple, job.ingress_port);
+        if (opening.rule == nullptr) return;
+        const Rule<Family>& rule = *opening.rule;
+        opening.reply = job.parsed.tuple.inverse();
+        if (rule.dnat_address) opening.reply.source = *rule.dnat_address;
+        if (rule.dnat_port) opening.reply.source_port = Be16::from_host(*rule.dnat_port);
+        opening.hop = shared_.router.route(opening.reply.source);
+        if (!opening.hop) return;
+        opening.proposal = opening.reply;
+        if (rule.source_nat == SourceNat::keep) {
+            opening.addresses = {&opening.reply.destination, 1};
+            opening.ports = PortRange{};
+        } else {
+            const bool masquerade = rule.source_nat == SourceNat::masquerade;
+            const Pool<Family>* pool = masquerade ? nullptr : &shared_.policy.pools[rule.pool];
+            opening.addresses = masquerade ? std::span(&opening.hop->port_address, 1)
+                                           : std::span<const Address>(pool->addresses);
+            opening.ports = masquerade ? rule.ports : pool->ports;
+            opening.proposal = proposals_.draw(opening.reply, opening.addresses, opening.ports);
+        }
+        auto& index = worker_.table().index();
+        index.prefetch_for_write(index.hash(opening.proposal));
+    }
+
+    V decide(Job<Family>& job, const Opening& opening) {
         if (job.lookup.found) return hit(job, job.lookup.found);
         // A packet before this one in the burst may have set the flow up.
         const Found found = worker_.table().index().find(job.lookup.key, job.lookup.hash);
-        return found ? hit(job, found) : miss(job);
+        return found ? hit(job, found) : miss(job, opening);
     }
 
     V hit(Job<Family>& job, Found found) {
@@ -167,7 +209,8 @@ class Pipeline {
         decrement_ttl<Family>(job.packet);
         return V::transmit(*hop);
     }
-    V miss(Job<Family>& job) {
+
+    V miss(Job<Family>& job, const Opening& opening) {
         const Parsed<Family>& packet = job.parsed;
         if (packet.kind == PacketKind::icmp_error) return V::drop(DropReason::icmp_unrelated);
         // What may open a flow is checked whole: a corrupted packet must not make state.
@@ -178,8 +221,7 @@ class Pipeline {
             next_state(TcpState::none, Direction::original, packet.tcp_flags) == TcpState::invalid)
             return V::drop(DropReason::tcp_not_syn);
 
-        const Rule<Family>* rule =
-            first_match<Family>(shared_.policy.rules, packet.tuple, job.ingress_port);
+        const Rule<Family>* rule = opening.rule;
         if (rule != nullptr && rule->action == Action::drop) {
             rule_hits_[rule_number(*rule)].add();
             return V::drop(DropReason::rule);
@@ -188,7 +230,7 @@ class Pipeline {
         if (own && (rule == nullptr || rule->action != Action::dnat)) return local(job);
         if (packet.kind == PacketKind::icmp_reply) return V::drop(DropReason::icmp_unrelated);
         if (rule == nullptr) return V::drop(DropReason::no_rule);
-        return set_up(job, *rule);
+        return set_up(job, opening);
     }
 
     std::size_t rule_number(const Rule<Family>& rule) const {
@@ -206,11 +248,8 @@ class Pipeline {
     }
 
     /// The life of a first packet: claim, reserve, fill in, publish.
-    V set_up(Job<Family>& job, const Rule<Family>& rule) {
-        Tuple<Family> reply = job.parsed.tuple.inverse();
-        if (rule.dnat_address) reply.source = *rule.dnat_address;
-        if (rule.dnat_port) reply.source_port = Be16::from_host(*rule.dnat_port);
-        const auto hop = shared_.router.route(reply.source);
+    V set_up(Job<Family>& job, const Opening& opening) {
+        const auto& hop = opening.hop;
         if (const V verdict = routable(job, hop); verdict.outcome != Outcome::transmit)
             return verdict;
 
@@ -227,12 +266,13 @@ class Pipeline {
             case ClaimOutcome::chain_too_long:
                 return V::drop(DropReason::chain_too_long);
         }
-        const V verdict = reserve(claim, reply, rule, *hop);
+        const V verdict = opening.rule->source_nat == SourceNat::keep ? keep_source(claim, opening)
+                                                                      : propose(claim, opening);
         if (verdict.outcome != Outcome::transmit) return verdict;
 
-        rule_hits_[rule_number(rule)].add();
+        rule_hits_[rule_number(*opening.rule)].add();
         Record& flow = claim.record();
-        flow.rule = static_cast<std::uint16_t>(rule_number(rule));
+        flow.rule = static_cast<std::uint16_t>(rule_number(*opening.rule));
         const Tuple<Family> to = flow.tuple(Direction::reply).inverse();
         const Moment expires =
             track_first(flow, job.parsed.kind, job.parsed.length, shared_.timeouts, now_ms_);
@@ -247,27 +287,13 @@ class Pipeline {
         return verdict;
     }
 
-    /// A verdict other than `transmit` says why there is no reply tuple.
-    V reserve(Claim& claim, const Tuple<Family>& reply, const Rule<Family>& rule,
-              const Hop<Family>& hop) {
-        switch (rule.source_nat) {
-            case SourceNat::masquerade:
-                return propose(claim, reply, {&hop.port_address, 1}, rule.ports, hop);
-            case SourceNat::pool: {
-                const Pool<Family>& pool = shared_.policy.pools[rule.pool];
-                return propose(claim, reply, pool.addresses, pool.ports, hop);
-            }
-            case SourceNat::keep:
-                break;
-        }
-        return keep_source(claim, reply, hop);
-    }
-
+    /// Both: a verdict other than `transmit` says why there is no reply tuple.
+    ///
     /// The source stays, unless that very tuple has another owner: then its port moves.
-    V keep_source(Claim& claim, const Tuple<Family>& reply, const Hop<Family>& hop) {
-        switch (claim.reserve(reply)) {
+    V keep_source(Claim& claim, const Opening& opening) {
+        switch (claim.reserve(opening.reply)) {
             case InsertOutcome::inserted:
-                return V::transmit(hop);
+                return V::transmit(*opening.hop);
             case InsertOutcome::busy:
                 return V::park(DropReason::chain_too_long);
             case InsertOutcome::chain_too_long:
@@ -281,14 +307,14 @@ class Pipeline {
             worker_.record(claim.owner().flow).status.load(std::memory_order_acquire) !=  // (5)
                 FlowStatus::live)
             return V::park();
-        return propose(claim, reply, {&reply.destination, 1}, PortRange{}, hop);
+        return propose(claim, opening);
     }
 
-    V propose(Claim& claim, const Tuple<Family>& reply, std::span<const Address> addresses,
-              PortRange range, const Hop<Family>& hop) {
-        switch (proposals_.reserve(claim, reply, addresses, range, to_moment(now_ms_))) {
+    V propose(Claim& claim, const Opening& opening) {
+        switch (proposals_.reserve_from(claim, opening.proposal, opening.addresses, opening.ports,
+                                        to_moment(now_ms_))) {
             case Proposed::reserved:
-                return V::transmit(hop);
+                return V::transmit(*opening.hop);
             case Proposed::exhausted:
                 return V::drop(DropReason::exhausted);
             case Proposed::unfinished:
@@ -304,6 +330,7 @@ class Pipeline {
     PortProposals<Family, Traits> proposals_;
     std::vector<Counter> rule_hits_;
     PipelineCounters counters_;
+    std::array<Opening, burst> openings_{};  ///< by job; of those that found no flow
     std::uint64_t now_ms_ = 0;
 };
 

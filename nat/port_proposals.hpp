@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <span>
@@ -25,7 +26,9 @@ enum class Proposed : std::uint8_t {
 ///
 /// A few blind draws come first and almost always suffice. A destination that resists them is
 /// crowded and gets an occupancy map for each address, which remembers what was tried: a search
-/// that takes longer than one visit may take is continued at the packet's next one. One per worker.
+/// that takes longer than one visit may take is continued at the packet's next one. Maps are
+/// searched address by address, from a random one on: then the choice is uniform over the free
+/// ports of an address, but not over those of several. One per worker.
 template <class Family, class Traits>
 class PortProposals {
   public:
@@ -36,14 +39,32 @@ class PortProposals {
     PortProposals(Crowded& crowded, const ServedPorts<Family>& served)
         : crowded_(crowded), served_(served) {}
 
+    /// `reply` with one of `addresses` as its destination and a port out of `range`: a first
+    /// proposal. Drawn ahead, it gives time to fetch its index bucket.
+    [[nodiscard]] Tuple<Family> draw(Tuple<Family> reply, std::span<const Address> addresses,
+                                     PortRange range) {
+        reply.destination = addresses[random_.below(static_cast<std::uint32_t>(addresses.size()))];
+        reply.destination_port =
+            Be16::from_host(static_cast<std::uint16_t>(range.first + random_.below(range.size())));
+        return reply;
+    }
+
     /// Reserves `reply` with one of `addresses` as its destination and a port out of `range`.
-    Proposed reserve(Claim& claim, Tuple<Family> reply, std::span<const Address> addresses,
+    Proposed reserve(Claim& claim, const Tuple<Family>& reply, std::span<const Address> addresses,
                      PortRange range, Moment now) {
+        return reserve_from(claim, draw(reply, addresses, range), addresses, range, now);
+    }
+
+    /// As above, beginning with what was drawn ahead.
+    Proposed reserve_from(Claim& claim, Tuple<Family> reply, std::span<const Address> addresses,
+                          PortRange range, Moment now) {
         const auto count = static_cast<std::uint32_t>(addresses.size());
-        for (int draw = 0; draw < blind_draws; ++draw) {
-            reply.destination = addresses[random_.below(count)];
-            const auto port = static_cast<std::uint16_t>(range.first + random_.below(range.size()));
-            if (propose(claim, reply, port) == InsertOutcome::inserted) return Proposed::reserved;
+        for (int draws = 1; draws <= blind_draws; ++draws) {
+            if (propose(claim, reply) == InsertOutcome::inserted) return Proposed::reserved;
+            // Of one address that is known as crowded, the map knows better. (With several, going
+            // to one address' map would favour its ports over those of the others.)
+            if (draws == draws_before_map && count == 1 && crowded_.find(reply, range, now)) break;
+            reply = draw(reply, addresses, range);
         }
         left_ = proposals_of_a_visit;
         const std::uint32_t first = random_.below(count);
@@ -63,14 +84,16 @@ class PortProposals {
 
   private:
     static constexpr int blind_draws = 8;
+    static constexpr int draws_before_map = 2;
+    static constexpr std::size_t most_at_once = 16;
     static constexpr int proposals_of_a_visit = 512;  // some 50 us
     static constexpr int cost_of_an_address = 2;      // looking up a map, in proposals
     static constexpr int cost_of_a_map = 64;          // making one
     static constexpr std::size_t most_without_room = 16;
 
-    InsertOutcome propose(Claim& claim, Tuple<Family>& reply, std::uint16_t port) {
-        if (served_.contains(reply.protocol, reply.destination, port)) return InsertOutcome::taken;
-        reply.destination_port = Be16::from_host(port);
+    InsertOutcome propose(Claim& claim, const Tuple<Family>& reply) {
+        if (served_.contains(reply.protocol, reply.destination, reply.destination_port.host()))
+            return InsertOutcome::taken;
         return claim.reserve(reply);
     }
 
@@ -89,28 +112,54 @@ class PortProposals {
         std::array<std::uint16_t, most_without_room> without_room{};
         std::size_t waiting = 0;
         Proposed result = Proposed::unfinished;
-        while (left_-- > 0 && waiting < without_room.size()) {
+        std::size_t at_once = 1;
+        while (result == Proposed::unfinished && left_ > 0 && waiting < without_room.size()) {
+            // The longer it takes, the further it looks ahead: most of the time goes into waiting
+            // for memory. Only the port that is proposed next is out of the map: another worker
+            // that finds the map empty knows that every port has an owner, or is about to.
             const auto port = map->take(random_);
             if (!port) {
                 result = waiting == 0 ? Proposed::exhausted : Proposed::no_room;
                 break;
             }
-            const InsertOutcome outcome = propose(claim, reply, *port);
-            if (outcome == InsertOutcome::taken) continue;
-            if (outcome == InsertOutcome::inserted) {
-                result = Proposed::reserved;
-                break;
+            const auto next = look_ahead(*map, reply, *port, at_once);
+            at_once = std::min(2 * at_once, most_at_once);
+            for (std::size_t i = 0; i < next.size(); ++i) {
+                if (i > 0 && !map->take_out(next[i])) continue;
+                --left_;
+                reply.destination_port = Be16::from_host(next[i]);
+                const InsertOutcome outcome = propose(claim, reply);
+                if (outcome == InsertOutcome::taken) continue;
+                if (outcome == InsertOutcome::inserted) {
+                    result = Proposed::reserved;
+                    break;
+                }
+                without_room[waiting++] = next[i];
+                if (waiting == without_room.size()) break;
             }
-            without_room[waiting++] = *port;
         }
         for (std::size_t i = 0; i < waiting; ++i)
             map->give(without_room[i]);
         return result;
     }
 
+    /// `first` and up to `count - 1` ports that may come after it, on their way into the cache.
+    std::span<const std::uint16_t> look_ahead(const OccupancyMap<Traits>& map,
+                                              const Tuple<Family>& reply, std::uint16_t first,
+                                              std::size_t count) {
+        std::size_t size = 0;
+        next_[size++] = first;
+        if (count == 1) return {next_.data(), size};
+        for (std::size_t i = 1; i < count; ++i)
+            if (const auto port = map.look(random_)) next_[size++] = *port;
+        crowded_.prefetch(reply, {next_.data(), size});
+        return {next_.data(), size};
+    }
+
     Crowded& crowded_;
     const ServedPorts<Family>& served_;
     RandomBuffer random_;
+    std::array<std::uint16_t, most_at_once> next_{};
     int left_ = 0;  ///< of this visit
 };
 

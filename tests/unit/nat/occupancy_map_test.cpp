@@ -36,6 +36,22 @@ TEST(OccupancyMap, TakesEachPortOnceAndThenNone) {
     EXPECT_EQ(map->take(*random), std::nullopt);
 }
 
+TEST(OccupancyMap, LooksWithoutTaking) {
+    const auto map = std::make_unique<Map>();
+    const auto random = std::make_unique<RandomBuffer>();
+    map->reset({1000, 1001});
+    std::set<std::uint16_t> seen;
+    for (int i = 0; i < 200; ++i)  // that one is never seen: once in 2^199 times
+        if (const auto port = map->look(*random)) seen.insert(*port);
+    EXPECT_EQ(seen, (std::set<std::uint16_t>{1000, 1001}));
+    EXPECT_EQ(map->size(), 2U);
+    EXPECT_TRUE(map->take_out(1001));
+    EXPECT_FALSE(map->take_out(1001));
+    EXPECT_EQ(map->look(*random), 1000);
+    EXPECT_EQ(map->take(*random), 1000);
+    EXPECT_EQ(map->look(*random), std::nullopt);
+}
+
 TEST(OccupancyMap, IsUniformOverWhatIsLeft) {
     const auto map = std::make_unique<Map>();
     const auto random = std::make_unique<RandomBuffer>();
