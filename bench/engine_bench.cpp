@@ -1,131 +1,196 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What the flow engine costs: set-up (claim, reserve, publish), lookups one by one and in bursts as
-// the pipeline does them, and ending flows. Keys in random order; every result is checked.
-// The argument is the number of flows, in thousands.
+// The flow engine beside what a reader would use instead: rte_hash, tbb::concurrent_hash_map,
+// libcuckoo, and a table like netfilter's. Same keys, same process, same kind of pages; every
+// answer is checked. `tools/bench engine` runs it and says what the figures mean.
+//
+//     engine_bench [--quick] [--benchmark_...]
+//
+// Names are operation/table:T/flows:N/order:O/workers:W/repetition:R. In each repetition the tables
+// take turns at each operation, so that a machine that is busy elsewhere is so for all of them.
 
 #include <benchmark/benchmark.h>
+#include <fmt/format.h>
+#include <unistd.h>
 
-#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <functional>
 #include <memory>
-#include <random>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
 #include <vector>
 
-#include "engine/reservation.hpp"
+#include "bench/calibration.hpp"
+#include "bench/programme.hpp"
+#include "bench/tables/cuckoo_table.hpp"
+#include "bench/tables/netfilter_table.hpp"
+#include "bench/tables/noclash_table.hpp"
+#include "bench/tables/rte_hash_table.hpp"
+#include "bench/tables/tbb_table.hpp"
 
-namespace noclash {
+namespace noclash::bench {
 namespace {
 
-constexpr std::size_t burst = 32;
+using Contestants = std::vector<std::unique_ptr<Contestant>>;
+using Work = std::function<void(benchmark::State&)>;
 
-Tuple<V4> original(std::uint32_t number) {
-    return {V4Address::from_host(0x0a000000U + number / 60000U),
-            V4Address::from_host(0xcb007101U),
-            Be16::from_host(static_cast<std::uint16_t>(1024U + number % 60000U)),
-            Be16::from_host(443),
-            0,
-            6,
-            0};
+bool all_right = true;
+
+/// Registers a benchmark that runs once and takes its time itself.
+void add(const std::string& name, const Work& work) {
+#ifndef __clang_analyzer__  // which takes what the library keeps for a leak
+    benchmark::RegisterBenchmark(name.c_str(),
+                                 [work](benchmark::State& state) {
+                                     for (auto _ : state) {
+                                         try {
+                                             work(state);
+                                         } catch (const std::exception& error) {
+                                             all_right = false;
+                                             state.SkipWithError(error.what());
+                                         }
+                                     }
+                                 })
+        ->Iterations(1)
+        ->UseManualTime()
+        ->Unit(benchmark::kMillisecond);
+#endif
 }
 
-Tuple<V4> reply(std::uint32_t number) {
-    Tuple<V4> tuple = original(number).inverse();
-    tuple.destination = V4Address::from_host(0xc0000200U + number / 60000U);
-    return tuple;
+void report(benchmark::State& state, const Measured& measured) {
+    state.SetIterationTime(measured.timed.seconds);
+    state.counters["cpu_share"] = measured.timed.cpu_share;
+    state.SetItemsProcessed(static_cast<std::int64_t>(measured.operations));
 }
 
-std::vector<std::uint32_t> shuffled(std::uint32_t count) {
-    std::vector<std::uint32_t> numbers(count);
-    for (std::uint32_t i = 0; i < count; ++i)
-        numbers[i] = i;
-    std::shuffle(numbers.begin(), numbers.end(), std::mt19937(1));
-    return numbers;
-}
-
-struct Engine {
-    explicit Engine(std::uint32_t flows) : table(flows, 1, 1), worker(table, 0, 0) {
-        worker.online();
+/// First of all: a child can only be made while this process has one thread.
+void add_memory(const Contestants& contestants) {
+    for (const auto& contestant : contestants) {
+        add(fmt::format("memory/table:{}/flows:{}", contestant->name(), flows_of_memory_rows),
+            [table = contestant.get()](benchmark::State& state) {
+                const std::uint64_t bytes =
+                    in_a_child([table] { return table->growth(flows_of_memory_rows); });
+                state.SetIterationTime(1);
+                state.counters["bytes_per_flow"] =
+                    static_cast<double>(bytes) / flows_of_memory_rows;
+            });
     }
-    bool add(std::uint32_t number) {
-        Reservation<V4> reservation(worker, original(number));
-        if (reservation.outcome() != ClaimOutcome::claimed ||
-            reservation.reserve(reply(number)) != InsertOutcome::inserted)
-            return false;
-        reservation.publish(UINT32_MAX / 2, 0);
-        return true;
-    }
-    FlowTable<V4> table;
-    FlowWorker<V4> worker;
-};
-
-std::uint32_t flows_of(const benchmark::State& state) {
-    return static_cast<std::uint32_t>(state.range(0)) * 1000;
 }
 
-void set_up(benchmark::State& state) {
-    const auto numbers = shuffled(flows_of(state));
-    for (auto _ : state) {
-        state.PauseTiming();
-        auto engine = std::make_unique<Engine>(flows_of(state));
-        state.ResumeTiming();
-        std::size_t failed = 0;
-        for (const std::uint32_t number : numbers)
-            failed += engine->add(number) ? 0U : 1U;
-        if (failed > 0) state.SkipWithError("a set-up failed");
-        state.PauseTiming();
-        engine.reset();
-        state.ResumeTiming();
-    }
-    state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(numbers.size()));
-}
-
-void find_in_bursts(benchmark::State& state) {
-    const auto numbers = shuffled(flows_of(state));
-    Engine engine(flows_of(state));
-    for (const std::uint32_t number : numbers)
-        if (!engine.add(number)) return state.SkipWithError("a set-up failed");
-    const auto& index = engine.table.index();
-    std::vector<Tuple<V4>> keys;
-    for (const std::uint32_t number : shuffled(flows_of(state)))
-        keys.push_back(number % 2 == 0 ? original(number) : reply(number));
-    std::array<std::uint64_t, burst> hashes{};
-    std::size_t at = 0, missing = 0;
-    for (auto _ : state) {
-        if (at + burst > keys.size()) at = 0;
-        for (std::size_t i = 0; i < burst; ++i) {
-            hashes[i] = index.hash(keys[at + i]);
-            index.prefetch(hashes[i]);
+void add_calibration(unsigned repetitions) {
+    const auto reads = std::make_shared<std::optional<RandomReads>>();
+    for (unsigned repetition = 0; repetition < repetitions; ++repetition) {
+        for (const unsigned workers : {1U, 2U}) {
+            const bool last = repetition + 1 == repetitions && workers == 2;
+            add(fmt::format("random_reads/workers:{}/repetition:{}", workers, repetition),
+                [=](benchmark::State& state) {
+                    if (!*reads) reads->emplace();
+                    report(state,
+                           {RandomReads::reads_of_a_worker * workers, (*reads)->run(workers)});
+                    if (last) reads->reset();
+                });
         }
-        for (std::size_t i = 0; i < burst; ++i)
-            index.prefetch_flow(hashes[i]);
-        for (std::size_t i = 0; i < burst; ++i)
-            missing += index.find(keys[at + i], hashes[i]) ? 0U : 1U;
-        at += burst;
     }
-    if (missing > 0) state.SkipWithError("a flow was not found");
-    state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(burst));
 }
 
-void find_one_by_one(benchmark::State& state) {
-    const auto numbers = shuffled(flows_of(state));
-    Engine engine(flows_of(state));
-    for (const std::uint32_t number : numbers)
-        if (!engine.add(number)) return state.SkipWithError("a set-up failed");
-    const auto& index = engine.table.index();
-    std::size_t at = 0, missing = 0;
-    for (auto _ : state) {
-        const Tuple<V4> key = original(numbers[at++ % numbers.size()]);
-        missing += index.find(key, index.hash(key)) ? 0U : 1U;
-    }
-    if (missing > 0) state.SkipWithError("a flow was not found");
-    state.SetItemsProcessed(state.iterations());
+void add_operation(const std::unique_ptr<Contestant>& contestant, const Part& part,
+                   std::size_t number, unsigned repetition) {
+    const Operation operation = part.operations[number];
+    const Scenario scenario{part.flows, part.order, part.workers, repetition};
+    const Afterwards afterwards =
+        number + 1 == part.operations.size() ? Afterwards::drop : Afterwards::keep;
+    add(fmt::format("{}/table:{}/flows:{}/order:{}/workers:{}/repetition:{}", to_string(operation),
+                    contestant->name(), part.flows, part.order == Order::key ? "key" : "random",
+                    part.workers, repetition),
+        [=, table = contestant.get()](benchmark::State& state) {
+            report(state, table->run(operation, scenario, afterwards));
+        });
 }
 
-BENCHMARK(set_up)->Arg(64)->Arg(1000)->Unit(benchmark::kMillisecond);
-BENCHMARK(find_in_bursts)->Arg(64)->Arg(1000);
-BENCHMARK(find_one_by_one)->Arg(64)->Arg(1000);
+/// In the order in which they take turns; `strongest` are the first.
+Contestants everyone() {
+    Contestants contestants;
+    contestants.push_back(std::make_unique<ContestantOf<NoclashTable>>());
+    contestants.push_back(std::make_unique<ContestantOf<RteHashTable>>());
+    contestants.push_back(std::make_unique<ContestantOf<NetfilterTable>>());
+    contestants.push_back(std::make_unique<ContestantOf<CuckooTable>>());
+    contestants.push_back(std::make_unique<ContestantOf<TbbTable>>());
+    return contestants;
+}
+std::size_t size_of(Field field, std::size_t everyone) {
+    return field == Field::noclash ? 1 : field == Field::strongest ? 3 : everyone;
+}
+
+/// All tables at each operation, when all of them together are small beside the machine's memory;
+/// else all operations on each table: memory that is touched for the first time, which in a virtual
+/// machine may be slow to come, is then used by one table after the other.
+void add_part(std::span<const std::unique_ptr<Contestant>> contestants, const Part& part) {
+    contestants = contestants.first(size_of(part.field, contestants.size()));
+    constexpr std::uint64_t bytes_of_a_flow_in_all_tables = 2000;
+    const auto memory = static_cast<std::uint64_t>(::sysconf(_SC_AVPHYS_PAGES)) *
+                        static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+    const bool together = part.flows * bytes_of_a_flow_in_all_tables < memory / 4;
+    for (unsigned repetition = 0; repetition < part.repetitions; ++repetition) {
+        if (together) {
+            for (std::size_t number = 0; number < part.operations.size(); ++number)
+                for (const auto& contestant : contestants)
+                    add_operation(contestant, part, number, repetition);
+        } else {
+            for (const auto& contestant : contestants)
+                for (std::size_t number = 0; number < part.operations.size(); ++number)
+                    add_operation(contestant, part, number, repetition);
+        }
+    }
+}
+
+/// Has malloc ask for huge pages, as noclash does: it reads that from the environment at start.
+void put_malloc_on_huge_pages(char** argv) {
+    static constexpr const char* name = "GLIBC_TUNABLES";
+    const char* tunables = std::getenv(name);
+    if (tunables != nullptr &&
+        std::string_view(tunables).find("malloc.hugetlb") != std::string::npos)
+        return;
+    const std::string wanted = "glibc.malloc.hugetlb=1";
+    ::setenv(name, (tunables == nullptr ? wanted : wanted + ":" + tunables).c_str(), 1);
+    std::error_code error;
+    const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+    ::execv(program.c_str(), argv);  // when that fails, it works on ordinary pages
+}
+
+Extent take_extent(int& argc, char** argv) {
+    Extent extent = Extent::full;
+    int kept = 1;
+    for (int i = 1; i < argc; ++i) {
+        if (std::string_view(argv[i]) == "--quick") {
+            extent = Extent::quick;
+        } else {
+            argv[kept++] = argv[i];
+        }
+    }
+    argc = kept;
+    return extent;
+}
+
+int run(int argc, char** argv) {
+    const Extent extent = take_extent(argc, argv);
+    benchmark::Initialize(&argc, argv);
+    if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+    const Contestants contestants = everyone();
+    add_memory(contestants);
+    add_calibration(3);
+    for (const Part& part : programme(extent))
+        if (part.workers <= allowed_cpus().size()) add_part(contestants, part);
+    benchmark::RunSpecifiedBenchmarks();
+    return all_right ? 0 : 1;
+}
 
 }  // namespace
-}  // namespace noclash
+}  // namespace noclash::bench
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+    noclash::bench::put_malloc_on_huge_pages(argv);
+    return noclash::bench::run(argc, argv);
+}

@@ -24,8 +24,8 @@ constexpr std::size_t enough_for_specimens = 200'000;
 
 template <class A>
 std::vector<Finding> findings(int occupancy_percent, std::size_t count) {
-    const auto used =
-        static_cast<std::uint32_t>(std::lround(range.size() * occupancy_percent / 100.));
+    const auto used = static_cast<std::uint32_t>(
+        std::lround(static_cast<double>(range.size()) * occupancy_percent / 100.));
     const auto allocator = std::make_unique<A>(range);
     return study(*allocator, range, used, count);
 }

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <limits>
+
+#include "bench/tables/table.hpp"
+#include "engine/reservation.hpp"
+
+namespace noclash::bench {
+
+/// The flow engine, used as the pipeline uses it: bursts, prefetching, maintenance between bursts.
+class NoclashTable {
+  public:
+    static constexpr const char* name = "noclash";
+    static constexpr bool expires_flows = true;
+
+    NoclashTable(std::uint32_t capacity, unsigned workers) : table_(capacity, workers, workers) {}
+
+    /// A flow stands in the index twice.
+    [[nodiscard]] std::uint64_t live_flows() const {
+        return table_.index().occupancy().entries / 2;
+    }
+
+    class Worker {
+      public:
+        Worker(NoclashTable& table, std::uint16_t number) : worker_(table.table_, number, 0) {}
+
+        void online() { worker_.online(); }
+        void offline() { worker_.offline(); }
+
+        void set_up(std::span<const FlowKeys> keys, std::span<FlowId> made, std::uint64_t now_ms) {
+            const auto& index = worker_.table().index();
+            for (std::size_t i = 0; i < keys.size(); ++i) {
+                hashes_[i] = {index.hash(keys[i].original), index.hash(keys[i].reply)};
+                for (const std::uint64_t hash : hashes_[i])
+                    index.prefetch_for_write(hash);
+            }
+            for (std::size_t i = 0; i < keys.size(); ++i) {
+                Reservation<V4> reservation(worker_, keys[i].original, hashes_[i][0]);
+                made[i] = no_flow;
+                if (reservation.outcome() == ClaimOutcome::claimed &&
+                    reservation.reserve(keys[i].reply, hashes_[i][1]) == InsertOutcome::inserted)
+                    made[i] = reservation.publish(to_moment(now_ms + lifetime_ms), now_ms);
+            }
+        }
+
+        void find(std::span<const Tuple<V4>> tuples, std::span<Found> found) {
+            const std::span lookups(lookups_.data(), tuples.size());
+            for (std::size_t i = 0; i < tuples.size(); ++i)
+                lookups[i].key = tuples[i];
+            worker_.table().index().find_burst(lookups);
+            for (std::size_t i = 0; i < tuples.size(); ++i)
+                found[i] = lookups[i].found;
+        }
+
+        void release(std::span<const FlowId> flows) {
+            for (const FlowId flow : flows)
+                worker_.table().release(flow, worker_.counters(), [](const auto&) {});
+        }
+
+        void end_burst(std::uint64_t now_ms) {
+            worker_.quiescent();
+            worker_.maintain(now_ms, maintenance_budget, [](const auto&) {});
+        }
+
+        void settle(std::uint64_t now_ms) {
+            worker_.table().hurry_reclamation();
+            for (int grace_periods = 0; grace_periods < 3; ++grace_periods) {
+                worker_.quiescent();
+                worker_.maintain(now_ms, std::numeric_limits<std::uint32_t>::max(),
+                                 [](const auto&) {});
+            }
+        }
+
+      private:
+        static constexpr std::uint32_t maintenance_budget = 256;  // as the daemon
+
+        FlowWorker<V4> worker_;
+        std::array<std::array<std::uint64_t, 2>, burst_size> hashes_{};  ///< by Direction
+        std::array<Lookup<V4>, burst_size> lookups_{};
+    };
+
+  private:
+    FlowTable<V4> table_;
+};
+
+static_assert(FlowTableUnderTest<NoclashTable>);
+
+}  // namespace noclash::bench

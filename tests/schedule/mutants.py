@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mutants of the engine: each with one fault that the scheduler has to catch.
+
+    mutants.py list                        NAME;FILE:FILE.., one mutant a line
+    mutants.py make NAME ROOT DIR MARKER   writes the mutated headers below DIR, and the file MARKER
+    mutants.py check NINJA BUILD DIR       builds all mutants and runs each until it is caught
+
+A mutant is a few edits. An edit names a file, text that has to occur in it exactly once (white space
+and comments apart), and what stands there instead. When a header has changed so that the text is not
+there any more, the build fails: then the mutant has to follow.
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+INDEX = 'engine/tuple_index_impl.hpp'
+RESERVATION = 'engine/reservation.hpp'
+TABLE = 'engine/flow_table.hpp'
+WORKER = 'engine/flow_worker.hpp'
+RETIRED = 'engine/retired.hpp'
+CROWDED = 'nat/crowded_destinations.hpp'
+MAP = 'nat/occupancy_map.hpp'
+
+# name: (what is wrong, scenario, checks of which one has to catch it, [(file, original, instead)])
+MUTANTS = {
+    # The index.
+    'index_fresh_header': (
+        'an insert shows its slot in the header as it is now, not as it was scanned',
+        'same_original', 'one owner',
+        [(INDEX, 'const BucketHeader shown = BucketHeader(seen).with(',
+          'seen = header.load(); const BucketHeader shown = BucketHeader(seen).with(')]),
+    'index_slot_emptied_at_once': (
+        'a removed slot is used again without a grace period: the header may read as before (ABA)',
+        'recycle', 'one owner,linearizable,no false refusal,lost',
+        [(INDEX, 'while (!header.compare_exchange_weak(seen, BucketHeader(seen).without(position)',
+          '''const struct AtOnce {
+                 Slot& slot;
+                 ~AtOnce() { slot.store(0); }
+             } at_once{slot(hash, position)};
+             while (!header.compare_exchange_weak(seen, BucketHeader(seen).without(position)'''),
+         (INDEX, 'const BucketHeader seen(bucket(hash).header.load(',
+          'return; const BucketHeader seen(bucket(hash).header.load(')]),
+    'index_shown_before_written': (
+        'an entry is shown before its reference is in the slot',
+        'same_original', 'one owner,linearizable',
+        [(INDEX, 'candidate.compare_exchange_strong(empty, ref,',
+          'candidate.compare_exchange_strong(empty, ~SlotRef{0},'),
+         (INDEX, 'return {InsertOutcome::inserted};',
+          '{ slot(hash, mine).store(ref); return {InsertOutcome::inserted}; }')]),
+    'index_slot_without_swap': (
+        'two inserts take the same empty slot',
+        'same_reply', 'one owner,lost,complete when live,no abort',
+        [(INDEX, 'candidate.compare_exchange_strong(empty, ref,',
+          '[&](auto, auto to, auto...) { candidate.store(to); return true; }(empty, ref,')]),
+    'index_slot_leaks': (
+        'an insert that finds the tuple taken keeps the slot that it took',
+        'same_original', 'no leak',
+        [(INDEX, 'slot(hash, mine).store(0,', 'slot(hash, mine).load(')]),
+    'index_remove_overwrites': (
+        'a removal stores the header instead of swapping it',
+        'same_reply', 'one owner,lost,complete when live,no abort',
+        [(INDEX, 'while (!header.compare_exchange_weak(seen, BucketHeader(seen).without(position)',
+          '''const auto store = [&](auto, std::uint64_t to, auto...) {
+                 header.store(to);
+                 return true;
+             };
+             while (!store(seen, BucketHeader(seen).without(position)''')]),
+    'index_waits': (
+        'an insert waits for the owner of the tuple to finish its set-up',
+        'same_original', 'no worker waits',
+        [(INDEX, 'if (const Found owner = scan(BucketHeader(seen), key, hash)) {',
+          '''if (const Found owner = scan(BucketHeader(seen), key, hash)) {
+             while (pool_[owner.flow].status.load() == FlowStatus::setup) {}''')]),
+    # Set-up.
+    'live_when_claimed': (
+        'a flow is live before it is filled in',
+        'same_original', 'complete when live',
+        [(RESERVATION, 'flow.status.store(FlowStatus::setup,',
+          'flow.status.store(FlowStatus::live,')]),
+    'live_before_timeout': (
+        'a flow is published before its timeout is written',
+        'give_up', 'complete when live',
+        [(RESERVATION, 'flow.expires.store(expires,',
+          'flow.status.store(FlowStatus::live); flow.expires.store(expires,')]),
+    'rollback_forgets_reply': (
+        'a set-up that is given up keeps its reply tuple',
+        'give_up', 'all or nothing',
+        [(RESERVATION, 'index.remove(id_, Direction::reply,', 'static_cast<void>(')]),
+    'rollback_forgets_original': (
+        'a set-up that is given up keeps its original tuple',
+        'give_up', 'all or nothing',
+        [(RESERVATION, 'index.remove(id_, Direction::original, original_hash_);', '')]),
+    'rollback_without_grace': (
+        'the record of a set-up that was given up is used again at once',
+        'give_up', 'reuse,no abort,no leak',
+        [(RESERVATION, 'worker_.retire(id_);', 'worker_.give_back_record(id_);')]),
+    # The end of a flow.
+    'release_not_exclusive': (
+        'two workers release the same flow',
+        'release_and_reopen', 'released once,no abort',
+        [(TABLE, 'if (!record.status.compare_exchange_strong(live, FlowStatus::ending,',
+          '''const auto store = [&](FlowStatus from, FlowStatus to, auto...) {
+                 if (record.status.load() != from) return false;
+                 record.status.store(to);
+                 return true;
+             };
+             if (!store(live, FlowStatus::ending,''')]),
+    'dead_before_removed': (
+        'a flow counts as dead while it can be found: its grace period starts too early',
+        'expire', 'lost,reuse',
+        [(TABLE, 'live, FlowStatus::ending,', 'live, FlowStatus::dead,')]),
+    'wheel_retires_half_ended': (
+        'the wheel retires a flow that another worker is still releasing',
+        'release_half_done', 'reuse',
+        [(WORKER, '== FlowStatus::dead)', '!= FlowStatus::live)')]),
+    # Reclamation.
+    'reclaimed_before_quiescence': (
+        'a record is reclaimed while its grace period runs',
+        'release_and_reopen', 'reuse',
+        [(RETIRED, 'if (!passed_) return;', '')]),
+    'grace_always_over': (
+        'every grace period is over at once',
+        'recycle', 'reuse',
+        [(RETIRED, 'passed_ = quiescence_.passed(token_);', 'passed_ = true;')]),
+    'grace_of_others': (
+        'flows that retire later are reclaimed with the grace period of earlier ones',
+        'recycle', 'reuse',
+        [(RETIRED, 'token_ = quiescence_.start();',
+          'if (token_ == 0) token_ = quiescence_.start();')]),
+    'reclaim_forgets_reply': (
+        'the slot of the reply tuple is never emptied',
+        'recycle', 'no leak',
+        [(WORKER, 'if (!rolled_back(record(id)))', 'if (false)')]),
+    'free_stack_without_count': (
+        'a pop of the free records is overtaken (ABA)',
+        'free_records', 'no record twice,no leak',
+        [('engine/free_stack.hpp', '((previous_top >> 32U) + 1) << 32U', '0ULL')]),
+    # Ports.
+    'freed_port_forgotten': (
+        'the port of a flow that ended does not come back to the map',
+        'ports_freed', 'exhausted means exhausted',
+        [(CROWDED, 'place.map.give(port);', '{}')]),
+    'freed_port_not_counted': (
+        'a port comes back to the map, but not to its count',
+        'ports_freed', 'exhausted means exhausted',
+        [(MAP, 'count.fetch_add(1,', 'count.fetch_add(0,')]),
+    'freed_port_told_too_early': (
+        'the map hears of a freed port before its tuple is free',
+        'ports_freed', 'all or nothing',
+        [(TABLE, 'for (const Direction direction : {Direction::original, Direction::reply})',
+          '''gone(std::as_const(record));
+             for (const Direction direction : {Direction::original, Direction::reply})'''),
+         (TABLE, '''counters.removed.add();
+             gone(std::as_const(record));''', 'counters.removed.add();')]),
+    'map_reused_without_grace': (
+        'a map is given to another destination while somebody uses it',
+        'maps_in_use', 'reuse',
+        [(CROWDED, 'table_.quiescence().passed(', 'true || table_.quiescence().passed(')]),
+}
+
+
+GAP = r'(?:\s|//[^\n]*\n)*'
+
+
+def mutate(text: str, original: str, instead: str, where: str) -> str:
+    """`text` with the one occurrence of `original` replaced."""
+    tokens = GAP.join(map(re.escape, re.findall(r'\w+|[^\w\s]', original)))
+    places = list(re.finditer(tokens, text))
+    if len(places) != 1:
+        sys.exit(f'tests/schedule/mutants.py: {where}: this text has to occur once, and occurs '
+                 f'{len(places)} times; make the mutant follow the header:\n    {original}')
+    return text[:places[0].start()] + instead + text[places[0].end():]
+
+
+def make(name: str, root: pathlib.Path, directory: pathlib.Path, marker: pathlib.Path) -> None:
+    texts: dict[str, str] = {}
+    for file, original, instead in MUTANTS[name][3]:
+        text = texts.get(file) or (root / file).read_text(encoding='utf-8')
+        texts[file] = mutate(text, original, instead, f'{name}, {file}')
+    for file, text in texts.items():
+        target = directory / name / file
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding='utf-8')
+    marker.write_text(f'// {name}: {MUTANTS[name][0]}\n', encoding='utf-8')
+
+
+def check(ninja: str, build: str, directory: str) -> None:
+    """Each mutant's program lies in `directory`; the target `mutants` of `build` makes them all."""
+    subprocess.run([ninja, '-C', build, 'mutants'], check=True)
+    survivors = 0
+    for name, (fault, scenario, checks, _) in MUTANTS.items():
+        done = subprocess.run(
+            [pathlib.Path(directory) / f'mutant_{name}', '--scenario', scenario,
+             '--expect-failure', checks, '--seeds', '4000'],
+            stdout=subprocess.PIPE, encoding='utf-8', check=False)
+        if done.returncode == 0:
+            caught = done.stdout.splitlines()
+            print(f'{name:28} {caught[0]}\n{"":28} {caught[1].strip()}', flush=True)
+        else:
+            survivors += 1
+            print(f'{name:28} NOT CAUGHT, exit status {done.returncode}: {fault}\n{done.stdout}',
+                  flush=True)
+    print(f'{len(MUTANTS) - survivors} of {len(MUTANTS)} mutants were caught')
+    sys.exit(1 if survivors else 0)
+
+
+def main() -> None:
+    if sys.argv[1:] == ['list']:
+        for name, (_, _, _, edits) in MUTANTS.items():
+            print(name, ':'.join(sorted({edit[0] for edit in edits})), sep=';')
+    elif len(sys.argv) == 6 and sys.argv[1] == 'make' and sys.argv[2] in MUTANTS:
+        make(sys.argv[2], *map(pathlib.Path, sys.argv[3:]))
+    elif len(sys.argv) == 5 and sys.argv[1] == 'check':
+        check(*sys.argv[2:])
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Programs on the choice of ports: a range so small that the last port is what everybody wants.
+
+#include <array>
+#include <utility>
+#include <vector>
+
+#include "tests/schedule/failure.hpp"
+#include "tests/schedule/nat_world.hpp"
+#include "tests/schedule/run_world.hpp"
+
+namespace noclash::schedule {
+namespace {
+
+constexpr Shape spread{3, 16, Collisions::spread};
+constexpr nat::PortRange three_ports{5000, 5002};
+
+/// @param prepare(world), program(world, actor)
+template <class Prepare, class Program>
+auto nat_runs(nat::PortRange ports, Prepare prepare, Program program) {
+    return [=](std::uint64_t seed, Tracing tracing) {
+        NatWorld world(spread, seed, ports);
+        const auto prepared = [&](World&) { prepare(world); };
+        const auto work = [&](Actor& me) { program(world, me); };
+        const auto at_end = [&](World&) { world.check_complete(); };
+        return run_world(world.engine, tracing, prepared, work, at_end);
+    };
+}
+
+void watch_originals(NatWorld& world) {
+    for (std::uint32_t i = 0; i < 8; ++i)
+        world.engine.watch(original(i));
+}
+
+/// All ports are taken, and the destination has its map.
+void crowded(NatWorld& world) {
+    watch_originals(world);
+    for (std::uint32_t i = 0; i < 3; ++i)
+        world.open(world.engine.actor(i % 3), i);
+    if (world.open(world.engine.actor(0), 3) != nat::Proposed::exhausted)
+        fail("exhausted means exhausted: a fourth flow got one of three ports");
+}
+
+/// More connections than ports, and no map yet.
+void first_come(NatWorld& world, Actor& me) {
+    for (std::uint32_t i = 0; i < 2; ++i) {
+        const auto proposed = world.open(me, me.id() * 2 + i);
+        if (proposed == nat::Proposed::reserved && me.random.one_in(4))
+            world.release(me, me.id() * 2 + i);
+    }
+}
+
+/// Flows end while others look for a port.
+void port_freed(NatWorld& world, Actor& me) {
+    for (std::uint32_t round = 0; round < 3; ++round) {
+        if (me.id() == 0)
+            world.release(me, round);
+        else
+            world.open(me, 2 + me.id() * 2 + me.random.below(2));
+        if (me.random.one_in(4)) world.rest(me);
+    }
+}
+
+/// More destinations than their places hold maps, each with a range of its own: whoever has a map
+/// in hand sees it change for no other destination before he is quiescent.
+class MapHolders final : public Observer {
+  public:
+    using Map = NatWorld::Crowded::Map;
+
+    explicit MapHolders(World& world) : world_(world), crowded_(world.table) {
+        world.scheduler.observe(*this);
+    }
+    void prepare() {
+        for (std::uint32_t i = 0; i < NatWorld::Crowded::window; ++i)
+            acquire(world_.actor(0), i);
+        lists_ = {};
+    }
+    void work(Actor& me) {
+        for (int i = 0; i < 4; ++i) {
+            acquire(me, me.random.below(NatWorld::Crowded::window + 3));
+            if (me.random.one_in(2)) continue;
+            lists_[me.id()].clear();
+            me.rest();
+        }
+    }
+    void look() override {
+        for (const auto& list : lists_)
+            for (const auto& [map, range] : list)
+                if (map->range() != range) fail("reuse: a map was taken back from one who used it");
+    }
+    void show(unsigned worker, std::uint64_t step, const Access& access) override {
+        world_.show(worker, step, access);
+    }
+
+  private:
+    void acquire(Actor& me, std::uint32_t number) {
+        const Operation operation(me, "to get a map", 5000);
+        Key key = reply(0);
+        key.source_port = Be16::from_host(static_cast<std::uint16_t>(number));
+        const auto first = static_cast<std::uint16_t>(64 * (number + 1));
+        const nat::PortRange range{first, static_cast<std::uint16_t>(first + 9)};
+        now_ += NatWorld::Crowded::idle_ms + 1;
+        const Map* map = crowded_.acquire(key, range, now_, [](Map&) {});
+        if (map == nullptr) {
+            world_.events.saw(Event::map_gone);
+            return;
+        }
+        lists_[me.id()].emplace_back(map, range);
+        look();
+    }
+
+    World& world_;
+    NatWorld::Crowded crowded_;
+    Moment now_ = 0;
+    std::array<std::vector<std::pair<const Map*, nat::PortRange>>, Scheduler::most_workers> lists_;
+};
+
+RunReport maps_in_use(std::uint64_t seed, Tracing tracing) {
+    World world({3, 2, Collisions::equal}, seed);
+    MapHolders holders(world);
+    return run_world(
+        world, tracing, [&](World&) { holders.prepare(); }, [&](Actor& me) { holders.work(me); },
+        [](World&) {});
+}
+
+}  // namespace
+
+std::vector<Scenario> nat_scenarios() {
+    using enum Event;
+    return {
+        {"ports_first_come",
+         "more connections than ports",
+         nat_runs(three_ports, watch_originals, first_come),
+         {published, exhausted, gave_up},
+         1},
+        {"ports_freed",
+         "flows end while others look for a port",
+         nat_runs(three_ports, crowded, port_freed),
+         {published, exhausted, gave_up},
+         1},
+        {"maps_in_use", "more destinations than maps", maps_in_use, {map_gone}, 1},
+    };
+}
+
+}  // namespace noclash::schedule

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// When is "exhausted" right? A port is free when nobody owns its reply tuple. A worker that has
+// taken a port out of the map and not proposed it yet, or has given its tuple back and not told the
+// map yet, has one port in hand: free, and not to be found. So whoever says "exhausted" is wrong
+// when more ports were free all the while than other workers had something in hand. And when
+// nothing else happens, no port is in hand: then every free one has to be found.
+
+#include "tests/schedule/nat_world.hpp"
+
+#include <span>
+#include <string>
+
+#include "tests/schedule/failure.hpp"
+
+namespace noclash::schedule {
+namespace {
+
+constexpr std::uint64_t still = ~0ULL;
+
+}  // namespace
+
+class NatWorld::InHand {
+  public:
+    InHand(NatWorld& world, const Actor& actor) : world_(world), worker_(actor.id()) {
+        world_.in_hand_until_[worker_] = still;
+    }
+    ~InHand() { world_.in_hand_until_[worker_] = world_.engine.scheduler.steps(); }
+    InHand(const InHand&) = delete;
+    InHand& operator=(const InHand&) = delete;
+
+  private:
+    NatWorld& world_;
+    unsigned worker_;
+};
+
+NatWorld::NatWorld(const Shape& shape, std::uint64_t seed, nat::PortRange ports)
+    : engine(shape, seed), crowded(engine.table), ports_(ports), served_({}) {
+    for (unsigned worker = 0; worker < shape.workers; ++worker)
+        proposals_.push_back(std::make_unique<Proposals>(crowded, served_));
+    for (std::uint32_t port = ports.first; port <= ports.last; ++port)
+        engine.watch(reply_with(port));
+    engine.when_gone = [this](const Record& record) { crowded.ended(record); };
+}
+
+Key NatWorld::reply_with(std::uint32_t port) const {
+    Key key = reply(0);
+    key.destination_port = Be16::from_host(static_cast<std::uint16_t>(port));
+    return key;
+}
+
+nat::Proposed NatWorld::open(Actor& me, std::uint32_t number) {
+    const Operation operation(me, "set-up with a port", 8000);
+    const InHand in_hand(*this, me);
+    Claim claim(me.engine(), original(number));
+    if (!me.claimed(claim, original(number), operation.since())) return nat::Proposed::unfinished;
+    const std::array<V4Address, 1> addresses{reply(0).destination};
+    const std::uint64_t since = engine.scheduler.steps();
+    const nat::Proposed proposed = proposals_[me.id()]->reserve(claim, reply_with(0), addresses,
+                                                                ports_, to_moment(engine.now_ms));
+    if (proposed == nat::Proposed::reserved) {
+        engine.truth.reserved(claim.id(), claim.record().tuple(Direction::reply), since);
+        me.publish(claim);
+    } else {
+        if (proposed == nat::Proposed::exhausted) check_exhausted(me, since);
+        me.give_up(claim);
+    }
+    return proposed;
+}
+
+std::size_t NatWorld::hidden_since(const Actor& me, std::uint64_t since) const {
+    std::size_t workers = 0;
+    for (unsigned worker = 0; worker < in_hand_until_.size(); ++worker)
+        if (worker != me.id() && in_hand_until_[worker] > since) ++workers;
+    return workers;
+}
+
+void NatWorld::check_exhausted(const Actor& me, std::uint64_t since) {
+    engine.events.saw(Event::exhausted);
+    std::size_t free = 0;
+    for (std::uint32_t port = ports_.first; port <= ports_.last; ++port)
+        if (engine.truth.free_since(reply_with(port), since)) ++free;
+    if (free > hidden_since(me, since))
+        fail("exhausted means exhausted: " + std::to_string(free) +
+             " ports were free all the while");
+}
+
+bool NatWorld::release(Actor& me, std::uint32_t number) {
+    const InHand in_hand(*this, me);
+    return me.find_and_release(original(number));
+}
+
+void NatWorld::rest(Actor& me) {
+    const InHand in_hand(*this, me);
+    me.rest();
+}
+
+void NatWorld::check_complete() {
+    static constexpr std::uint32_t fresh = 2000;  // originals that no scenario uses
+    Actor& any = engine.actor(0);
+    for (std::uint32_t i = 0; i <= ports_.size(); ++i) {
+        engine.watch(original(fresh + i));
+        nat::Proposed proposed = nat::Proposed::unfinished;
+        for (int visit = 0; visit < 8 && proposed == nat::Proposed::unfinished; ++visit)
+            proposed = open(any, fresh + i);
+        if (proposed == nat::Proposed::reserved) continue;
+        if (proposed != nat::Proposed::exhausted) fail("exhausted means exhausted: no answer");
+        return;
+    }
+    fail("one owner: more flows than ports");
+}
+
+}  // namespace noclash::schedule

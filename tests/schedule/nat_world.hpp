@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "nat/port_proposals.hpp"
+#include "tests/schedule/world.hpp"
+
+namespace noclash::schedule {
+
+/// A world whose workers choose ports, of one address towards one server.
+class NatWorld {
+  public:
+    using Crowded = nat::CrowdedDestinations<V4, Scheduled>;
+    using Proposals = nat::PortProposals<V4, Scheduled>;
+
+    NatWorld(const Shape& shape, std::uint64_t seed, nat::PortRange ports);
+
+    /// Sets a flow up with a port that the gateway chooses. Checks "exhausted": see nat_world.cpp.
+    nat::Proposed open(Actor& me, std::uint32_t number);
+    /// Ends the flow of this original tuple, if there is one.
+    bool release(Actor& me, std::uint32_t number);
+    void rest(Actor& me);
+    /// When nothing else happens, every free port is found, and then none.
+    void check_complete();
+
+    World engine;
+    Crowded crowded;
+
+  private:
+    /// While it lives, its worker may have one free port in hand that nobody else can find.
+    class InHand;
+    [[nodiscard]] std::size_t hidden_since(const Actor& me, std::uint64_t since) const;
+    void check_exhausted(const Actor& me, std::uint64_t since);
+    [[nodiscard]] Key reply_with(std::uint32_t port) const;
+
+    nat::PortRange ports_;
+    nat::ServedPorts<V4> served_;
+    std::vector<std::unique_ptr<Proposals>> proposals_;
+    /// Until which step the worker may have had a port in hand.
+    std::array<std::uint64_t, Scheduler::most_workers> in_hand_until_{};
+};
+
+}  // namespace noclash::schedule

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tools/bench: builds what measures, runs it, and says how the results stand to their targets."""
+
+import argparse
+import os
+import sys
+
+from . import bench_engine, builds, interrupts
+from .bench_report import print_rows, write_json
+from .console import Console
+from .process import LabError, NotAvailable, run
+
+FINE, WRONG, USAGE, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 130
+
+# Each is a module with SUMMARY, HELP and measure(build, options, console), which returns a Report.
+BENCHMARKS = {"engine": bench_engine}
+
+DESCRIPTION = """\
+Measures noclash on this machine. Nothing is installed but Debian packages, nothing outside the
+build directory is touched; the answers of whatever is measured are checked. Timings are wall-clock:
+leave the machine alone meanwhile.
+"""
+
+EPILOG = """\
+benchmarks:
+{benchmarks}
+
+examples:
+  tools/bench                              list the benchmarks
+  tools/bench engine --quick               the rows that have targets: 90 s after building
+  tools/bench engine --json engine.json    everything; the rows, the machine and all details as JSON
+  tools/bench engine --help                what exactly is measured, and how to read it
+
+exit status:
+  0  everything was measured and every answer was right; a row that falls short of its target is
+     told, but is no error
+  1  a wrong answer        2  usage        3  this machine lacks something: not all was measured
+  130  interrupted
+"""
+
+
+def list_benchmarks():
+    return "\n".join(f"  {name:<10} {module.SUMMARY}" for name, module in BENCHMARKS.items())
+
+
+def parse_arguments(argv):
+    parser = argparse.ArgumentParser(
+        prog="tools/bench", description=DESCRIPTION,
+        epilog=EPILOG.format(benchmarks=list_benchmarks()),
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = parser.add_subparsers(dest="name", metavar="NAME", title="what to measure", prog="tools/bench")
+    for name, module in BENCHMARKS.items():
+        one = names.add_parser(name, help=module.SUMMARY, description=module.HELP,
+                               formatter_class=argparse.RawDescriptionHelpFormatter)
+        one.add_argument("--quick", action="store_true",
+                         help="only what the table of targets needs")
+        one.add_argument("--json", metavar="FILE", help="write the results to FILE as well")
+    options = parser.parse_args(argv)
+    if options.name and options.json and \
+            not os.path.isdir(os.path.dirname(os.path.abspath(options.json))):
+        parser.error(f"--json: there is no directory for {options.json}")
+    return options
+
+
+def prepare(console):
+    """Installs what is missing. Returns the build that is measured; NotAvailable if there is none."""
+    with console.step("packages") as step:
+        run([os.path.join(builds.ROOT, "tools", "setup")], timeout_s=1800)
+        step.conclude("all there")
+    build = builds.Build(os.environ.get("NOCLASH_BUILD", "build"),
+                         options=["--buildtype=release"])
+    with console.step("configuring"):
+        build.configure()
+    return build
+
+
+def measure(options, console):
+    """One benchmark from beginning to end; returns the exit status."""
+    module = BENCHMARKS[options.name]
+    console.heading("Preparing")
+    try:
+        build = prepare(console)
+        with console.step("building") as step:
+            build.compile(step, module.targets(build))
+    except LabError as error:
+        raise NotAvailable(str(error)) from error
+    console.heading("Measuring")
+    report = module.measure(build, options, console)
+    console.heading("Targets")
+    print_rows(report, console)
+    if options.json:
+        write_json(report, options.json)
+    if report.wrong:
+        return WRONG
+    return FINE if all(row.measured for row in report.rows) else ENVIRONMENT
+
+
+def main(argv):
+    options = parse_arguments(argv)
+    console = Console()
+    if not options.name:
+        console.say("benchmarks, each run as `tools/bench NAME` (--help tells more):\n\n" +
+                    list_benchmarks())
+        return FINE
+    interrupts.raise_on_signals()
+    try:
+        return measure(options, console)
+    except NotAvailable as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return ENVIRONMENT
+    except LabError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return WRONG
+    except (KeyboardInterrupt, interrupts.Interrupted):
+        print("bench: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

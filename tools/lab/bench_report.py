@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a benchmark found out: rows with targets, and the machine it ran on."""
+
+import json
+import os
+import platform
+import re
+from dataclasses import dataclass, field
+
+from .process import LabError
+
+
+@dataclass
+class Row:
+    """One result that counts."""
+
+    name: str
+    value: float | None  # None: could not be measured
+    unit: str
+    target: float | None = None
+    at_most: bool = False  # the target is a limit, not a goal
+
+    @property
+    def measured(self):
+        return self.value is not None
+
+    @property
+    def ok(self):
+        if not self.measured or self.target is None:
+            return self.measured
+        return self.value <= self.target if self.at_most else self.value >= self.target
+
+    def as_json(self):
+        return {"name": self.name, "value": self.value, "unit": self.unit, "target": self.target,
+                "at_most": self.at_most, "ok": self.ok}
+
+
+@dataclass
+class Report:
+    """All of one benchmark."""
+
+    rows: list = field(default_factory=list)
+    details: list = field(default_factory=list)  # JSON objects
+    wrong: list = field(default_factory=list)    # wrong answers, in words
+    remarks: list = field(default_factory=list)  # what a reader should know about this run
+
+
+def machine():
+    """What a reader has to know to compare figures."""
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as handle:
+        model = re.search(r"^model name\s*:\s*(.*)$", handle.read(), re.MULTILINE)
+    with open("/proc/meminfo", encoding="ascii") as handle:
+        memory_kib = int(re.search(r"^MemTotal:\s*(\d+)", handle.read(), re.MULTILINE)[1])
+    try:
+        with open("/sys/kernel/mm/transparent_hugepage/enabled", encoding="ascii") as handle:
+            huge_pages = re.search(r"\[(\w+)\]", handle.read())[1]
+    except OSError:
+        huge_pages = "never"
+    return {"cpu": model[1] if model else platform.machine(),
+            "cpus": len(os.sched_getaffinity(0)),
+            "memory_gib": round(memory_kib / 1024 / 1024, 1),
+            "kernel": platform.release(),
+            "transparent_huge_pages": huge_pages}
+
+
+def print_rows(report, console):
+    """The table of targets, and what else there is to say."""
+    lines, styles = [], []
+    for row in report.rows:
+        target = "" if row.target is None else \
+            f"{'<=' if row.at_most else '>='} {row.target:g} {row.unit}"
+        if not row.measured:
+            verdict, style = "not measured", "yellow"
+        elif row.target is None:
+            verdict, style = "", None
+        else:
+            verdict, style = ("pass", "green") if row.ok else ("falls short", "red")
+        value = f"{row.value:.2f} {row.unit}" if row.measured else "-"
+        lines.append((row.name, value, target, verdict))
+        styles.append(style)
+    console.table(("row", "value", "target", "verdict"), lines, styles)
+    for remark in report.remarks:
+        console.say(f"\n  {remark}")
+    for words in report.wrong:
+        console.say(console.style(f"\n  WRONG: {words}", "red"))
+
+
+def write_json(report, path):
+    """As `--json` promises."""
+    try:
+        with open(path, "w", encoding="utf-8") as handle:
+            json.dump({"rows": [row.as_json() for row in report.rows], "machine": machine(),
+                       "wrong": report.wrong, "details": report.details}, handle, indent=2)
+            handle.write("\n")
+    except OSError as error:
+        raise LabError(f"cannot write {path}: {error.strerror}") from error
