@@ -47,12 +47,12 @@ class NoclashTable {
         }
 
         void find(std::span<const Tuple<V4>> tuples, std::span<Found> found) {
-            const std::span lookups(lookups_.data(), tuples.size());
+            const std::span burst(lookups_.data(), tuples.size());
             for (std::size_t i = 0; i < tuples.size(); ++i)
-                lookups[i].key = tuples[i];
-            worker_.table().index().find_burst(lookups);
+                burst[i].key = tuples[i];
+            worker_.table().index().find_burst(burst);
             for (std::size_t i = 0; i < tuples.size(); ++i)
-                found[i] = lookups[i].found;
+                found[i] = burst[i].found;
         }
 
         void release(std::span<const FlowId> flows) {
