@@ -32,7 +32,7 @@ class ExpiryWheel {
     static constexpr std::uint32_t ticks = 128;
     static constexpr std::uint32_t recheck_ms = 10'000;
     /// Flows that are looked at together, at most.
-    static constexpr std::size_t lists = 8;
+    static constexpr std::size_t lists = 16;
 
     ExpiryWheel(FlowPool<Family, Traits>& pool, std::uint64_t now_ms)
         : pool_(pool), current_tick_(now_ms / tick_ms) {}

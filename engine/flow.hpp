@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "engine/clock.hpp"
+#include "engine/index_place.hpp"
 #include "engine/tuple.hpp"
 
 namespace noclash {
@@ -42,9 +43,9 @@ struct FlowCounters {
 /// One tracked connection. 128 bytes for IPv4: the first cache line is what a lookup compares and
 /// an established packet needs, the second what it counts.
 ///
-/// Who writes what: `tuples`, `rule`, `owner` by the worker that sets the flow up, before it makes
-/// them visible, and by nobody until the record is reclaimed. `link` by the owner. The atomics by
-/// whichever worker has a packet.
+/// Who writes what: `tuples`, `places`, `rule`, `owner` by the worker that sets the flow up, before
+/// it publishes them, and by nobody until the record is reclaimed. `link` by the owner. The atomics
+/// by whichever worker has a packet.
 template <class Family, class Traits>
 struct alignas(64) Flow {
     template <class T>
@@ -56,9 +57,10 @@ struct alignas(64) Flow {
     Atomic<std::uint8_t> protocol_state{0};  ///< of the layer above: TCP's state
     Atomic<std::uint8_t> marks{0};           ///< flow_mark bits
     std::uint8_t unused = 0;
-    std::uint16_t rule = 0;   ///< of the layer above: which rule let it in
-    std::uint16_t owner = 0;  ///< the worker whose wheel holds it
-    std::uint32_t link = 0;   ///< next in the owner's list (free, wheel or retired)
+    std::uint16_t rule = 0;              ///< of the layer above: which rule let it in
+    std::uint16_t owner = 0;             ///< the worker whose wheel holds it
+    std::uint32_t link = 0;              ///< next in the owner's list (free, wheel or retired)
+    std::array<IndexPlace, 2> places{};  ///< of the tuples in the index, by Direction
 
     alignas(64) std::array<FlowCounters<Traits>, 2> counters;  ///< by Direction
     Atomic<std::uint32_t> pool_link{0};                        ///< next chunk of free records
@@ -68,6 +70,9 @@ struct alignas(64) Flow {
     }
     [[nodiscard]] Tuple<Family>& tuple(Direction direction) {
         return tuples[static_cast<std::size_t>(direction)];
+    }
+    [[nodiscard]] IndexPlace& place(Direction direction) {
+        return places[static_cast<std::size_t>(direction)];
     }
     [[nodiscard]] FlowCounters<Traits>& counter(Direction direction) {
         return counters[static_cast<std::size_t>(direction)];

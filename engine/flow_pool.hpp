@@ -33,6 +33,7 @@ class FlowPool {
 
     [[nodiscard]] Record& operator[](FlowId id) { return records_[id]; }
     [[nodiscard]] const Record& operator[](FlowId id) const { return records_[id]; }
+    /// Brings the whole record into the cache, to change it.
     void prefetch(FlowId id) const {
         const auto* record = reinterpret_cast<const char*>(&records_[id]);
         for (std::size_t line = 0; line < sizeof(Record); line += 64)

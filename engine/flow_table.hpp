@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <cstdint>
 
 #include "engine/flow_pool.hpp"
@@ -45,6 +44,11 @@ class FlowTable {
     [[nodiscard]] std::uint32_t flushes() const {
         return flushes_.load(std::memory_order_acquire);  // (10)
     }
+    /// Brings in what the end of a flow will change in the index.
+    void prefetch_entries(FlowId id) const {
+        for (const IndexPlace place : pool_[id].places)
+            index_.prefetch_for_write(place);
+    }
     [[nodiscard]] std::size_t bytes() const { return pool_.bytes() + index_.bytes(); }
 
     /// Ends a live flow: from now on neither tuple is found. Any online thread may; true for the
@@ -52,28 +56,14 @@ class FlowTable {
     /// `gone(record)` is called after the tuples were given back.
     template <class Gone>
     bool release(FlowId id, EngineCounters& counters, Gone&& gone) {
-        return release(id, hashes(id), counters, gone);
-    }
-
-    /// The index's hashes of a flow's tuples, by Direction.
-    using Hashes = std::array<std::uint64_t, 2>;
-    [[nodiscard]] Hashes hashes(FlowId id) const {
-        const Record& record = pool_[id];
-        return {index_.hash(record.tuple(Direction::original)),
-                index_.hash(record.tuple(Direction::reply))};
-    }
-
-    /// As above, for who has the hashes already.
-    template <class Gone>
-    bool release(FlowId id, const Hashes& hashes, EngineCounters& counters, Gone&& gone) {
         Record& record = pool_[id];
         FlowStatus live = FlowStatus::live;
         if (!record.status.compare_exchange_strong(live, FlowStatus::ending,
                                                    std::memory_order_acq_rel,  // (6)
                                                    std::memory_order_relaxed))
             return false;
-        for (const Direction direction : {Direction::original, Direction::reply})
-            index_.remove(id, direction, hashes[static_cast<std::size_t>(direction)]);
+        for (const IndexPlace place : record.places)
+            index_.remove(place);
         counters.removed.add();
         gone(std::as_const(record));
         // Only a flow that cannot be found any more may start its grace period.

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <tuple>
 
 #include "engine/expiry_wheel.hpp"
 #include "engine/flow_table.hpp"
@@ -66,42 +64,27 @@ class FlowWorker {
     void retire(FlowId id) { retired_.add(id); }
 
   private:
-    using Index = typename Table::Index;
-
-    /// Flows that are looked at, or reclaimed, together, so that their buckets come into the cache
-    /// together.
-    struct Batch {
-        std::array<FlowId,
-                   std::max(ExpiryWheel<Family, Traits>::lists, Retired<Family, Traits>::together)>
-            ids;
-        std::array<typename Table::Hashes, std::tuple_size_v<decltype(ids)>> hashes;
-        std::size_t size = 0;
-
-        void add(FlowId id, Table& table) {
-            ids[size] = id;
-            hashes[size] = table.hashes(id);
-            for (const std::uint64_t hash : hashes[size++])
-                table.index().prefetch_for_write(hash);
-        }
-    };
+    using Wheel = ExpiryWheel<Family, Traits>;
 
     template <class Gone>
     void look(std::span<const FlowId> ids, std::uint64_t now_ms, Gone&& gone) {
-        Batch over;
+        std::array<FlowId, Wheel::lists> over;
+        std::size_t count = 0;
         for (const FlowId id : ids) {
             Record& flow = record(id);
             const Moment expires = flow.expires.load(std::memory_order_relaxed);
             const bool stays =
                 flow.status.load(std::memory_order_acquire) == FlowStatus::live &&  // (5)
                 ms_between(to_moment(now_ms), expires) > 0;
-            if (stays)
+            if (stays) {
                 wheel_.arm(id, now_ms);
-            else
-                over.add(id, table_);
+            } else {
+                over[count++] = id;
+                table_.prefetch_entries(id);
+            }
         }
-        for (std::size_t i = 0; i < over.size; ++i) {
-            const FlowId id = over.ids[i];
-            table_.release(id, over.hashes[i], counters_, gone);
+        for (const FlowId id : std::span(over).first(count)) {
+            table_.release(id, counters_, gone);
             // Another thread may be in the middle of ending it; then its turn comes again.
             if (record(id).status.load(std::memory_order_acquire) == FlowStatus::dead)  // (8)
                 retired_.add(id);
@@ -111,16 +94,14 @@ class FlowWorker {
     }
 
     void reclaim(std::span<const FlowId> ids) {
-        Batch batch;
         for (const FlowId id : ids)
-            batch.add(id, table_);
-        for (std::size_t i = 0; i < batch.size; ++i) {
-            const FlowId id = batch.ids[i];
-            table_.index().reclaim_slot(id, Direction::original, batch.hashes[i][0]);
+            table_.prefetch_entries(id);
+        for (const FlowId id : ids) {
+            Record& flow = record(id);
+            table_.index().reclaim_slot(flow.place(Direction::original));
             // A claim that was rolled back may have an original tuple only.
-            if (!rolled_back(record(id)))
-                table_.index().reclaim_slot(id, Direction::reply, batch.hashes[i][1]);
-            record(id).status.store(FlowStatus::free, std::memory_order_relaxed);
+            if (!rolled_back(flow)) table_.index().reclaim_slot(flow.place(Direction::reply));
+            flow.status.store(FlowStatus::free, std::memory_order_relaxed);
             cache_.give(id);
         }
     }
@@ -131,7 +112,7 @@ class FlowWorker {
     Table& table_;
     std::uint16_t id_;
     FlowCache<Family, Traits> cache_;
-    ExpiryWheel<Family, Traits> wheel_;
+    Wheel wheel_;
     Retired<Family, Traits> retired_;
     EngineCounters counters_;
     std::uint32_t flushes_seen_ = 0;

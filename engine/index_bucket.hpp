@@ -6,12 +6,13 @@
 #include <cstdint>
 
 #include "engine/flow.hpp"
+#include "engine/index_place.hpp"
 #include "engine/tuple.hpp"
 
 namespace noclash {
 
 /// A set of a bucket's positions, laid out as the header word is: bit 4*i+3 stands for tagged slot
-/// i, bit 56+j for shared slot j. Iterate with `for (PositionSet set = ..; set; set.drop_first())`.
+/// i, bit 52+j for shared slot j. Iterate with `for (PositionSet set = ..; set; set.drop_first())`.
 class PositionSet {
   public:
     explicit constexpr PositionSet(std::uint64_t bits) : bits_(bits) {}
@@ -25,7 +26,7 @@ class PositionSet {
     [[nodiscard]] constexpr unsigned size() const {
         return static_cast<unsigned>(std::popcount(bits_));
     }
-    static constexpr unsigned overflow_shift = 56;
+    static constexpr unsigned overflow_shift = 52;
 
   private:
     std::uint64_t bits_;
@@ -33,8 +34,8 @@ class PositionSet {
 
 /// The header word of an index bucket. It *is* the bucket's set of shown entries:
 ///
-///     bit 63        56 55                                  0
-///        [ overflow  ] [ tag 13 ] ...  [ tag 1 ] [ tag 0 ]
+///     bit 63        52 51                                  0
+///        [ overflow  ] [ tag 12 ] ...  [ tag 1 ] [ tag 0 ]
 ///
 /// A tag is 4 bits of the hash, never 0; 0 says "nothing shown in this slot". The overflow bits say
 /// whether slots of a block are shown that a few neighbouring buckets share (a bit is set in the
@@ -42,9 +43,10 @@ class PositionSet {
 /// this word.
 class BucketHeader {
   public:
-    static constexpr unsigned local_slots = 14;
-    static constexpr unsigned shared_slots = 8;
+    static constexpr unsigned local_slots = 13;
+    static constexpr unsigned shared_slots = 12;
     static constexpr unsigned positions = local_slots + shared_slots;
+    static_assert(positions <= 1U << IndexPlace::position_bits);
 
     constexpr BucketHeader() = default;
     explicit constexpr BucketHeader(std::uint64_t word) : word_(word) {}
@@ -74,13 +76,17 @@ class BucketHeader {
         return BucketHeader(word_ | bits_of(position, tag));
     }
     [[nodiscard]] constexpr BucketHeader without(unsigned position) const {
-        return BucketHeader(word_ & ~bits_of(position, 0xf));
+        return BucketHeader(word_ & all_but(position));
+    }
+    /// The bits of a header word that stay when the entry at `position` goes.
+    [[nodiscard]] static constexpr std::uint64_t all_but(unsigned position) {
+        return ~bits_of(position, 0xf);
     }
 
   private:
-    static constexpr std::uint64_t ones = 0x0011'1111'1111'1111ULL;
-    static constexpr std::uint64_t high_bits = 0x0088'8888'8888'8888ULL;
-    static constexpr std::uint64_t tags_mask = 0x00ff'ffff'ffff'ffffULL;
+    static constexpr std::uint64_t ones = 0x0001'1111'1111'1111ULL;
+    static constexpr std::uint64_t high_bits = 0x0008'8888'8888'8888ULL;
+    static constexpr std::uint64_t tags_mask = 0x000f'ffff'ffff'ffffULL;
     static constexpr std::uint64_t overflow_mask = ~tags_mask;
     static_assert(PositionSet::overflow_shift == 4 * local_slots);
 
@@ -132,14 +138,14 @@ class RefFormat {
     unsigned id_bits_;  ///< 2..31: flow number and direction
 };
 
-/// One cache line.
+/// One cache line, four bytes of which are left over.
 template <class Traits>
 struct alignas(64) IndexBucket {
     typename Traits::template Atomic<std::uint64_t> header{0};
     std::array<typename Traits::template Atomic<SlotRef>, BucketHeader::local_slots> refs{};
 };
 
-/// The slots that neighbouring buckets share; a bucket in 4,000 reaches for them.
+/// The slots that neighbouring buckets share.
 template <class Traits>
 struct SharedOverflow {
     std::array<typename Traits::template Atomic<SlotRef>, BucketHeader::shared_slots> refs{};

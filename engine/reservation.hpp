@@ -39,7 +39,7 @@ class Reservation {
 
     /// @param hash  the index's hash of `original`, when the caller has it already
     Reservation(Worker& worker, const Tuple<Family>& original, std::uint64_t hash)
-        : worker_(worker), original_hash_(hash), id_(worker.take_record()) {
+        : worker_(worker), id_(worker.take_record()) {
         if (id_ == no_flow) return;
         Record& flow = worker_.record(id_);
         flow.tuple(Direction::original) = original;
@@ -55,6 +55,7 @@ class Reservation {
         owner_ = result.owner;
         switch (result.outcome) {
             case InsertOutcome::inserted:
+                place(Direction::original) = result.place;
                 outcome_ = ClaimOutcome::claimed;
                 return;
             case InsertOutcome::taken:
@@ -74,9 +75,9 @@ class Reservation {
     ~Reservation() {
         if (id_ == no_flow) return;
         auto& index = worker_.table().index();
-        index.remove(id_, Direction::original, original_hash_);
+        index.remove(place(Direction::original));
         if (reserved_) {
-            index.remove(id_, Direction::reply, index.hash(record().tuple(Direction::reply)));
+            index.remove(place(Direction::reply));
             record().status.store(FlowStatus::dead, std::memory_order_relaxed);
         }  // else `setup` remains: FlowWorker::reclaim knows by it that there is no reply tuple
         worker_.counters().rolled_back.add();
@@ -102,6 +103,7 @@ class Reservation {
         const InsertResult result =
             worker_.table().index().insert(id_, Direction::reply, reply, hash, worker_.counters());
         reserved_ = result.outcome == InsertOutcome::inserted;
+        if (reserved_) place(Direction::reply) = result.place;
         owner_ = result.owner;
         if (result.outcome == InsertOutcome::taken) worker_.counters().found.add();
         return result.outcome;
@@ -118,8 +120,9 @@ class Reservation {
     }
 
   private:
+    IndexPlace& place(Direction direction) { return record().place(direction); }
+
     Worker& worker_;
-    std::uint64_t original_hash_;
     FlowId id_;
     ClaimOutcome outcome_ = ClaimOutcome::table_full;
     Found owner_{};

@@ -26,7 +26,7 @@ class Retired {
     }
 
     /// Flows that are reclaimed together, at most.
-    static constexpr std::size_t together = 8;
+    static constexpr std::size_t together = 16;
 
     /// Hands at most `budget` flows whose grace period is over to `reclaim(ids)`. Never waits.
     template <class Reclaim>

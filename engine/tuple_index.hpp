@@ -17,14 +17,14 @@
 //   by compare-and-swap (nobody sees it yet), then compare-and-swaps the header from the value it
 //   scanned to one that shows the slot. Had an entry come or gone since the scan, the swap would
 //   fail; then it scans again. The successful swap is its linearization point.
-// * `remove` compare-and-swaps a header that no longer shows the slot: its linearization point. The
-//   slot itself stays taken until a grace period has passed and `reclaim_slot` empties it.
+// * `remove` takes the slot out of the header by one atomic AND: its linearization point. The slot
+//   itself stays taken until a grace period has passed and `reclaim_slot` empties it.
 //
 // That last rule gives three things. (1) A slot shown by a header that a reader has loaded keeps
 // its content while the reader is in its critical section. (2) So a header that reads as before
 // shows the same entries as before: the compare-and-swap needs no version beside the set (no ABA).
 // (3) Within one critical section a slot can be shown at most once and hidden at most once more (it
-// cannot be emptied for a third use), so the header changes at most 2 * 22 times during an
+// cannot be emptied for a third use), so the header changes at most 2 * 25 times during an
 // `insert`, and its loop is bounded.
 //
 // Slots beyond the bucket's own work alike: the header says whether they are shown, and that is all
@@ -39,7 +39,7 @@
 // (2) the header's load in `find` and `insert` is an acquire: whoever sees a slot shown sees the
 //     reference and the tuple written before (1). Later swaps of the header are read-modify-writes
 //     and so continue the release sequence.
-// (3) the swap in `remove`, and (2) in `insert`, are sequentially consistent for the sake of the
+// (3) the AND in `remove`, and (2) in `insert`, are sequentially consistent for the sake of the
 //     layer above: whoever removes a tuple and then finds nobody to tell, and whoever announces
 //     himself and then proposes that tuple, cannot both miss the other (docs/race.md, "the map that
 //     is being made").
@@ -86,6 +86,7 @@ enum class InsertOutcome : std::uint8_t {
 struct InsertResult {
     InsertOutcome outcome;
     Found owner{};
+    IndexPlace place{};  ///< of the entry, when `inserted`
 };
 
 template <class Family, class Traits>
@@ -101,10 +102,17 @@ class TupleIndex {
     [[nodiscard]] std::uint64_t hash(const Key& key) const { return hash_(key); }
 
     /// Brings the bucket into the cache: to look, or to change it.
-    void prefetch(std::uint64_t hash) const { __builtin_prefetch(&bucket(hash), 0, 3); }
-    void prefetch_for_write(std::uint64_t hash) const { __builtin_prefetch(&bucket(hash), 1, 3); }
-    /// Brings in what the first slot that may match refers to. Worth it a little after `prefetch`.
-    void prefetch_flow(std::uint64_t hash) const;
+    void prefetch(std::uint64_t hash) const {
+        __builtin_prefetch(&buckets_[bucket_of(hash)], 0, 3);
+    }
+    void prefetch_for_write(std::uint64_t hash) const {
+        __builtin_prefetch(&buckets_[bucket_of(hash)], 1, 3);
+    }
+    void prefetch_for_write(IndexPlace place) const {
+        __builtin_prefetch(&buckets_[place.bucket()], 1, 3);
+    }
+    /// Brings in the tuple that a lookup will compare. Worth it a little after `prefetch`.
+    void prefetch_flow(std::uint64_t hash) const { prefetch_tuple(candidate(hash)); }
 
     [[nodiscard]] Found find(const Key& key, std::uint64_t hash) const;
 
@@ -120,10 +128,10 @@ class TupleIndex {
                         EngineCounters& counters);
 
     /// Takes a shown entry out of sight. Once for each `inserted`.
-    void remove(FlowId flow, Direction direction, std::uint64_t hash);
+    void remove(IndexPlace place);
 
     /// Empties the slot of a removed entry, after a grace period.
-    void reclaim_slot(FlowId flow, Direction direction, std::uint64_t hash);
+    void reclaim_slot(IndexPlace place);
 
     [[nodiscard]] std::size_t bytes() const { return buckets_.bytes() + shared_.bytes(); }
     [[nodiscard]] std::size_t buckets() const { return buckets_.size(); }
@@ -141,26 +149,24 @@ class TupleIndex {
 
     // Within one critical section a header changes at most twice for each slot (see above).
     static constexpr unsigned most_scans = 2 * BucketHeader::positions + 1;
-    static constexpr std::size_t buckets_per_share = 8;
+    static constexpr std::size_t buckets_per_share = 12;
 
-    [[nodiscard]] Bucket& bucket(std::uint64_t hash) { return buckets_[bucket_number(hash)]; }
-    [[nodiscard]] const Bucket& bucket(std::uint64_t hash) const {
-        return buckets_[bucket_number(hash)];
+    /// The slot at a position of a bucket.
+    [[nodiscard]] const Slot& slot(std::size_t bucket, unsigned position) const {
+        if (position < BucketHeader::local_slots) return buckets_[bucket].refs[position];
+        return shared_[bucket / buckets_per_share].refs[position - BucketHeader::local_slots];
     }
-    /// The slot at a position of the bucket that `hash` falls into.
-    [[nodiscard]] const Slot& slot(std::uint64_t hash, unsigned position) const {
-        const std::size_t number = bucket_number(hash);
-        if (position < BucketHeader::local_slots) return buckets_[number].refs[position];
-        return shared_[number / buckets_per_share].refs[position - BucketHeader::local_slots];
+    [[nodiscard]] Slot& slot(std::size_t bucket, unsigned position) {
+        return const_cast<Slot&>(std::as_const(*this).slot(bucket, position));
     }
-    [[nodiscard]] Slot& slot(std::uint64_t hash, unsigned position) {
-        return const_cast<Slot&>(std::as_const(*this).slot(hash, position));
-    }
-    [[nodiscard]] std::size_t bucket_number(std::uint64_t hash) const {
+    [[nodiscard]] std::size_t bucket_of(std::uint64_t hash) const {
         __extension__ using Wide = unsigned __int128;
         return static_cast<std::size_t>((static_cast<Wide>(hash) * buckets_.size()) >> 64U);
     }
 
+    /// The first shown entry whose bits of the hash agree: what `find` will answer, save once in
+    /// some hundred times. Nothing when there is none.
+    [[nodiscard]] Found candidate(std::uint64_t hash) const;
     [[nodiscard]] Found scan(BucketHeader header, const Key& key, std::uint64_t hash) const;
     [[nodiscard]] bool holds(SlotRef ref, const Key& key, std::uint64_t hash) const {
         return format_.agrees(ref, hash) &&
@@ -169,11 +175,13 @@ class TupleIndex {
     [[nodiscard]] Found found(SlotRef ref) const {
         return {format_.flow(ref), RefFormat::direction(ref)};
     }
-    [[nodiscard]] unsigned take_slot(PositionSet hidden, std::uint64_t hash, SlotRef ref);
-    [[nodiscard]] unsigned position_of(PositionSet among, std::uint64_t hash, SlotRef ref) const;
+    void prefetch_tuple(Found found) const {
+        __builtin_prefetch(&pool_[found.flow].tuple(found.direction), 0, 3);
+    }
+    [[nodiscard]] unsigned take_slot(PositionSet hidden, std::size_t bucket, SlotRef ref);
 
-    // A bucket holds 5 entries on average when all flows live. Then one in 4,000 buckets reaches
-    // for shared slots, and one in 250 million finds no room there (Poisson).
+    // A bucket holds 5 entries on average when all flows live. Then one bucket in 1,400 reaches for
+    // shared slots, and one insert in 3 thousand million finds no room there (Poisson).
     static constexpr std::size_t buckets_for(std::uint32_t flows) {
         return static_cast<std::size_t>(flows) * 2 / 5 + 1;
     }

@@ -17,28 +17,29 @@ TupleIndex<Family, Traits>::TupleIndex(const Pool& pool, std::uint32_t flows)
 template <class Family, class Traits>
 Found TupleIndex<Family, Traits>::scan(BucketHeader header, const Key& key,
                                        std::uint64_t hash) const {
+    const std::size_t bucket = bucket_of(hash);
     for (PositionSet left = header.may_hold(BucketHeader::tag_of(hash)); left; left.drop_first()) {
-        const SlotRef ref = slot(hash, left.first()).load(std::memory_order_relaxed);
+        const SlotRef ref = slot(bucket, left.first()).load(std::memory_order_relaxed);
         if (holds(ref, key, hash)) return found(ref);
     }
     return {};
 }
 
 template <class Family, class Traits>
-void TupleIndex<Family, Traits>::prefetch_flow(std::uint64_t hash) const {
-    const BucketHeader header(bucket(hash).header.load(std::memory_order_acquire));  // (2)
+Found TupleIndex<Family, Traits>::candidate(std::uint64_t hash) const {
+    const std::size_t bucket = bucket_of(hash);
+    const BucketHeader header(buckets_[bucket].header.load(std::memory_order_acquire));  // (2)
     for (PositionSet left = header.may_hold(BucketHeader::tag_of(hash)); left; left.drop_first()) {
-        const SlotRef ref = slot(hash, left.first()).load(std::memory_order_relaxed);
-        if (!format_.agrees(ref, hash)) continue;
-        pool_.prefetch(format_.flow(ref));
-        return;
+        const SlotRef ref = slot(bucket, left.first()).load(std::memory_order_relaxed);
+        if (format_.agrees(ref, hash)) return found(ref);
     }
+    return {};
 }
 
 template <class Family, class Traits>
 Found TupleIndex<Family, Traits>::find(const Key& key, std::uint64_t hash) const {
-    return scan(BucketHeader(bucket(hash).header.load(std::memory_order_acquire)), key,
-                hash);  // (2)
+    const auto& header = buckets_[bucket_of(hash)].header;
+    return scan(BucketHeader(header.load(std::memory_order_acquire)), key, hash);  // (2)
 }
 
 template <class Family, class Traits>
@@ -49,18 +50,24 @@ void TupleIndex<Family, Traits>::find_burst(Burst&& burst, Projection lookup_of)
         lookup.hash = hash(lookup.key);
         prefetch(lookup.hash);
     }
-    for (auto&& element : burst)
-        prefetch_flow(std::invoke(lookup_of, element).hash);
     for (auto&& element : burst) {
         Lookup<Family>& lookup = std::invoke(lookup_of, element);
-        lookup.found = find(lookup.key, lookup.hash);
+        lookup.found = candidate(lookup.hash);
+        prefetch_tuple(lookup.found);
+    }
+    for (auto&& element : burst) {
+        Lookup<Family>& lookup = std::invoke(lookup_of, element);
+        const Found likely = lookup.found;
+        if (likely && pool_[likely.flow].tuple(likely.direction) != lookup.key)
+            lookup.found = find(lookup.key, lookup.hash);
     }
 }
 
 template <class Family, class Traits>
 InsertResult TupleIndex<Family, Traits>::insert(FlowId flow, Direction direction, const Key& key,
                                                 std::uint64_t hash, EngineCounters& counters) {
-    auto& header = bucket(hash).header;
+    const std::size_t bucket = bucket_of(hash);
+    auto& header = buckets_[bucket].header;
     const SlotRef ref = format_.pack(flow, direction, hash);
     unsigned mine = BucketHeader::positions;
     for (unsigned scans = 0; scans < most_scans; ++scans) {
@@ -68,11 +75,11 @@ InsertResult TupleIndex<Family, Traits>::insert(FlowId flow, Direction direction
         if (const Found owner = scan(BucketHeader(seen), key, hash)) {
             // A slot that was taken and never shown goes back at once: nobody has looked at it.
             if (mine != BucketHeader::positions)
-                slot(hash, mine).store(0, std::memory_order_relaxed);
+                slot(bucket, mine).store(0, std::memory_order_relaxed);
             return {InsertOutcome::taken, owner};
         }
         if (mine == BucketHeader::positions)
-            mine = take_slot(BucketHeader(seen).hidden(), hash, ref);
+            mine = take_slot(BucketHeader(seen).hidden(), bucket, ref);
         if (mine == BucketHeader::positions) {
             if (BucketHeader(seen).shown().size() < BucketHeader::local_slots)
                 return {InsertOutcome::busy};
@@ -82,7 +89,7 @@ InsertResult TupleIndex<Family, Traits>::insert(FlowId flow, Direction direction
         const BucketHeader shown = BucketHeader(seen).with(mine, BucketHeader::tag_of(hash));
         if (header.compare_exchange_strong(seen, shown.word(), std::memory_order_acq_rel,
                                            std::memory_order_relaxed))  // (1)
-            return {InsertOutcome::inserted};
+            return {InsertOutcome::inserted, {}, {bucket, mine}};
         counters.search_restart.add();
     }
     std::abort();  // More changes than slots: a caller broke the quiescence contract.
@@ -91,47 +98,28 @@ InsertResult TupleIndex<Family, Traits>::insert(FlowId flow, Direction direction
 /// The position of a slot among `hidden` that was empty and now holds `ref`; `positions` when all
 /// are in use.
 template <class Family, class Traits>
-unsigned TupleIndex<Family, Traits>::take_slot(PositionSet hidden, std::uint64_t hash,
+unsigned TupleIndex<Family, Traits>::take_slot(PositionSet hidden, std::size_t bucket,
                                                SlotRef ref) {
     for (; hidden; hidden.drop_first()) {
-        Slot& candidate = slot(hash, hidden.first());
+        Slot& free = slot(bucket, hidden.first());
         SlotRef empty = 0;
-        if (candidate.load(std::memory_order_relaxed) == 0 &&
-            candidate.compare_exchange_strong(empty, ref, std::memory_order_relaxed,
-                                              std::memory_order_relaxed))
+        if (free.load(std::memory_order_relaxed) == 0 &&
+            free.compare_exchange_strong(empty, ref, std::memory_order_relaxed,
+                                         std::memory_order_relaxed))
             return hidden.first();
     }
     return BucketHeader::positions;
 }
 
 template <class Family, class Traits>
-unsigned TupleIndex<Family, Traits>::position_of(PositionSet among, std::uint64_t hash,
-                                                 SlotRef ref) const {
-    for (; among; among.drop_first())
-        if (slot(hash, among.first()).load(std::memory_order_relaxed) == ref) return among.first();
-    std::abort();  // Removed twice, or never inserted.
+void TupleIndex<Family, Traits>::remove(IndexPlace place) {
+    buckets_[place.bucket()].header.fetch_and(BucketHeader::all_but(place.position()),
+                                              std::memory_order_seq_cst);  // (3)
 }
 
 template <class Family, class Traits>
-void TupleIndex<Family, Traits>::remove(FlowId flow, Direction direction, std::uint64_t hash) {
-    auto& header = bucket(hash).header;
-    std::uint64_t seen = header.load(std::memory_order_relaxed);
-    // Our entry stays where it is, whatever else changes: one search is enough.
-    const unsigned position = position_of(BucketHeader(seen).may_hold(BucketHeader::tag_of(hash)),
-                                          hash, format_.pack(flow, direction, hash));
-    // Bounded as in `insert`.
-    while (!header.compare_exchange_weak(seen, BucketHeader(seen).without(position).word(),
-                                         std::memory_order_seq_cst,  // (3)
-                                         std::memory_order_relaxed)) {
-    }
-}
-
-template <class Family, class Traits>
-void TupleIndex<Family, Traits>::reclaim_slot(FlowId flow, Direction direction,
-                                              std::uint64_t hash) {
-    const BucketHeader seen(bucket(hash).header.load(std::memory_order_relaxed));
-    const unsigned position = position_of(seen.hidden(), hash, format_.pack(flow, direction, hash));
-    slot(hash, position).store(0, std::memory_order_relaxed);
+void TupleIndex<Family, Traits>::reclaim_slot(IndexPlace place) {
+    slot(place.bucket(), place.position()).store(0, std::memory_order_relaxed);
 }
 
 template <class Family, class Traits>

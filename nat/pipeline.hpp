@@ -72,8 +72,13 @@ class Pipeline {
         for (Job<Family>& job : jobs)
             parse_one(job);
         worker_.table().index().find_burst(jobs | std::views::filter(parsed), &Job<Family>::lookup);
-        for (std::size_t i = 0; i < jobs.size(); ++i)
-            if (parsed(jobs[i]) && !jobs[i].lookup.found) prepare(jobs[i], openings_[i]);
+        for (std::size_t i = 0; i < jobs.size(); ++i) {
+            if (!parsed(jobs[i])) continue;
+            if (const Found found = jobs[i].lookup.found)
+                worker_.table().pool().prefetch(found.flow);
+            else
+                prepare(jobs[i], openings_[i]);
+        }
         for (std::size_t i = 0; i < jobs.size(); ++i)
             if (parsed(jobs[i])) jobs[i].verdict = decide(jobs[i], openings_[i]);
     }

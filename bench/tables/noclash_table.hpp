@@ -56,8 +56,13 @@ class NoclashTable {
         }
 
         void release(std::span<const FlowId> flows) {
+            auto& table = worker_.table();
             for (const FlowId flow : flows)
-                worker_.table().release(flow, worker_.counters(), [](const auto&) {});
+                table.pool().prefetch(flow);
+            for (const FlowId flow : flows)
+                table.prefetch_entries(flow);
+            for (const FlowId flow : flows)
+                table.release(flow, worker_.counters(), [](const auto&) {});
         }
 
         void end_burst(std::uint64_t now_ms) {

@@ -92,10 +92,10 @@ void recycle(Actor& me) {
 /// and some finds no room.
 void overflow(Actor& me) {
     for (std::uint32_t round = 0; round < 2; ++round) {
-        const std::uint32_t number = 6 + me.id() * 2 + round;
+        const std::uint32_t number = 7 + me.id() * 2 + round;
         me.open(original(number), reply(number));
-        me.find(original(me.random.below(6)));
-        if (me.random.one_in(2)) me.find_and_release(original(me.random.below(12)));
+        me.find(original(me.random.below(7)));
+        if (me.random.one_in(2)) me.find_and_release(original(me.random.below(13)));
         if (me.random.one_in(2)) me.rest();
     }
 }
@@ -187,9 +187,9 @@ void flow_to_expire(World& world) {
 void two_of_each(World& world) {
     watch_keys(world, 2, 2);
 }
-void six_flows(World& world) {
-    watch_keys(world, 12, 12);
-    for (std::uint32_t i = 0; i < 6; ++i)
+void seven_flows(World& world) {
+    watch_keys(world, 13, 13);
+    for (std::uint32_t i = 0; i < 7; ++i)
         world.actor(i % 3).open(original(i), reply(i));
 }
 void two_full_buckets(World& world) {
@@ -237,7 +237,7 @@ std::vector<Scenario> engine_scenarios() {
          {published, claim_lost, reserve_lost, gave_up, release_lost, reused, scan_again}},
         {"overflow",
          "a bucket overflows into shared slots",
-         runs(one_bucket, six_flows, overflow),
+         runs(one_bucket, seven_flows, overflow),
          {shared_slot, bucket_full, scan_again},
          2},
         {"share_slots",

@@ -34,39 +34,38 @@ MUTANTS = {
     'index_slot_emptied_at_once': (
         'a removed slot is used again without a grace period: the header may read as before (ABA)',
         'recycle', 'one owner,linearizable,no false refusal,lost',
-        [(INDEX, 'while (!header.compare_exchange_weak(seen, BucketHeader(seen).without(position)',
+        [(INDEX, 'buckets_[place.bucket()].header.fetch_and(',
           '''const struct AtOnce {
                  Slot& slot;
                  ~AtOnce() { slot.store(0); }
-             } at_once{slot(hash, position)};
-             while (!header.compare_exchange_weak(seen, BucketHeader(seen).without(position)'''),
-         (INDEX, 'const BucketHeader seen(bucket(hash).header.load(',
-          'return; const BucketHeader seen(bucket(hash).header.load(')]),
+             } at_once{slot(place.bucket(), place.position())};
+             buckets_[place.bucket()].header.fetch_and('''),
+         (INDEX, 'slot(place.bucket(), place.position()).store(0, std::memory_order_relaxed);', '')]),
     'index_shown_before_written': (
         'an entry is shown before its reference is in the slot',
         'same_original', 'one owner,linearizable',
-        [(INDEX, 'candidate.compare_exchange_strong(empty, ref,',
-          'candidate.compare_exchange_strong(empty, ~SlotRef{0},'),
-         (INDEX, 'return {InsertOutcome::inserted};',
-          '{ slot(hash, mine).store(ref); return {InsertOutcome::inserted}; }')]),
+        [(INDEX, 'free.compare_exchange_strong(empty, ref,',
+          'free.compare_exchange_strong(empty, ~SlotRef{0},'),
+         (INDEX, 'return {InsertOutcome::inserted, {}, {bucket, mine}};',
+          '{ slot(bucket, mine).store(ref); return {InsertOutcome::inserted, {}, {bucket, mine}}; }')]),
     'index_slot_without_swap': (
         'two inserts take the same empty slot',
         'same_reply', 'one owner,lost,complete when live,no abort',
-        [(INDEX, 'candidate.compare_exchange_strong(empty, ref,',
-          '[&](auto, auto to, auto...) { candidate.store(to); return true; }(empty, ref,')]),
+        [(INDEX, 'free.compare_exchange_strong(empty, ref,',
+          '[&](auto, auto to, auto...) { free.store(to); return true; }(empty, ref,')]),
     'index_slot_leaks': (
         'an insert that finds the tuple taken keeps the slot that it took',
         'same_original', 'no leak',
-        [(INDEX, 'slot(hash, mine).store(0,', 'slot(hash, mine).load(')]),
+        [(INDEX, 'slot(bucket, mine).store(0,', 'slot(bucket, mine).load(')]),
     'index_remove_overwrites': (
-        'a removal stores the header instead of swapping it',
+        'a removal loads the header and stores it, in two steps',
         'same_reply', 'one owner,lost,complete when live,no abort',
-        [(INDEX, 'while (!header.compare_exchange_weak(seen, BucketHeader(seen).without(position)',
-          '''const auto store = [&](auto, std::uint64_t to, auto...) {
-                 header.store(to);
-                 return true;
+        [(INDEX, 'buckets_[place.bucket()].header.fetch_and(',
+          '''const auto in_two_steps = [&](std::uint64_t mask, auto...) {
+                 auto& header = buckets_[place.bucket()].header;
+                 header.store(header.load() & mask);
              };
-             while (!store(seen, BucketHeader(seen).without(position)''')]),
+             in_two_steps(''')]),
     'index_waits': (
         'an insert waits for the owner of the tuple to finish its set-up',
         'same_original', 'no worker waits',
@@ -87,11 +86,11 @@ MUTANTS = {
     'rollback_forgets_reply': (
         'a set-up that is given up keeps its reply tuple',
         'give_up', 'all or nothing',
-        [(RESERVATION, 'index.remove(id_, Direction::reply,', 'static_cast<void>(')]),
+        [(RESERVATION, 'index.remove(place(Direction::reply));', '')]),
     'rollback_forgets_original': (
         'a set-up that is given up keeps its original tuple',
         'give_up', 'all or nothing',
-        [(RESERVATION, 'index.remove(id_, Direction::original, original_hash_);', '')]),
+        [(RESERVATION, 'index.remove(place(Direction::original));', '')]),
     'rollback_without_grace': (
         'the record of a set-up that was given up is used again at once',
         'give_up', 'reuse,no abort,no leak',
@@ -132,7 +131,7 @@ MUTANTS = {
     'reclaim_forgets_reply': (
         'the slot of the reply tuple is never emptied',
         'recycle', 'no leak',
-        [(WORKER, 'if (!rolled_back(record(id)))', 'if (false)')]),
+        [(WORKER, 'if (!rolled_back(flow))', 'if (false)')]),
     'free_stack_without_count': (
         'a pop of the free records is overtaken (ABA)',
         'free_records', 'no record twice,no leak',
@@ -149,9 +148,9 @@ MUTANTS = {
     'freed_port_told_too_early': (
         'the map hears of a freed port before its tuple is free',
         'ports_freed', 'all or nothing',
-        [(TABLE, 'for (const Direction direction : {Direction::original, Direction::reply})',
+        [(TABLE, 'for (const IndexPlace place : record.places)',
           '''gone(std::as_const(record));
-             for (const Direction direction : {Direction::original, Direction::reply})'''),
+             for (const IndexPlace place : record.places)'''),
          (TABLE, '''counters.removed.add();
              gone(std::as_const(record));''', 'counters.removed.add();')]),
     'map_reused_without_grace': (

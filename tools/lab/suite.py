@@ -25,9 +25,8 @@ SANITIZED_GATEWAY_TESTS = ("services", "rules", "router", "malformed", "lifecycl
 
 # Suite of the unit and stress tests whose threads race on purpose.
 TSAN_SUITES = ("tsan",)
-# The longer proofs, which --quick leaves out. The mutants of the engine take long to compile: they run
-# by `meson test -C build --suite mutants`.
-PROOFS = {"models (Spin)": "model"}
+# The longer proofs, which --quick leaves out.
+PROOFS = {"models (Spin)": "model", "mutants of the engine": "mutants"}
 NO_PROOFS = ["--no-suite=model", "--no-suite=mutants"]
 
 DESCRIPTION = """\
@@ -37,7 +36,8 @@ running gateway in network namespaces of its own, against real hosts (curl, dig,
 
 EPILOG = """\
   --quick    the release build; unit and stress tests; the main tests of the gateway: < 3 minutes
-  (neither)  the release build; all tests, and Spin's models
+  (neither)  the release build; all tests, Spin's models, and mutants of the engine, each of which
+             the schedule tests have to catch
   --all      also: a build with clang, AddressSanitizer and UndefinedBehaviorSanitizer (all unit and
              stress tests, the gateway's main tests), and one with ThreadSanitizer (the engine and
              whatever else threads share); the format of the sources, and clang-tidy

@@ -25,7 +25,7 @@ TEST(BucketHeader, SetsAreExactForAnyWord) {
         for (unsigned slot = 0; slot < BucketHeader::local_slots; ++slot)
             (tag_at(slot) != 0 ? shown : hidden).push_back(slot);
         for (unsigned i = 0; i < BucketHeader::shared_slots; ++i) {
-            const bool set = ((word >> (56 + i)) & 1U) != 0;
+            const bool set = ((word >> (52 + i)) & 1U) != 0;
             (set ? shown : hidden).push_back(BucketHeader::local_slots + i);
             if (set) overflow.push_back(BucketHeader::local_slots + i);
         }

@@ -231,19 +231,22 @@ TEST(Invariant8Reuse, ASlotIsNotUsedAgainBeforeItIsReclaimed) {
     TwoWorkers all(1);
     auto& index = all.table.index();
     ASSERT_EQ(index.buckets(), 1U);
+    constexpr FlowId full = BucketHeader::positions;
+    std::array<IndexPlace, 2 * full + 1> places{};
     const auto insert = [&](FlowId id) {
         const auto key = all.table.pool()[id].tuple(Direction::original) = tuple<V4>(id, 1);
-        return index.insert(id, Direction::original, key, index.hash(key), all.one.counters());
+        const InsertResult result =
+            index.insert(id, Direction::original, key, index.hash(key), all.one.counters());
+        places[id] = result.place;
+        return result;
     };
-    const auto hash_of = [&](FlowId id) { return index.hash(tuple<V4>(id, 1)); };
-    constexpr FlowId full = BucketHeader::positions;
     for (FlowId id = 1; id <= full; ++id)
         ASSERT_EQ(insert(id).outcome, InsertOutcome::inserted);
     for (FlowId id = 1; id <= full; ++id)
-        index.remove(id, Direction::original, hash_of(id));
+        index.remove(places[id]);
     EXPECT_EQ(insert(full + 1).outcome, InsertOutcome::busy);
     for (FlowId id = 1; id <= full; ++id) {
-        index.reclaim_slot(id, Direction::original, hash_of(id));
+        index.reclaim_slot(places[id]);
         EXPECT_EQ(insert(full + id).outcome, InsertOutcome::inserted) << id;
     }
 }

@@ -18,19 +18,16 @@ class TupleIndexTest : public testing::Test {
     /// Inserts a record's original tuple by hand.
     InsertResult insert(FlowId id, const Tuple<Family>& key) {
         auto& index = one.table.index();
-        one.table.pool()[id].tuple(Direction::original) = key;
-        return index.insert(id, Direction::original, key, index.hash(key), one.worker.counters());
+        auto& record = one.table.pool()[id];
+        record.tuple(Direction::original) = key;
+        const InsertResult result =
+            index.insert(id, Direction::original, key, index.hash(key), one.worker.counters());
+        record.place(Direction::original) = result.place;
+        return result;
     }
-    void remove(FlowId id) {
-        auto& index = one.table.index();
-        index.remove(id, Direction::original, hash_of(id));
-    }
-    void reclaim(FlowId id) {
-        one.table.index().reclaim_slot(id, Direction::original, hash_of(id));
-    }
-    std::uint64_t hash_of(FlowId id) {
-        return one.table.index().hash(one.table.pool()[id].tuple(Direction::original));
-    }
+    void remove(FlowId id) { one.table.index().remove(place(id)); }
+    void reclaim(FlowId id) { one.table.index().reclaim_slot(place(id)); }
+    IndexPlace place(FlowId id) { return one.table.pool()[id].place(Direction::original); }
 };
 using Families = testing::Types<V4, V6>;
 TYPED_TEST_SUITE(TupleIndexTest, Families);

@@ -252,7 +252,9 @@ TEST(Invariant6Translated, WhateverTheSegmentsNothingLeavesAsItCame) {
 }
 
 TEST(Invariant6Translated, WhatFindsNoRoomIsDroppedWithTheReason) {
-    // Records run out long before the index does; and in an index of one bucket, places do.
+    // Records run out long before the index does; and in an index of one bucket, places do. There
+    // a packet's search for a port comes to an end after many visits, and the packet waits, to be
+    // dropped with that reason when its time is over.
     for (const auto& [flows, expected] :
          {std::pair{1024U, DropReason::table_full}, {1U, DropReason::chain_too_long}}) {
         TestGateway gateway({masquerade()}, 1, flows);
@@ -261,9 +263,12 @@ TEST(Invariant6Translated, WhatFindsNoRoomIsDroppedWithTheReason) {
         for (; verdict.outcome == Outcome::transmit && served < 10 * 1024; ++served) {
             Bytes packet = open_from(served);
             verdict = gateway.pass(packet);
+            for (int visit = 0; visit < 1000 && verdict.reason == DropReason::search_timeout;
+                 ++visit)
+                verdict = gateway.pass(packet);
         }
         EXPECT_GE(served, flows);
-        EXPECT_EQ(verdict.outcome, Outcome::drop);
+        EXPECT_NE(verdict.outcome, Outcome::transmit);
         EXPECT_EQ(verdict.reason, expected);
     }
 }
