@@ -133,7 +133,8 @@ void add_part(std::span<const std::unique_ptr<Contestant>> contestants, const Pa
     const auto memory = static_cast<std::uint64_t>(::sysconf(_SC_AVPHYS_PAGES)) *
                         static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
     const bool together = part.flows * bytes_of_a_flow_in_all_tables < memory / 4;
-    for (unsigned repetition = 0; repetition < part.repetitions; ++repetition) {
+    for (unsigned repetition = part.first_repetition;
+         repetition < part.first_repetition + part.repetitions; ++repetition) {
         if (together) {
             for (std::size_t number = 0; number < part.operations.size(); ++number)
                 for (const auto& contestant : contestants)

@@ -146,7 +146,6 @@ idle:
            fi;
            taken_out = taken_out | bit(at); /* one remover: FlowTable::release sees to that */
            enter();
-           seen = header;
            key = slot[at];
            goto remove
        }
@@ -255,21 +254,17 @@ no_room:
     atomic { printf("@worker %d|no slot is empty\n", me); leave() }
 
 remove:
-    if
-    :: atomic {
-           header == seen ->
-           removed_what_is_not_shown = !(header & bit(at)) || slot[at] != key;
-           assert(!removed_what_is_not_shown);
-           header = header & ~bit(at);
-           printf("@worker %d|hides slot %d with key %d\n", me, at, key);
-           retired = retired | bit(at);
+    atomic {
+        removed_what_is_not_shown = !(header & bit(at)) || slot[at] != key;
+        assert(!removed_what_is_not_shown);
+        header = header & ~bit(at);
+        printf("@worker %d|hides slot %d with key %d\n", me, at, key);
+        retired = retired | bit(at);
 #ifndef NO_GRACE
-           waits[at] = in_section;
+        waits[at] = in_section;
 #endif
-           leave()
-       }
-    :: atomic { header != seen -> seen = header; goto remove }
-    fi
+        leave()
+    }
 }
 
 /* FlowWorker::reclaim: empties a slot when its grace period is over. */

@@ -65,9 +65,9 @@ class Samples:
         """Million a second; None when it was not measured."""
         return _median(self._turns(case, table).values())
 
-    def rate(self, operation, flows):
-        """noclash's, by one worker, keys in random order."""
-        return self.median(Case(operation, flows, "random", 1), "noclash")
+    def rate(self, operation, flows, table="noclash"):
+        """Of one worker, keys in random order."""
+        return self.median(Case(operation, flows, "random", 1), table)
 
     def ratio(self, operation, flows, other=None):
         """noclash's rate over that of `other`, or of the best other table of the same turn."""
@@ -89,6 +89,10 @@ class Samples:
 
     def bytes_per_flow(self, table):
         return self._memory.get(table)
+
+    def median_reads(self, workers):
+        """Cache lines that workers read at random, million a second."""
+        return _median(self._reads.get(workers, {}).values())
 
     def random_reads(self):
         """What two workers read at random beside one."""
