@@ -19,7 +19,6 @@
 #include <array>
 #include <cstdint>
 #include <optional>
-#include <ranges>
 #include <span>
 #include <vector>
 
@@ -69,9 +68,15 @@ class Pipeline {
     /// Gives each job its verdict; at most `burst` jobs.
     void process(std::span<Job<Family>> jobs, std::uint64_t now_ms) {
         now_ms_ = now_ms;
-        for (Job<Family>& job : jobs)
+        std::array<Lookup<Family>*, burst> lookups;
+        std::size_t count = 0;
+        for (Job<Family>& job : jobs) {
             parse_one(job);
-        worker_.table().index().find_burst(jobs | std::views::filter(parsed), &Job<Family>::lookup);
+            if (parsed(job)) lookups[count++] = &job.lookup;
+        }
+        worker_.table().index().find_burst(
+            std::span(lookups).first(count),
+            [](Lookup<Family>* lookup) -> Lookup<Family>& { return *lookup; });
         for (std::size_t i = 0; i < jobs.size(); ++i) {
             if (!parsed(jobs[i])) continue;
             if (const Found found = jobs[i].lookup.found)
