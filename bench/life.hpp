@@ -35,8 +35,7 @@ class Life {
           flows_(scenario.flows + scenario.churned()),
           created_(scenario.workers) {
         for (unsigned worker = 0; worker < scenario.workers; ++worker)
-            workers_.push_back(
-                std::make_unique<Worker>(table_, static_cast<std::uint16_t>(worker)));
+            workers_.push_back(std::make_unique<Seat>(table_, static_cast<std::uint16_t>(worker)));
     }
 
     [[nodiscard]] const Scenario& scenario() const { return scenario_; }
@@ -124,6 +123,10 @@ class Life {
 
   private:
     using Worker = typename Table::Worker;
+    /// Cache lines of its own.
+    struct alignas(64) Seat : Worker {
+        using Worker::Worker;
+    };
     enum class Expected : std::uint8_t { found, gone };
     static constexpr std::chrono::seconds patience{30};
     static constexpr std::uint32_t most_checked = 100'000;
@@ -236,7 +239,7 @@ class Life {
     Scenario scenario_;
     const std::vector<FlowKeys>& keys_;
     Table table_;
-    std::vector<std::unique_ptr<Worker>> workers_;
+    std::vector<std::unique_ptr<Seat>> workers_;
     std::vector<FlowId> flows_;           ///< by place
     std::vector<std::uint32_t> created_;  ///< by worker
 };

@@ -21,7 +21,9 @@ namespace noclash::dpdk {
 ///
 ///     receive -> sort frames (ARP, IP) -> pipeline -> act on the verdicts -> send
 ///     and between bursts: packets that waited, timers, reclamation
-class Worker {
+///
+/// No two share a cache line.
+class alignas(64) Worker {
   public:
     Worker(Gateway& gateway, std::uint16_t id);
     Worker(const Worker&) = delete;

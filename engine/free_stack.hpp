@@ -44,7 +44,8 @@ class FreeStack {
         return (((previous_top >> 32U) + 1) << 32U) | index;
     }
 
-    typename Traits::template Atomic<std::uint64_t> top_{0};
+    // All workers change it; whatever lies beside it they only read, with every packet.
+    alignas(64) typename Traits::template Atomic<std::uint64_t> top_{0};
 };
 
 }  // namespace noclash
