@@ -71,12 +71,9 @@ class BucketHeader {
         return static_cast<unsigned>(std::popcount(word_ & overflow_mask));
     }
 
-    /// The header with one entry more or less.
+    /// The header with one entry more.
     [[nodiscard]] constexpr BucketHeader with(unsigned position, unsigned tag) const {
         return BucketHeader(word_ | bits_of(position, tag));
-    }
-    [[nodiscard]] constexpr BucketHeader without(unsigned position) const {
-        return BucketHeader(word_ & all_but(position));
     }
     /// The bits of a header word that stay when the entry at `position` goes.
     [[nodiscard]] static constexpr std::uint64_t all_but(unsigned position) {

@@ -12,7 +12,8 @@
 // A bucket's set of visible entries is its header word (engine/index_bucket.hpp), nothing else:
 //
 // * `find` loads the header once and looks at the slots it shows. That load is its linearization
-//   point.
+//   point; `find_burst` has it in its second pass (`candidate`), and compares the tuple in its
+//   third.
 // * `insert` loads the header, finds the key absent among the slots it shows, takes an empty slot
 //   by compare-and-swap (nobody sees it yet), then compare-and-swaps the header from the value it
 //   scanned to one that shows the slot. Had an entry come or gone since the scan, the swap would
@@ -36,9 +37,9 @@
 // Numbered as in docs/race.md, which names each one's partner.
 //
 // (1) the header's compare-and-swap in `insert` is a release: it synchronizes-with (2).
-// (2) the header's load in `find` and `insert` is an acquire: whoever sees a slot shown sees the
-//     reference and the tuple written before (1). Later swaps of the header are read-modify-writes
-//     and so continue the release sequence.
+// (2) the header's load in `find`, `candidate` and `insert` is an acquire: whoever sees a slot
+//     shown sees the reference and the tuple written before (1). Later changes of the header are
+//     read-modify-writes and so continue the release sequence.
 // (3) the AND in `remove`, and (2) in `insert`, are sequentially consistent for the sake of the
 //     layer above: whoever removes a tuple and then finds nobody to tell, and whoever announces
 //     himself and then proposes that tuple, cannot both miss the other (docs/race.md, "the map that
