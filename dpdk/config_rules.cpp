@@ -16,6 +16,7 @@ using nat::SourceNat;
 using Rule = nat::Rule<V4>;
 
 constexpr std::size_t most_rules = 16384;
+constexpr std::size_t most_targets = 1024;  // of a rule
 constexpr std::uint8_t icmp = V4::icmp_protocol;
 constexpr std::uint8_t tcp = 6;
 constexpr std::uint8_t udp = 17;
@@ -112,24 +113,33 @@ void read_dnat_source(const Section& section, const Config& config, Rule& rule) 
     }
 }
 
-void read_dnat(const Section& section, const Config& config, Rule& rule) {
-    constexpr std::string_view expected = "where to, as \"10.2.0.2:80\" or \"10.2.0.2\"";
-    read_dnat_source(section, config, rule);
-    if (!section.require("target", expected)) return;
-    const auto text = section.text("target", expected);
-    if (!text) return;
-    const auto target = parse_target(text->value);
+void read_target(const Section& section, const Text& text, std::string_view expected, Rule& rule) {
+    const auto target = parse_target(text.value);
     if (!target || !usable_by_host(target->address)) {
-        section.fault("target", fmt::format("{:?} is no address of a host", text->value), expected);
+        section.fault_at(text.where, "target",
+                         fmt::format("{:?} is no address of a host", text.value), expected);
         return;
     }
-    rule.dnat_address = target->address;
-    rule.dnat_port = target->port;
     if (target->port && rule.protocol != tcp && rule.protocol != udp) {
-        section.fault("target",
-                      fmt::format("{:?} has a port, which not all protocols have", text->value),
-                      "`protocol` \"tcp\" or \"udp\" beside it");
+        section.fault_at(text.where, "target",
+                         fmt::format("{:?} has a port, which not all protocols have", text.value),
+                         "`protocol` \"tcp\" or \"udp\" beside it");
     }
+    rule.targets.push_back(*target);
+}
+
+void read_dnat(const Section& section, const Config& config, Rule& rule) {
+    constexpr std::string_view expected =
+        "where to, as \"10.2.0.2:80\" or \"10.2.0.2\", or an array of these";
+    read_dnat_source(section, config, rule);
+    if (!section.require("target", expected)) return;
+    const auto texts = section.texts("target", expected);
+    if (texts.size() > most_targets) {
+        section.fault("target", "too many targets", fmt::format("at most {}", most_targets));
+        return;
+    }
+    for (const Text& text : texts)
+        read_target(section, text, expected, rule);
 }
 
 /// Notes the keys that mean something only with other actions.

@@ -68,14 +68,14 @@ std::optional<nat::PortRange> parse_port_range(std::string_view text) {
     return nat::PortRange{static_cast<std::uint16_t>(*first), static_cast<std::uint16_t>(*last)};
 }
 
-std::optional<Target> parse_target(std::string_view text) {
+std::optional<nat::Target<V4>> parse_target(std::string_view text) {
     const std::size_t colon = text.find(':');
     const auto address = parse_v4(text.substr(0, colon));
     if (!address) return std::nullopt;
-    if (colon == std::string_view::npos) return Target{*address, std::nullopt};
+    if (colon == std::string_view::npos) return nat::Target<V4>{*address, std::nullopt};
     const auto port = parse_number(text.substr(colon + 1), 65535);
     if (!port || *port == 0) return std::nullopt;
-    return Target{*address, static_cast<std::uint16_t>(*port)};
+    return nat::Target<V4>{*address, static_cast<std::uint16_t>(*port)};
 }
 
 V4Address network_of(V4Address address, std::uint8_t length) {

@@ -37,11 +37,7 @@ struct AddressRange {
 [[nodiscard]] std::optional<nat::PortRange> parse_port_range(std::string_view text);
 
 /// `10.2.0.2:80` or `10.2.0.2`.
-struct Target {
-    V4Address address;
-    std::optional<std::uint16_t> port;
-};
-[[nodiscard]] std::optional<Target> parse_target(std::string_view text);
+[[nodiscard]] std::optional<nat::Target<V4>> parse_target(std::string_view text);
 
 /// The first address of the prefix that `address` lies in.
 [[nodiscard]] V4Address network_of(V4Address address, std::uint8_t length);

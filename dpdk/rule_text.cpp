@@ -22,6 +22,15 @@ std::string range_text(nat::PortRange range) {
                                      : fmt::format("{}-{}", range.first, range.last);
 }
 
+std::string targets_text(const std::vector<nat::Target<V4>>& targets) {
+    std::string text;
+    for (const auto& target : targets) {
+        text += (text.empty() ? "" : ", ") + to_string<V4>(target.address);
+        if (target.port) text += fmt::format(":{}", *target.port);
+    }
+    return text;
+}
+
 std::string source_text(const nat::Rule<V4>& rule, const Config& config) {
     switch (rule.source_nat) {
         case nat::SourceNat::keep:
@@ -57,8 +66,7 @@ std::string action_text(const nat::Rule<V4>& rule, const Config& config) {
         case nat::Action::dnat:
             break;
     }
-    std::string text = "dnat to " + to_string<V4>(*rule.dnat_address);
-    if (rule.dnat_port) text += fmt::format(":{}", *rule.dnat_port);
+    std::string text = "dnat to " + targets_text(rule.targets);
     if (const std::string source = source_text(rule, config); !source.empty())
         text += ", " + source;
     return text;

@@ -19,7 +19,7 @@ class TupleHash {
     TupleHash() { kernel_random(secret_.data(), secret_.size()); }
 
     template <class Family>
-    [[nodiscard]] std::uint64_t operator()(const Tuple<Family>& tuple) const {
+    [[nodiscard, gnu::flatten]] std::uint64_t operator()(const Tuple<Family>& tuple) const {
         return XXH3_64bits_withSecret(&tuple, sizeof tuple, secret_.data(), secret_.size());
     }
 

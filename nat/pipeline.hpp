@@ -130,8 +130,7 @@ class Pipeline {
         if (opening.rule == nullptr) return;
         const Rule<Family>& rule = *opening.rule;
         opening.reply = job.parsed.tuple.inverse();
-        if (rule.dnat_address) opening.reply.source = *rule.dnat_address;
-        if (rule.dnat_port) opening.reply.source_port = Be16::from_host(*rule.dnat_port);
+        if (!rule.targets.empty()) redirect(opening.reply, rule.targets);
         opening.hop = shared_.router.route(opening.reply.source);
         if (!opening.hop) return;
         opening.proposal = opening.reply;
@@ -148,6 +147,15 @@ class Pipeline {
         }
         auto& index = worker_.table().index();
         index.prefetch_for_write(index.hash(opening.proposal));
+    }
+
+    /// Lets `reply` come from one of `targets`. Of packets that open the same flow at once, each
+    /// draws its own, and the one that claims the flow decides for all.
+    void redirect(Tuple<Family>& reply, const std::vector<Target<Family>>& targets) {
+        const auto count = static_cast<std::uint32_t>(targets.size());
+        const Target<Family>& target = targets[count == 1 ? 0 : proposals_.random().below(count)];
+        reply.source = target.address;
+        if (target.port) reply.source_port = Be16::from_host(*target.port);
     }
 
     V decide(Job<Family>& job, const Opening& opening) {

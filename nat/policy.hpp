@@ -30,6 +30,14 @@ enum class SourceNat : std::uint8_t {
     pool,        ///< becomes an address of a pool
 };
 
+/// Where a `dnat` rule sends a flow.
+template <class Family>
+struct Target {
+    typename Family::Address address;
+    std::optional<std::uint16_t> port;  ///< absent: the port stays
+    friend bool operator==(const Target&, const Target&) = default;
+};
+
 /// One rule of the list; the first that matches decides. An empty list matches anything.
 template <class Family>
 struct Rule {
@@ -47,8 +55,8 @@ struct Rule {
     SourceNat source_nat = SourceNat::keep;
     std::uint16_t pool = 0;  ///< index into the pools, when `source_nat` is `pool`
     PortRange ports;         ///< of `masquerade`
-    std::optional<typename Family::Address> dnat_address;  ///< present in every `dnat` rule
-    std::optional<std::uint16_t> dnat_port;                ///< absent: the port stays
+    /// Of a `dnat` rule, which has at least one: each new flow gets one of them at random.
+    std::vector<Target<Family>> targets;
 };
 
 /// Addresses and ports that sources are translated to. Ranges may be anywhere (RFC 6888-3).

@@ -79,6 +79,9 @@ class PortProposals {
         return result;
     }
 
+    /// What the proposals are drawn with: the worker's own, for its other choices too.
+    [[nodiscard]] RandomBuffer& random() { return random_; }
+
     /// Between bursts.
     void top_up() { random_.top_up(); }
 

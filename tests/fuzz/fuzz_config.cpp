@@ -18,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             const bool pool = rule.source_nat == noclash::nat::SourceNat::pool;
             if (pool && rule.pool >= config.policy.pools.size()) __builtin_trap();
             const bool dnat = rule.action == noclash::nat::Action::dnat;
-            if (dnat != rule.dnat_address.has_value()) __builtin_trap();
+            if (dnat == rule.targets.empty()) __builtin_trap();
         }
     } catch (const noclash::dpdk::ConfigError& error) {
         if (error.faults().empty()) __builtin_trap();

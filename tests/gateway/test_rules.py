@@ -125,6 +125,28 @@ ports = "5000-5999"
         self.assertEqual(answer[1], (POD, 8105))
 
 
+class Targets(GatewayCase):
+    """Several targets: each connection gets one of them at random."""
+
+    pods = [POD, "10.2.0.3", "10.2.0.4"]
+    settings = {"rules": rule("spread", "dnat", in_="lb", protocol="tcp", to=f"{GATEWAY_LB}/32",
+                              to_port=9001, target=[f"{pod}:8000" for pod in pods],
+                              source="masquerade")}
+
+    def test_all_targets_are_used(self):
+        for pod in self.pods[1:]:
+            self.pod.ip("address", "add", f"{pod}/16", "dev", "pod0")
+        self.serve(8000)
+        seen = set()
+        for _ in range(30):  # one of three is never drawn in one run of 65,000
+            answer = self.ask("tcp", node(9001))
+            self.assertIsNotNone(answer, "no answer")
+            seen.add(answer[1])
+        self.assertEqual(seen, {(pod, 8000) for pod in self.pods})
+        row, = self.gateway.json("rules")
+        self.assertIn(", ".join(f"{pod}:8000" for pod in self.pods), row["action"])
+
+
 class Order(GatewayCase):
     """First match wins; each rule counts the flows that it decided."""
 

@@ -170,7 +170,7 @@ source = "pool:o"
 [[rule]]
 name = "r3"
 action = "dnat"
-target = "10.1.0.9"
+target = ["10.1.0.9", "10.1.0.10"]
 [[rule]]
 name = "r4"
 action = "forward"
@@ -201,10 +201,10 @@ ports = "7000"
     EXPECT_EQ(rules[2].source_nat, nat::SourceNat::pool);
     EXPECT_EQ(rules[2].pool, 0);
     EXPECT_EQ(rules[2].to_port, (nat::PortRange{80, 80}));
-    EXPECT_EQ(rules[2].dnat_address, v4("10.1.0.9"));
-    EXPECT_EQ(rules[2].dnat_port, 8080);
+    EXPECT_THAT(rules[2].targets, ElementsAre(nat::Target<V4>{v4("10.1.0.9"), 8080}));
     EXPECT_EQ(rules[3].source_nat, nat::SourceNat::keep);
-    EXPECT_EQ(rules[3].dnat_port, std::nullopt);
+    EXPECT_THAT(rules[3].targets, ElementsAre(nat::Target<V4>{v4("10.1.0.9"), std::nullopt},
+                                              nat::Target<V4>{v4("10.1.0.10"), std::nullopt}));
     EXPECT_EQ(rules[4].action, nat::Action::forward);
     EXPECT_EQ(rules[5].action, nat::Action::drop);
     EXPECT_EQ(rules[6].source_nat, nat::SourceNat::masquerade);

@@ -54,8 +54,7 @@ inline Rule<V4> node_port(SourceNat source = SourceNat::masquerade) {
     rule.to_port = PortRange{30080, 30080};
     rule.action = Action::dnat;
     rule.source_nat = source;
-    rule.dnat_address = ip("10.2.0.2");
-    rule.dnat_port = 80;
+    rule.targets = {{ip("10.2.0.2"), 80}};
     return rule;
 }
 

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+#include <utility>
+
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
 namespace noclash::nat::test {
@@ -44,6 +47,51 @@ TEST(Pipeline, NodePortTranslatesBothEnds) {
     ASSERT_EQ(gateway.pass(back, 1).outcome, Outcome::transmit);
     EXPECT_EQ(read(back).tuple.source, ip("10.1.0.1"));
     EXPECT_EQ(read(back).tuple.source_port.host(), 30080);
+}
+
+/// A gateway whose node port has four targets, the third on a port of its own.
+TestGateway with_four_targets() {
+    Rule<V4> rule = node_port();
+    rule.targets = {
+        {ip("10.2.0.2"), 80}, {ip("10.2.0.3"), 80}, {ip("10.2.0.4"), 8080}, {ip("10.2.0.5"), 80}};
+    return TestGateway({rule});
+}
+
+TEST(Pipeline, NewFlowsAreSpreadOverTheTargetsOfARule) {
+    TestGateway gateway = with_four_targets();
+    std::map<std::pair<std::uint32_t, unsigned>, int> flows;
+    constexpr int all = 400;
+    for (int i = 0; i < all; ++i) {
+        const auto port = static_cast<std::uint16_t>(20000 + i);
+        Bytes packet = tcp({client.source, host("10.1.0.1"), port, 30080}, syn);
+        ASSERT_EQ(gateway.pass(packet).outcome, Outcome::transmit);
+        const Tuple<V4> sent = read(packet).tuple;
+        ++flows[{sent.destination.value.host(), sent.destination_port.host()}];
+    }
+    ASSERT_EQ(flows.size(), 4U);
+    EXPECT_TRUE(flows.contains({host("10.2.0.4"), 8080U}));
+    // A fair draw is below 50 or above 150 of 100 less than once in 10^8 runs.
+    for (const auto& [target, count] : flows) {
+        EXPECT_GT(count, 50);
+        EXPECT_LT(count, 150);
+    }
+}
+
+TEST(Pipeline, AFlowKeepsItsTarget) {
+    TestGateway gateway = with_four_targets();
+    const Ends ends{client.source, host("10.1.0.1"), 40000, 30080};
+    std::vector<Bytes> packets(16, tcp(ends, syn));
+    std::vector<Job<V4>> jobs(packets.size());
+    for (std::size_t i = 0; i < jobs.size(); ++i)
+        jobs[i].packet = view(packets[i]);
+    gateway.pipelines[0]->process(jobs, gateway.now_ms);  // all of them draw
+    for (const Bytes& packet : packets)
+        EXPECT_EQ(packet, packets[0]);
+    for (int i = 0; i < 16; ++i) {
+        Bytes again = tcp(ends, syn);
+        ASSERT_EQ(gateway.pass(again).outcome, Outcome::transmit);
+        EXPECT_EQ(again, packets[0]);
+    }
 }
 
 TEST(Pipeline, UdpAndPingAreTranslatedToo) {
