@@ -23,6 +23,10 @@ class PositionSet {
         return bit < overflow_shift ? bit / 4 : bit - overflow_shift + overflow_shift / 4;
     }
     constexpr void drop_first() { bits_ &= bits_ - 1; }
+    /// `first()`, of a set of tagged slots alone.
+    [[nodiscard]] constexpr unsigned first_tagged() const {
+        return static_cast<unsigned>(std::countr_zero(bits_)) / 4;
+    }
     [[nodiscard]] constexpr unsigned size() const {
         return static_cast<unsigned>(std::popcount(bits_));
     }
@@ -56,10 +60,13 @@ class BucketHeader {
         return static_cast<unsigned>(((hash & 0xffffU) * 15U) >> 16U) + 1U;
     }
 
-    /// The shown slots that may hold an entry with this tag: exactly those that show it, and what
-    /// is shown without a tag.
-    [[nodiscard]] constexpr PositionSet may_hold(unsigned tag) const {
-        return PositionSet(slots_with(tag) | (word_ & overflow_mask));
+    /// The slots of the bucket's own line that show this tag, exactly.
+    [[nodiscard]] constexpr PositionSet tagged(unsigned tag) const {
+        return PositionSet(slots_with(tag));
+    }
+    /// The shared slots that are shown: what they hold has no tag.
+    [[nodiscard]] constexpr PositionSet overflow() const {
+        return PositionSet(word_ & overflow_mask);
     }
     [[nodiscard]] constexpr PositionSet shown() const {
         return PositionSet((~slots_with(0) & high_bits) | (word_ & overflow_mask));
@@ -67,9 +74,7 @@ class BucketHeader {
     [[nodiscard]] constexpr PositionSet hidden() const {
         return PositionSet(slots_with(0) | (~word_ & overflow_mask));
     }
-    [[nodiscard]] constexpr unsigned overflowing() const {
-        return static_cast<unsigned>(std::popcount(word_ & overflow_mask));
-    }
+    [[nodiscard]] constexpr unsigned overflowing() const { return overflow().size(); }
 
     /// The header with one entry more.
     [[nodiscard]] constexpr BucketHeader with(unsigned position, unsigned tag) const {
@@ -111,28 +116,26 @@ using SlotRef = std::uint32_t;
 class RefFormat {
   public:
     explicit constexpr RefFormat(FlowId last_id)
-        : id_bits_(static_cast<unsigned>(std::bit_width(last_id)) + 1U) {}
+        : hash_mask_(~SlotRef{0} << (std::bit_width(last_id) + 1)) {}
 
     [[nodiscard]] constexpr SlotRef pack(FlowId flow, Direction direction,
                                          std::uint64_t hash) const {
-        return (hash_bits(hash) << id_bits_) | (flow << 1U) | static_cast<SlotRef>(direction);
+        return (static_cast<SlotRef>(hash) & hash_mask_) | (flow << 1U) |
+               static_cast<SlotRef>(direction);
     }
-    [[nodiscard]] constexpr FlowId flow(SlotRef ref) const {
-        return (ref & ((SlotRef{1} << id_bits_) - 1U)) >> 1U;
-    }
+    [[nodiscard]] constexpr FlowId flow(SlotRef ref) const { return (ref & ~hash_mask_) >> 1U; }
     [[nodiscard]] static constexpr Direction direction(SlotRef ref) {
         return static_cast<Direction>(ref & 1U);
     }
     /// Whether the hash bits in `ref` agree with `hash`.
     [[nodiscard]] constexpr bool agrees(SlotRef ref, std::uint64_t hash) const {
-        return (ref >> id_bits_) == hash_bits(hash);
+        return ((ref ^ static_cast<SlotRef>(hash)) & hash_mask_) == 0;
     }
 
   private:
-    [[nodiscard]] constexpr SlotRef hash_bits(std::uint64_t hash) const {
-        return static_cast<SlotRef>(hash >> 16U) & (~SlotRef{0} >> id_bits_);
-    }
-    unsigned id_bits_;  ///< 2..31: flow number and direction
+    /// The bits above the flow's number and direction. There they are the hash's own: above those
+    /// of the tag, and below those that chose the bucket.
+    SlotRef hash_mask_;
 };
 
 /// One cache line, four bytes of which are left over.

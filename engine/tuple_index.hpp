@@ -165,10 +165,17 @@ class TupleIndex {
         return static_cast<std::size_t>((static_cast<Wide>(hash) * buckets_.size()) >> 64U);
     }
 
+    /// The first shown entry of the hash's bucket that may be it by its tag, and that is accepted.
+    template <class Accept>
+    [[nodiscard, gnu::always_inline]] inline Found first_shown(std::size_t number,
+                                                               BucketHeader header,
+                                                               std::uint64_t hash,
+                                                               Accept accept) const;
     /// The first shown entry whose bits of the hash agree: what `find` will answer, save once in
     /// some hundred times. Nothing when there is none.
-    [[nodiscard]] Found candidate(std::uint64_t hash) const;
-    [[nodiscard]] Found scan(BucketHeader header, const Key& key, std::uint64_t hash) const;
+    [[nodiscard, gnu::always_inline]] inline Found candidate(std::uint64_t hash) const;
+    [[nodiscard]] Found scan(std::size_t bucket, BucketHeader header, const Key& key,
+                             std::uint64_t hash) const;
     [[nodiscard]] bool holds(SlotRef ref, const Key& key, std::uint64_t hash) const {
         return format_.agrees(ref, hash) &&
                pool_[format_.flow(ref)].tuple(RefFormat::direction(ref)) == key;

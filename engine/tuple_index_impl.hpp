@@ -15,31 +15,40 @@ TupleIndex<Family, Traits>::TupleIndex(const Pool& pool, std::uint32_t flows)
       shared_(buckets_.size() / buckets_per_share + 1) {}
 
 template <class Family, class Traits>
-Found TupleIndex<Family, Traits>::scan(BucketHeader header, const Key& key,
-                                       std::uint64_t hash) const {
-    const std::size_t bucket = bucket_of(hash);
-    for (PositionSet left = header.may_hold(BucketHeader::tag_of(hash)); left; left.drop_first()) {
-        const SlotRef ref = slot(bucket, left.first()).load(std::memory_order_relaxed);
-        if (holds(ref, key, hash)) return found(ref);
+template <class Accept>
+Found TupleIndex<Family, Traits>::first_shown(std::size_t number, BucketHeader header,
+                                              std::uint64_t hash, Accept accept) const {
+    const Bucket& bucket = buckets_[number];
+    for (PositionSet left = header.tagged(BucketHeader::tag_of(hash)); left; left.drop_first()) {
+        const SlotRef ref = bucket.refs[left.first_tagged()].load(std::memory_order_relaxed);
+        if (accept(ref)) return found(ref);
+    }
+    for (PositionSet left = header.overflow(); left; left.drop_first()) {
+        const SlotRef ref = slot(number, left.first()).load(std::memory_order_relaxed);
+        if (accept(ref)) return found(ref);
     }
     return {};
+}
+
+template <class Family, class Traits>
+Found TupleIndex<Family, Traits>::scan(std::size_t bucket, BucketHeader header, const Key& key,
+                                       std::uint64_t hash) const {
+    return first_shown(bucket, header, hash, [&](SlotRef ref) { return holds(ref, key, hash); });
 }
 
 template <class Family, class Traits>
 Found TupleIndex<Family, Traits>::candidate(std::uint64_t hash) const {
     const std::size_t bucket = bucket_of(hash);
     const BucketHeader header(buckets_[bucket].header.load(std::memory_order_acquire));  // (2)
-    for (PositionSet left = header.may_hold(BucketHeader::tag_of(hash)); left; left.drop_first()) {
-        const SlotRef ref = slot(bucket, left.first()).load(std::memory_order_relaxed);
-        if (format_.agrees(ref, hash)) return found(ref);
-    }
-    return {};
+    return first_shown(bucket, header, hash,
+                       [&](SlotRef ref) { return format_.agrees(ref, hash); });
 }
 
 template <class Family, class Traits>
 Found TupleIndex<Family, Traits>::find(const Key& key, std::uint64_t hash) const {
-    const auto& header = buckets_[bucket_of(hash)].header;
-    return scan(BucketHeader(header.load(std::memory_order_acquire)), key, hash);  // (2)
+    const std::size_t bucket = bucket_of(hash);
+    const BucketHeader header(buckets_[bucket].header.load(std::memory_order_acquire));  // (2)
+    return scan(bucket, header, key, hash);
 }
 
 template <class Family, class Traits>
@@ -72,7 +81,7 @@ InsertResult TupleIndex<Family, Traits>::insert(FlowId flow, Direction direction
     unsigned mine = BucketHeader::positions;
     for (unsigned scans = 0; scans < most_scans; ++scans) {
         std::uint64_t seen = header.load(std::memory_order_seq_cst);  // (2)
-        if (const Found owner = scan(BucketHeader(seen), key, hash)) {
+        if (const Found owner = scan(bucket, BucketHeader(seen), key, hash)) {
             // A slot that was taken and never shown goes back at once: nobody has looked at it.
             if (mine != BucketHeader::positions)
                 slot(bucket, mine).store(0, std::memory_order_relaxed);

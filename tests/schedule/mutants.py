@@ -69,8 +69,8 @@ MUTANTS = {
     'index_waits': (
         'an insert waits for the owner of the tuple to finish its set-up',
         'same_original', 'no worker waits',
-        [(INDEX, 'if (const Found owner = scan(BucketHeader(seen), key, hash)) {',
-          '''if (const Found owner = scan(BucketHeader(seen), key, hash)) {
+        [(INDEX, 'if (const Found owner = scan(bucket, BucketHeader(seen), key, hash)) {',
+          '''if (const Found owner = scan(bucket, BucketHeader(seen), key, hash)) {
              while (pool_[owner.flow].status.load() == FlowStatus::setup) {}''')]),
     # Set-up.
     'live_when_claimed': (

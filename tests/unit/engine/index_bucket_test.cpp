@@ -32,13 +32,17 @@ TEST(BucketHeader, SetsAreExactForAnyWord) {
         const BucketHeader header(word);
         ASSERT_EQ(listed(header.shown()), shown) << std::hex << word;
         ASSERT_EQ(listed(header.hidden()), hidden) << std::hex << word;
+        ASSERT_EQ(listed(header.overflow()), overflow);
         ASSERT_EQ(header.overflowing(), overflow.size());
         for (unsigned tag = 1; tag < 16; ++tag) {
             std::vector<unsigned> expected;
             for (unsigned slot = 0; slot < BucketHeader::local_slots; ++slot)
                 if (tag_at(slot) == tag) expected.push_back(slot);
-            expected.insert(expected.end(), overflow.begin(), overflow.end());
-            ASSERT_EQ(listed(header.may_hold(tag)), expected) << std::hex << word << " " << tag;
+            ASSERT_EQ(listed(header.tagged(tag)), expected) << std::hex << word << " " << tag;
+            std::vector<unsigned> directly;
+            for (PositionSet set = header.tagged(tag); set; set.drop_first())
+                directly.push_back(set.first_tagged());
+            ASSERT_EQ(directly, expected);
         }
     }
 }
