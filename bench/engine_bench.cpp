@@ -80,20 +80,29 @@ void add_memory(const Contestants& contestants) {
     }
 }
 
-void add_calibration(unsigned repetitions) {
-    const auto reads = std::make_shared<std::optional<RandomReads>>();
+/// Turns of `Limit`, whose constructor takes `arguments` and whose `run(workers)` does `operations`
+/// of each worker.
+template <class Limit, class... Arguments>
+void add_limit(const std::string& name, std::uint64_t operations, unsigned repetitions,
+               Arguments... arguments) {
+    const auto limit = std::make_shared<std::optional<Limit>>();
     for (unsigned repetition = 0; repetition < repetitions; ++repetition) {
         for (const unsigned workers : {1U, 2U}) {
             const bool last = repetition + 1 == repetitions && workers == 2;
-            add(fmt::format("random_reads/workers:{}/repetition:{}", workers, repetition),
+            add(fmt::format("{}/workers:{}/repetition:{}", name, workers, repetition),
                 [=](benchmark::State& state) {
-                    if (!*reads) reads->emplace();
-                    report(state,
-                           {RandomReads::reads_of_a_worker * workers, (*reads)->run(workers)});
-                    if (last) reads->reset();
+                    if (!*limit) limit->emplace(arguments...);
+                    report(state, {operations * workers, (*limit)->run(workers)});
+                    if (last) limit->reset();
                 });
         }
     }
+}
+
+void add_calibration(unsigned repetitions) {
+    add_limit<RandomReads>("random_reads", RandomReads::reads_of_a_worker, repetitions);
+    constexpr std::uint32_t million = 1'000'000;
+    add_limit<LinePairs>("line_pairs", LinePairs::pairs_of_a_worker, repetitions, million);
 }
 
 void add_operation(const std::unique_ptr<Contestant>& contestant, const Part& part,

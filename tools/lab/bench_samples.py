@@ -31,7 +31,8 @@ class Samples:
         self._rates = {}   # case: {table: {repetition: million a second}}
         self._shares = {}  # case: [cpu_share]
         self._memory = {}  # table: bytes
-        self._reads = {}   # workers: {repetition: million a second}
+        # What the machine allows: name: {workers: {repetition: million a second}}
+        self._limits = {"random_reads": {}, "line_pairs": {}}
         for line in benchmarks:
             if line.get("error_occurred"):
                 self.errors.append(f"{_plain(line['name'])}: {line['error_message']}")
@@ -46,8 +47,8 @@ class Samples:
             return
         rate = line["items_per_second"] / MILLION
         turn = int(labels["repetition"])
-        if operation == "random_reads":
-            self._reads.setdefault(int(labels["workers"]), {})[turn] = rate
+        if operation in self._limits:
+            self._limits[operation].setdefault(int(labels["workers"]), {})[turn] = rate
             return
         case = Case(operation, int(labels["flows"]), labels["order"], int(labels["workers"]))
         self._rates.setdefault(case, {}).setdefault(labels["table"], {})[turn] = rate
@@ -90,13 +91,14 @@ class Samples:
     def bytes_per_flow(self, table):
         return self._memory.get(table)
 
-    def median_reads(self, workers):
-        """Cache lines that workers read at random, million a second."""
-        return _median(self._reads.get(workers, {}).values())
+    def line_pairs(self):
+        """Random pairs of line and record that one worker reads, million a second."""
+        return _median(self._limits["line_pairs"].get(1, {}).values())
 
     def random_reads(self):
         """What two workers read at random beside one."""
-        one, two = self._reads.get(1, {}), self._reads.get(2, {})
+        reads = self._limits["random_reads"]
+        one, two = reads.get(1, {}), reads.get(2, {})
         return _median(two[turn] / one[turn] for turn in two.keys() & one.keys())
 
     def least_cpu_share(self):
@@ -112,8 +114,9 @@ class Samples:
                  for case, tables in self._rates.items() for table, turns in tables.items()]
         found += [{"benchmark": "memory", "table": table, "unit": "B", "bytes_per_flow": value}
                   for table, value in self._memory.items()]
-        found += [{"benchmark": "random_reads", "workers": workers, "unit": "M/s",
-                   "median": _median(turns.values())} for workers, turns in self._reads.items()]
+        found += [{"benchmark": name, "workers": workers, "unit": "M/s",
+                   "median": _median(turns.values())}
+                  for name, limit in self._limits.items() for workers, turns in limit.items()]
         return found
 
     def _turns(self, case, table):
