@@ -4,19 +4,35 @@
 import re
 
 from .process import LabError, NotAvailable
-from .topology import GATEWAY_LB, GATEWAY_POD, NODE_PORT, POD, POD_PORT, PREFIX_LENGTH
+from .topology import (BACKENDS, DNS_PORT, GATEWAY_LB, GATEWAY_POD, NODE_PORT, POD, POD_PORT,
+                       PREFIX_LENGTH)
 
 MODES = {"masquerade": "masquerade",
          "random": "masquerade random",
          "fully-random": "masquerade fully-random"}
 
+NODE_PORT_RULES = [f"ip daddr {GATEWAY_LB} {protocol} dport {NODE_PORT} dnat to {POD}:{POD_PORT}"
+                   for protocol in ("tcp", "udp")]
+BACKEND_MAP = ", ".join(f"{number} : {address}" for number, address in enumerate(BACKENDS))
 
-class Netfilter:
-    """netfilter with one of the MODES of choosing a port."""
 
-    def __init__(self, mode):
-        self.name = f"netfilter-{mode}"
-        self._statement = MODES[mode]
+class _Kernel:
+    """What the gateways below have in common."""
+
+    def __init__(self, name, *, incoming, outgoing=()):
+        """Both are statements of the NAT chains; `configuration` is the whole ruleset."""
+        self.name = name
+        self.configuration = "\n".join((
+            "table ip gateway {",
+            "    chain incoming {",
+            "        type nat hook prerouting priority dstnat;",
+            *(f"        {statement}" for statement in incoming),
+            "    }",
+            "    chain outgoing {",
+            "        type nat hook postrouting priority srcnat;",
+            *(f"        {statement}" for statement in outgoing),
+            "    }",
+            "}\n"))
         self._namespace = None
 
     def start(self, topology):
@@ -26,17 +42,7 @@ class Netfilter:
         self._namespace.ip("address", "add", f"{GATEWAY_POD}/{PREFIX_LENGTH}", "dev", "gw-pod")
         self._namespace.sysctl("net.ipv4.ip_forward", 1)
         try:
-            self._namespace.nft(f"""
-                table ip gateway {{
-                    chain incoming {{
-                        type nat hook prerouting priority dstnat;
-                        ip daddr {GATEWAY_LB} tcp dport {NODE_PORT} dnat to {POD}:{POD_PORT}
-                    }}
-                    chain outgoing {{
-                        type nat hook postrouting priority srcnat;
-                        oifname "gw-pod" {self._statement}
-                    }}
-                }}""")
+            self._namespace.nft(self.configuration)
         except LabError as error:
             raise NotAvailable(f"this kernel has no netfilter NAT ({error})") from error
         topology.wait_for_gateway()
@@ -50,5 +56,20 @@ class Netfilter:
                     sums[name] = sums.get(name, 0) + int(value)
         return sums
 
-    def insert_failed(self):
-        return self.counters().get("insert_failed", 0)
+
+class Netfilter(_Kernel):
+    """netfilter with one of the MODES of choosing a port."""
+
+    def __init__(self, mode):
+        super().__init__(f"netfilter-{mode}", incoming=NODE_PORT_RULES,
+                         outgoing=[f'oifname "gw-pod" {MODES[mode]}'])
+
+
+class NetfilterBalancer(_Kernel):
+    """netfilter as kube-proxy sets it up for a resolver: a backend is drawn for each connection,
+    which keeps its source address."""
+
+    def __init__(self):
+        super().__init__("netfilter", incoming=[
+            f"ip daddr {GATEWAY_LB} udp dport {DNS_PORT} "
+            f"dnat to numgen random mod {len(BACKENDS)} map {{ {BACKEND_MAP} }}:{DNS_PORT}"])

@@ -6,7 +6,7 @@ import os
 import signal
 
 from .process import LabError, run
-from .topology import (DNS_PORT, GATEWAY_LB, GATEWAY_POD, NODE_PORT, POD, POD_PORT,
+from .topology import (BACKENDS, DNS_PORT, GATEWAY_LB, GATEWAY_POD, NODE_PORT, POD, POD_PORT,
                        PREFIX_LENGTH)
 
 # What the demo and most tests use: one NodePort and one resolver, and everything else from the load
@@ -47,6 +47,28 @@ name = "outbound"
 action = "masquerade"
 in = "lb"
 """
+
+
+def _dnat(name, protocol, port, target, source):
+    return f"""
+[[rule]]
+name = "{name}"
+action = "dnat"
+in = "lb"
+protocol = "{protocol}"
+to = "{GATEWAY_LB}/32"
+to_port = {port}
+target = {json.dumps(target)}
+source = "{source}"
+"""
+
+
+# The storm's NodePort, TCP and UDP.
+STORM_RULES = "".join(_dnat(f"nodeport-{protocol}", protocol, NODE_PORT, f"{POD}:{POD_PORT}",
+                            "masquerade") for protocol in ("tcp", "udp"))
+# A resolver with several backends, one of which is drawn for each connection.
+RESOLVER_RULES = _dnat("resolver", "udp", DNS_PORT,
+                       [f"{address}:{DNS_PORT}" for address in BACKENDS], "keep")
 
 
 def configuration(control_socket, *, rules=DEFAULT_RULES, workers=2, flows=131072, idle="nap",
@@ -102,9 +124,14 @@ class Noclash:
         if wait:
             topology.wait_for_gateway()
 
+    @property
+    def configuration(self):
+        """The text of the daemon's configuration file."""
+        return configuration(self.control_socket, **self._settings)
+
     def write_configuration(self):
         with open(self.config_path, "w", encoding="utf-8") as handle:
-            handle.write(configuration(self.control_socket, **self._settings))
+            handle.write(self.configuration)
 
     def launch(self, namespace):
         """Starts the daemon on the configuration that is there; also after stop() or kill()."""
@@ -152,9 +179,6 @@ class Noclash:
     def drops(self):
         """Drop reasons that have been counted, of all workers together."""
         return {name: value for name, value in self._stats_sum("drops").items() if value}
-
-    def insert_failed(self):
-        return self.counters().get("insert_failed", 0)
 
     def flow_count(self):
         return self.json("flows", "count")[0]["count"]

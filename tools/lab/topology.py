@@ -5,8 +5,9 @@
     10.1.0.2/16  lb0 ---- gw-lb        gw-pod ---- pod0  10.2.0.2/16
     10.1.1.1-16           10.1.0.1/16  10.2.0.1/16
 
-The gateway forwards NODE_PORT on its address towards `lb` to the pod. Whether its addresses are the
-kernel's or noclash's own is the gateway's business.
+The gateway forwards NODE_PORT on its address towards `lb` to the pod, TCP and UDP. Whether its
+addresses are the kernel's or noclash's own is the gateway's business. A service with several
+backends has them all in the pod, one address each, so that one capture sees them.
 """
 
 from .process import wait_until
@@ -15,6 +16,7 @@ GATEWAY_LB = "10.1.0.1"
 GATEWAY_POD = "10.2.0.1"
 LB = "10.1.0.2"
 POD = "10.2.0.2"
+BACKENDS = ["10.2.0.2", "10.2.0.3", "10.2.0.4", "10.2.0.5"]
 PREFIX_LENGTH = 16
 LB_SOURCES = [f"10.1.1.{number}" for number in range(1, 17)]
 NODE_PORT = 30080
@@ -38,6 +40,12 @@ class Topology:
         self.lb.ip("route", "add", "default", "via", GATEWAY_LB)
         self.pod.ip("address", "add", f"{POD}/{PREFIX_LENGTH}", "dev", "pod0")
         self.pod.ip("route", "add", "default", "via", GATEWAY_POD)
+
+    def add_backends(self):
+        """Gives the pod all BACKENDS for addresses."""
+        for address in BACKENDS:
+            if address != POD:
+                self.pod.ip("address", "add", f"{address}/{PREFIX_LENGTH}", "dev", "pod0")
 
     def wait_for_gateway(self, timeout_s=10):
         """Waits until the gateway answers on both sides, which also fills its neighbour table."""

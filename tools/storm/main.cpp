@@ -34,6 +34,7 @@ struct CommandLine {
     std::uint32_t idle_ms = 500;
     std::uint32_t limit_s = 120;
     bool free_running = false;
+    bool pairs = false;
     bool json = false;
 
     SendOptions send;
@@ -43,6 +44,13 @@ struct CommandLine {
 
 std::atomic<bool> sender_ended{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "set by a signal handler");
+
+Sockets sockets_of(const CommandLine& line, std::uint32_t packets, const std::string& option) {
+    if (!line.pairs) return Sockets::one_each;
+    if (packets % 2 != 0)
+        throw UsageError(option + ": must be even with --pairs, two queries for each socket");
+    return Sockets::shared;
+}
 
 V4Address address_of(const std::string& text, const std::string& option) {
     const auto address = parse_address<V4>(text);
@@ -100,7 +108,8 @@ int run_send(CommandLine& line, Output output) {
     options.first_source = address_of(line.source_base, "--source-base");
     options.protocol = protocol_of(line.protocol);
     options.stride = line.free_running ? Stride::free_running : Stride::in_step;
-    if (options.sources % 2 != 0)
+    options.sockets = sockets_of(line, options.connections, "--connections");
+    if (options.sources % 2 != 0 && options.sockets == Sockets::one_each)
         throw UsageError("--sources: must be even, each of the two threads has its own half");
     if (options.connections > storm_capacity(options))
         throw UsageError("--connections: more than the " + std::to_string(storm_capacity(options)) +
@@ -128,6 +137,7 @@ int run_receive(CommandLine& line, Output output) {
     options.protocol = protocol_of(line.protocol);
     options.idle = std::chrono::milliseconds(line.idle_ms);
     options.limit = std::chrono::seconds(line.limit_s);
+    options.sockets = sockets_of(line, options.expected, "--expect");
     for (const int signal : {SIGINT, SIGTERM})
         std::signal(signal, [](int) { sender_ended.store(true, std::memory_order_relaxed); });
     const auto result = receive_storm(options, sender_ended, [] {
@@ -140,6 +150,7 @@ int run_receive(CommandLine& line, Output output) {
            {"lost", summary.lost},
            {"duplicated", summary.duplicated},
            {"tuple_collisions", summary.tuple_collisions},
+           {"split_pairs", summary.split_pairs},
            {"bad_checksums", summary.bad_checksums},
            {"strangers", summary.strangers},
            {"kernel_drops", result.kernel_drops},
@@ -199,6 +210,8 @@ void add_receive_options(CLI::App& command, CommandLine& line) {
                     "end after so long without a probe, once all arrived or SIGTERM came")
         ->capture_default_str();
     command.add_option("--limit-s", line.limit_s, "end then in any case")->capture_default_str();
+    command.add_flag("--pairs", line.pairs,
+                     "they come in pairs from one socket; counts those sent to two destinations");
     add_shared_options(command, line);
 }
 
@@ -218,6 +231,9 @@ int run(int argc, char** argv) {
         ->check(CLI::Range(1, 1'000'000))
         ->capture_default_str();
     send->add_flag("--free-running", line.free_running, "the two threads do not wait for another");
+    send->add_flag("--pairs", line.pairs,
+                   "both send from the same address and port, as a resolver does that asks for A "
+                   "and AAAA at once; --connections then counts queries");
     auto* fill = app.add_subcommand("fill", "one thread opens many connections");
     add_sender_options(*fill, line, line.fill);
     fill->add_option("--destinations", line.fill.destinations, "from the destination on")

@@ -20,7 +20,7 @@ constexpr auto look_interval = 20ms;
 ReceiveResult receive_storm(const ReceiveOptions& options, const std::atomic<bool>& sender_ended,
                             const std::function<void()>& ready) {
     FrameReceiver receiver(options.interface);
-    Ledger ledger(options.expected);
+    Ledger ledger(options.expected, options.sockets);
     ReceiveResult result;
     const auto begun = Clock::now();
     auto last_arrival = begun;

@@ -16,6 +16,7 @@ struct ReceiveOptions {
     std::uint8_t protocol = 0;
     std::uint16_t port = 0;      ///< destination port of the probes, as they arrive here
     std::uint32_t expected = 0;  ///< ids 0 to expected-1
+    Sockets sockets = Sockets::one_each;
     /// Ends after so long without a probe, once all arrived or the sender is said to have ended.
     std::chrono::milliseconds idle{500};
     std::chrono::seconds limit{120};  ///< ends then in any case

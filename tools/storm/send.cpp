@@ -33,12 +33,16 @@ Clock::time_point slot_of(Clock::time_point start, std::uint64_t index, std::uin
     return start + std::chrono::nanoseconds(index * 1'000'000'000U / rate);
 }
 
+/// Source addresses that a thread turns through.
+std::uint32_t sources_of_thread(const SendOptions& options) {
+    return options.sockets == Sockets::shared ? options.sources : options.sources / threads;
+}
+
 /// Source ports in use: a multiple of a thread's addresses, so that a port that comes round again
 /// meets another address each time.
 std::uint32_t storm_ports(const SendOptions& options) {
-    const std::uint32_t own_sources = options.sources / threads;
     const std::uint32_t ports = port_space - options.first_source_port;
-    return ports - ports % own_sources;
+    return ports - ports % sources_of_thread(options);
 }
 
 struct SharedState {
@@ -78,9 +82,10 @@ void send_steps(const SendOptions& options, std::uint32_t thread, Clock::time_po
 }  // namespace
 
 Probe storm_probe(const SendOptions& options, std::uint32_t thread, std::uint32_t step) {
-    const std::uint32_t own_sources = options.sources / threads;
+    const std::uint32_t own_sources = sources_of_thread(options);
     const std::uint32_t ports = storm_ports(options);
-    const std::uint32_t address = thread * own_sources + (step + step / ports) % own_sources;
+    const std::uint32_t first = options.sockets == Sockets::shared ? 0 : thread * own_sources;
+    const std::uint32_t address = first + (step + step / ports) % own_sources;
     return {.protocol = options.protocol,
             .source = offset_by(options.first_source, address),
             .destination = options.destination,
@@ -90,7 +95,7 @@ Probe storm_probe(const SendOptions& options, std::uint32_t thread, std::uint32_
 }
 
 std::uint64_t storm_capacity(const SendOptions& options) {
-    return std::uint64_t{storm_ports(options)} * options.sources;
+    return std::uint64_t{storm_ports(options)} * sources_of_thread(options) * threads;
 }
 
 SendResult send_storm(const SendOptions& options) {

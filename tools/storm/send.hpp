@@ -5,6 +5,7 @@
 #include <string>
 
 #include "tools/storm/frame.hpp"
+#include "tools/storm/sockets.hpp"
 
 namespace noclash::tools {
 
@@ -21,12 +22,13 @@ struct SendOptions {
     V4Address destination;
     std::uint16_t destination_port = 0;
     V4Address first_source;      ///< the others follow it
-    std::uint32_t sources = 16;  ///< even: each thread has its own half
+    std::uint32_t sources = 16;  ///< even, unless shared: each thread has its own half
     std::uint16_t first_source_port = 20000;
     std::uint32_t connections = 40000;
     std::uint32_t rate_cps = 10000;  ///< connections per second, both threads together
     std::uint32_t burst_steps = 64;  ///< that follow one another without a pause
     Stride stride = Stride::in_step;
+    Sockets sockets = Sockets::one_each;
 };
 
 struct SendResult {
@@ -37,15 +39,17 @@ struct SendResult {
 };
 
 /// The connection that a thread opens at a step; ids count 0 to connections-1. Both threads use the
-/// same source port at the same step, from different addresses, and no tuple comes twice.
+/// same source port at the same step, from different addresses, and no tuple comes twice. With
+/// shared sockets they use the same address, too: what a thread sends is one of a socket's two
+/// queries, and a tuple comes once from each thread.
 [[nodiscard]] Probe storm_probe(const SendOptions& options, std::uint32_t thread,
                                 std::uint32_t step);
 
-/// How many connections the addresses and ports of `options` suffice for.
+/// How many connections, or queries, the addresses and ports of `options` suffice for.
 [[nodiscard]] std::uint64_t storm_capacity(const SendOptions& options);
 
 /// Sends the storm: what a load balancer does that opens connections to one service from
-/// several addresses with the same sequence of source ports.
+/// several addresses with the same sequence of source ports; or what resolvers do.
 [[nodiscard]] SendResult send_storm(const SendOptions& options);
 
 struct FillOptions {

@@ -66,6 +66,37 @@ TEST(Ledger, ManyCopiesDoNotWrapAround) {
     EXPECT_EQ(ledger.summary().duplicated, 1U);
 }
 
+TEST(Ledger, OneSocketOwnsItsTupleTwice) {
+    Ledger ledger(4, Sockets::shared);
+    ledger.enter(arrival_of(0, 1000));
+    ledger.enter(arrival_of(1, 1000));
+    EXPECT_EQ(ledger.summary().tuple_collisions, 0U);
+    ledger.enter(arrival_of(2, 1000));
+    EXPECT_EQ(ledger.summary().tuple_collisions, 1U);
+    EXPECT_EQ(ledger.summary().split_pairs, 0U);
+}
+
+TEST(Ledger, SeesAPairAtTwoDestinations) {
+    Ledger ledger(6, Sockets::shared);
+    for (std::uint32_t id = 0; id < 6; ++id) {
+        auto arrival = arrival_of(id, 1000);
+        // The pairs, by destination: 10 and 10, 10 and 11, 11 and 11.
+        arrival.probe.destination = V4Address::from_host(id < 3 ? 10 : 11);
+        arrival.probe.source_port = static_cast<std::uint16_t>(1000 + id / 2);
+        ledger.enter(arrival);
+    }
+    EXPECT_EQ(ledger.summary().split_pairs, 1U);
+    EXPECT_EQ(ledger.summary().delivered, 6U);
+    EXPECT_EQ(ledger.summary().tuple_collisions, 0U);
+}
+
+TEST(Ledger, HalfAPairIsNotSplit) {
+    Ledger ledger(2, Sockets::shared);
+    ledger.enter(arrival_of(1, 1000));
+    EXPECT_EQ(ledger.summary().split_pairs, 0U);
+    EXPECT_EQ(ledger.summary().lost, 1U);
+}
+
 TEST(Ledger, CountsIdsThatNobodySent) {
     Ledger ledger(1);
     ledger.enter(arrival_of(1, 1000));

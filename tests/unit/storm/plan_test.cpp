@@ -55,6 +55,26 @@ TEST(StormPlan, EveryAddressIsUsed) {
     EXPECT_EQ(addresses.size(), options.sources);
 }
 
+TEST(PairPlan, BothThreadsSendFromOneSocketAndNoneComesTwice) {
+    SendOptions options = storm_options();
+    options.sockets = Sockets::shared;
+    options.first_source_port = 65000;
+    options.sources = 3;
+    ASSERT_EQ(storm_capacity(options), 534U * 3 * 2);
+    std::set<Source> seen;
+    std::set<std::uint32_t> addresses;
+    for (std::uint32_t step = 0; step < storm_capacity(options) / 2; ++step) {
+        const Probe a = storm_probe(options, 0, step);
+        const Probe b = storm_probe(options, 1, step);
+        ASSERT_EQ(source_of(a), source_of(b));
+        ASSERT_EQ(a.id, 2 * step);
+        ASSERT_EQ(b.id, 2 * step + 1);
+        ASSERT_TRUE(seen.insert(source_of(a)).second);
+        addresses.insert(source_of(a).first);
+    }
+    EXPECT_EQ(addresses.size(), options.sources);
+}
+
 TEST(FillPlan, NoTupleComesTwiceUpToTheCapacity) {
     FillOptions options;
     options.first_source_port = 65500;
