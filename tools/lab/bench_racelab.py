@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+"""tools/bench racelab: who loses connections to a tuple clash, live and in models."""
+
+import json
+import os
+import shlex
+import sys
+import time
+
+from . import builds
+from .bench_report import Report, machine
+from .process import run
+from .racelab_findings import finding, percent, rows, wrong
+from .racelab_live import run_live
+from .racelab_models import contestants_of, run_models
+from .racelab_page import write_page
+from .racelab_results import (DNS, LIVE, MODEL, PROTOCOLS, SCHEDULES, STORM_CONTESTANTS, Race,
+                              schedule_words)
+
+SUMMARY = "who loses connections to a tuple clash: this kernel, noclash, models of both"
+
+HELP = """\
+The race laboratory. The same storms go through each contestant:
+
+  storm        a load balancer opens connections to one NodePort from 16 addresses, two CPUs using
+               the same source ports: in step, or each by its own schedule; TCP and UDP
+  DNS pairs    resolvers send their A and AAAA query from one socket at the same instant, to a
+               service with four backends, one of which is drawn for each connection
+  exhaustion   connections that succeed while 0 to 100 % of a destination's ports are in use
+
+Live, in network namespaces of their own: this kernel's nftables NAT (masquerade, random,
+fully-random; DNAT with numgen) and the noclash daemon with two workers. In process, in virtual
+time: models of both (build/bench/racelab/race_models --help), and of other allocators. A receiver
+behind the gateway counts what arrives, so a loss is seen and not inferred.
+
+Live runs need root and two CPUs. What cannot run on this machine is listed as not run. Results: a
+table, FILE as JSON with every command, and a page with charts that needs no network.
+"""
+
+DEFAULT_PAGE = "racelab.html"  # in the build directory
+
+
+def add_options(parser):
+    """What this benchmark has besides --quick and --json."""
+    parser.add_argument("--html", metavar="FILE",
+                        help=f"the page with charts (default: {DEFAULT_PAGE} in the build directory)")
+
+
+def check_options(parser, options):
+    if options.html and not os.path.isdir(os.path.dirname(os.path.abspath(options.html))):
+        parser.error(f"--html: there is no directory for {options.html}")
+
+
+def programs(build):
+    """The programs that take part: name and path; race_models only if this tree has it."""
+    listed = json.loads(run(["meson", "introspect", build.directory, "--targets"]).stdout)
+    paths = {target["name"]: target["filename"][0] for target in listed
+             if target["name"] in ("noclash", "noclashctl", "storm", "race_models")
+             and target["type"] == "executable"}
+    return paths
+
+
+def targets(build):
+    """What to build."""
+    return sorted(os.path.relpath(path, build.directory) for path in programs(build).values())
+
+
+def measure(build, options, console):
+    """All of it. What is wrong, and what did not run, is in the report."""
+    race = Race(live=[], models=None, quick=options.quick, command=command_line(),
+                machine=machine() | situation())
+    with console.step("models in process") as step:
+        race.models = run_models(programs(build).get("race_models"), options.quick, step)
+        if race.models.not_run:
+            step.conclude(f"not run: {race.models.not_run}", "yellow")
+    race.live = run_live(build, options.quick, console)
+    compare(race, console)
+    report = Report(rows=rows(race), wrong=wrong(race), details=details(race))
+    report.remarks.append(finding(race))
+    report.remarks += [f"not run: {what}: {why}" for what, why in race.not_run()]
+    page = options.html or os.path.join(build.directory, DEFAULT_PAGE)
+    write_page(race, page)
+    report.remarks.append(f"The page: {page}")
+    return report
+
+
+def command_line():
+    """What was typed."""
+    return shlex.join([os.environ.get("RACELAB_COMMAND", "tools/bench racelab"),
+                       *(word for word in sys.argv[1:] if word != "racelab")])
+
+
+def situation():
+    """When, of which tree, and what else the machine was doing."""
+    commit = run(["git", "describe", "--always", "--dirty"], check=False, cwd=builds.ROOT)
+    return {"date": time.strftime("%Y-%m-%d %H:%M %Z"),
+            "noclash": commit.stdout.strip() or "unknown",
+            "load_average_before": round(os.getloadavg()[0], 2)}
+
+
+def details(race):
+    """All of it as JSON objects."""
+    found = [{"benchmark": "racelab", "finding": finding(race), "command": race.command,
+              "quick": race.quick, "models_command": race.models.command,
+              "models_seed": race.models.seed, **race.machine}]
+    found += [{"benchmark": "racelab"} | outcome.as_json()
+              for outcome in [*race.live, *race.models.outcomes]]
+    found += [{"benchmark": "racelab", "sweep": True} | outcome.as_json()
+              for outcome in race.models.sweeps]
+    found += [{"benchmark": "racelab", "scenario": "exhaustion"} | point.as_json()
+              for point in race.models.exhaustion]
+    return found
+
+
+def compare(race, console):
+    """The contestants side by side."""
+    console.say()
+    columns = [(protocol, schedule) for schedule in SCHEDULES for protocol in PROTOCOLS]
+    header = [f"{protocol.upper()} {schedule_words(schedule)}" for protocol, schedule in columns]
+    console.table(("lost in the storm", *header),
+                  [(f"{contestant}, {origin}",
+                    *(lost_words(race.find(origin, contestant, protocol=protocol,
+                                           schedule=schedule)) for protocol, schedule in columns))
+                   for contestant in STORM_CONTESTANTS for origin in (LIVE, MODEL)])
+    console.say()
+    console.table(("DNS pairs", "queries lost", "pairs split"),
+                  [(f"{outcome.contestant}, {outcome.origin}, {schedule_words(outcome.schedule)}",
+                    lost_words(outcome),
+                    f"{outcome.split_pairs:,} of {outcome.pairs:,}" if outcome.ran else "-")
+                   for outcome in race.outcomes(DNS)])
+    points = race.models.exhaustion
+    if not points:
+        return
+    console.say()
+    shares = {(point.contestant, point.occupancy_percent): point.share for point in points}
+    levels = sorted({point.occupancy_percent for point in points})
+    console.table(("succeed at occupancy", *(f"{level:g} %" for level in levels)),
+                  [(name, *(f"{100 * shares[name, level]:.1f} %" if (name, level) in shares else "-"
+                            for level in levels)) for name in contestants_of(points)])
+
+
+def lost_words(outcome):
+    """`5,229 (26.1 %)`."""
+    if outcome is None or not outcome.ran:
+        return "not run"
+    return f"{outcome.lost:,} ({percent(outcome.share_lost)})" if outcome.lost else "0"

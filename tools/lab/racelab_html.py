@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pieces of HTML: tables, figures, folds."""
+
+from html import escape
+
+
+def table(header, rows, *, caption=""):
+    """Scrolls in its own box where it is wider than the page. A cell is text, or Link."""
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
+    body = "".join(
+        '<tr>' + "".join(f'<th scope="row">{_cell(cell)}</th>' if index == 0 else
+                         f"<td>{_cell(cell)}</td>" for index, cell in enumerate(row)) + "</tr>\n"
+        for row in rows)
+    words = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return (f'<div class="scroll" tabindex="0"><table>{words}<thead><tr>{head}</tr></thead>\n'
+            f"<tbody>{body}</tbody></table></div>\n")
+
+
+class Link:
+    """A cell that leads to another place of the page."""
+
+    def __init__(self, words, place):
+        self.words, self.place = words, place
+
+
+def _cell(cell):
+    if isinstance(cell, Link):
+        return f'<a href="#{escape(cell.place)}">{escape(cell.words)}</a>'
+    if isinstance(cell, float):
+        return f"{cell:.2f}"
+    return f"{cell:,}" if isinstance(cell, int) else escape(str(cell))
+
+
+def panel(title, drawing):
+    """One drawing of several."""
+    return f"<figure><h3>{escape(title)}</h3>{drawing}</figure>\n"
+
+
+def panels(*parts):
+    return f'<div class="panels">{"".join(parts)}</div>\n'
+
+
+def fold(title, *parts, place="", opened=False):
+    """What a reader may open."""
+    name = f' id="{escape(place)}"' if place else ""
+    return (f'<details{name}{" open" if opened else ""}><summary>{escape(title)}</summary>'
+            f'{"".join(parts)}</details>\n')
+
+
+def section(title, *parts):
+    return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>\n"
+
+
+def paragraph(words, classes=""):
+    return f'<p{f" class={chr(34)}{classes}{chr(34)}" if classes else ""}>{escape(words)}</p>\n'
+
+
+def bullets(*items):
+    return "<ul>" + "".join(f"<li>{escape(item)}</li>" for item in items) + "</ul>\n"
+
+
+def preformatted(words):
+    return f'<pre tabindex="0">{escape(words)}</pre>\n'
+
+
+def facts(pairs):
+    """What a reader has to know about a run."""
+    return '<dl class="facts">' + "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(str(value))}</dd></div>"
+        for name, value in pairs) + "</dl>\n"

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The live half: the same storms through this kernel's NAT and through the noclash daemon."""
+
+from dataclasses import dataclass
+
+from .laboratory import Lab, clean_up_after_the_dead
+from .namespaces import require_privilege
+from .netfilter import MODES, Netfilter, NetfilterBalancer
+from .noclash import RESOLVER_RULES, STORM_RULES, Noclash
+from .process import LabError, NotAvailable
+from .racelab_results import DNS, FREE_RUNNING, IN_STEP, LIVE, PROTOCOLS, SCHEDULES, STORM, Outcome
+from .storm import run_storm
+from .topology import Topology
+
+RATE_CPS = 10000
+CONNECTIONS, CONNECTIONS_QUICK = 40000, 20000
+WORKERS = 2
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What all gateways are put through alike."""
+
+    kind: str
+    protocol: str
+    schedule: str
+    connections: int
+
+    def outcome(self, contestant, **found):
+        return Outcome(self.kind, LIVE, contestant, self.protocol, self.schedule,
+                       rate_cps=RATE_CPS, **found)
+
+
+def scenarios(quick):
+    """In the order in which they run."""
+    count = CONNECTIONS_QUICK if quick else CONNECTIONS
+    storms = [Scenario(STORM, protocol, schedule, count)
+              for schedule in SCHEDULES for protocol in PROTOCOLS]
+    resolvers = [Scenario(DNS, "udp", schedule, count)
+                 for schedule in ((IN_STEP,) if quick else SCHEDULES)]
+    return storms + resolvers
+
+
+def gateways(scenario, build):
+    """Whom a scenario is for, each not started yet."""
+    if scenario.kind == DNS:
+        return [NetfilterBalancer(), Noclash(build, rules=RESOLVER_RULES, workers=WORKERS)]
+    return [*map(Netfilter, MODES), Noclash(build, rules=STORM_RULES, workers=WORKERS)]
+
+
+def run_live(build, quick, console):
+    """All live runs, each in a fresh topology; those that this machine does not allow say why."""
+    try:
+        require_privilege()
+        clean_up_after_the_dead()
+    except NotAvailable as error:
+        console.say(f"  live runs: {console.style(f'not run: {error}', 'yellow')}")
+        return [scenario.outcome(gateway.name, not_run=str(error))
+                for scenario in scenarios(quick) for gateway in gateways(scenario, build)]
+    outcomes = []
+    with Lab() as lab:
+        for scenario in scenarios(quick):
+            for gateway in gateways(scenario, build):
+                outcomes.append(_run(lab, build, scenario, gateway, console))
+                lab.reset()
+    return outcomes
+
+
+def _run(lab, build, scenario, gateway, console):
+    words = f"{scenario.outcome(gateway.name).words}: {gateway.name}"
+    with console.step(words) as step:
+        try:
+            topology = Topology(lab)
+            if scenario.kind == DNS:
+                topology.add_backends()
+            gateway.start(topology)
+        except LabError as error:
+            step.conclude(f"not run: {error}", "yellow")
+            return scenario.outcome(gateway.name, not_run=str(error),
+                                    configuration=gateway.configuration)
+        try:
+            outcome = _storm(build, topology, scenario, gateway)
+        except LabError as error:
+            step.conclude(f"the measurement failed: {error}", "red")
+            return scenario.outcome(gateway.name, failure=str(error),
+                                    configuration=gateway.configuration)
+        step.conclude(result_words(outcome), "red" if outcome.faults else "green")
+        return outcome
+
+
+def _storm(build, topology, scenario, gateway):
+    result = run_storm(build.storm, topology, gateway, protocol=scenario.protocol,
+                       connections=scenario.connections, rate_cps=RATE_CPS,
+                       free_running=scenario.schedule == FREE_RUNNING,
+                       pairs=scenario.kind == DNS)
+    return scenario.outcome(
+        gateway.name, sent=result.sent, delivered=result.delivered, lost=result.lost,
+        duplicated=result.duplicated, split_pairs=result.split_pairs,
+        tuple_collisions=result.tuple_collisions, bad_checksums=result.bad_checksums,
+        insert_failed=result.insert_failed,
+        clash_resolved=result.counters.get("clash_resolve", 0), seconds=round(result.seconds, 3),
+        configuration=gateway.configuration, commands=result.commands, counters=result.counters)
+
+
+def result_words(outcome):
+    """What a line of progress says."""
+    words = [f"{outcome.lost:,} of {outcome.sent:,} lost"]
+    for count, what in ((outcome.duplicated, "duplicated"),
+                        (outcome.tuple_collisions, "with another's tuple"),
+                        (outcome.bad_checksums, "damaged"),
+                        (outcome.split_pairs, f"of {outcome.pairs:,} pairs split")):
+        if count:
+            words.append(f"{count:,} {what}")
+    return ", ".join(words)

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The race laboratory's page: one file, nothing fetched, opening with the finding."""
+
+from html import escape
+
+from .process import LabError
+from .racelab_charts import (Axis, Series, dns_outcomes, exhaustion_chart, pairs_chart, storm_chart,
+                             sweep_chart)
+from .racelab_findings import finding, percent, wrong
+from .racelab_html import (Link, bullets, facts, fold, panel, panels, paragraph, preformatted,
+                           section, table)
+from .racelab_models import contestants_of, sweep
+from .racelab_results import (LIVE, MASQUERADE, MODEL, PROTOCOLS, SCHEDULES, STORM,
+                              STORM_CONTESTANTS, schedule_words)
+from .racelab_style import STYLE
+
+MODELS_PLACE = "models"
+
+
+def write_page(race, name):
+    """@throws LabError when the file cannot be written"""
+    try:
+        with open(name, "w", encoding="utf-8") as handle:
+            handle.write(page(race))
+    except OSError as error:
+        raise LabError(f"cannot write {name}: {error.strerror}") from error
+
+
+def page(race):
+    """The whole of it."""
+    parts = [_storms(race), _sweeps(race), _pairs(race), _exhaustion(race), _not_run(race),
+             _how(race)]
+    return ('<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            "<title>noclash: the race laboratory</title>\n"
+            f"<style>{STYLE}</style>\n</head>\n<body>\n{_head(race)}<main>\n{''.join(parts)}"
+            "</main>\n<footer>Made by noclash's race laboratory; docs/racelab.md tells how it "
+            "measures.</footer>\n</body>\n</html>\n")
+
+
+def _head(race):
+    machine = race.machine
+    known = (("Kernel", f"Linux {machine['kernel']}" if "kernel" in machine else ""),
+             ("Machine", machine.get("cpu", "")),
+             ("CPUs, memory", f"{machine['cpus']}, {machine['memory_gib']} GiB"
+              if "cpus" in machine else ""),
+             ("Load before the run", machine.get("load_average_before", "")),
+             ("noclash", machine.get("noclash", "")),
+             ("Date", machine.get("date", "")))
+    faults = wrong(race)
+    bad = f'<div class="wrong"><h2>Wrong</h2>{bullets(*faults)}</div>' if faults else ""
+    return ('<header><p class="eyebrow">noclash · the race laboratory</p>\n'
+            f"<h1>{escape(finding(race))}</h1>\n"
+            f"{facts([(name, value) for name, value in known if value != ''])}{bad}</header>\n")
+
+
+def _storms(race):
+    charts = [panel(f"{protocol.upper()}, {schedule_words(schedule)}",
+                    storm_chart(race, protocol, schedule))
+              for schedule in SCHEDULES for protocol in PROTOCOLS]
+    rows = [_storm_line(race, outcome) for schedule in SCHEDULES for protocol in PROTOCOLS
+            for contestant in STORM_CONTESTANTS for outcome in race.outcomes(STORM)
+            if (outcome.protocol, outcome.schedule, outcome.contestant) ==
+            (protocol, schedule, contestant)]
+    header = ("contestant", "where", "protocol", "schedule", "sent", "lost", "share lost",
+              "duplicated", "insert_failed", "clash_resolve", "command")
+    return section(
+        "A load balancer's storm",
+        paragraph("Connections to one NodePort from 16 addresses. Two CPUs use the same source "
+                  "ports: in step, at the same instant, or each by its own schedule. Two "
+                  "connections clash when their gateway gives both the same translated tuple "
+                  "before either is entered in its table."),
+        paragraph("● live: measured on this machine   ○ the model in process. The scale is "
+                  "logarithmic; “none” stands apart.", "legend"),
+        panels(*charts),
+        fold(f"The figures ({len(rows)} rows)", table(header, rows)))
+
+
+def _storm_line(race, outcome):
+    name = (outcome.contestant, outcome.origin, outcome.protocol.upper(),
+            schedule_words(outcome.schedule))
+    if not outcome.ran:
+        return (*name, "not run", *("–" * 5), _command_link(race, outcome))
+    return (*name, outcome.sent, outcome.lost, percent(outcome.share_lost), outcome.duplicated,
+            outcome.insert_failed, outcome.clash_resolved, _command_link(race, outcome))
+
+
+def _sweeps(race):
+    if not race.models.sweeps:
+        return ""
+    kinds = (("Distance", "distance_ns", "between choosing and confirming", time_words),
+             ("Threads", "threads", "threads that open connections", str),
+             ("Load", "rate_cps", "connections a second", count_words))
+    charts, tables = [], []
+    for title, parameter, name, words in kinds:
+        lines = {one: sweep(race.models, one, parameter) for one in STORM_CONTESTANTS}
+        lines = {one: found for one, found in lines.items() if len(found) > 1}
+        if not lines:
+            continue
+        values = sorted({getattr(storm, parameter) for found in lines.values() for storm in found})
+        axis = Axis(values, [words(value) for value in values], name)
+        series = [Series(one, [(getattr(storm, parameter), storm.share_lost) for storm in found])
+                  for one, found in lines.items()]
+        axis.marks = _live_marks(race, parameter)
+        charts.append(panel(title, sweep_chart(f"Share lost against {title.lower()}", series,
+                                               axis)))
+        tables.append(table(
+            (name, *lines),
+            [(words(value), *(_share_at(found, parameter, value) for found in lines.values()))
+             for value in values],
+            caption=f"Share lost: {title.lower()}"))
+    return section(
+        "What the loss depends on: the model",
+        paragraph("The TCP storm in step, one parameter changed at a time. The distance is the time "
+                  "between the choice of a tuple and its entry in the table: without it nothing "
+                  "can clash. The ring is what the live kernel lost, at the parameters that the "
+                  "model shares with it."),
+        panels(*charts), fold("The figures", *tables, paragraph(
+            "All from one command; it stands under “How to run it again”.")))
+
+
+def _live_marks(race, parameter):
+    live = race.find(LIVE, MASQUERADE, protocol="tcp")
+    model = race.find(MODEL, MASQUERADE, protocol="tcp")
+    if not live or not live.ran or not model:
+        return []
+    return [(getattr(model, parameter), live.share_lost, f"live {percent(live.share_lost)}")]
+
+
+def _share_at(storms, parameter, value):
+    shares = [storm.share_lost for storm in storms if getattr(storm, parameter) == value]
+    return percent(shares[0]) if shares else "–"
+
+
+def _pairs(race):
+    outcomes = dns_outcomes(race)
+    header = ("contestant", "where", "schedule", "queries", "lost", "duplicated", "pairs",
+              "split pairs", "insert_failed", "clash_resolve", "command")
+    rows = [(one.contestant, one.origin, schedule_words(one.schedule), one.sent, one.lost,
+             one.duplicated, one.pairs, one.split_pairs, one.insert_failed, one.clash_resolved,
+             _command_link(race, one)) if one.ran else
+            (one.contestant, one.origin, schedule_words(one.schedule), "not run", *("–" * 6),
+             _command_link(race, one)) for one in outcomes]
+    legend = ('<p class="legend"><span class="key together"></span>both queries at one backend '
+              '<span class="key split"></span>at two backends '
+              '<span class="key gone"></span>a query lost</p>\n')
+    return section(
+        "A resolver's two queries",
+        paragraph("A and AAAA leave one socket at the same instant, so both have the same original "
+                  "tuple; a backend is drawn for each new connection. They are one connection: "
+                  "both should arrive, at one backend. This kernel keeps the second entry, for a "
+                  "second, instead of dropping its packet, but it may stand for another backend."),
+        legend, panels(f"<figure>{pairs_chart(outcomes)}</figure>") if outcomes else "",
+        table(header, rows))
+
+
+def _exhaustion(race):
+    points = race.models.exhaustion
+    if not points:
+        return ""
+    shares = {(point.contestant, point.occupancy_percent): point for point in points}
+    levels = sorted({point.occupancy_percent for point in points})
+    names = contestants_of(points)
+    rows = [(name, *(percent(shares[name, level].share) if (name, level) in shares else "–"
+                     for level in levels)) for name in names]
+    tries = [(name, *(f"{shares[name, level].tries_mean:.1f}" if (name, level) in shares else "–"
+                      for level in levels)) for name in names]
+    header = ("contestant", *(f"{level:g} % in use" for level in levels))
+    return section(
+        "When ports run out",
+        paragraph("One outside address has 64,512 ports towards one destination. An allocator that "
+                  "gives up early, or that splits the range between workers, refuses connections "
+                  "while ports are free."),
+        panels(panel("Connections that succeed", exhaustion_chart(points))),
+        table(header, rows, caption="Share of connections that find a port"),
+        fold("Tries", table(header, tries, caption="Ports tried for a connection, mean")))
+
+
+def _not_run(race):
+    missing = race.not_run()
+    if not missing:
+        return section("Not run", paragraph("Nothing: every contestant ran on this machine."))
+    return section("Not run", bullets(*(f"{what}: {why}" for what, why in missing)))
+
+
+def _how(race):
+    parts = [paragraph("Everything on this page:"), preformatted(race.command)]
+    if race.models.command:
+        parts += [f'<div id="{MODELS_PLACE}">', paragraph(
+            f"All models (seed {race.models.seed}; a seed reproduces a run):"),
+            preformatted(race.models.command), "</div>"]
+    parts.append(paragraph("Each live run, in network namespaces made for it: what captured at the "
+                           "pod, what sent from the load balancer, and the gateway between them."))
+    for outcome in race.live:
+        title = f"{outcome.words}: {outcome.contestant}"
+        parts.append(fold(
+            title if outcome.ran else f"{title} (not run)",
+            *(preformatted(command) for command in outcome.commands),
+            preformatted(outcome.configuration) if outcome.configuration else "",
+            paragraph("The gateway counted: " + ", ".join(
+                f"{name} {value:,}" for name, value in outcome.counters.items()))
+            if outcome.counters else "", place=_place(race, outcome)))
+    return section("How to run it again", *parts)
+
+
+def _place(race, outcome):
+    return f"run-{race.live.index(outcome) + 1}"
+
+
+def _command_link(race, outcome):
+    if outcome.origin == LIVE:
+        return Link(_place(race, outcome).replace("-", " "), _place(race, outcome))
+    return Link("models", MODELS_PLACE)
+
+
+def time_words(nanoseconds):
+    """`100 ns`, `2 µs`."""
+    if nanoseconds < 1000:
+        return f"{nanoseconds:g} ns" if nanoseconds else "0"
+    return f"{nanoseconds / 1000:g} µs"
+
+
+def count_words(count):
+    """`500`, `10 k`, `1 M`."""
+    for size, word in ((1_000_000, " M"), (1000, " k")):
+        if count >= size:
+            return f"{count / size:g}{word}"
+    return f"{count:g}"
