@@ -5,20 +5,28 @@ import argparse
 import os
 import sys
 
-from . import bench_engine, builds, interrupts
+from . import bench_engine, bench_racelab, builds, interrupts
 from .bench_report import print_rows, write_json
 from .console import Console
 from .process import LabError, NotAvailable, run
 
 FINE, WRONG, USAGE, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 130
 
-# Each is a module with SUMMARY, HELP and measure(build, options, console), which returns a Report.
-BENCHMARKS = {"engine": bench_engine}
+# Each is a module with SUMMARY, HELP, targets(build) and measure(build, options, console), which
+# returns a Report; with options of its own, add_options(parser) and check_options(parser, options).
+BENCHMARKS = {"engine": bench_engine, "racelab": bench_racelab}
 
 DESCRIPTION = """\
 Measures noclash on this machine. Nothing is installed but Debian packages, nothing outside the
 build directory is touched; the answers of whatever is measured are checked. Timings are wall-clock:
 leave the machine alone meanwhile.
+"""
+
+EXIT_STATUS = """\
+  0  everything was measured and every answer was right; a row that falls short of its target is
+     told, but is no error
+  1  a wrong answer        2  usage        3  this machine lacks something: not all was measured
+  130  interrupted
 """
 
 EPILOG = """\
@@ -29,14 +37,11 @@ examples:
   tools/bench                              list the benchmarks
   tools/bench engine --quick               the rows that have targets: 90 s after building
   tools/bench engine --json engine.json    everything; the rows, the machine and all details as JSON
+  sudo tools/bench racelab --quick         who loses connections: under 2 minutes after building
   tools/bench engine --help                what exactly is measured, and how to read it
 
 exit status:
-  0  everything was measured and every answer was right; a row that falls short of its target is
-     told, but is no error
-  1  a wrong answer        2  usage        3  this machine lacks something: not all was measured
-  130  interrupted
-"""
+""" + EXIT_STATUS
 
 
 def list_benchmarks():
@@ -52,14 +57,28 @@ def parse_arguments(argv):
     for name, module in BENCHMARKS.items():
         one = names.add_parser(name, help=module.SUMMARY, description=module.HELP,
                                formatter_class=argparse.RawDescriptionHelpFormatter)
-        one.add_argument("--quick", action="store_true",
-                         help="only what the table of targets needs")
-        one.add_argument("--json", metavar="FILE", help="write the results to FILE as well")
+        add_shared_options(one, module)
     options = parser.parse_args(argv)
-    if options.name and options.json and \
-            not os.path.isdir(os.path.dirname(os.path.abspath(options.json))):
-        parser.error(f"--json: there is no directory for {options.json}")
+    if options.name:
+        check_options(parser, options, BENCHMARKS[options.name])
     return options
+
+
+def add_shared_options(parser, module):
+    """What every benchmark has, and what this one has besides."""
+    parser.add_argument("--quick", action="store_true",
+                        help="only what the table of targets needs")
+    parser.add_argument("--json", metavar="FILE", help="write the results to FILE as well")
+    if hasattr(module, "add_options"):
+        module.add_options(parser)
+
+
+def check_options(parser, options, module):
+    """Ends with a message when a file could not be written in the end."""
+    if options.json and not os.path.isdir(os.path.dirname(os.path.abspath(options.json))):
+        parser.error(f"--json: there is no directory for {options.json}")
+    if hasattr(module, "check_options"):
+        module.check_options(parser, options)
 
 
 def prepare(console):
@@ -84,6 +103,11 @@ def measure(options, console):
             build.compile(step, module.targets(build))
     except LabError as error:
         raise NotAvailable(str(error)) from error
+    return measure_and_report(module, build, options, console)
+
+
+def measure_and_report(module, build, options, console):
+    """A benchmark whose programs are there; returns the exit status."""
     console.heading("Measuring")
     report = module.measure(build, options, console)
     console.heading("Targets")
@@ -103,16 +127,21 @@ def main(argv):
                     list_benchmarks())
         return FINE
     interrupts.raise_on_signals()
+    return guarded("bench", lambda: measure(options, console))
+
+
+def guarded(name, work):
+    """Does `work()`, which returns an exit status; what it raises is told, and has one of its own."""
     try:
-        return measure(options, console)
+        return work()
     except NotAvailable as error:
-        print(f"bench: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return ENVIRONMENT
     except LabError as error:
-        print(f"bench: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return WRONG
     except (KeyboardInterrupt, interrupts.Interrupted):
-        print("bench: interrupted", file=sys.stderr)
+        print(f"{name}: interrupted", file=sys.stderr)
         return INTERRUPTED
 
 

@@ -10,7 +10,7 @@ import time
 from . import builds
 from .bench_report import Report, machine
 from .process import run
-from .racelab_findings import finding, percent, rows, wrong
+from .racelab_findings import accounted, finding, percent, rows, wrong
 from .racelab_live import run_live
 from .racelab_models import contestants_of, run_models
 from .racelab_page import write_page
@@ -76,7 +76,7 @@ def measure(build, options, console):
     race.live = run_live(build, options.quick, console)
     compare(race, console)
     report = Report(rows=rows(race), wrong=wrong(race), details=details(race))
-    report.remarks.append(finding(race))
+    report.remarks += [words for words in (finding(race), accounted(race)) if words]
     report.remarks += [f"not run: {what}: {why}" for what, why in race.not_run()]
     page = options.html or os.path.join(build.directory, DEFAULT_PAGE)
     write_page(race, page)

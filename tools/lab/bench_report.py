@@ -75,7 +75,7 @@ def print_rows(report, console):
             verdict, style = "", None
         else:
             verdict, style = ("pass", "green") if row.ok else ("falls short", "red")
-        value = f"{row.value:.2f} {row.unit}" if row.measured else "-"
+        value = f"{_number(row.value)} {row.unit}" if row.measured else "-"
         lines.append((row.name, value, target, verdict))
         styles.append(style)
     console.table(("row", "value", "target", "verdict"), lines, styles)
@@ -83,6 +83,10 @@ def print_rows(report, console):
         console.say(f"\n  {remark}")
     for words in report.wrong:
         console.say(console.style(f"\n  WRONG: {words}", "red"))
+
+
+def _number(value):
+    return f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
 
 
 def write_json(report, path):

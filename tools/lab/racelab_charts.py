@@ -176,7 +176,8 @@ def pair_shares(outcome):
 
 
 def exhaustion_chart(points):
-    """Connections that succeed against how crowded their destination is."""
+    """Connections that succeed against how crowded their destination is, while a port is free."""
+    points = [point for point in points if point.occupancy_percent < 100]
     levels = sorted({point.occupancy_percent for point in points})
     axis = Axis(levels, [f"{level:g}" for level in levels],
                 "% of the destination's ports in use (not to scale)", ordinal=True)

@@ -36,8 +36,8 @@ def panel(title, drawing):
     return f"<figure><h3>{escape(title)}</h3>{drawing}</figure>\n"
 
 
-def panels(*parts):
-    return f'<div class="panels">{"".join(parts)}</div>\n'
+def panels(*parts, classes="panels"):
+    return f'<div class="{classes}">{"".join(parts)}</div>\n'
 
 
 def fold(title, *parts, place="", opened=False):
@@ -51,8 +51,9 @@ def section(title, *parts):
     return f"<section><h2>{escape(title)}</h2>{''.join(parts)}</section>\n"
 
 
-def paragraph(words, classes=""):
-    return f'<p{f" class={chr(34)}{classes}{chr(34)}" if classes else ""}>{escape(words)}</p>\n'
+def paragraph(words, classes="text"):
+    """Nothing, when there is nothing to say."""
+    return f'<p class="{classes}">{escape(words)}</p>\n' if words else ""
 
 
 def bullets(*items):

@@ -50,7 +50,7 @@ def read_models(text):
         centre = found.get("default") or _centre(storms)
     except (ValueError, KeyError, TypeError) as error:
         raise LabError(f"race_models --json: not what was agreed: {error!r}") from error
-    return Models(outcomes=[storm for storm in storms if _is_at(storm, centre)] + pairs,
+    return Models(outcomes=_once(storm for storm in storms if _is_at(storm, centre)) + pairs,
                   sweeps=storms, exhaustion=exhaustion, seed=found.get("seed"))
 
 
@@ -97,6 +97,12 @@ def _centre(storms):
     """The parameters that most storms have: a sweep leaves them in one respect only."""
     return {name: Counter(getattr(storm, name) for storm in storms).most_common(1)[0][0]
             for name in PARAMETERS if storms}
+
+
+def _once(storms):
+    """Each sweep passes through the common place, and may tell of it again."""
+    return list({(storm.contestant, storm.protocol, storm.schedule): storm
+                 for storm in storms}.values())
 
 
 def _is_at(storm, place):

@@ -6,7 +6,7 @@ from html import escape
 from .process import LabError
 from .racelab_charts import (Axis, Series, dns_outcomes, exhaustion_chart, pairs_chart, storm_chart,
                              sweep_chart)
-from .racelab_findings import finding, percent, wrong
+from .racelab_findings import accounted, finding, percent, wrong
 from .racelab_html import (Link, bullets, facts, fold, panel, panels, paragraph, preformatted,
                            section, table)
 from .racelab_models import contestants_of, sweep
@@ -72,7 +72,8 @@ def _storms(race):
                   "before either is entered in its table."),
         paragraph("● live: measured on this machine   ○ the model in process. The scale is "
                   "logarithmic; “none” stands apart.", "legend"),
-        panels(*charts),
+        panels(*charts, classes="panels two"),
+        paragraph(accounted(race)),
         fold(f"The figures ({len(rows)} rows)", table(header, rows)))
 
 
@@ -120,8 +121,8 @@ def _sweeps(race):
 
 
 def _live_marks(race, parameter):
-    live = race.find(LIVE, MASQUERADE, protocol="tcp")
-    model = race.find(MODEL, MASQUERADE, protocol="tcp")
+    live = race.find(LIVE, MASQUERADE)
+    model = race.find(MODEL, MASQUERADE)
     if not live or not live.ran or not model:
         return []
     return [(getattr(model, parameter), live.share_lost, f"live {percent(live.share_lost)}")]
@@ -170,7 +171,7 @@ def _exhaustion(race):
         "When ports run out",
         paragraph("One outside address has 64,512 ports towards one destination. An allocator that "
                   "gives up early, or that splits the range between workers, refuses connections "
-                  "while ports are free."),
+                  "while ports are free. At 100 % there is none to be found, whoever searches."),
         panels(panel("Connections that succeed", exhaustion_chart(points))),
         table(header, rows, caption="Share of connections that find a port"),
         fold("Tries", table(header, tries, caption="Ports tried for a connection, mean")))

@@ -113,11 +113,11 @@ class Race:
     machine: dict = field(default_factory=dict)
     quick: bool = False
 
-    def find(self, origin, contestant, *, scenario=STORM, protocol="udp", schedule=IN_STEP):
-        """The outcome, or None."""
+    def find(self, origin, contestant, *, protocol="tcp", schedule=IN_STEP):
+        """The outcome of a storm, or None."""
         for outcome in self.live if origin == LIVE else self.models.outcomes:
             if (outcome.scenario, outcome.contestant, outcome.protocol, outcome.schedule) == \
-                    (scenario, contestant, protocol, schedule):
+                    (STORM, contestant, protocol, schedule):
                 return outcome
         return None
 
@@ -136,7 +136,7 @@ class Race:
 
 
 def schedule_words(schedule):
-    return schedule.replace("-", " ")
+    return "in step" if schedule == IN_STEP else schedule
 
 
 def short_name(contestant):

@@ -40,13 +40,14 @@ code, pre { font: .84em/1.5 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, m
 pre { margin: .5rem 0; padding: .7rem .85rem; background: var(--band); border-radius: 6px;
       overflow-x: auto; }
 p > code { overflow-wrap: anywhere; }
-.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 11rem), 1fr));
+.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 9rem), 1fr));
          gap: .75rem 1.5rem; margin: 0; padding: 1rem 0; border-top: 1px solid var(--rule);
          border-bottom: 1px solid var(--rule); font-size: .9rem; }
 .facts dt { color: var(--soft); font-size: .8rem; }
 .facts dd { margin: 0; overflow-wrap: anywhere; }
 .panels { display: grid; gap: 1.75rem 2.25rem; margin: 1.5rem 0 1rem;
           grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); }
+.panels.two { grid-template-columns: repeat(auto-fit, minmax(min(100%, max(20rem, 40%)), 1fr)); }
 .panels > * { min-width: 0; max-width: 30rem; margin: 0; }
 .legend { color: var(--soft); font-size: .88rem; }
 .key { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin: 0 .3em 0 .1em;

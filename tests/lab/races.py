@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Races as a run of the laboratory might end, for the tests of what is made of them."""
+
+import json
+import os
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tools"))
+
+from lab.racelab_models import read_models  # noqa: E402  (the path above comes first)
+from lab.racelab_results import (DNS, IN_STEP, LIVE, MASQUERADE, NOCLASH, PROTOCOLS,  # noqa: E402
+                                 SCHEDULES, STORM, STORM_CONTESTANTS, Outcome, Race)
+
+SENT = 20000
+LEVELS = (0, 90, 95, 99.9, 100)
+
+
+def live_storm(contestant, protocol="tcp", schedule=IN_STEP, lost=0, **more):
+    """A live outcome; what is lost failed to be inserted."""
+    return Outcome(STORM, LIVE, contestant, protocol, schedule, sent=SENT, delivered=SENT - lost,
+                   lost=lost, insert_failed=lost, rate_cps=10000, configuration="table ip <x> {}",
+                   commands=["storm receive --port 80", "storm send --rate 10000"],
+                   counters={"insert_failed": lost}, **more)
+
+
+def live_pairs(contestant, split=0, lost=0):
+    return Outcome(DNS, LIVE, contestant, "udp", IN_STEP, sent=SENT, delivered=SENT - lost,
+                   lost=lost, split_pairs=split, commands=["storm send --pairs"])
+
+
+def model_storm(contestant, protocol="tcp", schedule=IN_STEP, lost=0, **where):
+    """A row of race_models --json."""
+    return {"contestant": contestant, "protocol": protocol, "schedule": schedule, "threads": 2,
+            "distance_ns": 2000, "rate_cps": 10000, "connections": 40000,
+            "delivered": 40000 - lost, "lost": lost, "duplicated": 0, "insert_failed": lost,
+            "clash_resolved": 0, "tuple_collisions": 0} | where
+
+
+def model_pairs(contestant, split=0, lost=0):
+    return {"contestant": contestant, "pairs": 20000, "queries": 40000, "delivered": 40000 - lost,
+            "lost": lost, "duplicated": 0, "split_pairs": split, "insert_failed": lost,
+            "clash_resolved": split}
+
+
+def models_json(masquerade_lost=12000):
+    """What race_models prints, with sweeps that pass through the common place again."""
+    storms = [model_storm(contestant, protocol, schedule,
+                          masquerade_lost if contestant == MASQUERADE and schedule == IN_STEP else 0)
+              for contestant in STORM_CONTESTANTS for protocol in PROTOCOLS
+              for schedule in SCHEDULES]
+    for contestant in STORM_CONTESTANTS:
+        losing = contestant == MASQUERADE
+        storms += [model_storm(contestant, distance_ns=distance, lost=distance * losing)
+                   for distance in (0, 100, 10000)]
+        storms += [model_storm(contestant, threads=threads, lost=1000 * threads * losing)
+                   for threads in (4, 8, 16)]
+        storms += [model_storm(contestant, rate_cps=rate, lost=rate // 100 * losing)
+                   for rate in (1000, 100000)]
+    dns = [model_pairs("netfilter-before-5.0", lost=20000),
+           model_pairs("netfilter-today", split=15000), model_pairs(NOCLASH)]
+    exhaustion = [{"contestant": contestant, "occupancy_percent": level, "attempts": 1000,
+                   "succeeded": 0 if level == 100 else best, "tries_mean": 1.5}
+                  for contestant, best in (("netfilter", 990), ("10-try", 400),
+                                           ("worker-slices", 600), (NOCLASH, 1000))
+                  for level in LEVELS]
+    return json.dumps({"storm": storms, "dns": dns, "exhaustion": exhaustion, "seed": 7})
+
+
+def race(*, live=None, models=None):
+    """All went as it does on a common machine, but for what is given."""
+    if live is None:
+        live = [live_storm(contestant, protocol, schedule,
+                           5000 if contestant == MASQUERADE and schedule == IN_STEP else 0)
+                for schedule in SCHEDULES for protocol in PROTOCOLS
+                for contestant in STORM_CONTESTANTS]
+        live += [live_pairs("netfilter", split=7500), live_pairs(NOCLASH)]
+    if models is None:
+        models = read_models(models_json())
+        models.command = "race_models --json"
+    return Race(live, models, "racelab --quick",
+                {"kernel": "6.18.1-x", "cpu": "A <CPU> & more", "cpus": 2, "memory_gib": 23.0,
+                 "date": "2026-11-21", "noclash": "abc"}, True)
