@@ -3,8 +3,9 @@
 """The load balancer's storm: every connection arrives exactly once."""
 
 from gateway_case import GatewayCase, build, main
+from lab.noclash import RESOLVER_RULES, STORM_RULES
 from lab.storm import Receiver, run_storm
-from lab.topology import LB_SOURCES, POD
+from lab.topology import BACKENDS, LB_SOURCES, POD
 
 
 class Instrument(GatewayCase):
@@ -94,6 +95,40 @@ class OneWorker(Storm):
     """The same with a single worker."""
 
     settings = {"workers": 1}
+
+
+class UdpStorm(GatewayCase):
+    """The same with datagrams."""
+
+    settings = {"workers": 2, "rules": STORM_RULES}
+
+    def test_in_step(self):
+        result = run_storm(build().storm, self.topology, self.gateway, protocol="udp")
+        self.assertTrue(result.all_delivered_once, f"{result}, drops {self.gateway.drops()}")
+
+
+class Resolver(GatewayCase):
+    """Two queries leave one socket at the same instant: both arrive, at one backend."""
+
+    settings = {"workers": 2, "rules": RESOLVER_RULES}
+
+    def assert_pairs_stay_together(self, pairs, **options):
+        self.topology.add_backends()
+        result = run_storm(build().storm, self.topology, self.gateway, protocol="udp", pairs=True,
+                           connections=2 * pairs, **options)
+        self.assertTrue(result.all_delivered_once, f"{result}, drops {self.gateway.drops()}")
+        self.assertEqual(result.split_pairs, 0)
+        rows = self.gateway.json("flows", "list", "--protocol", "udp")
+        self.assertEqual(len(rows), pairs)
+        backends = [row["reply"]["source"] for row in rows]
+        for backend in BACKENDS:
+            self.assertGreater(backends.count(backend), pairs / len(BACKENDS) / 2)
+
+    def test_pairs_in_step(self):
+        self.assert_pairs_stay_together(20000)
+
+    def test_pairs_free_running(self):
+        self.assert_pairs_stay_together(10000, free_running=True)
 
 
 if __name__ == "__main__":

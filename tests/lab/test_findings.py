@@ -124,7 +124,7 @@ class Finding(unittest.TestCase):
 
     def test_it_names_the_kernel_and_its_loss(self):
         words = finding(race())
-        self.assertIn("Linux 6.18.1's masquerade loses 25 % of the TCP connections", words)
+        self.assertIn("Linux 6.18.1's masquerade loses 25 % of TCP and 25 % of UDP connections", words)
         self.assertIn("noclash loses none of 300,000 and duplicates none, in 5 live runs and 5 "
                       "simulated runs", words)
         self.assertEqual(words.count("."), 3)  # of the kernel's name, and the sentence's
@@ -140,7 +140,7 @@ class Finding(unittest.TestCase):
         one = race()
         for protocol in ("tcp", "udp"):
             one.find(LIVE, MASQUERADE, protocol=protocol).lost = 0
-        self.assertIn("masquerade loses none of the TCP connections", finding(one))
+        self.assertIn("masquerade loses none of TCP and none of UDP", finding(one))
 
     def test_it_falls_back_on_the_model(self):
         self.assertIn("a model of netfilter's masquerade loses 30 %", finding(race(live=[])))

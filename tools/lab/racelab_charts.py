@@ -95,7 +95,7 @@ def success_chart(title, series, axis):
 
 
 def _line_chart(title, series, axis, scale, ticks, verb):
-    left, right, bottom = 50, 262, 208
+    left, right, bottom = 50, 260, 208
     place = ValueScale(axis.values, left + 6, right - 6)
     if axis.ordinal:
         step = (right - left - 12) / max(1, len(axis.values) - 1)
@@ -106,10 +106,7 @@ def _line_chart(title, series, axis, scale, ticks, verb):
                                                         classes="tick"))]
     parts += _ticks_below(axis, place, left, bottom)
     parts.append(text((left + right) / 2, bottom + 36, axis.name, anchor="middle", classes="axis"))
-    for value, share, label in axis.marks:
-        parts += [line(place(value), 10, place(value), bottom, "mark"),
-                  circle(place(value), scale(share), 7, "hollow ink"),
-                  text(place(value) + 11, scale(share) + 4, label, classes="value halo")]
+    parts += [line(place(value), 10, place(value), bottom, "mark") for value, *_ in axis.marks]
     ends = apart([scale(one.points[-1][1]) + 4 for one in series], LABEL_GAP, 12, bottom)
     said = []
     for one, end in zip(series, ends):
@@ -122,6 +119,9 @@ def _line_chart(title, series, axis, scale, ticks, verb):
         said.append(f"{one.contestant}: " + ", ".join(
             f"{label} {percent(share)}" for label, (_, share) in
             zip(_labels_of(axis, one), one.points)))
+    for value, share, label in axis.marks:
+        parts += [circle(place(value), scale(share), 7.5, "hollow ink"),
+                  text(place(value) + 6, scale(share) + 21, label, classes="value halo")]
     return drawing(title, f"{verb}, by {axis.name}. " + "; ".join(said), bottom + 44, parts)
 
 

@@ -92,9 +92,9 @@ def _their_half(race):
         kernel = race.machine.get("kernel", "").split("-")[0]
         if origin == LIVE and kernel:
             who = f"Linux {kernel}'s masquerade"
-        lost = " and ".join(f"{percent(storm.share_lost)} of the {storm.protocol.upper()} connections"
+        lost = " and ".join(f"{percent(storm.share_lost)} of {storm.protocol.upper()}"
                             for storm in storms)
-        return f"Under a load balancer's storm in step {who} loses {lost}"
+        return f"Under a load balancer's storm in step, {who} loses {lost} connections"
     return "Neither this kernel's NAT nor a model of it was run"
 
 

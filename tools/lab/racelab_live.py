@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The live half: the same storms through this kernel's NAT and through the noclash daemon."""
 
+import os
 from dataclasses import dataclass
 
 from .laboratory import Lab, clean_up_after_the_dead
@@ -52,6 +53,8 @@ def run_live(build, quick, console):
     """All live runs, each in a fresh topology; those that this machine does not allow say why."""
     try:
         require_privilege()
+        if len(os.sched_getaffinity(0)) < 2:
+            raise NotAvailable("the storm needs two CPUs: one alone never races with itself")
         clean_up_after_the_dead()
     except NotAvailable as error:
         console.say(f"  live runs: {console.style(f'not run: {error}', 'yellow')}")

@@ -29,8 +29,8 @@ main, header, footer { max-width: 68rem; margin: 0 auto; padding: 0 1.25rem; }
 header { padding-top: 2.5rem; }
 .eyebrow { margin: 0 0 .75rem; color: var(--soft); font-size: .85rem; letter-spacing: .04em; }
 h1 {
-  margin: 0 0 1.25rem; max-width: 52rem; font-weight: 620; letter-spacing: -.011em;
-  font-size: clamp(1.3rem, 1.05rem + 1.4vw, 2rem); line-height: 1.28; text-wrap: pretty;
+  margin: 0 0 1.25rem; max-width: 58rem; font-weight: 620; letter-spacing: -.011em;
+  font-size: clamp(1.3rem, 1.05rem + 1.3vw, 1.85rem); line-height: 1.28; text-wrap: pretty;
 }
 h2 { margin: 3.25rem 0 .5rem; font-size: 1.3rem; line-height: 1.3; letter-spacing: -.006em; }
 h3 { margin: 0 0 .5rem; font-size: .95rem; font-weight: 620; }
@@ -48,7 +48,7 @@ p > code { overflow-wrap: anywhere; }
 .panels { display: grid; gap: 1.75rem 2.25rem; margin: 1.5rem 0 1rem;
           grid-template-columns: repeat(auto-fit, minmax(min(100%, 20rem), 1fr)); }
 .panels.two { grid-template-columns: repeat(auto-fit, minmax(min(100%, max(20rem, 40%)), 1fr)); }
-.panels > * { min-width: 0; max-width: 30rem; margin: 0; }
+.panels > * { min-width: 0; max-width: 27rem; margin: 0; }
 .legend { color: var(--soft); font-size: .88rem; }
 .key { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin: 0 .3em 0 .1em;
        vertical-align: -.06em; }
