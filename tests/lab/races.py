@@ -53,6 +53,7 @@ def models_json(masquerade_lost=12000):
         losing = contestant == MASQUERADE
         storms += [model_storm(contestant, distance_ns=distance, lost=distance * losing)
                    for distance in (0, 100, 10000)]
+        storms.append(model_storm(contestant, connections=8000))  # shorter: not the one to take
         storms += [model_storm(contestant, threads=threads, lost=1000 * threads * losing)
                    for threads in (4, 8, 16)]
         storms += [model_storm(contestant, rate_cps=rate, lost=rate // 100 * losing)

@@ -52,7 +52,7 @@ class Rows(unittest.TestCase):
     def test_all_is_well(self):
         found = rows(race())
         self.assertEqual([row.name for row in found if not row.ok], [])
-        self.assertEqual(len(found), 32 + 2 + 2 * 5 + 4)
+        self.assertEqual(len(found), 32 + 2 + 2 * 5 + 2 * 4)
         self.assertEqual(wrong(race()), [])
 
     def test_the_kernel_must_lose_for_the_storm_to_be_one(self):

@@ -25,7 +25,7 @@ The race laboratory. The same storms go through each contestant:
   storm        a load balancer opens connections to one NodePort from 16 addresses, two CPUs using
                the same source ports: in step, or each by its own schedule; TCP and UDP
   DNS pairs    resolvers send their A and AAAA query from one socket at the same instant, to a
-               service with four backends, one of which is drawn for each connection
+               service with two backends, one of which is drawn for each connection
   exhaustion   connections that succeed while 0 to 100 % of a destination's ports are in use
 
 Live, in network namespaces of their own: this kernel's nftables NAT (masquerade, random,

@@ -10,6 +10,7 @@ from collections import Counter
 from .process import LabError
 from .racelab_results import (DNS, IN_STEP, MODEL, NOCLASH, STORM, STORM_CONTESTANTS, Exhaustion,
                               Models, Outcome)
+from .topology import BACKENDS
 
 PARAMETERS = ("threads", "distance_ns", "rate_cps")
 TIMEOUT_S = 600
@@ -19,7 +20,7 @@ def run_models(program, quick, step):
     """Runs the program; `step` shows that it runs. Models.not_run says why if it cannot."""
     if not program or not os.path.exists(program):
         return Models(not_run="this tree has no bench/racelab/race_models")
-    argv = [program, "--json", *(["--quick"] if quick else [])]
+    argv = [program, "--json", "--backends", str(len(BACKENDS)), *(["--quick"] if quick else [])]
     step.show("race_models")
     with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -50,22 +51,22 @@ def read_models(text):
         centre = found.get("default") or _centre(storms)
     except (ValueError, KeyError, TypeError) as error:
         raise LabError(f"race_models --json: not what was agreed: {error!r}") from error
-    return Models(outcomes=_once(storm for storm in storms if _is_at(storm, centre)) + pairs,
-                  sweeps=storms, exhaustion=exhaustion, seed=found.get("seed"))
+    comparable = _longest((storm for storm in storms if _is_at(storm, centre)), _kind)
+    return Models(outcomes=[*comparable.values(), *pairs], sweeps=storms, exhaustion=exhaustion,
+                  seed=found.get("seed"))
 
 
 def sweep(models, contestant, parameter, *, protocol="tcp", schedule=IN_STEP):
     """Storms that differ from the one that is comparable with the live run in one of PARAMETERS
     only, in its order."""
-    centre = next((outcome for outcome in models.outcomes
-                   if (outcome.scenario, outcome.contestant, outcome.protocol, outcome.schedule) ==
-                   (STORM, contestant, protocol, schedule)), None)
+    kind = (contestant, protocol, schedule)
+    centre = next((one for one in models.outcomes if one.scenario == STORM and _kind(one) == kind),
+                  None)
     if centre is None:
         return []
     rest = {name: getattr(centre, name) for name in PARAMETERS if name != parameter}
-    found = {getattr(storm, parameter): storm for storm in models.sweeps
-             if (storm.contestant, storm.protocol, storm.schedule) ==
-             (contestant, protocol, schedule) and _is_at(storm, rest)}
+    found = _longest((storm for storm in models.sweeps if _kind(storm) == kind and
+                      _is_at(storm, rest)), lambda storm: getattr(storm, parameter))
     return [found[value] for value in sorted(found)]
 
 
@@ -79,7 +80,10 @@ def contestants_of(outcomes):
 def _storm(row):
     return Outcome(STORM, MODEL, row["contestant"], row["protocol"], row["schedule"],
                    sent=row["connections"], threads=row["threads"], rate_cps=row["rate_cps"],
-                   distance_ns=row["distance_ns"], **_counts(row))
+                   distance_ns=row["distance_ns"],
+                   # netfilter's search for a port ended without one: lost, but to no race
+                   counters={"gave_up": row["gave_up"]} if "gave_up" in row else {},
+                   **_counts(row))
 
 
 def _pairs(row):
@@ -99,10 +103,13 @@ def _centre(storms):
             for name in PARAMETERS if storms}
 
 
-def _once(storms):
-    """Each sweep passes through the common place, and may tell of it again."""
-    return list({(storm.contestant, storm.protocol, storm.schedule): storm
-                 for storm in storms}.values())
+def _kind(storm):
+    return (storm.contestant, storm.protocol, storm.schedule)
+
+
+def _longest(storms, key):
+    """By `key`: sweeps cross one another, and of two storms alike the longer one counts."""
+    return {key(storm): storm for storm in sorted(storms, key=lambda storm: storm.sent)}
 
 
 def _is_at(storm, place):

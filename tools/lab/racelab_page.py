@@ -148,7 +148,7 @@ def _pairs(race):
     return section(
         "A resolver's two queries",
         paragraph("A and AAAA leave one socket at the same instant, so both have the same original "
-                  "tuple; a backend is drawn for each new connection. They are one connection: "
+                  "tuple; one of two backends is drawn for each new connection. They are one connection: "
                   "both should arrive, at one backend. This kernel keeps the second entry, for a "
                   "second, instead of dropping its packet, but it may stand for another backend."),
         legend, panels(f"<figure>{pairs_chart(outcomes)}</figure>") if outcomes else "",
