@@ -124,9 +124,10 @@ class Finding(unittest.TestCase):
 
     def test_it_names_the_kernel_and_its_loss(self):
         words = finding(race())
-        self.assertIn("Linux 6.18.1's masquerade loses 25 % of TCP and 25 % of UDP connections", words)
-        self.assertIn("noclash loses none of 300,000 and duplicates none, in 5 live runs and 5 "
-                      "simulated runs", words)
+        self.assertIn("Linux 6.18.1's masquerade loses 25 % of TCP and 25 % of UDP connections",
+                      words)
+        self.assertIn("noclash loses none of 300,000 connections and queries, and duplicates none, "
+                      "in 5 live runs and 5 simulated runs", words)
         self.assertEqual(words.count("."), 3)  # of the kernel's name, and the sentence's
 
     def test_it_says_so_when_noclash_loses(self):
@@ -146,8 +147,8 @@ class Finding(unittest.TestCase):
         self.assertIn("a model of netfilter's masquerade loses 30 %", finding(race(live=[])))
 
     def test_nothing_ran(self):
-        self.assertEqual(finding(race(live=[], models=Models())),
-                         "Neither this kernel's NAT nor a model of it was run; noclash was not run.")
+        self.assertEqual(finding(race(live=[], models=Models())), "Neither this kernel's NAT nor a "
+                         "model of it was run; noclash was not run.")
 
 
 class Percent(unittest.TestCase):

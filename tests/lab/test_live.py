@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What the live half lists when a machine does not allow it, or something breaks. Nothing is sent."""
+"""What the live half lists when a machine does not allow it or something breaks. Sends nothing."""
 
 import io
 import unittest

@@ -131,7 +131,7 @@ def main(argv):
 
 
 def guarded(name, work):
-    """Does `work()`, which returns an exit status; what it raises is told, and has one of its own."""
+    """Does `work()`, which returns an exit status; what it raises is told and gets its own."""
     try:
         return work()
     except NotAvailable as error:

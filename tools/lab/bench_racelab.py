@@ -43,7 +43,8 @@ DEFAULT_PAGE = "racelab.html"  # in the build directory
 def add_options(parser):
     """What this benchmark has besides --quick and --json."""
     parser.add_argument("--html", metavar="FILE",
-                        help=f"the page with charts (default: {DEFAULT_PAGE} in the build directory)")
+                        help="the page with charts (default: "
+                             f"{DEFAULT_PAGE} in the build directory)")
 
 
 def check_options(parser, options):
@@ -86,8 +87,8 @@ def measure(build, options, console):
 
 def command_line():
     """What was typed."""
-    return shlex.join([os.environ.get("RACELAB_COMMAND", "tools/bench racelab"),
-                       *(word for word in sys.argv[1:] if word != "racelab")])
+    program = os.environ.get("RACELAB_COMMAND", "tools/bench racelab")
+    return f"{program} {shlex.join(word for word in sys.argv[1:] if word != 'racelab')}".strip()
 
 
 def situation():

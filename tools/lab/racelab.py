@@ -14,8 +14,8 @@ examples:
   sudo build/bench/racelab/racelab --quick                 under 2 minutes
   sudo build/bench/racelab/racelab --json FILE --html FILE
 
-This takes the programs of its own build as they are. `tools/bench racelab` is the same, but installs
-and builds what is missing first.
+This takes the programs of its own build as they are. `tools/bench racelab` is the same, but first
+installs and builds what is missing.
 
 exit status:
 """ + bench.EXIT_STATUS
@@ -35,8 +35,8 @@ def find_programs(build):
     """NotAvailable when one that is needed was not built."""
     for path in (build.daemon, build.control, build.storm):
         if not os.path.exists(path):
-            raise NotAvailable(f"there is no {path}: build it with `ninja -C {build.directory}`, or "
-                               "run tools/bench racelab")
+            raise NotAvailable(f"there is no {path}: build it with `ninja -C {build.directory}`, "
+                               "or run tools/bench racelab")
 
 
 def main(argv):

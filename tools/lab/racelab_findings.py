@@ -44,6 +44,16 @@ def finding(race):
     return f"{_their_half(race)}; {_our_half(ours)}."
 
 
+def times_apart(race, protocol):
+    """How many times more the model loses to masquerade in step than the live kernel does, or the
+    other way about; None unless both lose."""
+    live, model = (race.find(origin, MASQUERADE, protocol=protocol) for origin in (LIVE, MODEL))
+    if not live or not model or not live.ran or not live.lost or not model.lost:
+        return None
+    ratio = model.share_lost / live.share_lost
+    return max(ratio, 1 / ratio)
+
+
 def accounted(race):
     """Whether what the live kernel lost is what it counted as clashes: a storm may also lose to a
     queue that overflows, which would be no race at all. Empty when it lost nothing."""
@@ -108,7 +118,8 @@ def _our_half(ours):
         for origin in (LIVE, MODEL)
         if (count := sum(outcome.origin == origin for outcome in ours)))
     if not faults:
-        return f"noclash loses none of {total:,} and duplicates none, in {where}"
+        return (f"noclash loses none of {total:,} connections and queries, and duplicates none, in "
+                f"{where}")
     worst = max(ours, key=_all_faults)
     return (f"noclash fails {faults:,} of {total:,} in {where} (worst: {worst.words}, "
             f"{worst.origin}: {fault_words(worst)})")
@@ -131,13 +142,8 @@ def _ours(title, outcome, unit):
 
 
 def _ratio_row(race, protocol):
-    live, model = (race.find(origin, MASQUERADE, protocol=protocol) for origin in (LIVE, MODEL))
-    value = None
-    if live and model and live.ran and live.lost and model.lost:
-        ratio = model.share_lost / live.share_lost
-        value = max(ratio, 1 / ratio)
     return Row(f"{protocol.upper()} storm in step, {MASQUERADE}: model and live kernel apart",
-               value, "x", MOST_TIMES_APART, at_most=True)
+               times_apart(race, protocol), "x", MOST_TIMES_APART, at_most=True)
 
 
 def _dns_rows(outcome):

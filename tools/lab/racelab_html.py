@@ -16,6 +16,11 @@ def table(header, rows, *, caption=""):
             f"<tbody>{body}</tbody></table></div>\n")
 
 
+def phrase(words):
+    """Words of a sentence: a number and its percent sign stay on one line."""
+    return escape(words).replace(" %", "&nbsp;%")
+
+
 class Link:
     """A cell that leads to another place of the page."""
 
@@ -53,7 +58,14 @@ def section(title, *parts):
 
 def paragraph(words, classes="text"):
     """Nothing, when there is nothing to say."""
-    return f'<p class="{classes}">{escape(words)}</p>\n' if words else ""
+    return f'<p class="{classes}">{phrase(words)}</p>\n' if words else ""
+
+
+def keys(*pairs):
+    """What colours mean: pairs of class and words."""
+    return '<p class="legend">' + " ".join(
+        f'<span class="entry"><span class="key {escape(name)}"></span>{escape(words)}</span>'
+        for name, words in pairs) + "</p>\n"
 
 
 def bullets(*items):

@@ -22,7 +22,8 @@ def run_models(program, quick, step):
         return Models(not_run="this tree has no bench/racelab/race_models")
     argv = [program, "--json", "--backends", str(len(BACKENDS)), *(["--quick"] if quick else [])]
     step.show("race_models")
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True) as process:
         try:
             output, words = process.communicate(timeout=TIMEOUT_S)
         except subprocess.TimeoutExpired:

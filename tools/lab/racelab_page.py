@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The race laboratory's page: one file, nothing fetched, opening with the finding."""
 
-from html import escape
-
 from .process import LabError
 from .racelab_charts import (Axis, Series, dns_outcomes, exhaustion_chart, pairs_chart, storm_chart,
                              sweep_chart)
-from .racelab_findings import accounted, finding, percent, wrong
-from .racelab_html import (Link, bullets, facts, fold, panel, panels, paragraph, preformatted,
-                           section, table)
+from .racelab_findings import accounted, finding, percent, times_apart, wrong
+from .racelab_html import (Link, bullets, facts, fold, keys, panel, panels, paragraph, preformatted,
+                           phrase, section, table)
 from .racelab_models import contestants_of, sweep
 from .racelab_results import (LIVE, MASQUERADE, MODEL, PROTOCOLS, SCHEDULES, STORM,
                               STORM_CONTESTANTS, schedule_words)
@@ -50,7 +48,7 @@ def _head(race):
     faults = wrong(race)
     bad = f'<div class="wrong"><h2>Wrong</h2>{bullets(*faults)}</div>' if faults else ""
     return ('<header><p class="eyebrow">noclash · the race laboratory</p>\n'
-            f"<h1>{escape(finding(race))}</h1>\n"
+            f"<h1>{phrase(finding(race))}</h1>\n"
             f"{facts([(name, value) for name, value in known if value != ''])}{bad}</header>\n")
 
 
@@ -73,8 +71,15 @@ def _storms(race):
         paragraph("● live: measured on this machine   ○ the model in process. The scale is "
                   "logarithmic; “none” stands apart.", "legend"),
         panels(*charts, classes="panels two"),
-        paragraph(accounted(race)),
+        paragraph(accounted(race)), paragraph(_apart(race)),
         fold(f"The figures ({len(rows)} rows)", table(header, rows)))
+
+
+def _apart(race):
+    known = [f"{times:.2f} times ({protocol.upper()})" for protocol in PROTOCOLS
+             if (times := times_apart(race, protocol))]
+    return f"In step, the model and the live kernel's masquerade are {' and '.join(known)} apart." \
+        if known else ""
 
 
 def _storm_line(race, outcome):
@@ -112,12 +117,18 @@ def _sweeps(race):
             caption=f"Share lost: {title.lower()}"))
     return section(
         "What the loss depends on: the model",
-        paragraph("The TCP storm in step, one parameter changed at a time. The distance is the time "
-                  "between the choice of a tuple and its entry in the table: without it nothing "
-                  "can clash. The ring is what the live kernel lost, at the parameters that the "
-                  "model shares with it."),
+        paragraph("The TCP storm in step, one parameter changed at a time. The distance is the "
+                  "time between the choice of a tuple and its entry in the table: without it "
+                  "nothing can clash. The ring is what the live kernel lost, at the parameters "
+                  f"that the model shares with it{_centre_words(race)}."),
         panels(*charts), fold("The figures", *tables, paragraph(
             "All from one command; it stands under “How to run it again”.")))
+
+
+def _centre_words(race):
+    one = race.find(MODEL, MASQUERADE)
+    return (f": {one.threads} threads, {time_words(one.distance_ns)}, {one.rate_cps:,} "
+            "connections a second") if one else ""
 
 
 def _live_marks(race, parameter):
@@ -142,14 +153,13 @@ def _pairs(race):
              _command_link(race, one)) if one.ran else
             (one.contestant, one.origin, schedule_words(one.schedule), "not run", *("–" * 6),
              _command_link(race, one)) for one in outcomes]
-    legend = ('<p class="legend"><span class="key together"></span>both queries at one backend '
-              '<span class="key split"></span>at two backends '
-              '<span class="key gone"></span>a query lost</p>\n')
+    legend = keys(("together", "both queries at one backend"), ("split", "at two backends"),
+                  ("gone", "a query lost"))
     return section(
         "A resolver's two queries",
         paragraph("A and AAAA leave one socket at the same instant, so both have the same original "
-                  "tuple; one of two backends is drawn for each new connection. They are one connection: "
-                  "both should arrive, at one backend. This kernel keeps the second entry, for a "
+                  "tuple; one of two backends is drawn for each new connection. They are one "
+                  "connection: both should arrive, at one backend. This kernel keeps the second entry, for a "
                   "second, instead of dropping its packet, but it may stand for another backend."),
         legend, panels(f"<figure>{pairs_chart(outcomes)}</figure>") if outcomes else "",
         table(header, rows))

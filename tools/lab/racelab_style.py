@@ -50,6 +50,7 @@ p > code { overflow-wrap: anywhere; }
 .panels.two { grid-template-columns: repeat(auto-fit, minmax(min(100%, max(20rem, 40%)), 1fr)); }
 .panels > * { min-width: 0; max-width: 27rem; margin: 0; }
 .legend { color: var(--soft); font-size: .88rem; }
+.entry { white-space: nowrap; margin-right: .6em; }
 .key { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin: 0 .3em 0 .1em;
        vertical-align: -.06em; }
 .key.together { background: var(--together); }
