@@ -24,7 +24,7 @@ def look(contestant):
 
 def storm_chart(race, protocol, schedule):
     """Each contestant's share of lost connections, live and in the model."""
-    scale = ShareScale(18, 62, 346)
+    scale = ShareScale(18, 60, 340)
     bottom = 8 + ROW_HEIGHT * len(STORM_CONTESTANTS)
     parts = []
     for x, label in scale.ticks():

@@ -12,8 +12,9 @@ def table(header, rows, *, caption=""):
                          f"<td>{_cell(cell)}</td>" for index, cell in enumerate(row)) + "</tr>\n"
         for row in rows)
     words = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return (f'<div class="scroll" tabindex="0"><table>{words}<thead><tr>{head}</tr></thead>\n'
-            f"<tbody>{body}</tbody></table></div>\n")
+    label = escape(caption or f"Figures by {header[0]}")
+    return (f'<div class="scroll" role="region" aria-label="{label}" tabindex="0"><table>{words}'
+            f"<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>\n")
 
 
 def phrase(words):
@@ -45,11 +46,12 @@ def panels(*parts, classes="panels"):
     return f'<div class="{classes}">{"".join(parts)}</div>\n'
 
 
-def fold(title, *parts, place="", opened=False):
-    """What a reader may open."""
-    name = f' id="{escape(place)}"' if place else ""
-    return (f'<details{name}{" open" if opened else ""}><summary>{escape(title)}</summary>'
-            f'{"".join(parts)}</details>\n')
+def fold(title, *parts, place=""):
+    """What a reader may open. A link to `place`, which is within, opens it, too."""
+    content = "".join(parts)
+    if place:
+        content = f'<div id="{escape(place)}">{content}</div>'
+    return f"<details><summary>{escape(title)}</summary>{content}</details>\n"
 
 
 def section(title, *parts):
@@ -74,6 +76,11 @@ def bullets(*items):
 
 def preformatted(words):
     return f'<pre tabindex="0">{escape(words)}</pre>\n'
+
+
+def command(words):
+    """Wraps, so that all of it can be read."""
+    return f'<pre class="command">{escape(words)}</pre>\n'
 
 
 def facts(pairs):

@@ -5,8 +5,8 @@ from .process import LabError
 from .racelab_charts import (Axis, Series, dns_outcomes, exhaustion_chart, pairs_chart, storm_chart,
                              sweep_chart)
 from .racelab_findings import accounted, finding, percent, times_apart, wrong
-from .racelab_html import (Link, bullets, facts, fold, keys, panel, panels, paragraph, preformatted,
-                           phrase, section, table)
+from .racelab_html import (Link, bullets, command, facts, fold, keys, panel, panels, paragraph,
+                           phrase, preformatted, section, table)
 from .racelab_models import contestants_of, sweep
 from .racelab_results import (LIVE, MASQUERADE, MODEL, PROTOCOLS, SCHEDULES, STORM,
                               STORM_CONTESTANTS, schedule_words)
@@ -159,8 +159,9 @@ def _pairs(race):
         "A resolver's two queries",
         paragraph("A and AAAA leave one socket at the same instant, so both have the same original "
                   "tuple; one of two backends is drawn for each new connection. They are one "
-                  "connection: both should arrive, at one backend. This kernel keeps the second entry, for a "
-                  "second, instead of dropping its packet, but it may stand for another backend."),
+                  "connection: both should arrive, at one backend. Kernels since 5.6 keep the "
+                  "second entry for a second instead of dropping its packet, but it may stand for "
+                  "another backend."),
         legend, panels(f"<figure>{pairs_chart(outcomes)}</figure>") if outcomes else "",
         table(header, rows))
 
@@ -195,18 +196,18 @@ def _not_run(race):
 
 
 def _how(race):
-    parts = [paragraph("Everything on this page:"), preformatted(race.command)]
+    parts = [paragraph("Everything on this page:"), command(race.command)]
     if race.models.command:
         parts += [f'<div id="{MODELS_PLACE}">', paragraph(
             f"All models (seed {race.models.seed}; a seed reproduces a run):"),
-            preformatted(race.models.command), "</div>"]
+            command(race.models.command), "</div>"]
     parts.append(paragraph("Each live run, in network namespaces made for it: what captured at the "
                            "pod, what sent from the load balancer, and the gateway between them."))
     for outcome in race.live:
         title = f"{outcome.words}: {outcome.contestant}"
         parts.append(fold(
             title if outcome.ran else f"{title} (not run)",
-            *(preformatted(command) for command in outcome.commands),
+            *map(command, outcome.commands),
             preformatted(outcome.configuration) if outcome.configuration else "",
             paragraph("The gateway counted: " + ", ".join(
                 f"{name} {value:,}" for name, value in outcome.counters.items()))

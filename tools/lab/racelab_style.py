@@ -39,7 +39,7 @@ a { color: var(--noclash); text-underline-offset: .15em; }
 code, pre { font: .84em/1.5 ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; }
 pre { margin: .5rem 0; padding: .7rem .85rem; background: var(--band); border-radius: 6px;
       overflow-x: auto; }
-p > code { overflow-wrap: anywhere; }
+.command { white-space: pre-wrap; overflow-wrap: anywhere; }
 .facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 9rem), 1fr));
          gap: .75rem 1.5rem; margin: 0; padding: 1rem 0; border-top: 1px solid var(--rule);
          border-bottom: 1px solid var(--rule); font-size: .9rem; }
@@ -68,7 +68,7 @@ tbody th { font-weight: 500; }
 details { margin: .6rem 0; }
 summary { cursor: pointer; color: var(--soft); font-size: .9rem; }
 summary:hover { color: var(--ink); }
-details:target > summary { color: var(--ink); font-weight: 620; }
+details:has(:target) > summary { color: var(--ink); font-weight: 620; }
 footer { margin: 4rem auto 3rem; color: var(--soft); font-size: .85rem; }
 svg { display: block; width: 100%; height: auto; overflow: visible; }
 svg text { font: 12px system-ui, -apple-system, "Segoe UI", "Noto Sans", "DejaVu Sans", sans-serif;
