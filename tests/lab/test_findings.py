@@ -84,6 +84,11 @@ class Rows(unittest.TestCase):
                          .measured)
         self.assertEqual(lone.not_run(), [("TCP storm in step, live: noclash", "no root")])
 
+    def test_what_did_not_run_for_one_reason_is_told_once(self):
+        none = race(live=[live_storm(NOCLASH, protocol, not_run="no root")
+                          for protocol in ("tcp", "udp")])
+        self.assertEqual(none.not_run(), [("all 2 live runs", "no root")])
+
 
 class Wrong(unittest.TestCase):
     """Whatever noclash does not deliver exactly once is a wrong answer."""

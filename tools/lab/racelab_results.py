@@ -127,12 +127,19 @@ class Race:
 
     def not_run(self):
         """(what, why) of everything that is missing."""
-        missing = [(f"{outcome.words}, live: {outcome.contestant}",
-                    outcome.not_run or outcome.failure)
-                   for outcome in self.live if not outcome.ran]
+        reasons = {outcome.not_run for outcome in self.live}
+        if len(self.live) > 1 and len(reasons) == 1 and reasons != {""}:
+            missing = [(f"all {len(self.live)} live runs", *reasons)]
+        else:
+            missing = self._live_not_run()
         if self.models.not_run:
             missing.append(("models in process", self.models.not_run))
         return missing
+
+    def _live_not_run(self):
+        return [(f"{outcome.words}, live: {outcome.contestant}",
+                 outcome.not_run or outcome.failure)
+                for outcome in self.live if not outcome.ran]
 
 
 def schedule_words(schedule):
