@@ -9,8 +9,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 from lab.racelab_models import read_models  # noqa: E402  (the path above comes first)
-from lab.racelab_results import (DNS, IN_STEP, LIVE, MASQUERADE, NOCLASH, PROTOCOLS,  # noqa: E402
-                                 SCHEDULES, STORM, STORM_CONTESTANTS, Outcome, Race)
+from lab.racelab_results import (DNS, EXHAUSTION, FREE_RUNNING, IN_STEP, LIVE,  # noqa: E402
+                                 MASQUERADE, NOCLASH, PROTOCOLS, SCHEDULES, STORM,
+                                 STORM_CONTESTANTS, Outcome, Race)
 
 SENT = 20000
 LEVELS = (0, 90, 95, 99.9, 100)
@@ -27,6 +28,12 @@ def live_storm(contestant, protocol="tcp", schedule=IN_STEP, lost=0, **more):
 def live_pairs(contestant, split=0, lost=0):
     return Outcome(DNS, LIVE, contestant, "udp", IN_STEP, sent=SENT, delivered=SENT - lost,
                    lost=lost, split_pairs=split, commands=["storm send --pairs"])
+
+
+def live_crowd(contestant, lost=0):
+    return Outcome(EXHAUSTION, LIVE, contestant, "tcp", FREE_RUNNING, sent=64500,
+                   delivered=64500 - lost, lost=lost, insert_failed=lost,
+                   commands=["storm send --connections 64500"])
 
 
 def model_storm(contestant, protocol="tcp", schedule=IN_STEP, lost=0, **where):
@@ -76,6 +83,8 @@ def race(*, live=None, models=None):
                 for schedule in SCHEDULES for protocol in PROTOCOLS
                 for contestant in STORM_CONTESTANTS]
         live += [live_pairs("netfilter", split=7500), live_pairs(NOCLASH)]
+        live += [live_crowd(contestant, 0 if contestant == NOCLASH else 731)
+                 for contestant in STORM_CONTESTANTS]
     if models is None:
         models = read_models(models_json())
         models.command = "race_models --json"

@@ -7,9 +7,9 @@ import unittest
 from races import live_pairs, live_storm, models_json, race
 
 from lab.process import LabError
-from lab.racelab_findings import finding, percent, rows, wrong
+from lab.racelab_findings import accounted, finding, percent, rows, wrong
 from lab.racelab_models import read_models, sweep
-from lab.racelab_results import LIVE, MASQUERADE, MODEL, NOCLASH, Models
+from lab.racelab_results import EXHAUSTION, LIVE, MASQUERADE, MODEL, NOCLASH, Models
 
 
 def rows_by_name(one_race):
@@ -52,7 +52,7 @@ class Rows(unittest.TestCase):
     def test_all_is_well(self):
         found = rows(race())
         self.assertEqual([row.name for row in found if not row.ok], [])
-        self.assertEqual(len(found), 32 + 2 + 2 * 5 + 2 * 4)
+        self.assertEqual(len(found), 32 + 2 + 2 * 5 + 4 + 2 * 4)
         self.assertEqual(wrong(race()), [])
 
     def test_the_kernel_must_lose_for_the_storm_to_be_one(self):
@@ -111,6 +111,19 @@ class Wrong(unittest.TestCase):
              point.occupancy_percent == 99.9).succeeded = 999
         self.assertIn("99.9 %", wrong(one)[0])
 
+    def test_a_port_that_the_live_daemon_did_not_find(self):
+        one = race()
+        next(outcome for outcome in one.outcomes(EXHAUSTION)
+             if outcome.contestant == NOCLASH).lost = 1
+        self.assertIn("one destination, all but a few ports, live, noclash: 1 lost", wrong(one))
+
+    def test_what_the_kernel_lost_is_accounted_for(self):
+        one = race()
+        self.assertIn("All 10,000 connections", accounted(one))
+        one.find(LIVE, MASQUERADE).insert_failed -= 4
+        self.assertIn("differ by 4", accounted(one))
+        self.assertEqual(accounted(race(live=[])), "")
+
     def test_an_instrument_that_failed(self):
         one = race()
         one.live[0].failure = "the capture lost frames"
@@ -131,8 +144,8 @@ class Finding(unittest.TestCase):
         words = finding(race())
         self.assertIn("Linux 6.18.1's masquerade loses 25 % of TCP and 25 % of UDP connections",
                       words)
-        self.assertIn("noclash loses none of 300,000 connections and queries, and duplicates none, "
-                      "in 5 live runs and 5 simulated runs", words)
+        self.assertIn("noclash loses none of 364,500 connections and queries, and duplicates none, "
+                      "in 6 live runs and 5 simulated runs", words)
         self.assertEqual(words.count("."), 3)  # of the kernel's name, and the sentence's
 
     def test_it_says_so_when_noclash_loses(self):

@@ -82,7 +82,7 @@ class Page(unittest.TestCase):
 
     def test_drawings_are_xml_and_tell_what_they_show(self):
         drawings = re.findall(r"<svg.*?</svg>", self.text, re.DOTALL)
-        self.assertEqual(len(drawings), 4 + 3 + 1 + 1)
+        self.assertEqual(len(drawings), 4 + 3 + 1 + 2)
         for drawing in drawings:
             root = xml.etree.ElementTree.fromstring(drawing)
             self.assertTrue(root.find("title").text)
@@ -113,6 +113,7 @@ class Page(unittest.TestCase):
             self.assertIn(outcome.contestant, words)
         self.assertIn("5,000", words)
         self.assertIn("7,500", words)
+        self.assertIn("731", words)
 
     def test_what_did_not_run_is_on_it(self):
         without = race(live=[live_storm(MASQUERADE, not_run="needs <root>")],

@@ -14,8 +14,8 @@ from .racelab_findings import accounted, finding, percent, rows, wrong
 from .racelab_live import run_live
 from .racelab_models import contestants_of, run_models
 from .racelab_page import write_page
-from .racelab_results import (DNS, LIVE, MODEL, PROTOCOLS, SCHEDULES, STORM_CONTESTANTS, Race,
-                              schedule_words)
+from .racelab_results import (DNS, EXHAUSTION, LIVE, MODEL, PROTOCOLS, SCHEDULES, STORM_CONTESTANTS,
+                              Race, schedule_words)
 
 SUMMARY = "who loses connections to a tuple clash: this kernel, noclash, models of both"
 
@@ -26,7 +26,8 @@ The race laboratory. The same storms go through each contestant:
                the same source ports: in step, or each by its own schedule; TCP and UDP
   DNS pairs    resolvers send their A and AAAA query from one socket at the same instant, to a
                service with two backends, one of which is drawn for each connection
-  exhaustion   connections that succeed while 0 to 100 % of a destination's ports are in use
+  exhaustion   live, connections until all but a few of a destination's ports are in use; in models,
+               connections that succeed while 0 to 100 % are
 
 Live, in network namespaces of their own: this kernel's nftables NAT (masquerade, random,
 fully-random; DNAT with numgen) and the noclash daemon with two workers. In process, in virtual
@@ -108,7 +109,7 @@ def details(race):
               for outcome in [*race.live, *race.models.outcomes]]
     found += [{"benchmark": "racelab", "sweep": True} | outcome.as_json()
               for outcome in race.models.sweeps]
-    found += [{"benchmark": "racelab", "scenario": "exhaustion"} | point.as_json()
+    found += [{"benchmark": "racelab", "scenario": EXHAUSTION, "origin": MODEL} | point.as_json()
               for point in race.models.exhaustion]
     return found
 
@@ -129,6 +130,10 @@ def compare(race, console):
                     lost_words(outcome),
                     f"{outcome.split_pairs:,} of {outcome.pairs:,}" if outcome.ran else "-")
                    for outcome in race.outcomes(DNS)])
+    console.say()
+    console.table(("all but a few ports", "connections", "lost"),
+                  [(f"{outcome.contestant}, {outcome.origin}", outcome.sent if outcome.ran else "-",
+                    lost_words(outcome)) for outcome in race.outcomes(EXHAUSTION)])
     points = race.models.exhaustion
     if not points:
         return

@@ -24,37 +24,48 @@ def look(contestant):
 
 def storm_chart(race, protocol, schedule):
     """Each contestant's share of lost connections, live and in the model."""
+    return _lost_chart(
+        f"Connections lost in the {protocol.upper()} storm {schedule_words(schedule)}",
+        {contestant: {origin: race.find(origin, contestant, protocol=protocol, schedule=schedule)
+                      for origin in (LIVE, MODEL)} for contestant in STORM_CONTESTANTS})
+
+
+def crowd_chart(outcomes):
+    """The same of live runs towards one destination until few of its ports are left."""
+    return _lost_chart("Connections lost while a destination's ports run out",
+                       {outcome.contestant: {LIVE: outcome} for outcome in outcomes})
+
+
+def _lost_chart(title, contestants):
+    """@param contestants  {contestant: {origin: outcome or None}}"""
     scale = ShareScale(18, 60, 340)
-    bottom = 8 + ROW_HEIGHT * len(STORM_CONTESTANTS)
+    bottom = 8 + ROW_HEIGHT * len(contestants)
     parts = []
     for x, label in scale.ticks():
         parts += [line(x, 4, x, bottom), text(x, bottom + 16, label, anchor="middle",
                                               classes="tick")]
     said = []
-    for index, contestant in enumerate(STORM_CONTESTANTS):
-        outcomes = {origin: race.find(origin, contestant, protocol=protocol, schedule=schedule)
-                    for origin in (LIVE, MODEL)}
-        parts += _storm_row(contestant, outcomes, scale, 8 + ROW_HEIGHT * index)
+    for index, (contestant, outcomes) in enumerate(contestants.items()):
+        parts += _lost_row(contestant, outcomes, scale, 8 + ROW_HEIGHT * index)
         said += [f"{contestant} {origin}: {_lost_words(outcome)}"
                  for origin, outcome in outcomes.items()]
-    title = f"Connections lost in the {protocol.upper()} storm {schedule_words(schedule)}"
     return drawing(title, "; ".join(said), bottom + 24, parts)
 
 
-def _storm_row(contestant, outcomes, scale, top):
+def _lost_row(contestant, outcomes, scale, top):
     colour, _ = look(contestant)
     y = top + 30
     parts = [rectangle(0, top - 1, WIDTH, 20, "band"),
              text(2, top + 13, contestant, classes=f"name {colour}")]
     words = [f"{dot} {_short_lost(outcomes[origin])}"
-             for origin, dot in ((LIVE, "●"), (MODEL, "○"))]
+             for origin, dot in ((LIVE, "●"), (MODEL, "○")) if origin in outcomes]
     parts.append(text(WIDTH - 2, top + 13, "   ".join(words), anchor="end", classes="value"))
     places = [scale(outcome.share_lost) for outcome in outcomes.values()
               if outcome and outcome.ran]
     if places:
         parts.append(line(min(places), y, max(places), y, f"span {colour}"))
     for origin, radius, kind in ((MODEL, 7, "hollow"), (LIVE, 4.5, "solid")):
-        outcome = outcomes[origin]
+        outcome = outcomes.get(origin)
         if outcome and outcome.ran:
             parts.append(circle(scale(outcome.share_lost), y, radius, f"{kind} {colour}"))
     return parts

@@ -2,7 +2,7 @@
 """What the outcomes say: rows with targets, what is wrong, and the finding in one sentence."""
 
 from .bench_report import Row
-from .racelab_results import (DNS, IN_STEP, LIVE, MASQUERADE, MODEL, NOCLASH, PROTOCOLS,
+from .racelab_results import (DNS, EXHAUSTION, IN_STEP, LIVE, MASQUERADE, MODEL, NOCLASH, PROTOCOLS,
                               SCHEDULES, STORM_CONTESTANTS, schedule_words)
 
 MOST_TIMES_APART = 2  # of the shares that a model and the live kernel lose
@@ -17,6 +17,7 @@ def rows(race):
     found += [_ratio_row(race, protocol) for protocol in PROTOCOLS]
     for outcome in race.outcomes(DNS):
         found += _dns_rows(outcome)
+    found += [_crowd_row(outcome) for outcome in race.outcomes(EXHAUSTION)]
     found += _exhaustion_rows(race.models)
     return found
 
@@ -57,7 +58,8 @@ def times_apart(race, protocol):
 def accounted(race):
     """Whether what the live kernel lost is what it counted as clashes: a storm may also lose to a
     queue that overflows, which would be no race at all. Empty when it lost nothing."""
-    storms = [outcome for outcome in race.live if outcome.ran and outcome.contestant != NOCLASH]
+    storms = [outcome for outcome in race.live if outcome.ran and outcome.contestant != NOCLASH
+              and outcome.scenario != EXHAUSTION]
     lost = sum(outcome.lost for outcome in storms)
     elsewhere = sum(abs(outcome.lost - outcome.insert_failed) for outcome in storms)
     if not lost:
@@ -154,6 +156,13 @@ def _dns_rows(outcome):
                 Row(f"{title}, split between backends", split, "pairs", 0, at_most=True)]
     return [Row(f"{title}, lost", outcome.lost if outcome.ran else None, "queries"),
             Row(f"{title}, split between backends", split, "pairs")]
+
+
+def _crowd_row(outcome):
+    title = f"{outcome.words}, {outcome.origin}: {outcome.contestant}"
+    if outcome.contestant == NOCLASH:
+        return _ours(f"{title}, lost or duplicated", outcome, "connections")
+    return Row(f"{title}, lost", outcome.lost if outcome.ran else None, "connections")
 
 
 def _exhaustion_rows(models):

@@ -9,12 +9,16 @@ from .namespaces import require_privilege
 from .netfilter import MODES, Netfilter, NetfilterBalancer
 from .noclash import RESOLVER_RULES, STORM_RULES, Noclash
 from .process import LabError, NotAvailable
-from .racelab_results import DNS, FREE_RUNNING, IN_STEP, LIVE, PROTOCOLS, SCHEDULES, STORM, Outcome
+from .racelab_results import (DNS, EXHAUSTION, FREE_RUNNING, IN_STEP, LIVE, PROTOCOLS, SCHEDULES,
+                              STORM, Outcome)
 from .storm import run_storm
 from .topology import Topology
 
 RATE_CPS = 10000
 CONNECTIONS, CONNECTIONS_QUICK = 40000, 20000
+# Of the 64,512 ports of one destination; noclash never proposes that of its own service. Sent
+# faster, since the first of these connections must not expire before the last is there.
+CROWD, CROWD_CPS = 64500, 20000
 WORKERS = 2
 
 
@@ -26,10 +30,11 @@ class Scenario:
     protocol: str
     schedule: str
     connections: int
+    rate_cps: int = RATE_CPS
 
     def outcome(self, contestant, **found):
         return Outcome(self.kind, LIVE, contestant, self.protocol, self.schedule,
-                       rate_cps=RATE_CPS, **found)
+                       rate_cps=self.rate_cps, **found)
 
 
 def scenarios(quick):
@@ -39,7 +44,7 @@ def scenarios(quick):
               for schedule in SCHEDULES for protocol in PROTOCOLS]
     resolvers = [Scenario(DNS, "udp", schedule, count)
                  for schedule in ((IN_STEP,) if quick else SCHEDULES)]
-    return storms + resolvers
+    return storms + resolvers + [Scenario(EXHAUSTION, "tcp", FREE_RUNNING, CROWD, CROWD_CPS)]
 
 
 def gateways(scenario, build):
@@ -93,7 +98,7 @@ def _run(lab, build, scenario, gateway, console):
 
 def _storm(build, topology, scenario, gateway):
     result = run_storm(build.storm, topology, gateway, protocol=scenario.protocol,
-                       connections=scenario.connections, rate_cps=RATE_CPS,
+                       connections=scenario.connections, rate_cps=scenario.rate_cps,
                        free_running=scenario.schedule == FREE_RUNNING,
                        pairs=scenario.kind == DNS)
     return scenario.outcome(

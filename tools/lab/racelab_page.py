@@ -2,13 +2,13 @@
 """The race laboratory's page: one file, nothing fetched, opening with the finding."""
 
 from .process import LabError
-from .racelab_charts import (Axis, Series, dns_outcomes, exhaustion_chart, pairs_chart, storm_chart,
-                             sweep_chart)
+from .racelab_charts import (Axis, Series, crowd_chart, dns_outcomes, exhaustion_chart,
+                             pairs_chart, storm_chart, sweep_chart)
 from .racelab_findings import accounted, finding, percent, times_apart, wrong
 from .racelab_html import (Link, bullets, command, facts, fold, keys, panel, panels, paragraph,
                            phrase, preformatted, section, table)
 from .racelab_models import contestants_of, sweep
-from .racelab_results import (LIVE, MASQUERADE, MODEL, PROTOCOLS, SCHEDULES, STORM,
+from .racelab_results import (EXHAUSTION, LIVE, MASQUERADE, MODEL, PROTOCOLS, SCHEDULES, STORM,
                               STORM_CONTESTANTS, schedule_words)
 from .racelab_style import STYLE
 
@@ -167,25 +167,46 @@ def _pairs(race):
 
 
 def _exhaustion(race):
-    points = race.models.exhaustion
-    if not points:
+    crowd, points = race.outcomes(EXHAUSTION), race.models.exhaustion
+    if not crowd and not points:
         return ""
-    shares = {(point.contestant, point.occupancy_percent): point for point in points}
-    levels = sorted({point.occupancy_percent for point in points})
-    names = contestants_of(points)
-    rows = [(name, *(percent(shares[name, level].share) if (name, level) in shares else "–"
-                     for level in levels)) for name in names]
-    tries = [(name, *(f"{shares[name, level].tries_mean:.1f}" if (name, level) in shares else "–"
-                      for level in levels)) for name in names]
-    header = ("contestant", *(f"{level:g} % in use" for level in levels))
+    charts, tables = [], []
+    if crowd:
+        charts.append(panel("Lost until all but a few ports are in use, live", crowd_chart(crowd)))
+        header = ("contestant", "where", "sent", "lost", "share lost", "duplicated",
+                  "insert_failed", "command")
+        tables.append(table(header, [_crowd_line(race, one) for one in crowd],
+                            caption="Connections to one destination, which has 64,512 ports"))
+    if points:
+        charts.append(panel("Connections that succeed, models", exhaustion_chart(points)))
+        tables += _exhaustion_tables(points)
     return section(
         "When ports run out",
         paragraph("One outside address has 64,512 ports towards one destination. An allocator that "
                   "gives up early, or that splits the range between workers, refuses connections "
                   "while ports are free. At 100 % there is none to be found, whoever searches."),
-        panels(panel("Connections that succeed", exhaustion_chart(points))),
-        table(header, rows, caption="Share of connections that find a port"),
-        fold("Tries", table(header, tries, caption="Ports tried for a connection, mean")))
+        panels(*charts, classes="panels two"), *tables)
+
+
+def _crowd_line(race, one):
+    if not one.ran:
+        return (one.contestant, one.origin, "not run", *("–" * 4), _command_link(race, one))
+    return (one.contestant, one.origin, one.sent, one.lost, percent(one.share_lost),
+            one.duplicated, one.insert_failed, _command_link(race, one))
+
+
+def _exhaustion_tables(points):
+    found = {(point.contestant, point.occupancy_percent): point for point in points}
+    levels = sorted({point.occupancy_percent for point in points})
+
+    def rows(words):
+        return [(name, *(words(found[name, level]) if (name, level) in found else "–"
+                         for level in levels)) for name in contestants_of(points)]
+    header = ("contestant", *(f"{level:g} % in use" for level in levels))
+    return [table(header, rows(lambda point: percent(point.share)),
+                  caption="Share of connections that find a port, models"),
+            fold("Tries", table(header, rows(lambda point: f"{point.tries_mean:.1f}"),
+                                caption="Ports tried for a connection, mean"))]
 
 
 def _not_run(race):

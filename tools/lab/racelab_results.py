@@ -3,8 +3,8 @@
 
 from dataclasses import asdict, dataclass, field
 
-STORM, DNS = "storm", "dns"          # scenarios
-LIVE, MODEL = "live", "model"        # where a contestant ran
+STORM, DNS, EXHAUSTION = "storm", "dns", "exhaustion"  # scenarios
+LIVE, MODEL = "live", "model"  # where a contestant ran
 IN_STEP, FREE_RUNNING = "in-step", "free-running"
 PROTOCOLS = ("tcp", "udp")
 SCHEDULES = (IN_STEP, FREE_RUNNING)
@@ -63,6 +63,8 @@ class Outcome:
     @property
     def words(self):
         """`TCP storm in step`."""
+        if self.scenario == EXHAUSTION:
+            return "one destination, all but a few ports"
         if self.scenario == DNS:
             return f"DNS pairs {schedule_words(self.schedule)}"
         return f"{self.protocol.upper()} storm {schedule_words(self.schedule)}"
