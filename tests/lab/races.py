@@ -25,15 +25,15 @@ def live_storm(contestant, protocol="tcp", schedule=IN_STEP, lost=0, **more):
                    counters={"insert_failed": lost}, **more)
 
 
-def live_pairs(contestant, split=0, lost=0):
+def live_pairs(contestant, split=0, lost=0, **more):
     return Outcome(DNS, LIVE, contestant, "udp", IN_STEP, sent=SENT, delivered=SENT - lost,
-                   lost=lost, split_pairs=split, commands=["storm send --pairs"])
+                   lost=lost, split_pairs=split, commands=["storm send --pairs"], **more)
 
 
-def live_crowd(contestant, lost=0):
+def live_crowd(contestant, lost=0, **more):
     return Outcome(EXHAUSTION, LIVE, contestant, "tcp", FREE_RUNNING, sent=64500,
                    delivered=64500 - lost, lost=lost, insert_failed=lost,
-                   commands=["storm send --connections 64500"])
+                   commands=["storm send --connections 64500"], **more)
 
 
 def model_storm(contestant, protocol="tcp", schedule=IN_STEP, lost=0, **where):

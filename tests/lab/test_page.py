@@ -7,7 +7,7 @@ import unittest
 import xml.etree.ElementTree
 from html.parser import HTMLParser
 
-from races import live_storm, race
+from races import live_crowd, live_pairs, live_storm, race
 
 from lab.racelab_findings import finding
 from lab.racelab_page import count_words, page, time_words
@@ -79,6 +79,17 @@ class Page(unittest.TestCase):
     def test_it_opens_with_the_finding(self):
         heading = re.search(r"<h1>(.*?)</h1>", self.text)[1]
         self.assertEqual(Reader(heading).words, [finding(self.race).replace(" %", "\xa0%")])
+
+    def test_every_row_has_a_cell_for_each_column(self):
+        for one in (self.race, race(live=[live_storm(MASQUERADE, not_run="x"),
+                                          live_pairs(NOCLASH, not_run="x"),
+                                          live_crowd(NOCLASH, not_run="x")])):
+            tables = re.findall(r"<table>.*?</table>", page(one), re.DOTALL)
+            self.assertGreaterEqual(len(tables), 8)
+            for table in tables:
+                columns = len(re.findall(r'<th scope="col">', table))
+                for row in re.findall(r"<tr>(.*?)</tr>", table)[1:]:
+                    self.assertEqual(len(re.findall(r"<t[hd][ >]", row)), columns, row)
 
     def test_drawings_are_xml_and_tell_what_they_show(self):
         drawings = re.findall(r"<svg.*?</svg>", self.text, re.DOTALL)

@@ -11,9 +11,9 @@ def table(header, rows, *, caption=""):
         '<tr>' + "".join(f'<th scope="row">{_cell(cell)}</th>' if index == 0 else
                          f"<td>{_cell(cell)}</td>" for index, cell in enumerate(row)) + "</tr>\n"
         for row in rows)
-    words = f"<caption>{escape(caption)}</caption>" if caption else ""
     label = escape(caption or f"Figures by {header[0]}")
-    return (f'<div class="scroll" role="region" aria-label="{label}" tabindex="0"><table>{words}'
+    return (f"{paragraph(caption, 'legend')}"
+            f'<div class="scroll" role="region" aria-label="{label}" tabindex="0"><table>'
             f"<thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>\n")
 
 

@@ -60,8 +60,8 @@ def _storms(race):
             for contestant in STORM_CONTESTANTS for outcome in race.outcomes(STORM)
             if (outcome.protocol, outcome.schedule, outcome.contestant) ==
             (protocol, schedule, contestant)]
-    header = ("contestant", "where", "protocol", "schedule", "sent", "lost", "share lost",
-              "duplicated", "insert_failed", "clash_resolve", "command")
+    header = ("contestant", "where", "storm", "lost", "share lost", "sent", "duplicated",
+              "insert_failed", "clash_resolve", "command")
     return section(
         "A load balancer's storm",
         paragraph("Connections to one NodePort from 16 addresses. Two CPUs use the same source "
@@ -83,11 +83,11 @@ def _apart(race):
 
 
 def _storm_line(race, outcome):
-    name = (outcome.contestant, outcome.origin, outcome.protocol.upper(),
-            schedule_words(outcome.schedule))
+    name = (outcome.contestant, outcome.origin,
+            f"{outcome.protocol.upper()} {schedule_words(outcome.schedule)}")
     if not outcome.ran:
         return (*name, "not run", *("–" * 5), _command_link(race, outcome))
-    return (*name, outcome.sent, outcome.lost, percent(outcome.share_lost), outcome.duplicated,
+    return (*name, outcome.lost, percent(outcome.share_lost), outcome.sent, outcome.duplicated,
             outcome.insert_failed, outcome.clash_resolved, _command_link(race, outcome))
 
 
@@ -146,13 +146,9 @@ def _share_at(storms, parameter, value):
 
 def _pairs(race):
     outcomes = dns_outcomes(race)
-    header = ("contestant", "where", "schedule", "queries", "lost", "duplicated", "pairs",
-              "split pairs", "insert_failed", "clash_resolve", "command")
-    rows = [(one.contestant, one.origin, schedule_words(one.schedule), one.sent, one.lost,
-             one.duplicated, one.pairs, one.split_pairs, one.insert_failed, one.clash_resolved,
-             _command_link(race, one)) if one.ran else
-            (one.contestant, one.origin, schedule_words(one.schedule), "not run", *("–" * 6),
-             _command_link(race, one)) for one in outcomes]
+    header = ("contestant", "where", "queries lost", "pairs split", "queries", "pairs",
+              "schedule", "duplicated", "insert_failed", "clash_resolve", "command")
+    rows = [_pairs_line(race, one) for one in outcomes]
     legend = keys(("together", "both queries at one backend"), ("split", "at two backends"),
                   ("gone", "a query lost"))
     return section(
@@ -166,6 +162,15 @@ def _pairs(race):
         table(header, rows))
 
 
+def _pairs_line(race, one):
+    if not one.ran:
+        return (one.contestant, one.origin, "not run", *("–" * 3), schedule_words(one.schedule),
+                *("–" * 3), _command_link(race, one))
+    return (one.contestant, one.origin, one.lost, one.split_pairs, one.sent, one.pairs,
+            schedule_words(one.schedule), one.duplicated, one.insert_failed, one.clash_resolved,
+            _command_link(race, one))
+
+
 def _exhaustion(race):
     crowd, points = race.outcomes(EXHAUSTION), race.models.exhaustion
     if not crowd and not points:
@@ -173,7 +178,7 @@ def _exhaustion(race):
     charts, tables = [], []
     if crowd:
         charts.append(panel("Lost until all but a few ports are in use, live", crowd_chart(crowd)))
-        header = ("contestant", "where", "sent", "lost", "share lost", "duplicated",
+        header = ("contestant", "where", "lost", "share lost", "sent", "duplicated",
                   "insert_failed", "command")
         tables.append(table(header, [_crowd_line(race, one) for one in crowd],
                             caption="Connections to one destination, which has 64,512 ports"))
@@ -191,7 +196,7 @@ def _exhaustion(race):
 def _crowd_line(race, one):
     if not one.ran:
         return (one.contestant, one.origin, "not run", *("–" * 4), _command_link(race, one))
-    return (one.contestant, one.origin, one.sent, one.lost, percent(one.share_lost),
+    return (one.contestant, one.origin, one.lost, percent(one.share_lost), one.sent,
             one.duplicated, one.insert_failed, _command_link(race, one))
 
 

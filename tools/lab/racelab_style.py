@@ -58,8 +58,8 @@ pre { margin: .5rem 0; padding: .7rem .85rem; background: var(--band); border-ra
 .key.gone { background: var(--gone); }
 .wrong { border-left: 4px solid var(--bad); padding: .1rem 0 .1rem 1rem; }
 .scroll { overflow-x: auto; margin: .75rem 0; }
+.legend + .scroll { margin-top: 0; }
 table { border-collapse: collapse; font-size: .86rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--soft); padding-bottom: .4rem; }
 th, td { padding: .3rem .8rem .3rem 0; text-align: right; white-space: nowrap;
          border-bottom: 1px solid var(--rule); }
 th:first-child, td:first-child, .words { text-align: left; }
