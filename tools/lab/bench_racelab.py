@@ -34,6 +34,9 @@ fully-random; DNAT with numgen) and the noclash daemon with two workers. In proc
 time: models of both (build/bench/racelab/race_models --help), and of other allocators. A receiver
 behind the gateway counts what arrives, so a loss is seen and not inferred.
 
+--quick sends 20,000 connections in each storm, not 40,000, leaves the free-running DNS pairs out,
+and shortens the models.
+
 Live runs need root and two CPUs. What cannot run on this machine is listed as not run. Results: a
 table, FILE as JSON with every command, and a page with charts that needs no network.
 """
