@@ -10,8 +10,9 @@ from html.parser import HTMLParser
 from races import live_crowd, live_pairs, live_storm, race
 
 from lab.racelab_findings import finding
-from lab.racelab_page import count_words, page, time_words
+from lab.racelab_page import page
 from lab.racelab_results import LIVE, MASQUERADE, NOCLASH, Models
+from lab.racelab_sections import count_words, time_words
 from lab.racelab_svg import ShareScale, ValueScale, apart
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
