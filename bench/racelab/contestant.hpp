@@ -63,6 +63,7 @@ struct Counts {
     std::uint64_t insert_failed = 0;   ///< packets dropped for a clash
     std::uint64_t clash_resolved = 0;  ///< packets that clashed and were not dropped
     std::uint64_t found = 0;           ///< proposals that were taken
+    std::uint64_t gave_up = 0;         ///< searches that ended with a taken port
 };
 
 /// A gateway, as far as the race goes. Each id passes `choose` until it has chosen, then `confirm`.

@@ -9,7 +9,7 @@ namespace noclash::racelab {
 /// Connections to one destination through one gateway address, 64,512 ports, of which a share is
 /// taken already: how many of the new ones get a port. One thread; there is no race here.
 struct ExhaustionOptions {
-    std::uint32_t attempts = 10'000;
+    std::uint32_t attempts = 3000;
     std::uint64_t seed = 1;
 };
 

@@ -77,6 +77,7 @@ Tuple<V4> Netfilter::search_port(Tuple<V4> wanted, const Entry& own) {
             return used(wanted, own);
         });
     wanted.source_port = Be16::from_host(probed.port);
+    if (!probed.free) ++counts_.gave_up;
     return wanted;
 }
 

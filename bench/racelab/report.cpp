@@ -34,6 +34,7 @@ Json json_of(const StormRow& row) {
             {"lost", result.lost},
             {"duplicated", result.duplicated},
             {"insert_failed", result.counts.insert_failed},
+            {"gave_up", result.counts.gave_up},
             {"clash_resolved", result.counts.clash_resolved},
             {"tuple_collisions", result.tuple_collisions}};
 }
@@ -72,13 +73,15 @@ Json json_of_all(const std::vector<Row>& rows) {
 
 void print_storm(const std::vector<StormRow>& rows) {
     fmt::print("The storm: connections to one service with the same source ports, lost or not\n\n");
-    fmt::print("{:<24}{:<5}{:<13}{:>8}{:>12}{:>10}{:>12}{:>10}{:>8}{:>14}\n", "gateway", "", "",
-               "threads", "distance ns", "cps", "connections", "lost", "", "insert_failed");
+    fmt::print("{:<24}{:<5}{:<13}{:>8}{:>12}{:>10}{:>12}{:>10}{:>8}{:>14}{:>9}\n", "gateway", "",
+               "", "threads", "distance ns", "cps", "connections", "lost", "", "insert_failed",
+               "gave up");
     for (const auto& [options, gateway, result] : rows)
-        fmt::print("{:<24}{:<5}{:<13}{:>8}{:>12}{:>10}{:>12}{:>10}{:>6.2f} %{:>14}\n",
+        fmt::print("{:<24}{:<5}{:<13}{:>8}{:>12}{:>10}{:>12}{:>10}{:>6.2f} %{:>14}{:>9}\n",
                    name_of(gateway), protocol_of(options), schedule_of(options), options.threads,
                    options.distance_ns, options.rate_cps, result.connections, result.lost,
-                   percent(result.lost, result.connections), result.counts.insert_failed);
+                   percent(result.lost, result.connections), result.counts.insert_failed,
+                   result.counts.gave_up);
 }
 
 void print_dns(const std::vector<DnsRow>& rows) {

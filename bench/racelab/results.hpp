@@ -37,14 +37,16 @@ struct Results {
 enum class Extent : std::uint8_t { quick, full };
 
 /// The cases of the storm: `base` first, for both protocols; then, around it, thread counts against
-/// distances in step, and thread counts against rates for both schedules. None comes twice.
+/// distances in step, and thread counts against rates for both schedules; UDP for two threads only.
+/// None comes twice.
 [[nodiscard]] std::vector<StormOptions> storm_cases(const StormOptions& base, Extent extent);
 
 /// What contradicts itself, or what the project claims, in words; empty when all is well:
 ///
 /// * every connection is accounted for, and no two that were delivered share a tuple;
 /// * noclash loses none, duplicates none, and refuses none while a port is free;
-/// * netfilter loses as many of a storm as it counts in `insert_failed`, and none at distance 0;
+/// * netfilter loses as many of a storm as it counts in `insert_failed`, and at distance 0 only
+///   those whose search for a port gave up;
 /// * Linux today loses no query of a pair, and what is full refuses everybody.
 [[nodiscard]] std::vector<std::string> faults_of(const Results& results);
 
