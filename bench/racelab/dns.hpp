@@ -12,11 +12,11 @@ namespace noclash::racelab {
 /// draws one, as kube-proxy's rules do. The source stays.
 ///
 /// `distance_ns` is from the look-up in prerouting to the confirmation: nearly the whole way
-/// through the gateway. `jitter_ns` is what two packets of one moment are apart when they get
-/// there. In the live storm (see StormOptions) a packet takes 4,200 ns in the median from
-/// net:netif_receive_skb to net:net_dev_queue, of which some 3,000 lie between those two steps;
-/// two packets of one step come in 120 ns apart at the quartiles, like two exponential times of
-/// mean 200 ns (139).
+/// through the gateway. `jitter_ns` is the mean time from the pair's begin to a query's look-up. In
+/// the live storm (see StormOptions) a packet takes 4,200 ns in the median from
+/// net:netif_receive_skb to net:net_dev_queue, of which some 3,000 lie between those two steps.
+/// Half of the pairs of one step come in less than 124 ns apart; two exponential times of mean 200
+/// ns differ by 139.
 struct DnsOptions {
     std::uint32_t pairs = 20'000;
     std::uint32_t backends = 2;

@@ -58,24 +58,24 @@ exit status:
   1  they do not: what is wrong stands on standard error
   2  usage)";
 
-enum class Scenario : std::uint8_t { all, storm, dns, exhaustion };
-
 struct CommandLine {
-    Scenario scenario = Scenario::all;
+    std::string scenario = "all";
+    std::string schedule = "in-step";
     Extent extent = Extent::full;
     std::uint64_t seed = 1;
     StormOptions storm;
     DnsOptions dns;
     ExhaustionOptions exhaustion;
 
-    [[nodiscard]] bool asks_for(Scenario one) const {
-        return scenario == Scenario::all || scenario == one;
+    [[nodiscard]] bool asks_for(const std::string& one) const {
+        return scenario == "all" || scenario == one;
     }
 };
 
 void run_storms(const CommandLine& line, Results& results) {
     StormOptions base = line.storm;
     base.seed = line.seed;
+    base.schedule = line.schedule == "in-step" ? Schedule::in_step : Schedule::free_running;
     const auto cases = storm_cases(base, line.extent);
     Progress progress("storm", cases.size() * std::size(all_gateways));
     for (const StormOptions& options : cases) {
@@ -113,29 +113,21 @@ void run_exhaustions(const CommandLine& line, Results& results) {
 Results run(const CommandLine& line) {
     Results results;
     results.seed = line.seed;
-    if (line.asks_for(Scenario::storm)) run_storms(line, results);
-    if (line.asks_for(Scenario::dns)) run_dns_pairs(line, results);
-    if (line.asks_for(Scenario::exhaustion)) run_exhaustions(line, results);
+    if (line.asks_for("storm")) run_storms(line, results);
+    if (line.asks_for("dns")) run_dns_pairs(line, results);
+    if (line.asks_for("exhaustion")) run_exhaustions(line, results);
     return results;
 }
 
 void add_options(CLI::App& app, CommandLine& line) {
-    const std::map<std::string, Scenario> scenarios{{"all", Scenario::all},
-                                                    {"storm", Scenario::storm},
-                                                    {"dns", Scenario::dns},
-                                                    {"exhaustion", Scenario::exhaustion}};
-    const std::map<std::string, Schedule> schedules{{"in-step", Schedule::in_step},
-                                                    {"free-running", Schedule::free_running}};
     const auto option = [&app](const std::string& name, auto& value, const std::string& help) {
         return app.add_option(name, value, help)->capture_default_str();
     };
-    app.add_option("--scenario", line.scenario, "all, storm, dns or exhaustion")
-        ->transform(CLI::Transformer(scenarios, CLI::ignore_case))
-        ->default_str("all");
+    option("--scenario", line.scenario, "which one")
+        ->check(CLI::IsMember({"all", "storm", "dns", "exhaustion"}));
     option("--seed", line.seed, "of the schedules and of netfilter's ports");
-    app.add_option("--schedule", line.storm.schedule, "storm: in-step or free-running")
-        ->transform(CLI::Transformer(schedules, CLI::ignore_case))
-        ->default_str("in-step");
+    option("--schedule", line.schedule, "storm: how threads keep time")
+        ->check(CLI::IsMember({"in-step", "free-running"}));
     option("--threads", line.storm.threads, "storm: CPUs")->check(CLI::Range(1U, most_threads));
     option("--distance-ns", line.storm.distance_ns, "storm: from the choice to the confirmation")
         ->check(CLI::Range(0U, 1'000'000U));

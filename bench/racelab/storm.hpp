@@ -20,15 +20,16 @@ enum class Schedule : std::uint8_t {
 /// `masquerade`, two CPUs of a virtual machine, 40,000 connections) by `perf record -k mono` on the
 /// tracepoints fib:fib_table_lookup, which stands shortly before the choice, and net:net_dev_queue:
 ///
-/// * `jitter_ns`. Two packets of one step are |D| apart at the routing decision: 170 ns in the
-///   lowest quarter, 408 in the median, 930 in the highest quarter. So D is distributed like the
-///   difference of two exponential times of mean 600 ns, which has 173, 416 and 832.
-/// * `distance_ns`. How often two packets clash, given |D|: 86 % below 200 ns, 66 % at 500, 39 % at
-///   700, 17 % at 900, 4 % at 1,300. It falls through one half at some 600 ns: that is how far a
-///   choice is seen too late, from the look at the confirmed entries to the insertion.
-/// * `distance_spread_percent`. It falls over some 200 ns to either side: a third of the distance.
+/// * `jitter_ns`. At the routing decision, a quarter of the pairs of one step are less than 170 ns
+///   apart, half of them 408, three quarters 930. Two exponential times of mean 600 ns differ by
+///   173, 416 and 832.
+/// * `distance_ns`. Of pairs so far apart there, 86 % clash below 200 ns, 66 % at 500, 39 % at 700,
+///   17 % at 900, 4 % at 1,300: it falls through one half of what it was at some 600 ns. So long a
+///   choice goes unseen: from the look at the confirmed entries to the insertion.
+/// * `distance_spread_percent`. It falls within some 200 ns to either side: a third.
 ///
-/// How many packets clash follows from these; it was not used to choose them.
+/// The distance is read from *which* pairs clashed there; how many packets are lost over all was
+/// not used, and follows. Tracing itself cost each packet some hundred ns.
 struct StormOptions {
     std::uint8_t protocol = protocol::tcp;
     Schedule schedule = Schedule::in_step;

@@ -38,9 +38,10 @@ TEST(NetfilterModel, RandomChoicesDoNotKeepThePort) {
     for (const PortChoice choice : {PortChoice::random, PortChoice::fully_random}) {
         Netfilter netfilter(gateway_address, choice, seed);
         unsigned kept = 0;
-        for (std::uint32_t client = 0; client < 200; ++client)
-            if (pass(netfilter, passage(client, client, 20000))->source_port.host() == 20000)
-                ++kept;
+        for (std::uint32_t client = 0; client < 200; ++client) {
+            const auto port = static_cast<std::uint16_t>(20000 + client);
+            if (pass(netfilter, passage(client, client, port))->source_port.host() == port) ++kept;
+        }
         EXPECT_LE(kept, 2U);
     }
 }

@@ -96,7 +96,7 @@ TEST(ModelStorm, AtDistanceZeroNobodyIsLost) {
 
 TEST(ModelStorm, LossGrowsWithTheDistance) {
     std::uint64_t before = 0;
-    for (const Instant distance : {0, 100, 300, 1000, 3000}) {
+    for (const Instant distance : std::initializer_list<Instant>{0, 100, 300, 1000, 3000}) {
         StormOptions options = small_storm();
         options.distance_ns = distance;
         const auto lost = run_storm(options, Gateway::masquerade).lost;
