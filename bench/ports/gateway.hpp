@@ -116,6 +116,7 @@ class Gateway {
     void forget_maps() { policy_ = std::make_unique<P>(table_); }
 
     [[nodiscard]] std::size_t bytes() const { return table_.bytes(); }
+    [[nodiscard]] const EngineCounters& counters() const { return worker_.counters(); }
 
   private:
     static constexpr std::uint32_t burst = 32;
