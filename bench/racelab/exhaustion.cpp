@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/racelab/exhaustion.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <random>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 

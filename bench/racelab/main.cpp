@@ -3,6 +3,7 @@
 // The race, in process: netfilter's order of steps and noclash's under the same schedules.
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <exception>
 #include <iterator>
 
