@@ -23,6 +23,7 @@ class Router(GatewayCase):
         self.assert_pings(POD, "-t", 2)
 
     def test_too_big_names_the_mtu(self):
+        """[RFC 4787 REQ-13]"""
         output = self.ping(POD, "-M", "do", "-s", 1400)
         self.assertRegex(output, rf"From {GATEWAY_LB}.*[Ff]rag needed.*mtu = 1400")
         self.assertGreater(self.gateway.drops().get("too_big", 0), 0)
@@ -31,6 +32,7 @@ class Router(GatewayCase):
         self.assert_pings(POD, "-M", "do", "-s", 1400 - 28)
 
     def test_tcp_finds_the_mtu(self):
+        """[RFC 4787 REQ-13]"""
         # 1,500-byte segments at first: what comes back in ICMP makes them smaller.
         self.pod.ip("link", "set", "pod0", "mtu", 1400)
         self.pod.start("python3", "-B", WEB_SERVER, POD, 80, "/nonexistent", name="web-server")
@@ -53,6 +55,7 @@ class Router(GatewayCase):
         self.assertGreater(self.gateway.drops().get("no_route", 0), 0)
 
     def test_closed_udp_port_is_reported_to_the_client(self):
+        """[RFC 5508 REQ-4]"""
         script = ("import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);"
                   f"s.settimeout(3);s.connect(('{POD}',9));s.send(b'x');s.recv(10)")
         result = self.lb.run("python3", "-c", script, check=False)
@@ -90,6 +93,7 @@ class Neighbors(GatewayCase):
         self.assertIn("20 packets transmitted, 20 received", output)
 
     def test_silently_moved_neighbor_recovers(self):
+        """[field j]"""
         self.start()
         self.assert_pings(POD)
         self.move_pod()

@@ -23,6 +23,7 @@ ports = "5000-5999"
     }
 
     def test_source_comes_from_the_pool(self):
+        """[RFC 6888 REQ-3]"""
         self.serve(8000)
         addresses = {"203.0.113.7", "203.0.113.10", "203.0.113.11"}
         for protocol in PROTOCOLS:
@@ -43,6 +44,7 @@ ports = "5000-5999"
                 self.assertEqual(answer[0], (LB, 4444))
 
     def test_ping_through_the_pool(self):
+        """[RFC 5508 REQ-1]"""
         self.assert_pings(POD, "-i", "0.05", count=10)
 
 
@@ -62,6 +64,7 @@ class Masquerade(GatewayCase):
                 self.assertIn(port, range(40000, 40064))
 
     def test_every_port_of_the_range_is_used_before_exhaustion(self):
+        """[RFC 6888 REQ-13] [RFC 6888 REQ-11]"""
         self.serve(8000)
         answers = [self.ask("udp", f"{POD}:8000", f"{LB}:{port}") for port in range(6000, 6064)]
         self.assertNotIn(None, answers)
