@@ -25,6 +25,7 @@ struct TimeoutKey {
 
 constexpr std::string_view transitory = "RFC 5382 REQ-5 (transitory connections)";
 
+/// Below these floors nobody gets by accident: [RFC 4787 REQ-5] [RFC 5382 REQ-5] [RFC 5508 REQ-2].
 constexpr std::array timeout_keys{
     TimeoutKey{"tcp_syn_sent_s", &nat::Timeouts::tcp_syn_sent_s, 240, transitory},
     TimeoutKey{"tcp_syn_recv_s", &nat::Timeouts::tcp_syn_recv_s, 240, transitory},

@@ -150,7 +150,7 @@ class Pipeline {
     }
 
     /// Lets `reply` come from one of `targets`. Of packets that open the same flow at once, each
-    /// draws its own, and the one that claims the flow decides for all.
+    /// draws its own, and the one that claims the flow decides for all [field b].
     void redirect(Tuple<Family>& reply, const std::vector<Target<Family>>& targets) {
         const auto count = static_cast<std::uint32_t>(targets.size());
         const Target<Family>& target = targets[count == 1 ? 0 : proposals_.random().below(count)];
@@ -158,6 +158,8 @@ class Pipeline {
         if (target.port) reply.source_port = Be16::from_host(*target.port);
     }
 
+    /// Flows are found by both ends' addresses and ports, so what comes from anybody but a flow's
+    /// peer finds none: APDF [RFC 4787 REQ-8] [RFC 5382 REQ-3].
     V decide(Job<Family>& job, const Opening& opening) {
         if (job.lookup.found) return hit(job, job.lookup.found);
         // A packet before this one in the burst may have set the flow up.
@@ -189,7 +191,7 @@ class Pipeline {
         return rewritten(job, to, *hop);
     }
 
-    /// A verdict other than `transmit` says why the packet cannot go to `hop`.
+    /// A verdict other than `transmit` says why the packet cannot go to `hop` [RFC 4787 REQ-13].
     V routable(const Job<Family>& job, const std::optional<Hop<Family>>& hop) const {
         if (job.parsed.ttl <= 1) return V::reject(DropReason::ttl, icmp_error::ttl_exceeded);
         if (!hop) return V::reject(DropReason::no_route, icmp_error::net_unreachable);
@@ -206,9 +208,10 @@ class Pipeline {
         return V::transmit(hop);
     }
 
-    /// RFC 5508-4 and -5: the quoted packet gets back the addresses its sender knows, and where the
-    /// sender knows another destination than the error's reporter, the error comes from there.
-    /// Neither state nor timeout of the flow changes (RFC 5508-7, RFC 4787-12).
+    /// The quoted packet gets back the addresses its sender knows, and where the sender knows
+    /// another destination than the error's reporter, the error comes from there: [RFC 5508 REQ-4]
+    /// [RFC 5508 REQ-5] [RFC 5382 REQ-9]. Neither state nor timeout of the flow changes:
+    /// [RFC 5508 REQ-6] [RFC 4787 REQ-12] [RFC 5382 REQ-10].
     V translate_error(Job<Family>& job, const Record& flow, Direction direction) {
         if (!l4_checksum_ok<Family>(job.packet, job.parsed))
             return V::drop(DropReason::bad_l4_checksum);
@@ -255,8 +258,8 @@ class Pipeline {
         return static_cast<std::size_t>(&rule - shared_.policy.rules.data());
     }
 
-    /// To one of our own addresses, and no service of ours: echo is answered, the rest is not ours
-    /// (RFC 5382-4: an unsolicited SYN gets no answer).
+    /// To one of our own addresses, and no service of ours: echo is answered, the rest is not ours,
+    /// and gets no answer [RFC 5382 REQ-4].
     V local(Job<Family>& job) {
         if (job.parsed.kind != PacketKind::icmp_request) return V::drop(DropReason::unsolicited);
         const auto hop = shared_.router.route(job.parsed.tuple.source);
@@ -265,7 +268,8 @@ class Pipeline {
         return V::transmit(*hop);
     }
 
-    /// The life of a first packet: claim, reserve, fill in, publish.
+    /// The life of a first packet: claim, reserve, fill in, publish [field a]. What finds no room is
+    /// dropped; no flow ever has to make room for it [RFC 6888 REQ-11] [field g].
     V set_up(Job<Family>& job, const Opening& opening) {
         const auto& hop = opening.hop;
         if (const V verdict = routable(job, hop); verdict.outcome != Outcome::transmit)
@@ -320,7 +324,7 @@ class Pipeline {
                 break;
         }
         // The owner may be this very connection, opened from the other side at the same moment
-        // (RFC 5382-2) and being set up by another worker: that one's set-up serves both.
+        // [RFC 5382 REQ-2] and being set up by another worker: that one's set-up serves both.
         if (claim.owner().direction == Direction::original &&
             worker_.record(claim.owner().flow).status.load(std::memory_order_acquire) !=  // (5)
                 FlowStatus::live)

@@ -59,7 +59,7 @@ struct Rule {
     std::vector<Target<Family>> targets;
 };
 
-/// Addresses and ports that sources are translated to. Ranges may be anywhere (RFC 6888-3).
+/// Addresses and ports that sources are translated to. Ranges may be anywhere [RFC 6888 REQ-3].
 template <class Family>
 struct Pool {
     std::string name;

@@ -79,6 +79,16 @@ def icmp_errors():
                 f"rewrite_error {INSIDE}:40000 {SERVER}:80 from {ROUTER} to {INSIDE}",
                 ip(ROUTER, OUTSIDE) / ICMP(**fields) / Raw(quoted),
                 ip(ROUTER, INSIDE) / ICMP(**fields) / Raw(expected))
+    # RFC 4884: the quoted packet padded to 32 words, as the length field says, and an MPLS label.
+    extension = bytes.fromhex("2000" "9cf1" "00080101" "000641ff")
+    for kind, fields in (("time exceeded", {"type": 11, "length": 32}),
+                         ("destination unreachable", {"type": 3, "code": 1, "length": 32})):
+        quoted, expected = (bytes(ip(source, SERVER, ttl=1) / packets["UDP"]).ljust(128, b"\0")
+                            for source, packets in ((OUTSIDE, before), (INSIDE, after)))
+        yield block(f"{kind} with extensions [RFC 4884]",
+                    f"rewrite_error {INSIDE}:40000 {SERVER}:80 from {ROUTER} to {INSIDE}",
+                    ip(ROUTER, OUTSIDE) / ICMP(**fields) / Raw(quoted + extension),
+                    ip(ROUTER, INSIDE) / ICMP(**fields) / Raw(expected + extension))
     offending = ip(INSIDE, SERVER, ttl=1, flags="DF") / TCP(sport=5, flags="S") / Raw(PAYLOAD)
     long = ip(INSIDE, SERVER, flags="DF") / UDP(dport=9) / Raw(PAYLOAD * 15)
     own = {"tos": 0xC0, "ttl": 64, "id": 0, "flags": "DF"}
@@ -136,7 +146,8 @@ def parses():
                "drop bad_l4_header")
     yield case("redirect", ip(ROUTER, INSIDE) / ICMP(type=5, code=1, gw=ROUTER) / Raw(bytes(good)),
                "drop icmp_unrelated")
-    yield case("timestamp", ip(INSIDE, SERVER) / ICMP(type=13), "drop protocol")
+    yield case("timestamp", ip(INSIDE, SERVER) / ICMP(type=13, ts_ori=0, ts_rx=0, ts_tx=0),
+               "drop protocol")
 
 
 def arps():

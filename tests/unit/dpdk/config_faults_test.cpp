@@ -41,6 +41,7 @@ void PrintTo(const Case& fault, std::ostream* out) {
 
 class ConfigFault : public testing::TestWithParam<Case> {};
 
+// The floors of the timeouts are among them: [RFC 4787 REQ-5] [RFC 5382 REQ-5] [RFC 5508 REQ-2].
 TEST_P(ConfigFault, IsNamedWithLineAndKey) {
     const Case& fault = GetParam();
     const std::string text = std::string(above) + fault.text + below + fault.more;

@@ -122,6 +122,7 @@ via = "10.1.0.254"
     EXPECT_EQ(config.routes[1].via, v4("10.1.0.254"));
 }
 
+// [RFC 6888 REQ-3]
 TEST(Config, ExpandsPools) {
     const Config config = parse_config(std::string(small) + R"(
 [[pool]]

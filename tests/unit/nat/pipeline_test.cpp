@@ -195,6 +195,7 @@ TEST(Pipeline, TimeToLiveEndsBeforeAnythingIsSetUp) {
     EXPECT_EQ(gateway.table.index().occupancy().entries, 0U);
 }
 
+// [RFC 4787 REQ-13]
 TEST(Pipeline, TooBigIsToldWithTheMtu) {
     TestGateway gateway({masquerade()});
     gateway.router.outside_mtu = 1000;
@@ -216,6 +217,7 @@ TEST(Pipeline, NoRouteIsTold) {
     EXPECT_EQ(verdict.reason, DropReason::no_route);
 }
 
+// [RFC 5508 REQ-4] [RFC 5508 REQ-6] [RFC 4787 REQ-12]
 TEST(Pipeline, AnErrorAboutAFlowReachesItsSenderAndChangesNothing) {
     TestGateway gateway({masquerade()});
     Bytes out = udp(client, {1, 2, 3, 4});
@@ -234,12 +236,13 @@ TEST(Pipeline, AnErrorAboutAFlowReachesItsSenderAndChangesNothing) {
         EXPECT_EQ(header<IpHeader<V4>>(view(error), 0).source.get(), ip(sender));
         EXPECT_EQ(header<IpHeader<V4>>(view(error), 0).destination.get(), ip("10.1.0.7"));
     }
-    EXPECT_EQ(gateway.table.pool()[found.flow].expires.load(), expires) << "RFC 5508-7";
+    EXPECT_EQ(gateway.table.pool()[found.flow].expires.load(), expires);
     Bytes stray = icmp({host("198.51.100.9"), host("10.2.0.1")}, 3, 3, 0,
                        udp({host("10.2.0.1"), host("192.0.2.80"), 1, 2}));
     EXPECT_EQ(gateway.pass(stray, 1).reason, DropReason::icmp_unrelated);
 }
 
+// [RFC 5508 REQ-5]
 TEST(Pipeline, AnErrorFromInsideDoesNotTellInsideAddresses) {
     TestGateway gateway({masquerade()});
     Bytes out = udp(client);
@@ -282,7 +285,7 @@ TEST(Pipeline, ADropRuleHoldsForOurOwnAddressesToo) {
 }
 
 TEST(Pipeline, AConnectionOpenedFromBothSidesAtOnceIsOneFlow) {
-    // RFC 5382-2. Worker 1 is setting up B -> A when A -> B arrives.
+    // [RFC 5382 REQ-2] Worker 1 is setting up B -> A when A -> B arrives.
     Rule<V4> forward;
     forward.action = Action::forward;
     TestGateway gateway({forward}, 2);
@@ -313,6 +316,43 @@ TEST(Pipeline, AClosedConnectionGoesAndGivesItsTuplesBack) {
     second = tcp({host("10.1.0.8"), client.destination, 40000, 80}, syn);
     EXPECT_EQ(gateway.pass(second).outcome, Outcome::transmit);
     EXPECT_EQ(gateway.table.index().occupancy().entries, 2U);
+}
+
+// [RFC 6888 REQ-8] [RFC 7857 section 2.2] [RFC 5382 REQ-5]
+TEST(Pipeline, AClosedConnectionHoldsItsPortForFourMinutes) {
+    for (const std::uint8_t end : {std::uint8_t(rst | ack), std::uint8_t(fin | ack)}) {
+        TestGateway gateway({masquerade({5000, 5000})});
+        Bytes first = tcp(client, syn);
+        ASSERT_EQ(gateway.pass(first).outcome, Outcome::transmit);
+        const Ends back = answer_to(read(first).tuple);
+        for (Bytes answer : {tcp(back, syn | ack), tcp(back, end)})
+            ASSERT_EQ(gateway.pass(answer, 1).outcome, Outcome::transmit);
+        for (Bytes last : {tcp(client, fin | ack), tcp(client, ack)})
+            ASSERT_EQ(gateway.pass(last).outcome, Outcome::transmit);
+
+        gateway.pass_time(239'000);
+        Bytes second = tcp({host("10.1.0.8"), client.destination, 40000, 80}, syn);
+        EXPECT_EQ(gateway.pass(second).reason, DropReason::exhausted);
+        gateway.pass_time(12'000);  // it is looked at every 10 s
+        EXPECT_EQ(gateway.pass(second).outcome, Outcome::transmit);
+    }
+}
+
+// [RFC 4787 REQ-5] [RFC 4787 REQ-6]
+TEST(Pipeline, AUdpMappingLivesForFiveMinutesAfterItsLastPacket) {
+    TestGateway gateway({masquerade()});
+    Bytes out = udp(client);
+    ASSERT_EQ(gateway.pass(out).outcome, Outcome::transmit);
+    const Tuple<V4> sent = read(out).tuple;
+    for (int i = 0; i < 3; ++i) {
+        gateway.pass_time(299'000);
+        Bytes again = udp(client);
+        ASSERT_EQ(gateway.pass(again).outcome, Outcome::transmit);
+        EXPECT_EQ(read(again).tuple, sent);
+    }
+    gateway.pass_time(311'000);
+    Bytes late = udp(answer_to(sent));
+    EXPECT_EQ(gateway.pass(late, 1).reason, DropReason::unsolicited);
 }
 
 TEST(Pipeline, AFlowBeingSetUpElsewhereParksAndItsMappingIsAdopted) {
