@@ -268,8 +268,14 @@ class Pipeline {
         return V::transmit(*hop);
     }
 
-    /// The life of a first packet: claim, reserve, fill in, publish [field a]. What finds no room is
-    /// dropped; no flow ever has to make room for it [RFC 6888 REQ-11] [field g].
+    /// What finds no room is dropped, and its sender told; no flow ever has to make room for it:
+    /// [RFC 6888 REQ-11] [RFC 5508 REQ-8] [field g].
+    V no_room(DropReason reason) const {
+        const std::optional<IcmpError>& error = shared_.policy.no_room_error;
+        return error ? V::reject(reason, *error) : V::drop(reason);
+    }
+
+    /// The life of a first packet: claim, reserve, fill in, publish [field a].
     V set_up(Job<Family>& job, const Opening& opening) {
         const auto& hop = opening.hop;
         if (const V verdict = routable(job, hop); verdict.outcome != Outcome::transmit)
@@ -284,9 +290,9 @@ class Pipeline {
             case ClaimOutcome::busy:
                 return V::park(DropReason::chain_too_long);
             case ClaimOutcome::table_full:
-                return V::drop(DropReason::table_full);
+                return no_room(DropReason::table_full);
             case ClaimOutcome::chain_too_long:
-                return V::drop(DropReason::chain_too_long);
+                return no_room(DropReason::chain_too_long);
         }
         const V verdict = opening.rule->source_nat == SourceNat::keep ? keep_source(claim, opening)
                                                                       : propose(claim, opening);
@@ -319,7 +325,7 @@ class Pipeline {
             case InsertOutcome::busy:
                 return V::park(DropReason::chain_too_long);
             case InsertOutcome::chain_too_long:
-                return V::drop(DropReason::chain_too_long);
+                return no_room(DropReason::chain_too_long);
             case InsertOutcome::taken:
                 break;
         }
@@ -338,7 +344,7 @@ class Pipeline {
             case Proposed::reserved:
                 return V::transmit(*opening.hop);
             case Proposed::exhausted:
-                return V::drop(DropReason::exhausted);
+                return no_room(DropReason::exhausted);
             case Proposed::unfinished:
                 return V::park(DropReason::search_timeout);
             case Proposed::no_room:

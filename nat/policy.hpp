@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/tuple.hpp"
+#include "nat/icmp.hpp"
 
 namespace noclash::nat {
 
@@ -71,6 +72,11 @@ template <class Family>
 struct PolicyConfig {
     std::vector<Pool<Family>> pools;
     std::vector<Rule<Family>> rules;
+    /// What the sender of a packet is told that no flow can be set up for, because table or ports
+    /// run out; nothing, when absent. Of RFC 6888's "host unreachable" and RFC 5508's
+    /// "administratively prohibited", the first is the error that hosts take for a passing one
+    /// (RFC 1122, section 4.2.3.9), which a shortage is.
+    std::optional<IcmpError> no_room_error = icmp_error::host_unreachable;
 };
 
 }  // namespace noclash::nat

@@ -15,7 +15,8 @@ ANNOTATION = re.compile(
 CODE_DIRECTORIES = ("engine", "nat", "dpdk", "tools")
 CODE_SUFFIXES = (".hpp", ".cpp", ".py")
 TEST_SUFFIXES = (*CODE_SUFFIXES, ".txt")
-NOT_TESTS = ("tests/docs/", "tests/rfc/")  # the checker, and the clauses themselves
+# The checker, the clauses themselves, and what writes the golden packets.
+NOT_TESTS = ("tests/docs/", "tests/rfc/", "tests/packets/generate.py")
 CPP_TEST = re.compile(r"TEST(?:_F|_P)?\((\w+), *(\w+)\)")
 GOLDEN_PREFIX = "about: "
 

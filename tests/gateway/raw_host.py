@@ -97,7 +97,7 @@ class RawCase(GatewayCase):
         """`kind`: type and code."""
         return packets.ip(source, destination, packets.ICMP, packets.icmp(*kind, **options))
 
-    def arrives(self, host, protocol, timeout_s=2):
+    def arrives(self, host, protocol, timeout_s=5):
         """The next packet of a protocol that gets to a host, whole; None when there is none."""
         packet = host.receive(lambda packet: packet.protocol == protocol, timeout_s)
         if packet is not None:

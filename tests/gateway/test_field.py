@@ -6,6 +6,8 @@ from gateway_case import HOSTS, GatewayCase, main, node, rule
 from lab.topology import GATEWAY_LB, GATEWAY_POD, LB, POD
 from raw_host import ACK, FIN, RST, SYN, RawCase
 
+import packets
+
 PAIRS = 500
 
 
@@ -86,8 +88,13 @@ class TableFull(RawCase):
         self.wait_until(lambda: self.gateway.drops().get("table_full", 0) > 0, "the table is full")
         while self.outside.receive(timeout_s=0.3):
             pass
-        self.is_dropped(self.inside, self.outside,
-                        self.udp((self.INSIDE, 9999), (self.OUTSIDE, 7000)), "table_full")
+        while self.inside.receive(timeout_s=0.3):
+            pass
+        refused = self.udp((self.INSIDE, 9999), (self.OUTSIDE, 7000))
+        self.is_dropped(self.inside, self.outside, refused, "table_full")
+        error = self.arrives(self.inside, packets.ICMP)
+        self.assertEqual((error.kind, error.source, error.quoted.data),
+                         ((3, 1), GATEWAY_LB, refused))
         self.assertGreaterEqual(self.gateway.flow_count(), 1024)
         self.assertEqual(self.gateway.counters()["early_drop"], 0)
         sent = self.crosses(self.inside, self.outside, self.tcp(

@@ -24,7 +24,7 @@ class Mappings(RawCase):
         """An idle flow has so long to live, less what has gone by since its last packet."""
         left = self.flow(self.here[1])["timeout_s"]
         self.assertLessEqual(left, timeout_s)
-        self.assertGreater(left, timeout_s - 10)
+        self.assertGreater(left, timeout_s - 30)
 
     def test_udp(self):
         """[RFC 4787 REQ-5]"""
@@ -36,7 +36,7 @@ class Mappings(RawCase):
     def test_outbound_packets_refresh(self):
         """[RFC 4787 REQ-6]"""
         first = self.crosses(self.inside, self.outside, self.udp(self.here, self.there))
-        time.sleep(2.5)
+        time.sleep(4)
         aged = self.flow(5555)["timeout_s"]
         self.assertLess(aged, 299)
         again = self.crosses(self.inside, self.outside, self.udp(self.here, self.there))

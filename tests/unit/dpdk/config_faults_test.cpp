@@ -68,6 +68,8 @@ constexpr Case general[] = {
      "f:2:18: control_socket: \"x.sock\" is no path"},
     {"UnknownKey", "zebra = 1", "", "f:2:1: zebra: unknown key; expected one of flows, workers"},
     {"UnknownKeyNear", "worker = 1", "", "f:2:1: worker: unknown key; did you mean `workers`?"},
+    {"NoRoomIcmp", "no_room_icmp = \"3/13\"", "",
+     "f:2:16: no_room_icmp: \"3/13\" is not known; expected \"host-unreachable\""},
     {"MemoryNoTable", "memory = 3", "", "f:2:10: memory: is an integer; expected a table [memory]"},
     {"HugePages", "[memory]\nhuge_pages = true", "",
      "f:3:14: [memory] huge_pages: is a boolean; expected \"auto\""},

@@ -338,6 +338,29 @@ TEST(Pipeline, AClosedConnectionHoldsItsPortForFourMinutes) {
     }
 }
 
+// [RFC 6888 REQ-11] [RFC 5508 REQ-8]
+TEST(Pipeline, WhoeverFindsNoFreePortIsToldAsConfigured) {
+    for (const auto& error :
+         {std::optional(icmp_error::host_unreachable), std::optional(icmp_error::admin_prohibited),
+          std::optional<IcmpError>()}) {
+        TestGateway gateway({masquerade({5000, 5000})});
+        gateway.policy.no_room_error = error;
+        Bytes first = udp(client);
+        ASSERT_EQ(gateway.pass(first).outcome, Outcome::transmit);
+        Bytes second = udp({host("10.1.0.8"), client.destination, 40000, 80});
+        const Bytes before = second;
+        const auto verdict = gateway.pass(second);
+        EXPECT_EQ(verdict.reason, DropReason::exhausted);
+        EXPECT_EQ(verdict.outcome, error ? Outcome::reject : Outcome::drop);
+        if (error) {
+            EXPECT_EQ(verdict.error.code, error->code);
+        }
+        EXPECT_EQ(second, before) << "the error quotes the packet as it came";
+        Bytes again = udp(client);
+        EXPECT_EQ(gateway.pass(again).outcome, Outcome::transmit) << "the first flow lives on";
+    }
+}
+
 // [RFC 4787 REQ-5] [RFC 4787 REQ-6]
 TEST(Pipeline, AUdpMappingLivesForFiveMinutesAfterItsLastPacket) {
     TestGateway gateway({masquerade()});
