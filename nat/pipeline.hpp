@@ -16,6 +16,7 @@
 // them. Every way out is a Verdict; every drop has a reason. Nothing here allocates, locks, logs or
 // makes a system call.
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -188,7 +189,19 @@ class Pipeline {
             return V::drop(DropReason::bad_l4_checksum);
         if (!track(flow, direction, job.parsed, shared_.timeouts, now_ms_))
             return V::drop(DropReason::tcp_invalid);
+        if ((job.parsed.tcp_flags & tcp_flag::syn) != 0 && flow.rule < shared_.policy.rules.size())
+            clamp(job, shared_.policy.rules[flow.rule], *hop);
         return rewritten(job, to, *hop);
+    }
+
+    /// The segments that a SYN asks for will come from behind `hop` and go back where it came from.
+    void clamp(Job<Family>& job, const Rule<Family>& rule, const Hop<Family>& hop) const {
+        if (!rule.mss_clamp || job.parsed.kind != PacketKind::tcp) return;
+        constexpr std::uint16_t headers = sizeof(IpHeader<Family>) + sizeof(TcpHeader);
+        const auto back = shared_.router.route(job.parsed.tuple.source);
+        const std::uint16_t mtu = back ? std::min(hop.mtu, back->mtu) : hop.mtu;
+        const auto fits = static_cast<std::uint16_t>(mtu - headers);
+        clamp_mss<Family>(job.packet, job.parsed, std::min(*rule.mss_clamp, fits));
     }
 
     /// A verdict other than `transmit` says why the packet cannot go to `hop` [RFC 4787 REQ-13].
@@ -305,6 +318,7 @@ class Pipeline {
         const Moment expires =
             track_first(flow, job.parsed.kind, job.parsed.length, shared_.timeouts, now_ms_);
         claim.publish(expires, now_ms_);
+        clamp(job, *opening.rule, *hop);
         return rewritten(job, to, *hop);
     }
 

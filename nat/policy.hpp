@@ -21,6 +21,9 @@ struct PortRange {
     friend bool operator==(PortRange, PortRange) = default;
 };
 
+/// `Rule::mss_clamp` that leaves it to the MTU.
+inline constexpr std::uint16_t any_mss = 65535;
+
 /// What becomes of the first packet of a flow.
 enum class Action : std::uint8_t { drop, forward, snat, masquerade, dnat };
 
@@ -56,6 +59,9 @@ struct Rule {
     SourceNat source_nat = SourceNat::keep;
     std::uint16_t pool = 0;  ///< index into the pools, when `source_nat` is `pool`
     PortRange ports;         ///< of `masquerade`
+    /// When there, SYNs and SYN-ACKs of the rule's flows promise to take no larger segments than
+    /// this (bytes of payload) and than fit the MTU of both ports.
+    std::optional<std::uint16_t> mss_clamp;
     /// Of a `dnat` rule, which has at least one: each new flow gets one of them at random.
     std::vector<Target<Family>> targets;
 };

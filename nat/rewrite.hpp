@@ -14,6 +14,12 @@ namespace noclash::nat {
 template <class Family>
 void rewrite(const PacketView& packet, const Parsed<Family>& parsed, const Tuple<Family>& to);
 
+/// Lowers the maximum segment size that a SYN or SYN-ACK names to `most` (RFC 9293, section 3.7.1;
+/// bytes of TCP payload). One that names none keeps none: then 536 holds, which fits anywhere.
+/// `parsed` must be of a TCP packet; its ports may have been rewritten.
+template <class Family>
+void clamp_mss(const PacketView& packet, const Parsed<Family>& parsed, std::uint16_t most);
+
 /// One hop less; the time to live must be above 0.
 template <class Family>
 void decrement_ttl(const PacketView& packet);

@@ -62,6 +62,44 @@ class Router(GatewayCase):
         self.assertIn("ConnectionRefusedError", result.stderr)
 
 
+class SegmentSizes(GatewayCase):
+    """Two real hosts on links of 1,500 bytes, and a gateway that lets fewer through."""
+
+    clamps = {8000: False, 8001: True, 8002: 900}  # by port of the server
+    settings = {"pod_mtu": 1400, "rules": "".join(
+        rule(f"to-{port}", "masquerade", in_="lb", protocol="tcp", to_port=port, mss_clamp=clamp)
+        for port, clamp in clamps.items())}
+
+    def test_clamped(self):
+        """Each end believes the other to take no more than the gateway says."""
+        self.serve(*self.clamps)
+        timestamps = 12  # bytes, in every segment of a real stack
+        script = ("import socket,sys;s=socket.create_connection(('10.2.0.2',int(sys.argv[1])),5);"
+                  "print(s.getsockopt(socket.IPPROTO_TCP,socket.TCP_MAXSEG))")
+        for port, expected in ((8000, 1460), (8001, 1360), (8002, 900)):
+            with self.subTest(port):
+                seen = self.lb.run("python3", "-c", script, port).stdout
+                self.assertEqual(int(seen), expected - timestamps)
+        actions = [row["action"] for row in self.gateway.json("rules")]
+        self.assertIn("MSS as the MTUs allow", actions[1])
+        self.assertIn("MSS at most 900", actions[2])
+
+    def test_large_transfers_pass_without_any_icmp(self):
+        """Both ways."""
+        script = ("import socket;s=socket.create_connection(('10.2.0.2',8001),10);"
+                  "s.sendall(b'x'*200000);s.shutdown(1);n=0\n"
+                  "while d:=s.recv(65536): n+=len(d)\n"
+                  "print(n)")
+        server = ("import socket;l=socket.create_server(('',8001));print('ready',flush=True);"
+                  "s,_=l.accept();n=0\n"
+                  "while d:=s.recv(65536): n+=len(d)\n"
+                  "s.sendall(b'y'*n)")
+        process = self.pod.start("python3", "-c", server, name="mirror")
+        process.wait_ready(lambda: "ready" in process.log())
+        self.assertEqual(self.lb.run("python3", "-c", script).stdout.strip(), "200000")
+        self.assertNotIn("too_big", self.gateway.drops())
+
+
 class Routes(GatewayCase):
     """Static routes with a next hop."""
 

@@ -166,6 +166,7 @@ to_port = "8000-8100"
 name = "r1"
 action = "masquerade"
 ports = "5000-6000"
+mss_clamp = 1400
 [[rule]]
 name = "r2"
 action = "dnat"
@@ -180,6 +181,7 @@ target = ["10.1.0.9", "10.1.0.10"]
 [[rule]]
 name = "r4"
 action = "forward"
+mss_clamp = true
 [[rule]]
 name = "r5"
 action = "drop"
@@ -193,6 +195,9 @@ ports = "7000"
                                        "f");
     const auto& rules = config.policy.rules;
     ASSERT_EQ(rules.size(), 7U);
+    EXPECT_EQ(rules[0].mss_clamp, std::nullopt);
+    EXPECT_EQ(rules[1].mss_clamp, 1400);
+    EXPECT_EQ(rules[4].mss_clamp, nat::any_mss);
     EXPECT_EQ(rules[0].action, nat::Action::snat);
     EXPECT_EQ(rules[0].source_nat, nat::SourceNat::pool);
     EXPECT_EQ(rules[0].pool, 1);

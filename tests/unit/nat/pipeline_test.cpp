@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "tests/unit/nat/pipeline_fixture.hpp"
@@ -358,6 +359,45 @@ TEST(Pipeline, WhoeverFindsNoFreePortIsToldAsConfigured) {
         EXPECT_EQ(second, before) << "the error quotes the packet as it came";
         Bytes again = udp(client);
         EXPECT_EQ(gateway.pass(again).outcome, Outcome::transmit) << "the first flow lives on";
+    }
+}
+
+/// The maximum segment size that the SYN names behind its ports and so on; 1460 on the way in.
+Bytes with_mss(Bytes packet) {
+    packet[32] = 0x60;  // a header of six words
+    for (const int byte : {2, 4, 1460 >> 8, 1460 & 0xff})
+        packet.push_back(static_cast<std::uint8_t>(byte));
+    put16(packet, 2, static_cast<unsigned>(packet.size()));
+    fix_ip_checksum(packet);
+    fix_l4_checksum(packet);
+    return packet;
+}
+
+TEST(Pipeline, SegmentSizesAreClampedToWhatFitsBothPorts) {
+    for (const auto& [clamp, mtu, expected] :
+         {std::tuple(std::optional<std::uint16_t>(), 1400, 1460U),
+          {std::optional(any_mss), 1400, 1360U},
+          {std::optional(any_mss), 9000, 1460U},
+          {std::optional<std::uint16_t>(1200), 1400, 1200U}}) {
+        Rule<V4> rule = masquerade();
+        rule.mss_clamp = clamp;
+        TestGateway gateway({rule});
+        gateway.router.outside_mtu = static_cast<std::uint16_t>(mtu);
+        // The first SYN, which opens the flow, its copy, which finds it, and the answer.
+        Bytes out = with_mss(tcp(client, syn));
+        for (int copy = 0; copy < 2; ++copy) {
+            out = with_mss(tcp(client, syn));
+            ASSERT_EQ(gateway.pass(out).outcome, Outcome::transmit);
+            EXPECT_EQ(get16(out, 42), expected);
+        }
+        Bytes back = with_mss(tcp(answer_to(read(out).tuple), syn | ack));
+        ASSERT_EQ(gateway.pass(back, 1).outcome, Outcome::transmit);
+        EXPECT_EQ(get16(back, 42), expected);
+        EXPECT_EQ(read(back).tuple.destination, ip("10.1.0.7"));
+        // What is no SYN has no MSS, whatever its payload looks like.
+        Bytes data = with_mss(tcp(client, ack));
+        ASSERT_EQ(gateway.pass(data).outcome, Outcome::transmit);
+        EXPECT_EQ(get16(data, 42), 1460);
     }
 }
 
