@@ -25,6 +25,7 @@ struct TimeoutKey {
 
 constexpr std::string_view transitory = "RFC 5382 REQ-5 (transitory connections)";
 
+/// Below these floors nobody gets by accident: [RFC 4787 REQ-5] [RFC 5382 REQ-5] [RFC 5508 REQ-2].
 constexpr std::array timeout_keys{
     TimeoutKey{"tcp_syn_sent_s", &nat::Timeouts::tcp_syn_sent_s, 240, transitory},
     TimeoutKey{"tcp_syn_recv_s", &nat::Timeouts::tcp_syn_recv_s, 240, transitory},
@@ -78,8 +79,9 @@ std::string read_name(const Section& section) {
 }
 
 void read_general(const Section& top, Config& config) {
-    top.allow_only({"flows", "workers", "cores", "idle", "control_socket", "log_level", "memory",
-                    "neighbors", "timeouts", "port", "route", "pool", "rule"});
+    top.allow_only({"flows", "workers", "cores", "idle", "control_socket", "log_level",
+                    "no_room_icmp", "memory", "neighbors", "timeouts", "port", "route", "pool",
+                    "rule"});
     top.read("flows", config.flows, 1024, 1 << 27);
     read_workers(top, config);
 
@@ -91,6 +93,12 @@ void read_general(const Section& top, Config& config) {
                                 "error"sv, "critical"sv, "off"sv};
     if (const auto level = top.choice("log_level", levels)) {
         config.log_level = levels[*level];
+    }
+    constexpr std::array no_room_words{"host-unreachable"sv, "prohibited"sv, "none"sv};
+    constexpr std::array<std::optional<nat::IcmpError>, 3> no_room_errors{
+        nat::icmp_error::host_unreachable, nat::icmp_error::admin_prohibited, std::nullopt};
+    if (const auto word = top.choice("no_room_icmp", no_room_words)) {
+        config.policy.no_room_error = no_room_errors[*word];
     }
     const std::string expected =
         fmt::format("an absolute path of at most {} bytes", longest_socket);

@@ -187,9 +187,25 @@ void read_action(const Section& section, const Config& config, Rule& rule) {
     read_port_range(section, "ports", rule.ports);
 }
 
+/// `true` means as the MTUs say; a number is a further bound.
+void read_mss_clamp(const Section& section, Rule& rule) {
+    constexpr std::uint16_t least = 88;  // netfilter's, too: smaller segments are attacks
+    if (!section.has("mss_clamp")) return;
+    if (section.is_integer("mss_clamp")) {
+        std::uint16_t most = 0;
+        section.read("mss_clamp", most, least, nat::any_mss);
+        if (most != 0) rule.mss_clamp = most;
+    } else if (section.boolean("mss_clamp").value_or(false)) {
+        rule.mss_clamp = nat::any_mss;
+    }
+    if (rule.action == Action::drop) {
+        section.fault("mss_clamp", "has no meaning in this rule", "it only in rules that let pass");
+    }
+}
+
 void read_rule(const Section& section, Config& config) {
     section.allow_only({"name", "action", "in", "protocol", "from", "to", "to_port", "pool",
-                        "ports", "target", "source"});
+                        "ports", "target", "source", "mss_clamp"});
     Rule rule;
     rule.name = read_name(section);
     if (!rule.name.empty() && index_of(config.policy.rules, rule.name)) {
@@ -198,6 +214,7 @@ void read_rule(const Section& section, Config& config) {
     }
     read_match(section, config, rule);
     read_action(section, config, rule);
+    read_mss_clamp(section, rule);
     config.policy.rules.push_back(std::move(rule));
 }
 

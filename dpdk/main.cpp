@@ -20,8 +20,10 @@
 #include "dpdk/eal.hpp"
 #include "dpdk/gateway.hpp"
 #include "dpdk/packet_pool.hpp"
+#include "dpdk/shortage_alarm.hpp"
 #include "dpdk/version.hpp"
 #include "dpdk/worker.hpp"
+#include "engine/clock.hpp"
 #include "engine/random.hpp"
 
 namespace noclash::dpdk {
@@ -77,6 +79,27 @@ class RunningWorkers {
     std::vector<Lcore> lcores_;
 };
 
+ShortageAlarm::Totals shortages(const std::vector<std::unique_ptr<Worker>>& workers) {
+    ShortageAlarm::Totals totals{};
+    for (const auto& worker : workers)
+        for (std::size_t i = 0; i < totals.size(); ++i)
+            totals[i] += worker->counters().dropped(ShortageAlarm::reasons[i]);
+    return totals;
+}
+
+/// Looks after the workers once a second; returns the signal that ends it.
+int watch_until_signal(const sigset_t& signals,
+                       const std::vector<std::unique_ptr<Worker>>& workers) {
+    ShortageAlarm alarm;
+    const timespec second{1, 0};
+    for (;;) {
+        const int signal = sigtimedwait(&signals, nullptr, &second);
+        if (signal > 0) return signal;
+        const auto line = alarm.look(shortages(workers), now_ms());
+        if (line) spdlog::log(alarm.ringing() ? spdlog::level::warn : spdlog::level::info, *line);
+    }
+}
+
 void set_up_log(const std::string& level) {
     spdlog::set_default_logger(spdlog::stderr_color_mt("noclash"));
     spdlog::set_pattern("%Y-%m-%d %H:%M:%S.%e %^%l%$ %v");
@@ -111,9 +134,7 @@ void serve(const Config& config) {
     const RunningWorkers running(workers);
     spdlog::info("ready; control socket {}", config.control_socket);
     const sigset_t signals = stop_signals();
-    int signal = 0;
-    while (sigwait(&signals, &signal) != 0) {
-    }
+    const int signal = watch_until_signal(signals, workers);
     spdlog::info("{}: stopping with {} flows", strsignal(signal), control.live_flows());
 }
 

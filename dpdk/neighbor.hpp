@@ -93,7 +93,7 @@ class NeighborTable {
     /// What is known of a neighbour that is about to be sent to. Drives the asking: at most one
     /// request a second, three unanswered ones make it `failed`, and a second later the next call
     /// begins anew. A reachable neighbour is asked again after `refresh_s` and keeps its address
-    /// meanwhile; who answers the broadcast owns the address from then on.
+    /// meanwhile; who answers the broadcast owns the address from then on [field j].
     [[nodiscard]] Resolution resolve(NeighborId id, std::uint64_t now_ms);
 
     /// Takes in a neighbour's own word of where it is; not for probes, which have no address yet.

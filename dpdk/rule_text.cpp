@@ -43,18 +43,7 @@ std::string source_text(const nat::Rule<V4>& rule, const Config& config) {
     return "";
 }
 
-}  // namespace
-
-std::string match_text(const nat::Rule<V4>& rule, const Config& config) {
-    std::string text(rule.protocol ? protocol_name(*rule.protocol) : "any");
-    if (rule.ingress_port) text += " in " + config.ports[*rule.ingress_port].name;
-    if (!rule.from.empty()) text += " from " + prefixes_text(rule.from);
-    if (!rule.to.empty()) text += " to " + prefixes_text(rule.to);
-    if (rule.to_port) text += " port " + range_text(*rule.to_port);
-    return text;
-}
-
-std::string action_text(const nat::Rule<V4>& rule, const Config& config) {
+std::string translation_text(const nat::Rule<V4>& rule, const Config& config) {
     switch (rule.action) {
         case nat::Action::drop:
             return "drop";
@@ -69,6 +58,26 @@ std::string action_text(const nat::Rule<V4>& rule, const Config& config) {
     std::string text = "dnat to " + targets_text(rule.targets);
     if (const std::string source = source_text(rule, config); !source.empty())
         text += ", " + source;
+    return text;
+}
+
+}  // namespace
+
+std::string match_text(const nat::Rule<V4>& rule, const Config& config) {
+    std::string text(rule.protocol ? protocol_name(*rule.protocol) : "any");
+    if (rule.ingress_port) text += " in " + config.ports[*rule.ingress_port].name;
+    if (!rule.from.empty()) text += " from " + prefixes_text(rule.from);
+    if (!rule.to.empty()) text += " to " + prefixes_text(rule.to);
+    if (rule.to_port) text += " port " + range_text(*rule.to_port);
+    return text;
+}
+
+std::string action_text(const nat::Rule<V4>& rule, const Config& config) {
+    std::string text = translation_text(rule, config);
+    if (rule.mss_clamp) {
+        text += *rule.mss_clamp == nat::any_mss ? ", MSS as the MTUs allow"
+                                                : fmt::format(", MSS at most {}", *rule.mss_clamp);
+    }
     return text;
 }
 

@@ -47,8 +47,8 @@ void mark(Record& flow, std::uint8_t bits) {
         flow.marks.fetch_or(bits, std::memory_order_relaxed);
 }
 
-/// Takes note of a packet of a live flow: state, refreshed timeout (RFC 4787-6; both directions
-/// refresh), counters. False when the flow's state does not allow the packet.
+/// Takes note of a packet of a live flow: state, refreshed timeout (both directions refresh
+/// [RFC 4787 REQ-6]), counters. False when the flow's state does not allow the packet [field h].
 template <class Record, class Family>
 [[nodiscard]] bool track(Record& flow, Direction direction, const Parsed<Family>& packet,
                          const Timeouts& timeouts, std::uint64_t now_ms) {

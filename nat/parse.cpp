@@ -87,7 +87,8 @@ DropReason parse_udp(const PacketView& packet, Parsed<Family>& out) {
     return DropReason::none;
 }
 
-/// Puts the identifier of an echo into the tuple; false when `icmp` is no echo.
+/// Puts the identifier of an echo, the one query that is translated [RFC 5508 REQ-1], into the
+/// tuple; false when `icmp` is no echo.
 bool take_echo(const IcmpHeader& icmp, Tuple<V4>& tuple) {
     if (icmp.type == icmp_type::echo_request) {
         tuple.source_port = icmp.id.get();
@@ -115,7 +116,7 @@ DropReason parse_quote(const PacketView& packet, Parsed<V4>& out) {
         header_length + quoted_transport > out.length - offset) {
         return DropReason::bad_l4_header;
     }
-    // RFC 5508, requirement 3a.
+    // Of the quoted transport header nothing is checked but that it is there [RFC 5508 REQ-3].
     if (!checksum::good(checksum::sum(bytes(packet, offset, header_length)))) {
         return DropReason::bad_ip_checksum;
     }

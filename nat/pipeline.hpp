@@ -16,6 +16,7 @@
 // them. Every way out is a Verdict; every drop has a reason. Nothing here allocates, locks, logs or
 // makes a system call.
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -150,7 +151,7 @@ class Pipeline {
     }
 
     /// Lets `reply` come from one of `targets`. Of packets that open the same flow at once, each
-    /// draws its own, and the one that claims the flow decides for all.
+    /// draws its own, and the one that claims the flow decides for all [field b].
     void redirect(Tuple<Family>& reply, const std::vector<Target<Family>>& targets) {
         const auto count = static_cast<std::uint32_t>(targets.size());
         const Target<Family>& target = targets[count == 1 ? 0 : proposals_.random().below(count)];
@@ -158,6 +159,8 @@ class Pipeline {
         if (target.port) reply.source_port = Be16::from_host(*target.port);
     }
 
+    /// Flows are found by both ends' addresses and ports, so what comes from anybody but a flow's
+    /// peer finds none: APDF [RFC 4787 REQ-8] [RFC 5382 REQ-3].
     V decide(Job<Family>& job, const Opening& opening) {
         if (job.lookup.found) return hit(job, job.lookup.found);
         // A packet before this one in the burst may have set the flow up.
@@ -186,10 +189,22 @@ class Pipeline {
             return V::drop(DropReason::bad_l4_checksum);
         if (!track(flow, direction, job.parsed, shared_.timeouts, now_ms_))
             return V::drop(DropReason::tcp_invalid);
+        if ((job.parsed.tcp_flags & tcp_flag::syn) != 0 && flow.rule < shared_.policy.rules.size())
+            clamp(job, shared_.policy.rules[flow.rule], *hop);
         return rewritten(job, to, *hop);
     }
 
-    /// A verdict other than `transmit` says why the packet cannot go to `hop`.
+    /// The segments that a SYN asks for will come from behind `hop` and go back where it came from.
+    void clamp(Job<Family>& job, const Rule<Family>& rule, const Hop<Family>& hop) const {
+        if (!rule.mss_clamp || job.parsed.kind != PacketKind::tcp) return;
+        constexpr std::uint16_t headers = sizeof(IpHeader<Family>) + sizeof(TcpHeader);
+        const auto back = shared_.router.route(job.parsed.tuple.source);
+        const std::uint16_t mtu = back ? std::min(hop.mtu, back->mtu) : hop.mtu;
+        const auto fits = static_cast<std::uint16_t>(mtu - headers);
+        clamp_mss<Family>(job.packet, job.parsed, std::min(*rule.mss_clamp, fits));
+    }
+
+    /// A verdict other than `transmit` says why the packet cannot go to `hop` [RFC 4787 REQ-13].
     V routable(const Job<Family>& job, const std::optional<Hop<Family>>& hop) const {
         if (job.parsed.ttl <= 1) return V::reject(DropReason::ttl, icmp_error::ttl_exceeded);
         if (!hop) return V::reject(DropReason::no_route, icmp_error::net_unreachable);
@@ -206,9 +221,10 @@ class Pipeline {
         return V::transmit(hop);
     }
 
-    /// RFC 5508-4 and -5: the quoted packet gets back the addresses its sender knows, and where the
-    /// sender knows another destination than the error's reporter, the error comes from there.
-    /// Neither state nor timeout of the flow changes (RFC 5508-7, RFC 4787-12).
+    /// The quoted packet gets back the addresses its sender knows, and where the sender knows
+    /// another destination than the error's reporter, the error comes from there: [RFC 5508 REQ-4]
+    /// [RFC 5508 REQ-5] [RFC 5382 REQ-9]. Neither state nor timeout of the flow changes:
+    /// [RFC 5508 REQ-6] [RFC 4787 REQ-12] [RFC 5382 REQ-10].
     V translate_error(Job<Family>& job, const Record& flow, Direction direction) {
         if (!l4_checksum_ok<Family>(job.packet, job.parsed))
             return V::drop(DropReason::bad_l4_checksum);
@@ -255,8 +271,8 @@ class Pipeline {
         return static_cast<std::size_t>(&rule - shared_.policy.rules.data());
     }
 
-    /// To one of our own addresses, and no service of ours: echo is answered, the rest is not ours
-    /// (RFC 5382-4: an unsolicited SYN gets no answer).
+    /// To one of our own addresses, and no service of ours: echo is answered, the rest is not ours,
+    /// and gets no answer [RFC 5382 REQ-4].
     V local(Job<Family>& job) {
         if (job.parsed.kind != PacketKind::icmp_request) return V::drop(DropReason::unsolicited);
         const auto hop = shared_.router.route(job.parsed.tuple.source);
@@ -265,7 +281,14 @@ class Pipeline {
         return V::transmit(*hop);
     }
 
-    /// The life of a first packet: claim, reserve, fill in, publish.
+    /// What finds no room is dropped, and its sender told; no flow ever has to make room for it:
+    /// [RFC 6888 REQ-11] [RFC 5508 REQ-8] [field g].
+    V no_room(DropReason reason) const {
+        const std::optional<IcmpError>& error = shared_.policy.no_room_error;
+        return error ? V::reject(reason, *error) : V::drop(reason);
+    }
+
+    /// The life of a first packet: claim, reserve, fill in, publish [field a].
     V set_up(Job<Family>& job, const Opening& opening) {
         const auto& hop = opening.hop;
         if (const V verdict = routable(job, hop); verdict.outcome != Outcome::transmit)
@@ -280,9 +303,9 @@ class Pipeline {
             case ClaimOutcome::busy:
                 return V::park(DropReason::chain_too_long);
             case ClaimOutcome::table_full:
-                return V::drop(DropReason::table_full);
+                return no_room(DropReason::table_full);
             case ClaimOutcome::chain_too_long:
-                return V::drop(DropReason::chain_too_long);
+                return no_room(DropReason::chain_too_long);
         }
         const V verdict = opening.rule->source_nat == SourceNat::keep ? keep_source(claim, opening)
                                                                       : propose(claim, opening);
@@ -295,6 +318,7 @@ class Pipeline {
         const Moment expires =
             track_first(flow, job.parsed.kind, job.parsed.length, shared_.timeouts, now_ms_);
         claim.publish(expires, now_ms_);
+        clamp(job, *opening.rule, *hop);
         return rewritten(job, to, *hop);
     }
 
@@ -315,12 +339,12 @@ class Pipeline {
             case InsertOutcome::busy:
                 return V::park(DropReason::chain_too_long);
             case InsertOutcome::chain_too_long:
-                return V::drop(DropReason::chain_too_long);
+                return no_room(DropReason::chain_too_long);
             case InsertOutcome::taken:
                 break;
         }
         // The owner may be this very connection, opened from the other side at the same moment
-        // (RFC 5382-2) and being set up by another worker: that one's set-up serves both.
+        // [RFC 5382 REQ-2] and being set up by another worker: that one's set-up serves both.
         if (claim.owner().direction == Direction::original &&
             worker_.record(claim.owner().flow).status.load(std::memory_order_acquire) !=  // (5)
                 FlowStatus::live)
@@ -334,7 +358,7 @@ class Pipeline {
             case Proposed::reserved:
                 return V::transmit(*opening.hop);
             case Proposed::exhausted:
-                return V::drop(DropReason::exhausted);
+                return no_room(DropReason::exhausted);
             case Proposed::unfinished:
                 return V::park(DropReason::search_timeout);
             case Proposed::no_room:

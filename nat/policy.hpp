@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "engine/tuple.hpp"
+#include "nat/icmp.hpp"
 
 namespace noclash::nat {
 
@@ -19,6 +20,9 @@ struct PortRange {
     [[nodiscard]] bool contains(std::uint16_t port) const { return first <= port && port <= last; }
     friend bool operator==(PortRange, PortRange) = default;
 };
+
+/// `Rule::mss_clamp` that leaves it to the MTU.
+inline constexpr std::uint16_t any_mss = 65535;
 
 /// What becomes of the first packet of a flow.
 enum class Action : std::uint8_t { drop, forward, snat, masquerade, dnat };
@@ -55,11 +59,14 @@ struct Rule {
     SourceNat source_nat = SourceNat::keep;
     std::uint16_t pool = 0;  ///< index into the pools, when `source_nat` is `pool`
     PortRange ports;         ///< of `masquerade`
+    /// When there, SYNs and SYN-ACKs of the rule's flows promise to take no larger segments than
+    /// this (bytes of payload) and than fit the MTU of both ports.
+    std::optional<std::uint16_t> mss_clamp;
     /// Of a `dnat` rule, which has at least one: each new flow gets one of them at random.
     std::vector<Target<Family>> targets;
 };
 
-/// Addresses and ports that sources are translated to. Ranges may be anywhere (RFC 6888-3).
+/// Addresses and ports that sources are translated to. Ranges may be anywhere [RFC 6888 REQ-3].
 template <class Family>
 struct Pool {
     std::string name;
@@ -71,6 +78,11 @@ template <class Family>
 struct PolicyConfig {
     std::vector<Pool<Family>> pools;
     std::vector<Rule<Family>> rules;
+    /// What the sender of a packet is told that no flow can be set up for, because table or ports
+    /// run out; nothing, when absent. Of RFC 6888's "host unreachable" and RFC 5508's
+    /// "administratively prohibited", the first is the error that hosts take for a passing one
+    /// (RFC 1122, section 4.2.3.9), which a shortage is.
+    std::optional<IcmpError> no_room_error = icmp_error::host_unreachable;
 };
 
 }  // namespace noclash::nat

@@ -21,8 +21,10 @@ enum class Proposed : std::uint8_t {
 };
 
 /// Chooses the translated source of a flow and reserves it: uniformly at random over all addresses
-/// and ports offered, unpredictably (RFC 6056, algorithm 1, with the kernel's CSPRNG), and
-/// completely: it says `exhausted` only when no port is free (invariant 5).
+/// and ports offered, unpredictably ([RFC 6056], algorithm 1, with the kernel's CSPRNG;
+/// [RFC 6888 REQ-15]), and completely: it says `exhausted` only when no port is free (invariant 5,
+/// [RFC 6888 REQ-13]). Few free ports make it take longer, and change nothing else
+/// [RFC 4787 REQ-11].
 ///
 /// A few blind draws come first and almost always suffice. A destination that resists them is
 /// crowded and gets an occupancy map for each address, which remembers what was tried: a search

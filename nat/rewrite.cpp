@@ -61,6 +61,23 @@ Delta rewrite_transport(const PacketView& packet, std::uint32_t offset, std::uin
     return changed;
 }
 
+/// Where the value of the option of `kind` and `length` begins, counted from the TCP header; 0 when
+/// it is not there. Options behind a broken one are not looked at.
+std::uint32_t find_tcp_option(const std::uint8_t* tcp, std::uint32_t header_length,
+                              std::uint8_t kind, std::uint8_t length) {
+    constexpr std::uint8_t end_of_list = 0, no_operation = 1;
+    for (std::uint32_t at = sizeof(TcpHeader); at < header_length && tcp[at] != end_of_list;) {
+        if (tcp[at] == no_operation) {
+            ++at;
+            continue;
+        }
+        if (at + 2 > header_length || tcp[at + 1] < 2 || at + tcp[at + 1] > header_length) return 0;
+        if (tcp[at] == kind && tcp[at + 1] == length) return at + 2;
+        at += tcp[at + 1];
+    }
+    return 0;
+}
+
 }  // namespace
 
 template <>
@@ -69,6 +86,29 @@ void rewrite<V4>(const PacketView& packet, const Parsed<V4>& parsed, const Tuple
     const Delta addresses = set_addresses(ip, to.source, to.destination);
     ip.checksum = addresses.apply(ip.checksum.get());
     rewrite_transport(packet, parsed.l4_offset, parsed.length - parsed.l4_offset, to, addresses);
+}
+
+template <>
+void clamp_mss<V4>(const PacketView& packet, const Parsed<V4>& parsed, std::uint16_t most) {
+    constexpr std::uint8_t mss_kind = 2, mss_length = 4;
+    std::uint8_t* const segment = packet.data + parsed.l4_offset;
+    auto& tcp = header<TcpHeader>(packet, parsed.l4_offset);
+    const std::uint32_t at = find_tcp_option(segment, tcp.header_length(), mss_kind, mss_length);
+    if (at == 0) return;
+    using Bytes = std::array<std::uint8_t, 2>;
+    auto& mss = *reinterpret_cast<Wire<Bytes>*>(segment + at);
+    const Bytes before = mss.get();
+    if ((before[0] << 8 | before[1]) <= most) return;
+    const Bytes after{static_cast<std::uint8_t>(most >> 8), static_cast<std::uint8_t>(most & 0xff)};
+    mss = after;
+    // Behind a no-operation the value may begin at an odd byte: it is summed with its bytes swapped
+    // (RFC 1071, section 2, B).
+    const auto summed = [&](Bytes bytes) {
+        return at % 2 == 0 ? bytes : Bytes{bytes[1], bytes[0]};
+    };
+    checksum::Delta changed;
+    changed.replace(summed(before), summed(after));
+    tcp.checksum = changed.apply(tcp.checksum.get());
 }
 
 template <>

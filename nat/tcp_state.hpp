@@ -79,13 +79,14 @@ inline constexpr std::array<Rows, 2> next{{
         {xx, xx, fw, fw, la, la, la, tw, cl, xx},
         // ACK completes the opening, and acknowledges FINs. It never opens a flow.
         {xx, xx, es, es, cw, cw, tw, tw, cl, xx},
-        // RST ends whatever there is; the flow stays for its timeout (RFC 7857, section 2.2).
+        // RST ends whatever there is; the flow stays for its timeout [RFC 7857 section 2.2].
         {xx, cl, cl, cl, cl, cl, cl, cl, cl, cl},
     }},
     // From the other side.
     //  none ss  sr  es  fw  cw  la  tw  cl  s2
     {{
-        // SYN that crosses ours is a simultaneous open; later this side opens nothing.
+        // SYN that crosses ours is a simultaneous open [RFC 5382 REQ-2]; later this side opens
+        // nothing.
         {xx, s2, xx, xx, xx, xx, xx, xx, xx, s2},
         // SYN-ACK answers the SYN; later ones are copies that the opener has to answer again.
         {xx, sr, sr, es, fw, cw, la, tw, cl, sr},

@@ -8,17 +8,18 @@ namespace noclash::nat {
 /// How long a flow lives without a packet, in seconds. Defaults are netfilter's where the RFCs
 /// allow them, and the RFCs' floors or recommendations where netfilter is below.
 struct Timeouts {
-    std::uint32_t tcp_syn_sent_s = 240;        ///< RFC 5382-5: transitory, at least 240
-    std::uint32_t tcp_syn_recv_s = 240;        ///< RFC 5382-5
-    std::uint32_t tcp_established_s = 432000;  ///< RFC 5382-5: at least 7,440
-    std::uint32_t tcp_fin_wait_s = 240;        ///< RFC 5382-5
-    std::uint32_t tcp_close_wait_s = 240;      ///< RFC 5382-5
-    std::uint32_t tcp_last_ack_s = 240;        ///< RFC 5382-5
-    std::uint32_t tcp_time_wait_s = 240;  ///< RFC 5382-5; 6888-8: freed port not reused for 120
-    std::uint32_t tcp_close_s = 240;      ///< RFC 7857: held 4 min after a RST
-    std::uint32_t udp_s = 300;            ///< RFC 4787-5: at least 120, 300 recommended
+    // Established at least 7,440, transitory at least 240 [RFC 5382 REQ-5].
+    std::uint32_t tcp_syn_sent_s = 240;
+    std::uint32_t tcp_syn_recv_s = 240;
+    std::uint32_t tcp_established_s = 432000;
+    std::uint32_t tcp_fin_wait_s = 240;
+    std::uint32_t tcp_close_wait_s = 240;
+    std::uint32_t tcp_last_ack_s = 240;
+    std::uint32_t tcp_time_wait_s = 240;  ///< nor is the port used anew meanwhile [RFC 6888 REQ-8]
+    std::uint32_t tcp_close_s = 240;      ///< 4 min after a RST [RFC 7857 section 2.2]
+    std::uint32_t udp_s = 300;            ///< at least 120, 300 recommended [RFC 4787 REQ-5]
     std::uint32_t udp_stream_s = 300;
-    std::uint32_t icmp_s = 60;  ///< RFC 5508-2: at least 60
+    std::uint32_t icmp_s = 60;  ///< at least 60 [RFC 5508 REQ-2]
 
     friend bool operator==(const Timeouts&, const Timeouts&) = default;
 };

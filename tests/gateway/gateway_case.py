@@ -131,6 +131,8 @@ def rule(name, action, **keys):
     lines = [f'[[rule]]\nname = "{name}"\naction = "{action}"']
     for key, value in keys.items():
         text = str(value) if isinstance(value, (int, list)) else f'"{value}"'
+        if isinstance(value, bool):
+            text = text.lower()
         lines.append(f"{key.rstrip('_')} = {text}".replace("'", '"'))
     return "\n".join(lines) + "\n\n"
 

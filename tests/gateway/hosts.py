@@ -2,10 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A host that says whom it talks to: run inside a network namespace by the tests.
 
-    hosts.py serve PORT...                               answers on UDP and TCP
+    hosts.py serve [ADDRESS:]PORT...                     answers on UDP and TCP
     hosts.py ask tcp|udp ADDRESS:PORT [SOURCE[:PORT]]    prints the answer
     hosts.py echo ADDRESS:PORT COUNT                     COUNT datagrams from one socket; prints
                                                          how many came back
+    hosts.py pairs ADDRESS:PORT COUNT                    COUNT times two questions at once from a
+                                                         fresh UDP socket; prints how many pairs
+                                                         were answered, and by one server each
 
 The answer is one line: the address and port that the server saw, and the one it was asked on.
 """
@@ -26,15 +29,16 @@ def answer(peer, own):
     return f"{peer[0]}:{peer[1]} {own[0]}:{own[1]}\n".encode()
 
 
-def serve(ports):
+def serve(places):
     """Never returns. TCP and UDP on each port, UDP payloads that are no question are echoed."""
     selector = selectors.DefaultSelector()
-    for port in ports:
+    for place in places:
+        address, port = split(place) if ":" in place else ("0.0.0.0", int(place))
         for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
             server = socket.socket(socket.AF_INET, kind)
             server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-            server.bind(("0.0.0.0", port))
+            server.bind((address, port))
             if kind == socket.SOCK_STREAM:
                 server.listen(128)
             selector.register(server, selectors.EVENT_READ)
@@ -48,7 +52,7 @@ def serve(ports):
                     client.sendall(answer(peer, client.getsockname()))
             else:
                 payload, peer = server.recvfrom(2048)
-                own = ("*", server.getsockname()[1])
+                own = server.getsockname()
                 server.sendto(answer(peer, own) if payload == b"?" else payload, peer)
 
 
@@ -82,15 +86,36 @@ def echo(destination, count):
     return returned
 
 
+def pairs(destination, count):
+    """Returns how many of `count` pairs of questions, sent back to back from one socket, were both
+    answered, and how many of those by one server."""
+    answered = agreed = 0
+    for _ in range(count):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(PATIENCE_S)
+            client.connect(split(destination))
+            client.send(b"?")
+            client.send(b"?")
+            try:
+                answers = {client.recv(200), client.recv(200)}
+            except OSError:
+                continue
+            answered += 1
+            agreed += len(answers) == 1
+    return answered, agreed
+
+
 def main(argv):
     if argv[0] == "serve":
-        serve(map(int, argv[1:]))
+        serve(argv[1:])
     elif argv[0] == "ask":
         try:
             print(ask(argv[1], argv[2], argv[3] if len(argv) > 3 else None))
         except OSError as error:
             print(f"no answer: {error}")
             return 1
+    elif argv[0] == "pairs":
+        print(*pairs(argv[1], int(argv[2])))
     else:
         print(echo(argv[1], int(argv[2])))
     return 0

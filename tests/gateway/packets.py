@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds packets byte by byte, wrong ones too. A checksum given as None is computed."""
+"""Builds packets byte by byte, wrong ones too, and takes them apart. A checksum given as None is
+computed."""
 
 import socket
 import struct
@@ -34,9 +35,11 @@ def _pseudo(source, destination, protocol, length):
         "!BBH", 0, protocol, length)
 
 
-def tcp(source, destination, sport, dport, *, flags=0x02, words=5, check=None, payload=b""):
+def tcp(source, destination, sport, dport, *, flags=0x02, words=5, check=None, payload=b"",
+        sequence=1, acknowledgment=0):
     def header(value):
-        return struct.pack("!HHIIBBHHH", sport, dport, 1, 0, words << 4, flags, 1000, value, 0)
+        return struct.pack("!HHIIBBHHH", sport, dport, sequence, acknowledgment, words << 4, flags,
+                           1000, value, 0)
     if check is None:
         body = header(0) + payload
         check = checksum(_pseudo(source, destination, TCP, len(body)) + body)
@@ -62,3 +65,58 @@ def icmp(kind, code=0, *, rest=b"\0\1\0\1", payload=b"", check=None):
 
 def frame(to_mac, from_mac, packet, ethertype=0x0800):
     return to_mac + from_mac + struct.pack("!H", ethertype) + packet
+
+
+class Packet:
+    """What came out: an IP packet without options, and what stands in it."""
+
+    def __init__(self, data):
+        self.data = data[:struct.unpack("!H", data[2:4])[0]]  # without the link's padding
+        self.source, self.destination = map(socket.inet_ntoa, (data[12:16], data[16:20]))
+        self.ttl, self.protocol = data[8], data[9]
+        self.segment = self.data[20:]
+
+    @property
+    def ports(self):
+        """Of TCP or UDP: of the source and of the destination."""
+        return struct.unpack("!HH", self.segment[:4])
+
+    @property
+    def ends(self):
+        """As a server sees a client: ((address, port), (address, port))."""
+        return (self.source, self.ports[0]), (self.destination, self.ports[1])
+
+    @property
+    def flags(self):
+        return self.segment[13]
+
+    @property
+    def sequence(self):
+        """Of TCP."""
+        return struct.unpack("!I", self.segment[4:8])[0]
+
+    @property
+    def payload(self):
+        """Of TCP or UDP."""
+        return self.segment[8 if self.protocol == UDP else self.segment[12] // 16 * 4:]
+
+    @property
+    def kind(self):
+        """Of ICMP: type and code."""
+        return self.segment[0], self.segment[1]
+
+    @property
+    def quoted(self):
+        """Of an ICMP error: the packet that it is about, as far as it is quoted."""
+        return Packet(self.segment[8:])
+
+    def checksums_are_right(self):
+        """IP's and the transport's, where there is one."""
+        if checksum(self.data[:20]) != 0:
+            return False
+        if self.protocol == ICMP:
+            return checksum(self.segment) == 0
+        if self.protocol == UDP and self.segment[6:8] == b"\0\0":
+            return True
+        pseudo = _pseudo(self.source, self.destination, self.protocol, len(self.segment))
+        return checksum(pseudo + self.segment) == 0

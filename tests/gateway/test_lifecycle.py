@@ -124,6 +124,7 @@ class Configuration(GatewayCase):
         self.assertIn("absent0", result.stderr)
 
     def test_timeouts_below_the_floor_need_consent(self):
+        """[RFC 4787 REQ-5]"""
         said = self.faults(self.good(extra="[timeouts]\nudp_s = 2\n"))
         self.assertIn("udp_s", said)
         self.assertIn("4787", said)

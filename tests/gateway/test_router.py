@@ -23,6 +23,7 @@ class Router(GatewayCase):
         self.assert_pings(POD, "-t", 2)
 
     def test_too_big_names_the_mtu(self):
+        """[RFC 4787 REQ-13]"""
         output = self.ping(POD, "-M", "do", "-s", 1400)
         self.assertRegex(output, rf"From {GATEWAY_LB}.*[Ff]rag needed.*mtu = 1400")
         self.assertGreater(self.gateway.drops().get("too_big", 0), 0)
@@ -31,6 +32,7 @@ class Router(GatewayCase):
         self.assert_pings(POD, "-M", "do", "-s", 1400 - 28)
 
     def test_tcp_finds_the_mtu(self):
+        """[RFC 4787 REQ-13]"""
         # 1,500-byte segments at first: what comes back in ICMP makes them smaller.
         self.pod.ip("link", "set", "pod0", "mtu", 1400)
         self.pod.start("python3", "-B", WEB_SERVER, POD, 80, "/nonexistent", name="web-server")
@@ -53,10 +55,49 @@ class Router(GatewayCase):
         self.assertGreater(self.gateway.drops().get("no_route", 0), 0)
 
     def test_closed_udp_port_is_reported_to_the_client(self):
+        """[RFC 5508 REQ-4]"""
         script = ("import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);"
                   f"s.settimeout(3);s.connect(('{POD}',9));s.send(b'x');s.recv(10)")
         result = self.lb.run("python3", "-c", script, check=False)
         self.assertIn("ConnectionRefusedError", result.stderr)
+
+
+class SegmentSizes(GatewayCase):
+    """Two real hosts on links of 1,500 bytes, and a gateway that lets fewer through."""
+
+    clamps = {8000: False, 8001: True, 8002: 900}  # by port of the server
+    settings = {"pod_mtu": 1400, "rules": "".join(
+        rule(f"to-{port}", "masquerade", in_="lb", protocol="tcp", to_port=port, mss_clamp=clamp)
+        for port, clamp in clamps.items())}
+
+    def test_clamped(self):
+        """Each end believes the other to take no more than the gateway says."""
+        self.serve(*self.clamps)
+        timestamps = 12  # bytes, in every segment of a real stack
+        script = ("import socket,sys;s=socket.create_connection(('10.2.0.2',int(sys.argv[1])),5);"
+                  "print(s.getsockopt(socket.IPPROTO_TCP,socket.TCP_MAXSEG))")
+        for port, expected in ((8000, 1460), (8001, 1360), (8002, 900)):
+            with self.subTest(port):
+                seen = self.lb.run("python3", "-c", script, port).stdout
+                self.assertEqual(int(seen), expected - timestamps)
+        actions = [row["action"] for row in self.gateway.json("rules")]
+        self.assertIn("MSS as the MTUs allow", actions[1])
+        self.assertIn("MSS at most 900", actions[2])
+
+    def test_large_transfers_pass_without_any_icmp(self):
+        """Both ways."""
+        script = ("import socket;s=socket.create_connection(('10.2.0.2',8001),10);"
+                  "s.sendall(b'x'*200000);s.shutdown(1);n=0\n"
+                  "while d:=s.recv(65536): n+=len(d)\n"
+                  "print(n)")
+        server = ("import socket;l=socket.create_server(('',8001));print('ready',flush=True);"
+                  "s,_=l.accept();n=0\n"
+                  "while d:=s.recv(65536): n+=len(d)\n"
+                  "s.sendall(b'y'*n)")
+        process = self.pod.start("python3", "-c", server, name="mirror")
+        process.wait_ready(lambda: "ready" in process.log())
+        self.assertEqual(self.lb.run("python3", "-c", script).stdout.strip(), "200000")
+        self.assertNotIn("too_big", self.gateway.drops())
 
 
 class Routes(GatewayCase):
@@ -90,6 +131,7 @@ class Neighbors(GatewayCase):
         self.assertIn("20 packets transmitted, 20 received", output)
 
     def test_silently_moved_neighbor_recovers(self):
+        """[field j]"""
         self.start()
         self.assert_pings(POD)
         self.move_pod()

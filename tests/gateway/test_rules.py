@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What each kind of rule does to real connections, and which of several rules decides."""
 
-from gateway_case import GatewayCase, main, node, rule
+from gateway_case import HOSTS, GatewayCase, main, node, rule
 from lab.topology import GATEWAY_LB, GATEWAY_POD, LB, POD
 
 PROTOCOLS = ("tcp", "udp")
@@ -23,6 +23,7 @@ ports = "5000-5999"
     }
 
     def test_source_comes_from_the_pool(self):
+        """[RFC 6888 REQ-3]"""
         self.serve(8000)
         addresses = {"203.0.113.7", "203.0.113.10", "203.0.113.11"}
         for protocol in PROTOCOLS:
@@ -43,6 +44,7 @@ ports = "5000-5999"
                 self.assertEqual(answer[0], (LB, 4444))
 
     def test_ping_through_the_pool(self):
+        """[RFC 5508 REQ-1]"""
         self.assert_pings(POD, "-i", "0.05", count=10)
 
 
@@ -62,12 +64,31 @@ class Masquerade(GatewayCase):
                 self.assertIn(port, range(40000, 40064))
 
     def test_every_port_of_the_range_is_used_before_exhaustion(self):
+        """[RFC 6888 REQ-13] [RFC 6888 REQ-11]"""
         self.serve(8000)
         answers = [self.ask("udp", f"{POD}:8000", f"{LB}:{port}") for port in range(6000, 6064)]
         self.assertNotIn(None, answers)
         self.assertEqual(sorted(answer[0][1] for answer in answers), list(range(40000, 40064)))
         self.assertIsNone(self.ask("udp", f"{POD}:8000", f"{LB}:6064"))
         self.assertGreaterEqual(self.gateway.drops().get("exhausted", 0), 1)
+
+
+class Exhausted(GatewayCase):
+    """A client's own stack is told that there is no port left, and does not wait in vain."""
+
+    settings = {"rules": rule("outbound", "masquerade", in_="lb", ports="40000-40000"),
+                "top": 'no_room_icmp = "prohibited"'}
+
+    def test_the_client_is_told(self):
+        """[RFC 6888 REQ-11] [RFC 5508 REQ-8]"""
+        self.serve(8000)
+        self.assertIsNotNone(self.ask("udp", f"{POD}:8000", f"{LB}:6000"))
+        result = self.lb.run("python3", "-B", HOSTS, "ask", "udp", f"{POD}:8000", f"{LB}:6001",
+                             check=False)
+        self.assertIn("No route to host", result.stdout)  # Linux's word for 3/13
+        self.wait_until(lambda: "no room: 1 packets" in self.gateway.process.log(),
+                        "the operator is told, too")
+        self.assertIsNotNone(self.ask("udp", f"{POD}:8000", f"{LB}:6000"))
 
 
 class DestinationNat(GatewayCase):

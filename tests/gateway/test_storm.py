@@ -70,6 +70,7 @@ class Storm(GatewayCase):
         self.assertEqual(result.insert_failed, 0)
 
     def test_in_step(self):
+        """[field a]"""
         self.assert_all_arrive(40000)
 
     def test_free_running(self):
@@ -79,6 +80,7 @@ class Storm(GatewayCase):
         self.assert_all_arrive(5000, burst=1)
 
     def test_nearly_every_port_in_use(self):
+        """[RFC 4787 REQ-11] [RFC 6888 REQ-13]"""
         self.assert_all_arrive(64000)
         self.assertGreaterEqual(self.gateway.flow_count(), 64000)
         self.assertEqual(self.gateway.counters()["insert_failed"], 0)

@@ -59,10 +59,44 @@ def rewrites():
                 f"rewrite {OUTSIDE}:61234 {SERVER}:80",
                 ip(INSIDE, ROUTER, flags="DF", **extra) / before[name],
                 ip(OUTSIDE, SERVER, flags="DF", **extra) / after[name])
+    yield from clamps()
     yield block("one hop less", "ttl", ip(INSIDE, SERVER, ttl=64) / UDP() / b"x",
                 ip(INSIDE, SERVER, ttl=63) / UDP() / b"x")
     yield block("the last hop", "ttl", ip(INSIDE, SERVER, ttl=1, id=0x1234) / UDP(),
                 ip(INSIDE, SERVER, ttl=0, id=0x1234) / UDP())
+
+
+def clamps():
+    """SYNs whose maximum segment size is lowered, and some that stay as they are."""
+    def syn(*options, **fields):
+        return ip(INSIDE, SERVER, flags="DF") / TCP(sport=5, dport=80, flags="S", seq=7,
+                                                    options=list(options), **fields)
+
+    def mss(value):
+        return ("MSS", value)
+
+    nop, window = ("NOP", None), ("WScale", 7)
+    for name, before, after in (
+            ("MSS alone", syn(mss(1460)), syn(mss(1360))),
+            ("SYN-ACK with options", syn(*TCP_OPTIONS),
+             syn(mss(1360), *TCP_OPTIONS[1:])),
+            ("MSS at an odd byte", syn(nop, mss(1460), window), syn(nop, mss(1360), window)),
+            ("MSS at an even byte behind others", syn(nop, nop, mss(65535), nop, window),
+             syn(nop, nop, mss(1360), nop, window)),
+            ("MSS as the last bytes", syn(("Timestamp", (1, 0)), nop, nop, mss(1361)),
+             syn(("Timestamp", (1, 0)), nop, nop, mss(1360)))):
+        yield block(f"{name}, clamped", "clamp_mss 1360", before, after)
+    for name, packet in (
+            ("MSS as large as may be", syn(mss(1360))),
+            ("MSS of a small host", syn(nop, mss(536))),
+            ("no options", syn()),
+            ("no MSS", syn(nop, nop, ("SAckOK", b""))),
+            ("MSS behind the end of the list", syn(("EOL", None), mss(1460))),
+            ("option of length 0 before the MSS",
+             bytes(syn(("NOP", None), mss(1460))).replace(b"\x01\x02\x04", b"\xfd\x00\x04")),
+            ("MSS option of 3 bytes",
+             bytes(syn(mss(1460))).replace(b"\x02\x04\x05\xb4", b"\x02\x03\x05\x01"))):
+        yield block(f"{name}, not clamped", "clamp_mss 1360", packet, packet)
 
 
 def icmp_errors():
@@ -79,6 +113,16 @@ def icmp_errors():
                 f"rewrite_error {INSIDE}:40000 {SERVER}:80 from {ROUTER} to {INSIDE}",
                 ip(ROUTER, OUTSIDE) / ICMP(**fields) / Raw(quoted),
                 ip(ROUTER, INSIDE) / ICMP(**fields) / Raw(expected))
+    # RFC 4884: the quoted packet padded to 32 words, as the length field says, and an MPLS label.
+    extension = bytes.fromhex("2000" "9cf1" "00080101" "000641ff")
+    for kind, fields in (("time exceeded", {"type": 11, "length": 32}),
+                         ("destination unreachable", {"type": 3, "code": 1, "length": 32})):
+        quoted, expected = (bytes(ip(source, SERVER, ttl=1) / packets["UDP"]).ljust(128, b"\0")
+                            for source, packets in ((OUTSIDE, before), (INSIDE, after)))
+        yield block(f"{kind} with extensions [RFC 4884]",
+                    f"rewrite_error {INSIDE}:40000 {SERVER}:80 from {ROUTER} to {INSIDE}",
+                    ip(ROUTER, OUTSIDE) / ICMP(**fields) / Raw(quoted + extension),
+                    ip(ROUTER, INSIDE) / ICMP(**fields) / Raw(expected + extension))
     offending = ip(INSIDE, SERVER, ttl=1, flags="DF") / TCP(sport=5, flags="S") / Raw(PAYLOAD)
     long = ip(INSIDE, SERVER, flags="DF") / UDP(dport=9) / Raw(PAYLOAD * 15)
     own = {"tos": 0xC0, "ttl": 64, "id": 0, "flags": "DF"}
@@ -136,7 +180,8 @@ def parses():
                "drop bad_l4_header")
     yield case("redirect", ip(ROUTER, INSIDE) / ICMP(type=5, code=1, gw=ROUTER) / Raw(bytes(good)),
                "drop icmp_unrelated")
-    yield case("timestamp", ip(INSIDE, SERVER) / ICMP(type=13), "drop protocol")
+    yield case("timestamp", ip(INSIDE, SERVER) / ICMP(type=13, ts_ori=0, ts_rx=0, ts_tx=0),
+               "drop protocol")
 
 
 def arps():

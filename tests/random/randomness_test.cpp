@@ -51,6 +51,7 @@ void expect_caught(int occupancy_percent, std::set<std::string> by) {
 /// Per cent of the ports that are taken while the study runs.
 using Occupancy = testing::TestWithParam<int>;
 
+// [RFC 6056] [RFC 6888 REQ-15]
 TEST_P(Occupancy, NobodyCanTellTheNextPort) {
     expect_random<GatewayPorts>(GetParam(), allocations);
 }

@@ -52,6 +52,7 @@ void in_step(TestGateway& gateway, Act&& act) {
         thread.join();
 }
 
+// [field b]
 TEST(PipelineRace, CopiesOfOneFirstPacketGetOneMapping) {
     TestGateway gateway({masquerade()}, workers, 4 * steps);
     std::vector<std::vector<Tuple<V4>>> sent(workers, std::vector<Tuple<V4>>(steps));
@@ -71,6 +72,7 @@ TEST(PipelineRace, CopiesOfOneFirstPacketGetOneMapping) {
     EXPECT_EQ(gateway.table.index().occupancy().entries, 2U * steps);
 }
 
+// [field a]
 TEST(PipelineRace, FlowsThatWantOnePortNeverShareIt) {
     // As many ports as workers, to a destination that is new in each step: the last ones always
     // meet, and all must be served.

@@ -75,14 +75,15 @@ def configuration(control_socket, *, rules=DEFAULT_RULES, workers=2, flows=13107
                   lb_address=f"{GATEWAY_LB}/{PREFIX_LENGTH}",
                   pod_address=f"{GATEWAY_POD}/{PREFIX_LENGTH}", lb_mtu=1500, pod_mtu=1500,
                   lb_device="af_packet:gw-lb", pod_device="af_packet:gw-pod", huge_pages="none",
-                  log_level="info", extra=""):
-    """The text of a configuration file; `extra` is TOML of further sections."""
+                  log_level="info", top="", extra=""):
+    """The text of a configuration file; `top` is TOML of further keys, `extra` of sections."""
     return f"""# SPDX-License-Identifier: Apache-2.0
 flows = {flows}
 workers = {workers}
 idle = "{idle}"
 control_socket = "{control_socket}"
 log_level = "{log_level}"
+{top}
 
 [memory]
 huge_pages = "{huge_pages}"

@@ -21,7 +21,8 @@ GATEWAY_TESTS = os.path.join(builds.ROOT, "tests", "gateway")
 # or tests in it where not all. Else all files run.
 QUICK_GATEWAY_TESTS = ("services", "rules", "router Router", "control Flows",
                        "storm Instrument Storm.test_in_step")
-SANITIZED_GATEWAY_TESTS = ("services", "rules", "router", "malformed", "lifecycle", "control")
+SANITIZED_GATEWAY_TESTS = ("services", "rules", "router", "malformed", "lifecycle", "control",
+                           "mappings", "icmp", "field")
 
 # Suite of the unit and stress tests whose threads race on purpose.
 TSAN_SUITES = ("tsan",)

@@ -41,6 +41,7 @@ void PrintTo(const Case& fault, std::ostream* out) {
 
 class ConfigFault : public testing::TestWithParam<Case> {};
 
+// The floors of the timeouts are among them: [RFC 4787 REQ-5] [RFC 5382 REQ-5] [RFC 5508 REQ-2].
 TEST_P(ConfigFault, IsNamedWithLineAndKey) {
     const Case& fault = GetParam();
     const std::string text = std::string(above) + fault.text + below + fault.more;
@@ -67,6 +68,8 @@ constexpr Case general[] = {
      "f:2:18: control_socket: \"x.sock\" is no path"},
     {"UnknownKey", "zebra = 1", "", "f:2:1: zebra: unknown key; expected one of flows, workers"},
     {"UnknownKeyNear", "worker = 1", "", "f:2:1: worker: unknown key; did you mean `workers`?"},
+    {"NoRoomIcmp", "no_room_icmp = \"3/13\"", "",
+     "f:2:16: no_room_icmp: \"3/13\" is not known; expected \"host-unreachable\""},
     {"MemoryNoTable", "memory = 3", "", "f:2:10: memory: is an integer; expected a table [memory]"},
     {"HugePages", "[memory]\nhuge_pages = true", "",
      "f:3:14: [memory] huge_pages: is a boolean; expected \"auto\""},
@@ -203,6 +206,12 @@ constexpr Case policy[] = {
     {"SnatPorts", "",
      "[[rule]]\nname = \"r\"\naction = \"snat\"\npool = \"good\"\nports = \"1024-2047\"",
      "f:19:9: [rule \"r\"] ports: has no meaning in this rule"},
+    {"MssTooSmall", "", "[[rule]]\nname = \"r\"\naction = \"forward\"\nmss_clamp = 40",
+     "f:18:13: [rule \"r\"] mss_clamp: 40 is out of range; expected an integer from 88 to 65535"},
+    {"MssWord", "", "[[rule]]\nname = \"r\"\naction = \"forward\"\nmss_clamp = \"mtu\"",
+     "f:18:13: [rule \"r\"] mss_clamp: is a string; expected true or false"},
+    {"MssOfDrop", "", "[[rule]]\nname = \"r\"\naction = \"drop\"\nmss_clamp = true",
+     "f:18:13: [rule \"r\"] mss_clamp: has no meaning in this rule"},
     {"DropPool", "", "[[rule]]\nname = \"r\"\naction = \"drop\"\npool = \"good\"",
      "f:18:8: [rule \"r\"] pool: has no meaning in this rule"},
     {"DnatWithoutTarget", "", "[[rule]]\nname = \"r\"\naction = \"dnat\"",

@@ -33,6 +33,8 @@ TEST(Config, LeavesDefaultsWhereNothingIsSaid) {
     EXPECT_EQ(config.idle, Idle::poll);
     EXPECT_EQ(config.control_socket, "/run/noclash/control.sock");
     EXPECT_EQ(config.log_level, "info");
+    ASSERT_TRUE(config.policy.no_room_error.has_value());
+    EXPECT_EQ(config.policy.no_room_error->code, 1);
     EXPECT_EQ(config.memory.huge_pages, HugePages::automatic);
     EXPECT_EQ(config.timeouts, nat::Timeouts{});
     ASSERT_EQ(config.ports.size(), 1U);
@@ -48,6 +50,7 @@ cores = [1, 0, 1]
 idle = "nap"
 control_socket = "/tmp/x.sock"
 log_level = "debug"
+no_room_icmp = "prohibited"
 memory = { huge_pages = "required", dpdk_megabytes = 64, packet_buffers = 9000 }
 neighbors = { refresh_s = 3, queue_packets = 17, capacity = 99 }
 timeouts = { udp_s = 121, tcp_established_s = 7440 }
@@ -60,6 +63,8 @@ timeouts = { udp_s = 121, tcp_established_s = 7440 }
     EXPECT_EQ(config.idle, Idle::nap);
     EXPECT_EQ(config.control_socket, "/tmp/x.sock");
     EXPECT_EQ(config.log_level, "debug");
+    ASSERT_TRUE(config.policy.no_room_error.has_value());
+    EXPECT_EQ(config.policy.no_room_error->code, 13);
     EXPECT_EQ(config.memory.huge_pages, HugePages::required);
     EXPECT_EQ(config.memory.dpdk_megabytes, 64U);
     EXPECT_EQ(config.memory.packet_buffers, 9000U);
@@ -122,6 +127,7 @@ via = "10.1.0.254"
     EXPECT_EQ(config.routes[1].via, v4("10.1.0.254"));
 }
 
+// [RFC 6888 REQ-3]
 TEST(Config, ExpandsPools) {
     const Config config = parse_config(std::string(small) + R"(
 [[pool]]
@@ -160,6 +166,7 @@ to_port = "8000-8100"
 name = "r1"
 action = "masquerade"
 ports = "5000-6000"
+mss_clamp = 1400
 [[rule]]
 name = "r2"
 action = "dnat"
@@ -174,6 +181,7 @@ target = ["10.1.0.9", "10.1.0.10"]
 [[rule]]
 name = "r4"
 action = "forward"
+mss_clamp = true
 [[rule]]
 name = "r5"
 action = "drop"
@@ -187,6 +195,9 @@ ports = "7000"
                                        "f");
     const auto& rules = config.policy.rules;
     ASSERT_EQ(rules.size(), 7U);
+    EXPECT_EQ(rules[0].mss_clamp, std::nullopt);
+    EXPECT_EQ(rules[1].mss_clamp, 1400);
+    EXPECT_EQ(rules[4].mss_clamp, nat::any_mss);
     EXPECT_EQ(rules[0].action, nat::Action::snat);
     EXPECT_EQ(rules[0].source_nat, nat::SourceNat::pool);
     EXPECT_EQ(rules[0].pool, 1);

@@ -138,6 +138,10 @@ std::string transform(const std::string& directive, std::istream& words, test::B
         test::Bytes out(icmp_error_bytes);
         out.resize(build_icmp_error<V4>(view, parsed, error, to_address(from), out));
         packet = out;
+    } else if (directive == "clamp_mss") {
+        std::uint16_t most = 0;
+        words >> most;
+        clamp_mss<V4>(view, parsed, most);
     } else if (directive == "ttl") {
         decrement_ttl<V4>(view);
     } else if (directive == "echo_reply") {

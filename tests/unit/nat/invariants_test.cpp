@@ -168,6 +168,7 @@ TEST(Invariant5Exhausted, TheLastPortServesExactlyOneOfTwo) {
     EXPECT_GT(places, 1000U);  // the building of the map among them
 }
 
+// [RFC 6888 REQ-13]
 TEST(Invariant5Exhausted, APortIsFoundWheneverItWasFreed) {
     const auto prepared = [] {
         auto gateway = std::make_unique<TwoWorkers>(one_free_port());
@@ -222,6 +223,7 @@ TEST(Invariant5Exhausted, APortTellsNothingOfTheNext) {
     EXPECT_LT(chi_square, 56);
 }
 
+// [field h]
 TEST(Invariant6Translated, WhateverTheSegmentsNothingLeavesAsItCame) {
     TestGateway gateway({masquerade()});
     std::mt19937 random(5);
@@ -251,6 +253,7 @@ TEST(Invariant6Translated, WhateverTheSegmentsNothingLeavesAsItCame) {
     EXPECT_TRUE(reasons.contains(DropReason::tcp_invalid));
 }
 
+// [RFC 6888 REQ-11] [field g]
 TEST(Invariant6Translated, WhatFindsNoRoomIsDroppedWithTheReason) {
     // Records run out long before the index does; and in an index of one bucket, places do. There
     // a packet's search for a port comes to an end after many visits, and the packet waits, to be

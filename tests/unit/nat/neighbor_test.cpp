@@ -76,6 +76,7 @@ TEST_F(NeighborTest, InUseItIsAskedAgainAndKeepsItsAddressMeanwhile) {
     expect(2 * refresh_ms + 2, NeighborState::reachable, true);
 }
 
+// [field j]
 TEST_F(NeighborTest, ASilentlyChangedAddressRecovers) {
     learn(0, mac_a);
     expect(refresh_ms, NeighborState::reachable, true);

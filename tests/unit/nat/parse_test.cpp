@@ -193,6 +193,7 @@ TEST(Parse, IcmpErrorAnswersTheQuotedTuple) {
     }
 }
 
+// [RFC 5508 REQ-3]
 TEST(Parse, QuotesThatAreOfNoFlow) {
     const auto quoting = [](Bytes quoted, std::size_t at, std::uint8_t value) {
         quoted.at(at) = value;

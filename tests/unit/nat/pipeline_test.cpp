@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "tests/unit/nat/pipeline_fixture.hpp"
@@ -195,6 +196,7 @@ TEST(Pipeline, TimeToLiveEndsBeforeAnythingIsSetUp) {
     EXPECT_EQ(gateway.table.index().occupancy().entries, 0U);
 }
 
+// [RFC 4787 REQ-13]
 TEST(Pipeline, TooBigIsToldWithTheMtu) {
     TestGateway gateway({masquerade()});
     gateway.router.outside_mtu = 1000;
@@ -216,6 +218,7 @@ TEST(Pipeline, NoRouteIsTold) {
     EXPECT_EQ(verdict.reason, DropReason::no_route);
 }
 
+// [RFC 5508 REQ-4] [RFC 5508 REQ-6] [RFC 4787 REQ-12]
 TEST(Pipeline, AnErrorAboutAFlowReachesItsSenderAndChangesNothing) {
     TestGateway gateway({masquerade()});
     Bytes out = udp(client, {1, 2, 3, 4});
@@ -234,12 +237,13 @@ TEST(Pipeline, AnErrorAboutAFlowReachesItsSenderAndChangesNothing) {
         EXPECT_EQ(header<IpHeader<V4>>(view(error), 0).source.get(), ip(sender));
         EXPECT_EQ(header<IpHeader<V4>>(view(error), 0).destination.get(), ip("10.1.0.7"));
     }
-    EXPECT_EQ(gateway.table.pool()[found.flow].expires.load(), expires) << "RFC 5508-7";
+    EXPECT_EQ(gateway.table.pool()[found.flow].expires.load(), expires);
     Bytes stray = icmp({host("198.51.100.9"), host("10.2.0.1")}, 3, 3, 0,
                        udp({host("10.2.0.1"), host("192.0.2.80"), 1, 2}));
     EXPECT_EQ(gateway.pass(stray, 1).reason, DropReason::icmp_unrelated);
 }
 
+// [RFC 5508 REQ-5]
 TEST(Pipeline, AnErrorFromInsideDoesNotTellInsideAddresses) {
     TestGateway gateway({masquerade()});
     Bytes out = udp(client);
@@ -282,7 +286,7 @@ TEST(Pipeline, ADropRuleHoldsForOurOwnAddressesToo) {
 }
 
 TEST(Pipeline, AConnectionOpenedFromBothSidesAtOnceIsOneFlow) {
-    // RFC 5382-2. Worker 1 is setting up B -> A when A -> B arrives.
+    // [RFC 5382 REQ-2] Worker 1 is setting up B -> A when A -> B arrives.
     Rule<V4> forward;
     forward.action = Action::forward;
     TestGateway gateway({forward}, 2);
@@ -313,6 +317,105 @@ TEST(Pipeline, AClosedConnectionGoesAndGivesItsTuplesBack) {
     second = tcp({host("10.1.0.8"), client.destination, 40000, 80}, syn);
     EXPECT_EQ(gateway.pass(second).outcome, Outcome::transmit);
     EXPECT_EQ(gateway.table.index().occupancy().entries, 2U);
+}
+
+// [RFC 6888 REQ-8] [RFC 7857 section 2.2] [RFC 5382 REQ-5]
+TEST(Pipeline, AClosedConnectionHoldsItsPortForFourMinutes) {
+    for (const std::uint8_t end : {std::uint8_t(rst | ack), std::uint8_t(fin | ack)}) {
+        TestGateway gateway({masquerade({5000, 5000})});
+        Bytes first = tcp(client, syn);
+        ASSERT_EQ(gateway.pass(first).outcome, Outcome::transmit);
+        const Ends back = answer_to(read(first).tuple);
+        for (Bytes answer : {tcp(back, syn | ack), tcp(back, end)})
+            ASSERT_EQ(gateway.pass(answer, 1).outcome, Outcome::transmit);
+        for (Bytes last : {tcp(client, fin | ack), tcp(client, ack)})
+            ASSERT_EQ(gateway.pass(last).outcome, Outcome::transmit);
+
+        gateway.pass_time(239'000);
+        Bytes second = tcp({host("10.1.0.8"), client.destination, 40000, 80}, syn);
+        EXPECT_EQ(gateway.pass(second).reason, DropReason::exhausted);
+        gateway.pass_time(12'000);  // it is looked at every 10 s
+        EXPECT_EQ(gateway.pass(second).outcome, Outcome::transmit);
+    }
+}
+
+// [RFC 6888 REQ-11] [RFC 5508 REQ-8]
+TEST(Pipeline, WhoeverFindsNoFreePortIsToldAsConfigured) {
+    for (const auto& error :
+         {std::optional(icmp_error::host_unreachable), std::optional(icmp_error::admin_prohibited),
+          std::optional<IcmpError>()}) {
+        TestGateway gateway({masquerade({5000, 5000})});
+        gateway.policy.no_room_error = error;
+        Bytes first = udp(client);
+        ASSERT_EQ(gateway.pass(first).outcome, Outcome::transmit);
+        Bytes second = udp({host("10.1.0.8"), client.destination, 40000, 80});
+        const Bytes before = second;
+        const auto verdict = gateway.pass(second);
+        EXPECT_EQ(verdict.reason, DropReason::exhausted);
+        EXPECT_EQ(verdict.outcome, error ? Outcome::reject : Outcome::drop);
+        if (error) {
+            EXPECT_EQ(verdict.error.code, error->code);
+        }
+        EXPECT_EQ(second, before) << "the error quotes the packet as it came";
+        Bytes again = udp(client);
+        EXPECT_EQ(gateway.pass(again).outcome, Outcome::transmit) << "the first flow lives on";
+    }
+}
+
+/// The maximum segment size that the SYN names behind its ports and so on; 1460 on the way in.
+Bytes with_mss(Bytes packet) {
+    packet[32] = 0x60;  // a header of six words
+    for (const int byte : {2, 4, 1460 >> 8, 1460 & 0xff})
+        packet.push_back(static_cast<std::uint8_t>(byte));
+    put16(packet, 2, static_cast<unsigned>(packet.size()));
+    fix_ip_checksum(packet);
+    fix_l4_checksum(packet);
+    return packet;
+}
+
+TEST(Pipeline, SegmentSizesAreClampedToWhatFitsBothPorts) {
+    for (const auto& [clamp, mtu, expected] :
+         {std::tuple(std::optional<std::uint16_t>(), 1400, 1460U),
+          {std::optional(any_mss), 1400, 1360U},
+          {std::optional(any_mss), 9000, 1460U},
+          {std::optional<std::uint16_t>(1200), 1400, 1200U}}) {
+        Rule<V4> rule = masquerade();
+        rule.mss_clamp = clamp;
+        TestGateway gateway({rule});
+        gateway.router.outside_mtu = static_cast<std::uint16_t>(mtu);
+        // The first SYN, which opens the flow, its copy, which finds it, and the answer.
+        Bytes out = with_mss(tcp(client, syn));
+        for (int copy = 0; copy < 2; ++copy) {
+            out = with_mss(tcp(client, syn));
+            ASSERT_EQ(gateway.pass(out).outcome, Outcome::transmit);
+            EXPECT_EQ(get16(out, 42), expected);
+        }
+        Bytes back = with_mss(tcp(answer_to(read(out).tuple), syn | ack));
+        ASSERT_EQ(gateway.pass(back, 1).outcome, Outcome::transmit);
+        EXPECT_EQ(get16(back, 42), expected);
+        EXPECT_EQ(read(back).tuple.destination, ip("10.1.0.7"));
+        // What is no SYN has no MSS, whatever its payload looks like.
+        Bytes data = with_mss(tcp(client, ack));
+        ASSERT_EQ(gateway.pass(data).outcome, Outcome::transmit);
+        EXPECT_EQ(get16(data, 42), 1460);
+    }
+}
+
+// [RFC 4787 REQ-5] [RFC 4787 REQ-6]
+TEST(Pipeline, AUdpMappingLivesForFiveMinutesAfterItsLastPacket) {
+    TestGateway gateway({masquerade()});
+    Bytes out = udp(client);
+    ASSERT_EQ(gateway.pass(out).outcome, Outcome::transmit);
+    const Tuple<V4> sent = read(out).tuple;
+    for (int i = 0; i < 3; ++i) {
+        gateway.pass_time(299'000);
+        Bytes again = udp(client);
+        ASSERT_EQ(gateway.pass(again).outcome, Outcome::transmit);
+        EXPECT_EQ(read(again).tuple, sent);
+    }
+    gateway.pass_time(311'000);
+    Bytes late = udp(answer_to(sent));
+    EXPECT_EQ(gateway.pass(late, 1).reason, DropReason::unsolicited);
 }
 
 TEST(Pipeline, AFlowBeingSetUpElsewhereParksAndItsMappingIsAdopted) {

@@ -14,6 +14,7 @@ Bytes open_from(std::uint32_t number) {
     return tcp({host("10.1.0.0") + 256 + number, client.destination, 40000, 80}, tcp_flag::syn);
 }
 
+// [RFC 6888 REQ-13] [RFC 4787 REQ-11]
 TEST(PortProposals, EveryPortIsFoundBeforeExhausted) {
     constexpr std::uint32_t ports = 2000;
     TestGateway gateway({masquerade({5000, 5000 + ports - 1})});
@@ -116,6 +117,7 @@ TEST(PortProposals, ALongSearchIsDoneInVisits) {
     EXPECT_EQ(visits, 1U) << "what is known to be exhausted needs no second search";
 }
 
+// [RFC 6056]
 TEST(PortProposals, DrawsAreUniformOverTheRange) {
     // Each flow to a destination of its own, so that no draw meets a taken tuple. Chi-square with
     // 63 degrees of freedom: 137 is beyond one in 10^6.

@@ -66,6 +66,7 @@ class RewriteTest : public ::testing::Test {
     std::mt19937 random_{2};
 };
 
+// [RFC 4787 REQ-10]
 TEST_F(RewriteTest, EqualsThePacketMadeAnew) {
     for (int i = 0; i < 50'000; ++i) {
         const Recipe recipe = random_recipe();
@@ -141,6 +142,7 @@ TEST_F(RewriteTest, TtlEqualsThePacketMadeAnew) {
     }
 }
 
+// [RFC 5508 REQ-4]
 TEST_F(RewriteTest, IcmpErrorEqualsThePacketMadeAnew) {
     for (int i = 0; i < 50'000; ++i) {
         const Recipe recipe = random_recipe();

@@ -27,6 +27,7 @@ void walk(TcpState state, const std::vector<Step>& steps) {
     }
 }
 
+// [RFC 5382 REQ-2]
 TEST(TcpState, OpenTalkClose) {
     walk(none, {{there, syn, syn_sent},
                 {there, syn, syn_sent},
@@ -60,7 +61,8 @@ TEST(TcpState, BothMayCloseAtOnce) {
                        {back, ack, time_wait}});
 }
 
-TEST(TcpState, SimultaneousOpen) {  // RFC 5382-2; RFC 9293, figure 7.
+// [RFC 5382 REQ-2]; RFC 9293, figure 7.
+TEST(TcpState, SimultaneousOpen) {
     walk(none, {{there, syn, syn_sent},
                 {back, syn, syn_sent2},
                 {there, syn, syn_sent2},
