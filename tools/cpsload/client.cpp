@@ -11,12 +11,6 @@ using Arrival = Ledger::Arrival;
 Client::Client(Ledger& ledger, const FrameWriter& writer)
     : ledger_(ledger), writer_(writer), credit_(ledger.settings.traffic.size()) {}
 
-Ends Client::ends_of(const Connection& connection) const {
-    const Endpoint& service =
-        ledger_.settings.traffic[connection.traffic].services[connection.service];
-    return {connection.source, service.address, connection.source_port, service.port};
-}
-
 /// Shares connections out by weight, as evenly as whole connections can be (smooth weighted
 /// round-robin).
 std::uint8_t Client::next_traffic() {
@@ -49,9 +43,8 @@ std::uint16_t Client::open(std::uint8_t* room, Time now) {
     connection.kind = ledger_.settings.traffic[traffic].kind;
     connection.traffic = traffic;
     connection.tuple = pick->number;
-    connection.source = pick->source;
-    connection.source_port = pick->source_port;
-    connection.service = pick->service;
+    const Endpoint& service = ledger_.settings.traffic[traffic].services[pick->service];
+    connection.ends = {pick->source, service.address, pick->source_port, service.port};
     return send_opening(connection, room, now);
 }
 
@@ -63,7 +56,7 @@ std::uint16_t Client::send_opening(Connection& connection, std::uint8_t* room, T
     }
     connection.state = ClientState::opening;
     ledger_.note_sent(connection, Step::open, now);
-    return writer_.tcp(room, ends_of(connection), {connection.isn, 0, tcp_flag::syn}, 0);
+    return writer_.tcp(room, connection.ends, {connection.isn, 0, tcp_flag::syn}, 0);
 }
 
 std::uint16_t Client::send_request(Connection& connection, std::uint8_t* room, Time now) {
@@ -73,9 +66,9 @@ std::uint16_t Client::send_request(Connection& connection, std::uint8_t* room, T
     connection.state = ClientState::asking;
     connection.asked = 1;
     ledger_.note_sent(connection, Step::request, now);
-    if (!tcp) return writer_.udp(room, ends_of(connection), bytes);
+    if (!tcp) return writer_.udp(room, connection.ends, bytes);
     const std::uint32_t server_isn = ledger_.connections.identity().server_isn(connection.isn);
-    return writer_.tcp(room, ends_of(connection),
+    return writer_.tcp(room, connection.ends,
                        {connection.isn + 1, server_isn + 1, tcp_flag::psh | tcp_flag::ack}, bytes);
 }
 
@@ -84,7 +77,7 @@ std::uint16_t Client::send_fin(Connection& connection, std::uint8_t* room, Time 
     const std::uint32_t server_isn = ledger_.connections.identity().server_isn(connection.isn);
     connection.state = ClientState::closing;
     ledger_.note_sent(connection, Step::fin, now);
-    return writer_.tcp(room, ends_of(connection),
+    return writer_.tcp(room, connection.ends,
                        {connection.isn + next, server_isn + next, tcp_flag::fin | tcp_flag::ack},
                        0);
 }
@@ -97,7 +90,7 @@ std::uint16_t Client::send_last(Connection& connection, std::uint8_t* room, Time
     const std::uint32_t server_isn = ledger_.connections.identity().server_isn(connection.isn);
     connection.state = ClientState::ending;
     ledger_.note_sent(connection, Step::last, now);
-    return writer_.tcp(room, ends_of(connection),
+    return writer_.tcp(room, connection.ends,
                        {connection.isn + next, server_isn + next, tcp_flag::ack}, 0);
 }
 
@@ -108,7 +101,7 @@ std::uint16_t Client::send_query(Connection& connection, Step step, std::uint8_t
         std::span<std::uint8_t, dns::longest_message>(room + udp_payload_at, dns::longest_message));
     connection.state = ClientState::asking;
     ledger_.note_sent(connection, step, now);
-    return writer_.udp(room, ends_of(connection), static_cast<std::uint16_t>(bytes));
+    return writer_.udp(room, connection.ends, static_cast<std::uint16_t>(bytes));
 }
 
 std::uint16_t Client::send_again(Connection& connection, std::uint8_t* room, Time now) {

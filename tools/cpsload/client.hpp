@@ -66,7 +66,6 @@ class Client {
     std::uint16_t send_query(Connection& connection, Step step, std::uint8_t* room, Time now);
     std::uint16_t send_again(Connection& connection, std::uint8_t* room, Time now);
 
-    [[nodiscard]] Ends ends_of(const Connection& connection) const;
     /// False, and counted, when a packet came to another tuple than the one its connection opened.
     bool came_home(const Connection& connection, const Segment& segment);
     /// False, and counted, unless the segment stands where it should in both byte streams.

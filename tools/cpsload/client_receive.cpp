@@ -19,7 +19,7 @@ std::uint32_t Client::slot_of(const Segment& segment) const {
 }
 
 bool Client::came_home(const Connection& connection, const Segment& segment) {
-    if (segment.ends.inverse() == ends_of(connection)) return true;
+    if (segment.ends.inverse() == connection.ends) return true;
     ++ledger_.counters.wrong_answers;
     return false;
 }
@@ -113,7 +113,7 @@ void Client::take_reset(const Segment& segment) {
                                        : identity.slot_of_server_sequence(segment.sequence);
     Connection& connection = ledger_.connections[slot];
     if (connection.state == ClientState::free || !is_tcp(connection.kind) ||
-        segment.ends.inverse() != ends_of(connection)) {
+        segment.ends.inverse() != connection.ends) {
         ++ledger_.counters.strays;
         return;
     }

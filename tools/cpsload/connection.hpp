@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/tuple.hpp"
+#include "tools/cpsload/ends.hpp"
 #include "tools/cpsload/settings.hpp"
 
 namespace noclash::cpsload {
@@ -36,24 +36,20 @@ enum class ClientState : std::uint8_t {
 /// only to tell a connection that exists from one that does not, and copies from repetitions.
 struct alignas(64) Connection {
     // Written by the client.
-    Time opened = 0;        ///< when the first packet was sent
-    std::uint32_t isn = 0;  ///< the client's initial sequence number: generation and slot
-    V4Address source;
+    Time opened = 0;          ///< when the first packet was sent
+    std::uint32_t isn = 0;    ///< the client's initial sequence number: generation and slot
     std::uint32_t tuple = 0;  ///< its number in the plan
-    std::uint16_t source_port = 0;
+    Ends ends;                ///< as the client sees it
+    // Written by the server.
+    Ends seen;  ///< as the connection was delivered; source port 0: it was not
+
+    // Written by the client, but for `state`, which the server moves on with the last packet.
     std::uint8_t traffic = 0;  ///< index of its `Traffic`
-    std::uint8_t service = 0;  ///< index among the services of its `Traffic`
     ClientState state = ClientState::free;
     Kind kind = Kind::crr;
     std::uint8_t attempt = 0;  ///< retransmissions of the last packet
     std::uint8_t asked = 0;    ///< requests sent so far, without repetitions: 0 or 1
     bool troubled = false;     ///< needed a retransmission, or failed
-
-    // Written by the server: the connection as it was delivered.
-    V4Address seen_source;
-    V4Address seen_destination;
-    std::uint16_t seen_source_port = 0;  // host order
-    std::uint16_t seen_destination_port = 0;
 
     // Packets sent and arrived; both sides.
     std::array<std::uint8_t, steps> sent_copies{};

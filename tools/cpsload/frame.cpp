@@ -15,6 +15,8 @@ using Ip = nat::IpHeader<V4>;
 namespace checksum = nat::checksum;
 
 constexpr std::uint8_t ttl = 64;
+constexpr std::size_t ip_at = sizeof(EthernetHeader);
+constexpr std::size_t l4_at = ip_at + sizeof(Ip);
 constexpr std::uint16_t window = 64240;  // no scaling: no connection sends more
 
 template <class T>
@@ -29,6 +31,36 @@ std::uint64_t word(std::uint16_t value) {
 
 std::uint64_t addresses(const Ends& ends) {
     return std::uint64_t{ends.source.value.wire()} + ends.destination.value.wire();
+}
+
+/// The sum of bytes, in 8-byte words with the carry taken back in, which is what one's complement
+/// does (RFC 1071, section 2); a last odd part is padded with zeros.
+std::uint64_t sum_of(const std::uint8_t* bytes, std::size_t count) {
+    std::uint64_t total = 0;
+    for (; count >= sizeof total; bytes += sizeof total, count -= sizeof total) {
+        std::uint64_t part;
+        std::memcpy(&part, bytes, sizeof part);
+        total += part;
+        total += total < part ? 1U : 0U;
+    }
+    if (count > 0) {
+        std::uint64_t rest = 0;
+        std::memcpy(&rest, bytes, count);
+        total += rest;
+        total += total < rest ? 1U : 0U;
+    }
+    // Folded once, so that other parts can be added without a carry.
+    return (total & 0xffffffff) + (total >> 32U);
+}
+
+/// Writes what changes in an IP header; `sum` is over what does not.
+void write_ip(std::uint8_t* at, std::uint64_t sum, const Ends& ends, std::uint16_t l4_bytes) {
+    auto& ip = *reinterpret_cast<Ip*>(at);
+    const auto length = Be16::from_host(static_cast<std::uint16_t>(sizeof ip + l4_bytes));
+    ip.total_length = length;
+    ip.source = ends.source;
+    ip.destination = ends.destination;
+    ip.checksum = checksum::finish(sum + length.wire() + addresses(ends));
 }
 
 FrameKind read_tcp(std::span<std::uint8_t> l4, Segment& segment) {
@@ -73,7 +105,7 @@ FrameKind read_frame(std::span<std::uint8_t> frame, Segment& segment) {
     if (ip.version() != 4 || header < sizeof ip || length < header || length > packet.size() ||
         fragment)
         return FrameKind::other;
-    if (!checksum::good(checksum::sum(packet.first(header)))) return FrameKind::bad_checksum;
+    if (!checksum::good(sum_of(packet.data(), header))) return FrameKind::bad_checksum;
     if (ip.protocol == nat::ip_protocol::icmp) return FrameKind::icmp;
     const auto l4 = packet.subspan(header, length - header);
     segment.ends.source = ip.source.get();
@@ -85,72 +117,79 @@ FrameKind read_frame(std::span<std::uint8_t> frame, Segment& segment) {
     if (kind != FrameKind::segment) return kind;
     const std::uint64_t pseudo =
         addresses(segment.ends) + word(ip.protocol) + word(static_cast<std::uint16_t>(l4.size()));
-    return checksum::good(pseudo + checksum::sum(l4)) ? FrameKind::segment
-                                                      : FrameKind::bad_checksum;
+    return checksum::good(pseudo + sum_of(l4.data(), l4.size())) ? FrameKind::segment
+                                                                 : FrameKind::bad_checksum;
+}
+
+FrameWriter::Template FrameWriter::make_template(const nat::MacAddress& from,
+                                                 const nat::MacAddress& to, std::uint8_t protocol) {
+    EthernetHeader ethernet{to, from, {}};
+    ethernet.type = Be16::from_host(nat::ether_type::ipv4);
+    Ip ip{};
+    ip.version_and_length = 0x45;
+    ip.fragment = Be16::from_host(Ip::dont_fragment);  // so the id may be 0 (RFC 6864)
+    ip.ttl = ttl;
+    ip.protocol = protocol;
+    Template made;
+    std::memcpy(made.bytes.data(), &ethernet, sizeof ethernet);
+    std::memcpy(made.bytes.data() + ip_at, &ip, sizeof ip);
+    made.ip_sum = checksum::sum(bytes_of(ip));
+    made.l4_sum = word(protocol);
+    if (protocol == nat::ip_protocol::tcp) {
+        TcpHeader tcp{};
+        tcp.data_offset = sizeof(TcpHeader) / 4 << 4;
+        tcp.window = Be16::from_host(window);
+        std::memcpy(made.bytes.data() + l4_at, &tcp, sizeof tcp);
+        made.l4_sum += checksum::sum(bytes_of(tcp));
+    }
+    return made;
 }
 
 FrameWriter::FrameWriter(const nat::MacAddress& from, const nat::MacAddress& to)
-    : ethernet_{to, from, {}}, ip_{}, tcp_{} {
-    ethernet_.type = Be16::from_host(nat::ether_type::ipv4);
-    ip_.version_and_length = 0x45;
-    ip_.fragment = Be16::from_host(Ip::dont_fragment);  // so the id may be 0 (RFC 6864)
-    ip_.ttl = ttl;
-    ip_sum_ = checksum::sum(bytes_of(ip_));
-    tcp_.data_offset = sizeof(TcpHeader) / 4 << 4;
-    tcp_.window = Be16::from_host(window);
-    tcp_sum_ = checksum::sum(bytes_of(tcp_)) + word(nat::ip_protocol::tcp);
-}
+    : tcp_(make_template(from, to, nat::ip_protocol::tcp)),
+      udp_(make_template(from, to, nat::ip_protocol::udp)) {}
 
-void FrameWriter::link_and_ip(std::uint8_t* room, const Ends& ends, std::uint8_t protocol,
-                              std::uint16_t l4_bytes) const {
-    std::memcpy(room, &ethernet_, sizeof ethernet_);
-    Ip ip = ip_;
-    const auto length = static_cast<std::uint16_t>(sizeof ip + l4_bytes);
-    ip.total_length = Be16::from_host(length);
-    ip.protocol = protocol;
-    ip.source = ends.source;
-    ip.destination = ends.destination;
-    // The protocol is the lower byte of a word.
-    ip.checksum = checksum::finish(ip_sum_ + word(length) + word(protocol) + addresses(ends));
-    std::memcpy(room + sizeof ethernet_, &ip, sizeof ip);
-}
+// Both write the template, then every field over it, and read nothing back: a load that spans two
+// stores would wait for them.
 
 std::uint16_t FrameWriter::tcp(std::uint8_t* room, const Ends& ends, const Tcp& tcp,
                                std::uint16_t payload_bytes) const {
+    std::uint64_t sum = tcp_.l4_sum;
+    if (payload_bytes > 0) sum += sum_of(room + tcp_payload_at, payload_bytes);
+    std::memcpy(room, tcp_.bytes.data(), tcp_payload_at);
     const auto l4_bytes = static_cast<std::uint16_t>(sizeof(TcpHeader) + payload_bytes);
-    link_and_ip(room, ends, nat::ip_protocol::tcp, l4_bytes);
-    TcpHeader header = tcp_;
+    write_ip(room + ip_at, tcp_.ip_sum, ends, l4_bytes);
+    auto& header = *reinterpret_cast<TcpHeader*>(room + l4_at);
     const Be32 sequence = Be32::from_host(tcp.sequence);
     const Be32 acknowledgment = Be32::from_host(tcp.acknowledgment);
-    header.source_port = Be16::from_host(ends.source_port);
-    header.destination_port = Be16::from_host(ends.destination_port);
+    const Be16 source_port = Be16::from_host(ends.source_port);
+    const Be16 destination_port = Be16::from_host(ends.destination_port);
+    sum += addresses(ends) + source_port.wire() + destination_port.wire() + sequence.wire() +
+           acknowledgment.wire() + word(tcp.flags) + word(l4_bytes);
+    header.source_port = source_port;
+    header.destination_port = destination_port;
     header.sequence = sequence;
     header.acknowledgment = acknowledgment;
     header.flags = tcp.flags;
-    std::uint64_t sum = tcp_sum_ + addresses(ends) + word(ends.source_port) +
-                        word(ends.destination_port) + sequence.wire() + acknowledgment.wire() +
-                        word(tcp.flags) + word(l4_bytes);
-    if (payload_bytes > 0) sum += checksum::sum({room + tcp_payload_at, payload_bytes});
     header.checksum = checksum::finish(sum);
-    std::memcpy(room + tcp_payload_at - sizeof header, &header, sizeof header);
     return static_cast<std::uint16_t>(tcp_payload_at + payload_bytes);
 }
 
 std::uint16_t FrameWriter::udp(std::uint8_t* room, const Ends& ends,
                                std::uint16_t payload_bytes) const {
+    std::uint64_t sum = udp_.l4_sum + sum_of(room + udp_payload_at, payload_bytes);
+    std::memcpy(room, udp_.bytes.data(), l4_at);
     const auto l4_bytes = static_cast<std::uint16_t>(sizeof(UdpHeader) + payload_bytes);
-    link_and_ip(room, ends, nat::ip_protocol::udp, l4_bytes);
-    UdpHeader header{};
+    write_ip(room + ip_at, udp_.ip_sum, ends, l4_bytes);
+    auto& header = *reinterpret_cast<UdpHeader*>(room + l4_at);
     header.source_port = Be16::from_host(ends.source_port);
     header.destination_port = Be16::from_host(ends.destination_port);
     header.length = Be16::from_host(l4_bytes);
-    const Be16 sum =
-        checksum::finish(addresses(ends) + word(nat::ip_protocol::udp) + 2 * word(l4_bytes) +
-                         word(ends.source_port) + word(ends.destination_port) +
-                         checksum::sum({room + udp_payload_at, payload_bytes}));
+    sum += addresses(ends) + 2UL * word(l4_bytes) + word(ends.source_port) +
+           word(ends.destination_port);
+    const Be16 whole = checksum::finish(sum);
     // On the wire, 0 says that a datagram has no checksum (RFC 768).
-    header.checksum = sum == Be16{} ? Be16::from_wire(0xffff) : sum;
-    std::memcpy(room + udp_payload_at - sizeof header, &header, sizeof header);
+    header.checksum = whole == Be16{} ? Be16::from_wire(0xffff) : whole;
     return static_cast<std::uint16_t>(udp_payload_at + payload_bytes);
 }
 

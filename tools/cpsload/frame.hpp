@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 
-#include "engine/tuple.hpp"
 #include "nat/headers.hpp"
+#include "tools/cpsload/ends.hpp"
 
 namespace noclash::cpsload {
 
@@ -19,19 +20,6 @@ inline constexpr std::size_t udp_payload_at =
 namespace tcp_flag {
 inline constexpr std::uint8_t fin = 1, syn = 2, rst = 4, psh = 8, ack = 16;
 }
-
-/// Who a frame is from and to; ports in host order.
-struct Ends {
-    V4Address source;
-    V4Address destination;
-    std::uint16_t source_port = 0;
-    std::uint16_t destination_port = 0;
-
-    [[nodiscard]] Ends inverse() const {
-        return {destination, source, destination_port, source_port};
-    }
-    friend bool operator==(const Ends&, const Ends&) = default;
-};
 
 /// A TCP segment or UDP datagram as it arrived. `payload` points into the frame.
 struct Segment {
@@ -77,14 +65,17 @@ class FrameWriter {
                                     std::uint16_t payload_bytes) const;
 
   private:
-    void link_and_ip(std::uint8_t* room, const Ends& ends, std::uint8_t protocol,
-                     std::uint16_t l4_bytes) const;
+    /// Headers in which everything is in place that does not change, and the sums over that.
+    struct Template {
+        std::array<std::uint8_t, tcp_payload_at> bytes{};
+        std::uint64_t ip_sum = 0;
+        std::uint64_t l4_sum = 0;
+    };
+    static Template make_template(const nat::MacAddress& from, const nat::MacAddress& to,
+                                  std::uint8_t protocol);
 
-    nat::EthernetHeader ethernet_;
-    nat::IpHeader<V4> ip_;
-    nat::TcpHeader tcp_;
-    std::uint64_t ip_sum_ = 0;
-    std::uint64_t tcp_sum_ = 0;
+    Template tcp_;
+    Template udp_;
 };
 
 }  // namespace noclash::cpsload

@@ -15,7 +15,7 @@ Ledger::Ledger(const Settings& wanted)
 void Ledger::end(Connection& connection) {
     const std::uint32_t slot = connections.slot_of(connection);
     deadlines.stop(slot);
-    owners.release(seen_ends(connection), protocol_of(connection.kind), slot);
+    owners.release(connection.seen, protocol_of(connection.kind), slot);
     plans[connection.traffic].give_back(connection.tuple);
     connections.release(connection);
 }
@@ -38,7 +38,7 @@ void Ledger::complete(Connection& connection) {
 
 void Ledger::lose(Connection& connection) {
     ++counters.lost;
-    if (connection.seen_source_port == 0) ++counters.lost_openings;
+    if (connection.seen.source_port == 0) ++counters.lost_openings;
     trouble(connection);
     end(connection);
 }

@@ -65,12 +65,6 @@ struct Ledger {
     void end(Connection& connection);
 };
 
-/// As it was delivered, for `TupleOwners`.
-[[nodiscard]] inline Ends seen_ends(const Connection& connection) {
-    return {connection.seen_source, connection.seen_destination, connection.seen_source_port,
-            connection.seen_destination_port};
-}
-
 [[nodiscard]] inline std::uint8_t protocol_of(Kind kind) {
     return is_tcp(kind) ? nat::ip_protocol::tcp : nat::ip_protocol::udp;
 }

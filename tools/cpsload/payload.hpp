@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -16,20 +15,25 @@ class Payload {
     explicit Payload(std::uint32_t isn) : isn_(isn) {}
 
     void write(std::span<std::uint8_t> out) const {
-        for (std::size_t at = 0; at < out.size(); at += sizeof(std::uint64_t)) {
+        std::size_t at = 0;
+        for (; at + sizeof(std::uint64_t) <= out.size(); at += sizeof(std::uint64_t)) {
             const std::uint64_t bytes = word(at);
-            std::memcpy(out.data() + at, &bytes, std::min(sizeof bytes, out.size() - at));
+            std::memcpy(out.data() + at, &bytes, sizeof bytes);
         }
+        const std::uint64_t rest = word(at);
+        std::memcpy(out.data() + at, &rest, out.size() - at);
     }
 
     [[nodiscard]] bool is(std::span<const std::uint8_t> bytes) const {
-        for (std::size_t at = 0; at < bytes.size(); at += sizeof(std::uint64_t)) {
-            const std::uint64_t expected = word(at);
-            if (std::memcmp(bytes.data() + at, &expected,
-                            std::min(sizeof expected, bytes.size() - at)) != 0)
-                return false;
+        std::size_t at = 0;
+        std::uint64_t difference = 0;
+        for (; at + sizeof(std::uint64_t) <= bytes.size(); at += sizeof(std::uint64_t)) {
+            std::uint64_t there;
+            std::memcpy(&there, bytes.data() + at, sizeof there);
+            difference |= there ^ word(at);
         }
-        return true;
+        const std::uint64_t rest = word(at);
+        return difference == 0 && std::memcmp(bytes.data() + at, &rest, bytes.size() - at) == 0;
     }
 
     /// The initial sequence number that a payload names, if it is long enough to.

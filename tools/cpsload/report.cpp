@@ -146,6 +146,8 @@ std::string as_json(const Options& options, const Outcome& outcome) {
               {"completed", counters.completed},
               {"seconds", seconds(outcome.lapse.opening)},
               {"connections_per_second", rate(counters.opened, outcome.lapse.opening)},
+              {"cpu_seconds", seconds(outcome.lapse.cpu)},
+              {"connections_per_cpu_second", rate(counters.opened, outcome.lapse.cpu)},
               {"missed", outcome.lapse.missed},
               {"faults", faults(counters)},
               {"retransmissions", counters.retransmissions},

@@ -14,6 +14,12 @@ constexpr std::uint32_t turns_before_nap = 4;
 constexpr long nap_ns = 20'000;
 constexpr Time drain_after_interrupt = second;
 
+Time cpu_time() {
+    timespec time{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return static_cast<Time>(time.tv_sec) * second + static_cast<Time>(time.tv_nsec);
+}
+
 }  // namespace
 
 void Runner::nap(bool worked) {
@@ -32,6 +38,7 @@ Time Runner::longest_wait() const {
 template <class Begin>
 Lapse Runner::drive(const std::string& name, const Schedule& schedule, const Begin& begin) {
     const Time start = clock_.now();
+    const Time cpu_before = cpu_time();
     progress_.start(name, start, ledger_.counters);
     Pace pace(schedule, start);
     Lapse lapse;
@@ -58,6 +65,7 @@ Lapse Runner::drive(const std::string& name, const Schedule& schedule, const Beg
     }
     lapse.opening = *begun - start;
     lapse.all = clock_.now() - start;
+    lapse.cpu = cpu_time() - cpu_before;
     lapse.missed = pace.missed();
     return lapse;
 }

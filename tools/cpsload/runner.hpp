@@ -27,6 +27,7 @@ struct Load {
 struct Lapse {
     Time opening = 0;          ///< from the first to the last opening
     Time all = 0;              ///< until nothing was in flight any more
+    Time cpu = 0;              ///< of these, the tester's thread had a CPU
     std::uint64_t missed = 0;  ///< connections that were due and not opened: the tester came late
 };
 

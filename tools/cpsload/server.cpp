@@ -49,10 +49,7 @@ Connection* Server::known(std::uint32_t slot, std::uint32_t isn) {
 void Server::welcome(Connection& connection, const Segment& segment) {
     Counters& counters = ledger_.counters;
     ++counters.delivered;
-    connection.seen_source = segment.ends.source;
-    connection.seen_destination = segment.ends.destination;
-    connection.seen_source_port = segment.ends.source_port;
-    connection.seen_destination_port = segment.ends.destination_port;
+    connection.seen = segment.ends;
     if (!is_backend(ledger_.settings.backends, segment.ends)) ++counters.mistranslated;
     if (!ledger_.owners.claim(segment.ends, segment.protocol,
                               ledger_.connections.slot_of(connection)))
@@ -60,7 +57,7 @@ void Server::welcome(Connection& connection, const Segment& segment) {
 }
 
 bool Server::same_tuple(const Connection& connection, const Segment& segment) {
-    if (segment.ends == seen_ends(connection)) return true;
+    if (segment.ends == connection.seen) return true;
     ++ledger_.counters.mistranslated;
     return false;
 }
@@ -194,7 +191,7 @@ std::uint16_t Server::take_query(const Segment& segment, std::uint8_t* room) {
     if (arrival == Arrival::duplicate) return 0;
     if (arrival == Arrival::first && !other_seen) {
         welcome(*connection, segment);
-    } else if (segment.ends != seen_ends(*connection)) {
+    } else if (segment.ends != connection->seen) {
         ++ledger_.counters.split_pairs;
     }
     Ledger::note_answered(*connection, a ? answer_a : answer_aaaa);

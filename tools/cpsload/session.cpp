@@ -86,6 +86,7 @@ Trial Session::attempt(double rate, Outcome& outcome) {
     trial.loss = count == 0 ? 1 : static_cast<double>(counters.troubled - troubled) / count;
     outcome.lapse.opening += lapse.opening;
     outcome.lapse.all += lapse.all;
+    outcome.lapse.cpu += lapse.cpu;
     outcome.lapse.missed += lapse.missed;
     if (trial.loss > options_.search.max_loss) {
         trial.why_not = "loss";

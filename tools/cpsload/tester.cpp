@@ -46,12 +46,11 @@ std::size_t Tester::serve(Peer& peer, Side& side, Time now) {
     const auto frames = side.link.receive();
     for (rte_mbuf* frame : frames)
         rte_prefetch0(rte_pktmbuf_mtod(frame, void*));
-    std::array<Segment, burst> segments;
     std::array<FrameKind, burst> kind_of{};
     for (std::size_t i = 0; i < frames.size(); ++i) {
-        kind_of[i] = read_frame(bytes_of(frames[i]), segments[i]);
+        kind_of[i] = read_frame(bytes_of(frames[i]), segments_[i]);
         if (kind_of[i] == FrameKind::segment)
-            ledger_.connections.prefetch(peer.slot_of(segments[i]));
+            ledger_.connections.prefetch(peer.slot_of(segments_[i]));
     }
     std::array<rte_mbuf*, burst> done;
     unsigned done_count = 0;
@@ -59,7 +58,8 @@ std::size_t Tester::serve(Peer& peer, Side& side, Time now) {
         std::uint16_t length = 0;
         switch (kind_of[i]) {
             case FrameKind::segment:
-                length = peer.receive(segments[i], rte_pktmbuf_mtod(frames[i], std::uint8_t*), now);
+                length =
+                    peer.receive(segments_[i], rte_pktmbuf_mtod(frames[i], std::uint8_t*), now);
                 break;
             case FrameKind::bad_checksum:
                 ++ledger_.counters.bad_checksums;

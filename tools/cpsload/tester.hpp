@@ -52,6 +52,7 @@ class Tester {
     Server server_;
     rte_mempool* packets_;
     std::array<rte_mbuf*, burst> fresh_{};
+    std::array<Segment, burst> segments_;  // of the burst at hand
 };
 
 template <class Act>
