@@ -33,24 +33,37 @@ std::uint64_t addresses(const Ends& ends) {
     return std::uint64_t{ends.source.value.wire()} + ends.destination.value.wire();
 }
 
-/// The sum of bytes, in 8-byte words with the carry taken back in, which is what one's complement
-/// does (RFC 1071, section 2); a last odd part is padded with zeros.
-std::uint64_t sum_of(const std::uint8_t* bytes, std::size_t count) {
+template <class Word>
+std::uint64_t load(const std::uint8_t* at) {
+    Word value;
+    std::memcpy(&value, at, sizeof value);
+    return value;
+}
+
+/// The sum of a header without options, of IP and of TCP alike: no loop, nothing to mispredict.
+std::uint64_t sum_of_20(const std::uint8_t* at) {
+    using Word = std::uint32_t;
+    return load<Word>(at) + load<Word>(at + 4) + load<Word>(at + 8) + load<Word>(at + 12) +
+           load<Word>(at + 16);
+}
+
+/// The sum of bytes, in 4-byte words, which need no carry within 16 GiB; a last odd byte is padded
+/// with zero (RFC 1071, section 2).
+std::uint64_t sum_of(const std::uint8_t* at, std::size_t count) {
     std::uint64_t total = 0;
-    for (; count >= sizeof total; bytes += sizeof total, count -= sizeof total) {
-        std::uint64_t part;
-        std::memcpy(&part, bytes, sizeof part);
-        total += part;
-        total += total < part ? 1U : 0U;
+    for (; count >= 8; at += 8, count -= 8) {
+        const std::uint64_t words = load<std::uint64_t>(at);
+        total += (words & 0xffffffff) + (words >> 32U);
     }
-    if (count > 0) {
-        std::uint64_t rest = 0;
-        std::memcpy(&rest, bytes, count);
-        total += rest;
-        total += total < rest ? 1U : 0U;
+    if ((count & 4U) != 0) {
+        total += load<std::uint32_t>(at);
+        at += 4;
     }
-    // Folded once, so that other parts can be added without a carry.
-    return (total & 0xffffffff) + (total >> 32U);
+    if ((count & 2U) != 0) {
+        total += load<std::uint16_t>(at);
+        at += 2;
+    }
+    return (count & 1U) != 0 ? total + *at : total;
 }
 
 /// Writes what changes in an IP header; `sum` is over what does not.
@@ -105,7 +118,9 @@ FrameKind read_frame(std::span<std::uint8_t> frame, Segment& segment) {
     if (ip.version() != 4 || header < sizeof ip || length < header || length > packet.size() ||
         fragment)
         return FrameKind::other;
-    if (!checksum::good(sum_of(packet.data(), header))) return FrameKind::bad_checksum;
+    if (!checksum::good(header == sizeof ip ? sum_of_20(packet.data())
+                                            : sum_of(packet.data(), header)))
+        return FrameKind::bad_checksum;
     if (ip.protocol == nat::ip_protocol::icmp) return FrameKind::icmp;
     const auto l4 = packet.subspan(header, length - header);
     segment.ends.source = ip.source.get();
@@ -117,8 +132,10 @@ FrameKind read_frame(std::span<std::uint8_t> frame, Segment& segment) {
     if (kind != FrameKind::segment) return kind;
     const std::uint64_t pseudo =
         addresses(segment.ends) + word(ip.protocol) + word(static_cast<std::uint16_t>(l4.size()));
-    return checksum::good(pseudo + sum_of(l4.data(), l4.size())) ? FrameKind::segment
-                                                                 : FrameKind::bad_checksum;
+    const std::uint64_t sum = ip.protocol == nat::ip_protocol::tcp
+                                  ? sum_of_20(l4.data()) + sum_of(l4.data() + 20, l4.size() - 20)
+                                  : sum_of(l4.data(), l4.size());
+    return checksum::good(pseudo + sum) ? FrameKind::segment : FrameKind::bad_checksum;
 }
 
 FrameWriter::Template FrameWriter::make_template(const nat::MacAddress& from,

@@ -431,6 +431,8 @@ ParsedCommandLine read_options(int argc, char** argv) {
     settings.order = line.order == "step" ? PortOrder::step : PortOrder::shuffled;
     settings.rto = line.rto_ms * millisecond;
     std::tie(settings.first_port, settings.last_port) = ports_of(line.ports);
+    // Without a rate it is what limits the run, and few connections at a time stay in the caches.
+    if (app.count("--in-flight") == 0 && options.self_test) settings.in_flight = 512;
     if (app.count("--sources") == 0 && (line.profile == "lb" || options.self_test))
         settings.sources = 16;
     options.reuse_after = time_of(line.reuse_after_s);

@@ -20,6 +20,7 @@ class Payload {
             const std::uint64_t bytes = word(at);
             std::memcpy(out.data() + at, &bytes, sizeof bytes);
         }
+        if (at == out.size()) return;
         const std::uint64_t rest = word(at);
         std::memcpy(out.data() + at, &rest, out.size() - at);
     }
@@ -32,6 +33,7 @@ class Payload {
             std::memcpy(&there, bytes.data() + at, sizeof there);
             difference |= there ^ word(at);
         }
+        if (at == bytes.size()) return difference == 0;
         const std::uint64_t rest = word(at);
         return difference == 0 && std::memcmp(bytes.data() + at, &rest, bytes.size() - at) == 0;
     }

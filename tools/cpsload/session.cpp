@@ -13,7 +13,7 @@ namespace noclash::cpsload {
 namespace {
 
 constexpr Time ceiling_time = second / 2;
-constexpr std::uint32_t ceiling_in_flight = 256;  // keeps all of them in the first caches
+constexpr std::uint32_t ceiling_in_flight = 512;  // keeps all of them in the first caches
 constexpr nat::MacAddress client_mac{{2, 0, 0, 0, 0, 1}}, server_mac{{2, 0, 0, 0, 0, 2}};
 // A tester that opens less than this share of what it should has not tried the rate.
 constexpr double least_attained = 0.98;
