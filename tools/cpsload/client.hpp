@@ -56,7 +56,7 @@ class Client {
     std::uint16_t take_fin(Connection& connection, const Segment& segment, std::uint8_t* room,
                            Time now);
     void take_datagram(const Segment& segment, Time now);
-    void take_dns_answer(Connection& connection, const Segment& segment, Time now);
+    void take_dns_answer(const Segment& segment, Time now);
     void take_reset(const Segment& segment);
 
     std::uint16_t send_opening(Connection& connection, std::uint8_t* room, Time now);

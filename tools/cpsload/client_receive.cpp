@@ -121,23 +121,10 @@ void Client::take_reset(const Segment& segment) {
 }
 
 void Client::take_datagram(const Segment& segment, Time now) {
-    Connections& connections = ledger_.connections;
     const auto isn = Payload::isn_in(segment.payload);
-    Connection* connection =
-        isn ? &connections[connections.identity().slot_of_client_isn(*isn)] : nullptr;
-    if (connection == nullptr || connection->state == ClientState::free ||
-        connection->kind != Kind::udp || connection->isn != *isn) {
-        const auto named = dns::isn_in(segment.payload);
-        connection =
-            named ? &connections[connections.identity().slot_of_client_isn(*named)] : nullptr;
-        if (connection == nullptr || connection->state == ClientState::free ||
-            connection->kind != Kind::dns || connection->isn != *named) {
-            ++ledger_.counters.strays;
-            return;
-        }
-        return take_dns_answer(*connection, segment, now);
-    }
-    if (!came_home(*connection, segment)) return;
+    if (!isn) return take_dns_answer(segment, now);
+    Connection* connection = ledger_.find_datagram(*isn, Kind::udp);
+    if (connection == nullptr || !came_home(*connection, segment)) return;
     if (segment.payload.size() != ledger_.settings.payload_bytes ||
         !Payload(connection->isn).is(segment.payload)) {
         ++ledger_.counters.corrupted;
@@ -151,13 +138,15 @@ void Client::take_datagram(const Segment& segment, Time now) {
     ledger_.complete(*connection);
 }
 
-void Client::take_dns_answer(Connection& connection, const Segment& segment, Time now) {
-    if (!came_home(connection, segment)) return;
+void Client::take_dns_answer(const Segment& segment, Time now) {
     const auto message = dns::read(segment.payload);
     if (!message || message->role != dns::Role::answer) {
         ++ledger_.counters.corrupted;
         return;
     }
+    Connection* found = ledger_.find_datagram(message->isn, Kind::dns);
+    if (found == nullptr || !came_home(*found, segment)) return;
+    Connection& connection = *found;
     const Step step = message->type == dns::Type::a ? answer_a : answer_aaaa;
     if (ledger_.note_arrived(connection, step) != Arrival::first) return;
     const bool both = Ledger::seen(connection, answer_a) && Ledger::seen(connection, answer_aaaa);

@@ -69,14 +69,7 @@ std::size_t write_record(const Message& message, std::uint8_t* out) {
     return 12U + bytes;
 }
 
-}  // namespace
-
-std::size_t write(const Message& message, std::span<std::uint8_t, longest_message> out) {
-    write_question(message, out.data());
-    if (message.role == Role::query) return question_end;
-    return question_end + write_record(message, out.data() + question_end);
-}
-
+/// The initial sequence number in the name that is asked for; other parts may be damaged.
 std::optional<std::uint32_t> isn_in(std::span<const std::uint8_t> bytes) {
     if (bytes.size() < question_end) return std::nullopt;
     std::uint32_t isn = 0;
@@ -87,6 +80,14 @@ std::optional<std::uint32_t> isn_in(std::span<const std::uint8_t> bytes) {
         isn = isn << 4U | static_cast<std::uint32_t>(letter ? c - 'a' + 10 : c - '0');
     }
     return isn;
+}
+
+}  // namespace
+
+std::size_t write(const Message& message, std::span<std::uint8_t, longest_message> out) {
+    write_question(message, out.data());
+    if (message.role == Role::query) return question_end;
+    return question_end + write_record(message, out.data() + question_end);
 }
 
 std::optional<Message> read(std::span<const std::uint8_t> bytes) {

@@ -27,9 +27,6 @@ inline constexpr std::size_t longest_message = 68;
 /// @returns the length of the message
 [[nodiscard]] std::size_t write(const Message& message, std::span<std::uint8_t, longest_message>);
 
-/// The initial sequence number that a message names; its other parts may be damaged.
-[[nodiscard]] std::optional<std::uint32_t> isn_in(std::span<const std::uint8_t> bytes);
-
 /// Reads a message; nothing unless it is, to the last byte, one that `write` writes.
 [[nodiscard]] std::optional<Message> read(std::span<const std::uint8_t> bytes);
 

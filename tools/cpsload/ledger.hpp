@@ -40,6 +40,15 @@ struct Ledger {
         }
         return seen == 1 ? Arrival::first : Arrival::repeated;
     }
+    /// The live connection that a datagram names, or null, which is counted.
+    [[nodiscard]] Connection* find_datagram(std::uint32_t isn, Kind kind) {
+        Connection& connection = connections[connections.identity().slot_of_client_isn(isn)];
+        if (connection.state != ClientState::free && connection.kind == kind &&
+            connection.isn == isn)
+            return &connection;
+        ++counters.strays;
+        return nullptr;
+    }
     [[nodiscard]] static bool seen(const Connection& connection, Step step) {
         return connection.seen_copies[static_cast<std::size_t>(step)] > 0;
     }

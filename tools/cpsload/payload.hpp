@@ -38,11 +38,14 @@ class Payload {
         return difference == 0 && std::memcmp(bytes.data() + at, &rest, bytes.size() - at) == 0;
     }
 
-    /// The initial sequence number that a payload names, if it is long enough to.
+    /// The initial sequence number that a payload names; nothing when it is no payload of ours,
+    /// which its first eight bytes tell.
     [[nodiscard]] static std::optional<std::uint32_t> isn_in(std::span<const std::uint8_t> bytes) {
-        std::uint32_t isn = 0;
-        if (bytes.size() < sizeof isn) return std::nullopt;
-        std::memcpy(&isn, bytes.data(), sizeof isn);
+        std::uint64_t first = 0;
+        if (bytes.size() < sizeof first) return std::nullopt;
+        std::memcpy(&first, bytes.data(), sizeof first);
+        const auto isn = static_cast<std::uint32_t>(first);
+        if (Payload(isn).word(0) != first) return std::nullopt;
         return isn;
     }
 
@@ -51,7 +54,7 @@ class Payload {
         // A multiplication and a shift mix what is to look random, not to be so.
         std::uint64_t mixed = (isn_ + 1 + (std::uint64_t{at} << 32U)) * 0x9e3779b97f4a7c15U;
         mixed ^= mixed >> 32U;
-        return at == 0 ? (mixed << 32U | isn_) : mixed;
+        return at == 0 ? mixed << 32U | isn_ : mixed;
     }
 
     std::uint32_t isn_;

@@ -39,13 +39,6 @@ std::uint16_t Server::receive(const Segment& segment, std::uint8_t* room, Time /
     return segment.has(tcp_flag::syn) ? take_opening(segment, room) : take_tcp(segment, room);
 }
 
-Connection* Server::known(std::uint32_t slot, std::uint32_t isn) {
-    Connection& connection = ledger_.connections[slot];
-    if (connection.state != ClientState::free && connection.isn == isn) return &connection;
-    ++ledger_.counters.strays;
-    return nullptr;
-}
-
 void Server::welcome(Connection& connection, const Segment& segment) {
     Counters& counters = ledger_.counters;
     ++counters.delivered;
@@ -64,8 +57,12 @@ bool Server::same_tuple(const Connection& connection, const Segment& segment) {
 
 std::uint16_t Server::take_opening(const Segment& segment, std::uint8_t* room) {
     const Identity& identity = ledger_.connections.identity();
-    Connection* connection = known(identity.slot_of_client_isn(segment.sequence), segment.sequence);
-    if (connection == nullptr) return 0;
+    Connection* connection = &ledger_.connections[identity.slot_of_client_isn(segment.sequence)];
+    if (connection->state == ClientState::free || connection->isn != segment.sequence ||
+        !is_tcp(connection->kind)) {
+        ++ledger_.counters.strays;
+        return 0;
+    }
     switch (ledger_.note_arrived(*connection, Step::open)) {
         case Arrival::first:
             welcome(*connection, segment);
@@ -146,13 +143,10 @@ std::uint16_t Server::take_last(Connection& connection) {
 
 std::uint16_t Server::take_datagram(const Segment& segment, std::uint8_t* room) {
     const auto isn = Payload::isn_in(segment.payload);
+    if (!isn) return take_query(segment, room);
     const auto bytes = static_cast<std::uint16_t>(ledger_.settings.payload_bytes);
-    const Identity& identity = ledger_.connections.identity();
-    Connection* connection =
-        isn ? &ledger_.connections[identity.slot_of_client_isn(*isn)] : nullptr;
-    if (connection == nullptr || connection->state == ClientState::free ||
-        connection->kind != Kind::udp || connection->isn != *isn)
-        return take_query(segment, room);
+    Connection* connection = ledger_.find_datagram(*isn, Kind::udp);
+    if (connection == nullptr) return 0;
     if (segment.payload.size() != bytes || !Payload(*isn).is(segment.payload)) {
         ++ledger_.counters.corrupted;
         return 0;
@@ -173,18 +167,13 @@ std::uint16_t Server::take_datagram(const Segment& segment, std::uint8_t* room) 
 }
 
 std::uint16_t Server::take_query(const Segment& segment, std::uint8_t* room) {
-    const auto isn = dns::isn_in(segment.payload);
-    if (!isn) {
-        ++ledger_.counters.strays;
-        return 0;
-    }
-    Connection* connection = known(ledger_.connections.identity().slot_of_client_isn(*isn), *isn);
-    if (connection == nullptr) return 0;
     auto message = dns::read(segment.payload);
     if (!message || message->role != dns::Role::query) {
         ++ledger_.counters.corrupted;
         return 0;
     }
+    Connection* connection = ledger_.find_datagram(message->isn, Kind::dns);
+    if (connection == nullptr) return 0;
     const bool a = message->type == dns::Type::a;
     const bool other_seen = Ledger::seen(*connection, a ? query_aaaa : query_a);
     const Arrival arrival = ledger_.note_arrived(*connection, a ? query_a : query_aaaa);

@@ -34,8 +34,6 @@ class Server {
     void welcome(Connection& connection, const Segment& segment);
     /// False, and counted, when the packet came with another tuple than the connection's first.
     bool same_tuple(const Connection& connection, const Segment& segment);
-    /// The live connection with this initial sequence number, or null, which is counted.
-    Connection* known(std::uint32_t slot, std::uint32_t isn);
 
     Ledger& ledger_;
     FrameWriter writer_;
