@@ -95,7 +95,9 @@ std::uint16_t Client::take_fin(Connection& connection, const Segment& segment, s
     if (!in_place(connection, segment, 2 + bytes, 1 + bytes)) return 0;
     switch (ledger_.note_arrived(connection, Step::fin_ack)) {
         case Arrival::first:
-            ledger_.counters.whole_ns.record(now - connection.opened);
+            // How long it was held is nobody's doing but ours.
+            if (connection.kind != Kind::hold)
+                ledger_.counters.whole_ns.record(now - connection.opened);
             connection.attempt = 0;
             return send_last(connection, room, now);
         case Arrival::repeated:  // our ACK is under way or repeats itself

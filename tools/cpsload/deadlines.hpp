@@ -29,21 +29,20 @@ class Deadlines {
         nodes_[slot] = {last, head, now};
         nodes_[last].next = slot;
         nodes_[head].previous = slot;
+        ++waiting_;
     }
 
     void stop(std::uint32_t slot) {
         Node& node = nodes_[slot];
+        if (node.next == slot) return;
+        --waiting_;
         nodes_[node.previous].next = node.next;
         nodes_[node.next].previous = node.previous;
         node.previous = node.next = slot;
     }
 
-    /// Nothing waits for an answer.
-    [[nodiscard]] bool empty() const {
-        for (std::uint32_t head = slots_; head < slots_ + attempts_; ++head)
-            if (nodes_[head].next != head) return false;
-        return true;
-    }
+    /// Slots that wait for an answer.
+    [[nodiscard]] std::uint32_t waiting() const { return waiting_; }
 
     /// A slot whose time has come; it stays until it is stopped or started again.
     [[nodiscard]] std::optional<std::uint32_t> due(Time now) const {
@@ -65,6 +64,7 @@ class Deadlines {
     std::uint32_t attempts_;
     Time rto_;
     std::vector<Node> nodes_;
+    std::uint32_t waiting_ = 0;
 };
 
 }  // namespace noclash::cpsload

@@ -169,6 +169,11 @@ void add_how_much(CLI::App& app, CommandLine& line, Options& options) {
         ->check(CLI::Range(1.0, 1e7))
         ->group(how)
         ->capture_default_str();
+    app.add_option("--attempts", options.search.attempts,
+                   "trials of a rate, one of which must pass")
+        ->check(CLI::Range(1, 100))
+        ->group(how)
+        ->capture_default_str();
     app.add_option("--trial-seconds", line.trial_s, "of each rate that is tried")
         ->check(CLI::Range(0.1, 3600.0))
         ->group(how)
@@ -376,6 +381,11 @@ void check_tuples(const Options& options) {
             options.measure == Measure::establishment || wanted <= there)
             continue;
         const double again_s = rate == 0 ? 0 : there / rate;
+        if (traffic.kind == Kind::syn)
+            throw UsageError(fmt::format(
+                "{:.0f} connections that stay open need more source tuples than the {:.0f} that "
+                "--sources, --source-ports and --service make; give {:.0f} --sources",
+                wanted, there, std::ceil(wanted / there * settings.sources)));
         if (again_s * 1e9 >= static_cast<double>(options.reuse_after)) continue;
         throw UsageError(fmt::format(
             "{} connections of {} at {} need more source tuples than the {:.0f} that --sources, "
@@ -435,7 +445,7 @@ ParsedCommandLine read_options(int argc, char** argv) {
     if (app.count("--in-flight") == 0 && options.self_test) settings.in_flight = 512;
     if (app.count("--sources") == 0 && (line.profile == "lb" || options.self_test))
         settings.sources = 16;
-    options.reuse_after = time_of(line.reuse_after_s);
+    options.reuse_after = options.self_test ? 0 : time_of(line.reuse_after_s);
     options.search.trial = time_of(line.trial_s);
     options.search.pause = time_of(line.pause_s);
     resolve_sides(line, options);

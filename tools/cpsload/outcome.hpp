@@ -31,7 +31,7 @@ struct Outcome {
     Lapse closing;
 
     bool interrupted = false;
-    bool complete = true;  ///< nothing of what was asked for is missing
+    std::string problem;  ///< why something of what was asked for is missing; or empty
 
     /// Everything was done, and nothing was lost, duplicated or mistranslated. A search loses
     /// connections on purpose: it only must not have damaged or duplicated any.

@@ -88,7 +88,7 @@ bool searches(Measure measure) {
 }  // namespace
 
 bool Outcome::fine(Measure measure) const {
-    if (interrupted || !complete) return false;
+    if (interrupted || !problem.empty()) return false;
     if (!searches(measure) && measure != Measure::capacity) return counters.clean();
     Counters forgiven = counters;
     forgiven.lost = forgiven.reset = 0;
@@ -127,6 +127,7 @@ std::string as_text(const Options& options, const Outcome& outcome) {
     text += "\n";
     if (outcome.ceiling_cps > 0)
         text += row("the tester's own ceiling", fmt::format("{:.0f}/s", outcome.ceiling_cps));
+    if (!outcome.problem.empty()) text += row("problem", outcome.problem);
     text +=
         row("verdict", outcome.interrupted             ? "interrupted"
                        : outcome.fine(options.measure) ? "nothing lost, duplicated or mistranslated"
@@ -139,6 +140,7 @@ std::string as_json(const Options& options, const Outcome& outcome) {
     Json json{{"profile", options.profile},
               {"fine", outcome.fine(options.measure)},
               {"interrupted", outcome.interrupted},
+              {"problem", outcome.problem},
               {"opened", counters.opened},
               {"delivered", counters.delivered},
               {"established", counters.established},

@@ -13,6 +13,7 @@ constexpr std::uint32_t openings_a_turn = 4 * burst;
 constexpr std::uint32_t turns_before_nap = 4;
 constexpr long nap_ns = 20'000;
 constexpr Time drain_after_interrupt = second;
+constexpr std::uint32_t window = 512;  // held connections that are asked or closed at a time
 
 Time cpu_time() {
     timespec time{};
@@ -57,7 +58,7 @@ Lapse Runner::drive(const std::string& name, const Schedule& schedule, const Beg
                 tester_.flush();
                 worked = true;
             }
-        } else if (ledger_.deadlines.empty() || now - *begun > patience) {
+        } else if (ledger_.deadlines.waiting() == 0 || now - *begun > patience) {
             break;
         }
         if (stopped()) patience = std::min(patience, drain_after_interrupt);
@@ -90,6 +91,8 @@ Lapse Runner::visit_held(const std::string& name, const Schedule& schedule, cons
     std::uint32_t slot = 0;
     return drive(name, schedule, [&](std::uint32_t due, Time now) -> std::optional<std::uint32_t> {
         if (slot == ledger_.connections.slots()) return std::nullopt;
+        if (schedule.unlimited())
+            due = std::min(due, window - std::min(window, ledger_.deadlines.waiting()));
         std::uint32_t visited = 0;
         slot = tester_.visit_held(slot, due, [&](Connection& held, std::uint8_t* room) {
             ++visited;

@@ -5,6 +5,13 @@
 
 namespace noclash::cpsload {
 
+namespace {
+
+/// A tester that was short of CPU has measured nothing: so many trials of a rate are not counted.
+constexpr std::uint32_t most_starved = 2;
+
+}  // namespace
+
 double search(const SearchOptions& options,
               const std::function<std::optional<Trial>(double)>& attempt) {
     double passed = 0;
@@ -12,7 +19,13 @@ double search(const SearchOptions& options,
     std::optional<double> failed;
     double rate = std::min(options.from_cps, options.to_cps);
     for (;;) {
-        const auto trial = attempt(rate);
+        auto trial = attempt(rate);
+        std::uint32_t lossy = 1;
+        std::uint32_t starved = 0;
+        while (trial && !trial->passed) {
+            if (trial->attained ? lossy++ >= options.attempts : starved++ >= most_starved) break;
+            trial = attempt(rate);
+        }
         if (!trial) return reached;
         if (trial->passed) {
             passed = rate;

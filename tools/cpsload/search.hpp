@@ -16,6 +16,7 @@ struct SearchOptions {
     double precision = 0.03;  ///< of the rate
     Time trial = 3 * second;
     Time pause = second;
+    std::uint32_t attempts = 1;  ///< trials of a rate, of which one has to pass
 };
 
 /// One rate that a search tried.
@@ -24,6 +25,7 @@ struct Trial {
     double opened_cps = 0;
     double loss = 0;  ///< share of the connections
     bool passed = false;
+    bool attained = true;  ///< the tester opened as many as it should have
     std::string why_not;
 };
 

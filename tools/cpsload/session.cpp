@@ -60,20 +60,18 @@ void Session::run(Outcome& outcome) {
 bool Session::tuples_suffice(double rate) const {
     const double there =
         static_cast<double>(Plan::tuples(options_.settings, options_.settings.traffic.front()));
+    if (options_.self_test) return true;
     const double opened = static_cast<double>(ledger_->counters.opened);
     const double wanted = rate * static_cast<double>(options_.search.trial) / second;
+    const bool stays_open = options_.settings.traffic.front().kind == Kind::syn;
     return opened + wanted <= there ||
-           there / rate * static_cast<double>(second) >= static_cast<double>(options_.reuse_after);
+           (!stays_open && there / rate * static_cast<double>(second) >=
+                               static_cast<double>(options_.reuse_after));
 }
 
 Trial Session::attempt(double rate, Outcome& outcome) {
     Trial trial;
     trial.wanted_cps = rate;
-    if (!tuples_suffice(rate)) {
-        trial.why_not = "not tried: too few source tuples (--sources), see --reuse-after";
-        outcome.complete = false;
-        return trial;
-    }
     Counters& counters = ledger_->counters;
     const std::uint64_t opened = counters.opened;
     const std::uint64_t troubled = counters.troubled;
@@ -91,6 +89,7 @@ Trial Session::attempt(double rate, Outcome& outcome) {
     if (trial.loss > options_.search.max_loss) {
         trial.why_not = "loss";
     } else if (trial.opened_cps < rate * least_attained) {
+        trial.attained = false;
         trial.why_not = "the tester could not open so many: no CPU, or too few --in-flight";
     } else {
         trial.passed = true;
@@ -100,6 +99,13 @@ Trial Session::attempt(double rate, Outcome& outcome) {
 
 void Session::search_rate(Outcome& outcome) {
     outcome.highest_cps = search(options_.search, [&](double rate) -> std::optional<Trial> {
+        if (!tuples_suffice(rate)) {
+            outcome.problem = fmt::format(
+                "{:.0f}/s not tried: too few source tuples are left; give more --sources, see "
+                "--reuse-after",
+                rate);
+            return std::nullopt;
+        }
         const Trial trial = attempt(rate, outcome);
         if (runner_.stopped()) return std::nullopt;
         progress_.say(fmt::format(
@@ -112,14 +118,16 @@ void Session::search_rate(Outcome& outcome) {
         runner_.rest(options_.search.pause);
         return trial;
     });
-    outcome.complete = outcome.complete && outcome.highest_cps > 0;
+    if (outcome.highest_cps == 0 && outcome.problem.empty())
+        outcome.problem = "no rate passed; try a lower --search-from or another --max-loss";
 }
 
 void Session::tear_down(Outcome& outcome) {
     outcome.lapse = runner_.run({"opening", options_.schedule, options_.connections, UINT64_MAX});
     outcome.held = ledger_->counters.held;
     outcome.closing = runner_.close_held({});
-    outcome.complete = outcome.held == options_.connections;
+    if (outcome.held < options_.connections)
+        outcome.problem = "not all connections could be opened, see --measure capacity";
 }
 
 void Session::find_capacity(Outcome& outcome) {
@@ -153,7 +161,8 @@ Outcome Session::measure() {
     }
     outcome.interrupted = runner_.stopped();
     // What neither ended nor was given up is nobody's fault when we were told to end.
-    if (!outcome.interrupted && ledger_->connections.live() > 0) outcome.complete = false;
+    if (!outcome.interrupted && ledger_->connections.live() > 0)
+        outcome.problem = "connections did not come to an end";
     ledger_->abandon();
     outcome.counters = ledger_->counters;
     outcome.client = client_.link.counters();

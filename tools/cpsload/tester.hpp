@@ -62,7 +62,7 @@ std::uint32_t Tester::visit_held(std::uint32_t from, std::uint32_t most, const A
     for (; from < slots && visited < most; ++from) {
         Connection& connection = ledger_.connections[from];
         if (connection.state != ClientState::held) continue;
-        if (client_side_.link.room() == 0 || !allocate(1)) break;
+        if (client_side_.link.room() < 2UL * burst || !allocate(1)) break;
         const std::uint16_t length = act(connection, rte_pktmbuf_mtod(fresh_[0], std::uint8_t*));
         client_side_.link.send(fresh_[0], length);
         ++visited;

@@ -26,6 +26,7 @@ POOL = "10.2.1.1-10.2.1.16"
 NODE_PORTS = range(30080, 30096)
 BACKEND_PORT = 80
 UDP_PORT, DNS_PORT = 7, 53
+MEMIF_DESCRIPTORS = 4096
 # Of a closed connection. The RFCs' 240 s would need 24 times the ports and the memory; nothing that
 # is measured depends on it, as no packet of an old connection is under way for so long here.
 TIME_WAIT_S = 10
@@ -86,9 +87,13 @@ class ThroughNoclash:
         lab = topology.lab
         devices = {}
         self.client, self.server = "af_packet:lb0", "af_packet:pod0"
+        self.descriptors = 1024
         if memif:
+            self.descriptors = MEMIF_DESCRIPTORS
             self.client, self.server = (f"memif:{lab.path(name)}" for name in ("lb", "pod"))
-            devices = {"lb_device": f"{self.client},server",
+            # What comes while the tester sleeps has to find room: 50 ms of 100,000 packets a second.
+            devices = {"descriptors": self.descriptors,
+                       "lb_device": f"{self.client},server",
                        "pod_device": f"{self.server},server"}
         self.daemon = Noclash(build, rules=rules(), workers=workers, flows=flows, **devices,
                               **settings)
@@ -112,6 +117,7 @@ class ThroughKernel:
     def __init__(self, topology, mode="masquerade"):
         self.name = f"netfilter-{mode}"
         self.client, self.server = "af_packet:lb0", "af_packet:pod0"
+        self.descriptors = 1024
         self._namespace = topology.gateway
         self._option = MODES[mode].removeprefix("masquerade").strip()
 
@@ -164,7 +170,7 @@ def run_cpsload(build, topology, gateway, *options, sources=16, timeout_s=600):
         "--server", gateway.server, "--server-address", f"{SERVER}/{PREFIX_LENGTH}",
         "--client-gateway", GATEWAY_CLIENT, "--server-gateway", GATEWAY_SERVER,
         "--first-source", FIRST_SOURCE, "--sources", sources, "--huge-pages", "none",
-        "--reuse-after", 0, "--json", *options, check=False, timeout_s=timeout_s)
+        "--descriptors", gateway.descriptors, "--reuse-after", 0, "--json", *options, check=False, timeout_s=timeout_s)
     try:
         result = json.loads(done.stdout)
     except ValueError:

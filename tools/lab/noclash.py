@@ -52,7 +52,7 @@ in = "lb"
 def configuration(control_socket, *, rules=DEFAULT_RULES, workers=2, flows=131072, idle="nap",
                   lb_address=f"{GATEWAY_LB}/{PREFIX_LENGTH}",
                   pod_address=f"{GATEWAY_POD}/{PREFIX_LENGTH}", lb_mtu=1500, pod_mtu=1500,
-                  lb_device="af_packet:gw-lb", pod_device="af_packet:gw-pod", huge_pages="none",
+                  lb_device="af_packet:gw-lb", pod_device="af_packet:gw-pod", descriptors=1024, huge_pages="none",
                   log_level="info", extra=""):
     """The text of a configuration file; `extra` is TOML of further sections."""
     return f"""# SPDX-License-Identifier: Apache-2.0
@@ -70,12 +70,14 @@ name = "lb"
 device = "{lb_device}"
 address = "{lb_address}"
 mtu = {lb_mtu}
+descriptors = {descriptors}
 
 [[port]]
 name = "pod"
 device = "{pod_device}"
 address = "{pod_address}"
 mtu = {pod_mtu}
+descriptors = {descriptors}
 {extra}
 {rules}"""
 
