@@ -5,7 +5,7 @@ import argparse
 import os
 import sys
 
-from . import bench_engine, builds, interrupts
+from . import bench_cps, bench_engine, builds, interrupts
 from .bench_report import print_rows, write_json
 from .console import Console
 from .process import LabError, NotAvailable, run
@@ -13,7 +13,7 @@ from .process import LabError, NotAvailable, run
 FINE, WRONG, USAGE, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 130
 
 # Each is a module with SUMMARY, HELP and measure(build, options, console), which returns a Report.
-BENCHMARKS = {"engine": bench_engine}
+BENCHMARKS = {"engine": bench_engine, "cps": bench_cps}
 
 DESCRIPTION = """\
 Measures noclash on this machine. Nothing is installed but Debian packages, nothing outside the
