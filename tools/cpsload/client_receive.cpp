@@ -46,11 +46,7 @@ std::uint16_t Client::take_tcp(const Segment& segment, std::uint8_t* room, Time 
         return 0;
     }
     Connection& connection = ledger_.connections[slot_of(segment)];
-    // Whatever the server sends acknowledges something of ours; if not, it is of an older
-    // connection in this slot.
-    const std::uint32_t acknowledged = segment.acknowledgment - connection.isn;
-    if (connection.state == ClientState::free || !is_tcp(connection.kind) ||
-        acknowledged > ledger_.settings.payload_bytes + 2) {
+    if (!ledger_.is_of(connection, segment.acknowledgment, segment.sequence)) {
         ++ledger_.counters.strays;
         return 0;
     }

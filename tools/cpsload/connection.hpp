@@ -84,9 +84,12 @@ class Identity {
     [[nodiscard]] std::uint32_t slot_of_server_sequence(std::uint32_t sequence) const {
         return slot_of_client_isn(sequence >> offset_bits_);
     }
-    [[nodiscard]] bool fits() const { return slot_bits_ + offset_bits_ <= 32; }
+    /// Leaves bits for the generation in the server's sequence numbers, too.
+    [[nodiscard]] bool fits() const { return slot_bits_ + offset_bits_ + generation_bits <= 32; }
 
   private:
+    static constexpr unsigned generation_bits = 4;
+
     unsigned slot_bits_;
     unsigned offset_bits_;
 };

@@ -49,6 +49,16 @@ struct Ledger {
         ++counters.strays;
         return nullptr;
     }
+    /// Whether a TCP segment is of this connection, which it may have left damaged: either its
+    /// client's or its server's number lies where the connection's are. `client` and `server` are
+    /// the sequence numbers of the two byte streams that the segment names.
+    [[nodiscard]] bool is_of(const Connection& connection, std::uint32_t client,
+                             std::uint32_t server) const {
+        const std::uint32_t most = settings.payload_bytes + 2;
+        return connection.state != ClientState::free && is_tcp(connection.kind) &&
+               (client - connection.isn <= most ||
+                server - connections.identity().server_isn(connection.isn) <= most);
+    }
     [[nodiscard]] static bool seen(const Connection& connection, Step step) {
         return connection.seen_copies[static_cast<std::size_t>(step)] > 0;
     }

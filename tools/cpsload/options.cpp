@@ -25,7 +25,7 @@ struct CommandLine {
     std::string ports = "1024-65535";
     std::string order = "step";
     std::string ramp;
-    std::string rate = "10000";
+    std::string rate = "5000";
     std::string measure;
     std::string idle = "nap";
     std::string huge_pages = "auto";

@@ -84,9 +84,8 @@ std::uint16_t Server::take_tcp(const Segment& segment, std::uint8_t* room) {
     const Identity& identity = ledger_.connections.identity();
     Connection& connection =
         ledger_.connections[identity.slot_of_server_sequence(segment.acknowledgment)];
-    const std::uint32_t at = segment.sequence - connection.isn;
     const std::uint32_t bytes = ledger_.settings.payload_bytes;
-    if (connection.state == ClientState::free || !is_tcp(connection.kind) || at > bytes + 2) {
+    if (!ledger_.is_of(connection, segment.sequence, segment.acknowledgment)) {
         ++ledger_.counters.strays;
         return 0;
     }
@@ -96,7 +95,7 @@ std::uint16_t Server::take_tcp(const Segment& segment, std::uint8_t* room) {
     const bool closed = !fin && Ledger::seen(connection, Step::fin);
     const std::uint32_t expected =
         !segment.payload.empty() ? 1 : 1 + connection.asked * bytes + (closed ? 1U : 0U);
-    if (at != expected ||
+    if (segment.sequence != connection.isn + expected ||
         segment.acknowledgment != identity.server_isn(connection.isn) + expected) {
         ++ledger_.counters.corrupted;
         return 0;

@@ -5,18 +5,19 @@
     10.1.0.2/16  lb0 ------- gw-lb  10.1.0.1/16     NodePorts 30080-30095/tcp, 7/udp, 53/udp
     10.2.0.2/16  pod0 ------ gw-pod 10.2.0.1/16     sources translated to POOL
 
+Or noclash and the tester share memory (memif), and no link is used.
+
 The tester's interfaces have no addresses: cpsload answers for them itself. A connection needs a
 port of the pool for as long as it lives and TIME_WAIT_S longer: 16 addresses with 64,512 ports
 each suffice for 100,000 connections a second for any length of time.
 """
 
 import json
-import os
 from dataclasses import dataclass
 
 from .netfilter import MODES
 from .noclash import Noclash
-from .process import LabError, NotAvailable, wait_until
+from .process import LabError, NotAvailable
 
 CLIENT, SERVER = "10.1.0.2", "10.2.0.2"
 GATEWAY_CLIENT, GATEWAY_SERVER = "10.1.0.1", "10.2.0.1"
@@ -126,7 +127,6 @@ class ThroughKernel:
         gateway = self._namespace
         gateway.ip("address", "add", f"{GATEWAY_CLIENT}/{PREFIX_LENGTH}", "dev", "gw-lb")
         gateway.ip("address", "add", f"{GATEWAY_SERVER}/{PREFIX_LENGTH}", "dev", "gw-pod")
-        # The server asks for the translated addresses, which nobody has.
         gateway.sysctl("net.ipv4.ip_forward", 1)
         try:
             gateway.nft(f"""
@@ -163,14 +163,20 @@ class Run:
     stderr: str
 
 
-def run_cpsload(build, topology, gateway, *options, sources=16, timeout_s=600):
+def command(build, gateway, *options, sources=16):
+    """The argument vector that runs cpsload through a gateway."""
+    return [build.cpsload, "--client", gateway.client,
+            "--client-address", f"{CLIENT}/{PREFIX_LENGTH}",
+            "--server", gateway.server, "--server-address", f"{SERVER}/{PREFIX_LENGTH}",
+            "--client-gateway", GATEWAY_CLIENT, "--server-gateway", GATEWAY_SERVER,
+            "--first-source", FIRST_SOURCE, "--sources", sources, "--huge-pages", "none",
+            "--descriptors", gateway.descriptors, "--reuse-after", 0, "--json", *options]
+
+
+def run_cpsload(build, topology, gateway, *options, timeout_s=600):
     """Runs cpsload through a started gateway to its end."""
-    done = topology.tester.run(
-        build.cpsload, "--client", gateway.client, "--client-address", f"{CLIENT}/{PREFIX_LENGTH}",
-        "--server", gateway.server, "--server-address", f"{SERVER}/{PREFIX_LENGTH}",
-        "--client-gateway", GATEWAY_CLIENT, "--server-gateway", GATEWAY_SERVER,
-        "--first-source", FIRST_SOURCE, "--sources", sources, "--huge-pages", "none",
-        "--descriptors", gateway.descriptors, "--reuse-after", 0, "--json", *options, check=False, timeout_s=timeout_s)
+    done = topology.tester.run(*command(build, gateway, *options), check=False,
+                               timeout_s=timeout_s)
     try:
         result = json.loads(done.stdout)
     except ValueError:
