@@ -12,7 +12,8 @@
 namespace noclash::cpsload {
 namespace {
 
-constexpr unsigned ring_packets = 4096;
+// More than there are buffers: a full ring could make both sides wait for each other.
+constexpr unsigned ring_packets = 32768;
 
 void check(int error, const char* what) {
     if (error == 0) return;

@@ -44,7 +44,7 @@ Lapse Runner::drive(const std::string& name, const Schedule& schedule, const Beg
     Pace pace(schedule, start);
     Lapse lapse;
     std::optional<Time> begun;           // everything, at this moment
-    Time patience = longest_wait() * 2;  // a connection has several packets to repeat
+    Time patience = longest_wait() * 4;  // a connection has several packets to repeat
     for (;;) {
         const Time now = clock_.now();
         bool worked = tester_.turn(now);

@@ -23,7 +23,6 @@ class Session {
   public:
     Session(const Options& options, const Bench& bench, Side client, Side server)
         : options_(options),
-          bench_(bench),
           client_(client),
           server_(server),
           ledger_(std::make_unique<Ledger>(options.settings)),
@@ -42,7 +41,6 @@ class Session {
     [[nodiscard]] bool tuples_suffice(double rate) const;
 
     const Options& options_;
-    Bench bench_;
     Side client_;
     Side server_;
     std::unique_ptr<Ledger> ledger_;

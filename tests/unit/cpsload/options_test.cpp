@@ -93,6 +93,9 @@ TEST(Options, NameWhatIsWrongAndTheRemedy) {
     EXPECT_THAT(fault(service + "--source-ports 9-8"), HasSubstr("FIRST-LAST"));
     EXPECT_THAT(fault(service + "--profile mix"), HasSubstr("none with /tcp"));
     EXPECT_THAT(fault(service + "--profile mix --mix tcp-crr=0"), HasSubstr("KIND=SHARE"));
+    EXPECT_THAT(fault(sides + "--profile mix --mix udp=1,dns=1 --service 10.1.0.1:53/udp "
+                              "--service 10.1.0.1:53/dns"),
+                HasSubstr("would both use 10.1.0.1:53"));
     EXPECT_THAT(fault(service + "--payload 1400 --in-flight 4000000"),
                 HasSubstr("cannot name them all"));
     EXPECT_THAT(fault(service + "--measure teardown"), HasSubstr("--connections"));
