@@ -49,9 +49,15 @@ void Ledger::reset(Connection& connection) {
     end(connection);
 }
 
-void Ledger::abandon() {
-    for (std::uint32_t slot = 0; slot < connections.slots(); ++slot)
-        if (connections[slot].state != ClientState::free) end(connections[slot]);
+std::uint64_t Ledger::abandon() {
+    std::uint64_t untroubled = 0;
+    for (std::uint32_t slot = 0; slot < connections.slots(); ++slot) {
+        Connection& connection = connections[slot];
+        if (connection.state == ClientState::free) continue;
+        if (!connection.troubled) ++untroubled;
+        end(connection);
+    }
+    return untroubled;
 }
 
 }  // namespace noclash::cpsload

@@ -70,7 +70,8 @@ struct Ledger {
     void lose(Connection& connection);
     void reset(Connection& connection);
     /// Forgets all connections in flight, which are neither completed nor lost.
-    void abandon();
+    /// @returns how many of them had no trouble until now
+    std::uint64_t abandon();
 
     Settings settings;
     Connections connections;

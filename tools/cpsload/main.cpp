@@ -110,7 +110,7 @@ int run(const Options& options) {
     const dpdk::PacketPool packets(eal.memory());
     const Clock clock;
     stop_on_signals();
-    const Bench bench{packets.get(), clock, stop};
+    const Bench bench{packets.get(), clock, stop, Progress::Mode::shown};
     const double ceiling =
         options.measure_ceiling && !options.self_test ? measure_ceiling(options, bench) : 0;
     Outcome outcome = options.self_test ? measure_back_to_back(options, bench)

@@ -37,14 +37,16 @@ Time Runner::longest_wait() const {
 
 /// `begin(due, now)` begins up to `due` things and returns how many, or nothing when it is done.
 template <class Begin>
-Lapse Runner::drive(const std::string& name, const Schedule& schedule, const Begin& begin) {
+Lapse Runner::drive(const std::string& name, const Schedule& schedule, Time patience,
+                    const Begin& begin) {
     const Time start = clock_.now();
     const Time cpu_before = cpu_time();
     progress_.start(name, start, ledger_.counters);
     Pace pace(schedule, start);
     Lapse lapse;
-    std::optional<Time> begun;           // everything, at this moment
-    Time patience = longest_wait() * 4;  // a connection has several packets to repeat
+    std::optional<Time> begun;  // everything, at this moment
+    // A connection has several packets to repeat.
+    patience = std::min(patience, longest_wait() * 4);
     for (;;) {
         const Time now = clock_.now();
         bool worked = tester_.turn(now);
@@ -74,12 +76,15 @@ Lapse Runner::drive(const std::string& name, const Schedule& schedule, const Beg
 Lapse Runner::run(const Load& load) {
     const Time start = clock_.now();
     const std::uint64_t before = ledger_.counters.opened;
+    const std::uint64_t troubled_before = ledger_.counters.troubled;
     const std::uint64_t lost_before = ledger_.counters.lost + ledger_.counters.reset;
     return drive(
-        load.name, load.schedule, [&](std::uint32_t due, Time now) -> std::optional<std::uint32_t> {
+        load.name, load.schedule, load.patience,
+        [&](std::uint32_t due, Time now) -> std::optional<std::uint32_t> {
             const std::uint64_t left = load.connections - (ledger_.counters.opened - before);
             const std::uint64_t lost = ledger_.counters.lost + ledger_.counters.reset - lost_before;
-            if (left == 0 || now - start >= load.duration || lost >= load.most_lost)
+            if (left == 0 || now - start >= load.duration || lost >= load.most_lost ||
+                ledger_.counters.troubled - troubled_before >= load.most_troubled)
                 return std::nullopt;
             const auto wanted = static_cast<std::uint32_t>(std::min<std::uint64_t>(due, left));
             return tester_.open(wanted, now);
@@ -89,17 +94,19 @@ Lapse Runner::run(const Load& load) {
 template <class Act>
 Lapse Runner::visit_held(const std::string& name, const Schedule& schedule, const Act& act) {
     std::uint32_t slot = 0;
-    return drive(name, schedule, [&](std::uint32_t due, Time now) -> std::optional<std::uint32_t> {
-        if (slot == ledger_.connections.slots()) return std::nullopt;
-        if (schedule.unlimited())
-            due = std::min(due, window - std::min(window, ledger_.deadlines.waiting()));
-        std::uint32_t visited = 0;
-        slot = tester_.visit_held(slot, due, [&](Connection& held, std::uint8_t* room) {
-            ++visited;
-            return act(held, room, now);
+    return drive(
+        name, schedule, UINT64_MAX,
+        [&](std::uint32_t due, Time now) -> std::optional<std::uint32_t> {
+            if (slot == ledger_.connections.slots()) return std::nullopt;
+            if (schedule.unlimited())
+                due = std::min(due, window - std::min(window, ledger_.deadlines.waiting()));
+            std::uint32_t visited = 0;
+            slot = tester_.visit_held(slot, due, [&](Connection& held, std::uint8_t* room) {
+                ++visited;
+                return act(held, room, now);
+            });
+            return visited;
         });
-        return visited;
-    });
 }
 
 Lapse Runner::ask_held(const Schedule& schedule) {

@@ -21,6 +21,10 @@ struct Load {
     Time duration = UINT64_MAX;
     /// Ends the run early when so many connections were lost.
     std::uint64_t most_lost = UINT64_MAX;
+    /// The same for those that needed a retransmission.
+    std::uint64_t most_troubled = UINT64_MAX;
+    /// How long to wait for connections in flight at the end; they may take minutes to be lost.
+    Time patience = UINT64_MAX;
 };
 
 /// How long it took, and what the tester itself left out.
@@ -56,7 +60,8 @@ class Runner {
 
   private:
     template <class Begin>
-    Lapse drive(const std::string& name, const Schedule& schedule, const Begin& begin);
+    Lapse drive(const std::string& name, const Schedule& schedule, Time patience,
+                const Begin& begin);
     template <class Act>
     Lapse visit_held(const std::string& name, const Schedule& schedule, const Act& act);
     void nap(bool worked);

@@ -27,7 +27,7 @@ class Session {
           server_(server),
           ledger_(std::make_unique<Ledger>(options.settings)),
           tester_(*ledger_, client, server, bench.packets),
-          progress_(options.json ? Progress::Mode::silent : Progress::Mode::shown),
+          progress_(bench.progress),
           runner_(*ledger_, tester_, bench.clock, options.idle, bench.stop, progress_) {}
 
     Outcome measure();
@@ -50,8 +50,10 @@ class Session {
 };
 
 void Session::run(Outcome& outcome) {
-    outcome.lapse =
-        runner_.run({options_.profile, options_.schedule, options_.connections, options_.duration});
+    outcome.lapse = runner_.run({.name = options_.profile,
+                                 .schedule = options_.schedule,
+                                 .connections = options_.connections,
+                                 .duration = options_.duration});
 }
 
 /// Whether a trial can be run without taking a source tuple again too early.
@@ -73,13 +75,18 @@ Trial Session::attempt(double rate, Outcome& outcome) {
     Counters& counters = ledger_->counters;
     const std::uint64_t opened = counters.opened;
     const std::uint64_t troubled = counters.troubled;
-    // What fails badly need not be seen to its end.
-    const auto enough = static_cast<std::uint64_t>(rate * 0.1) + 100;
-    const Lapse lapse = runner_.run(
-        {fmt::format("{:.0f}/s", rate), {0, rate, 0}, UINT64_MAX, options_.search.trial, enough});
+    // What fails badly need not be seen to its end: who is not done after a retransmission is lost.
+    Load load;
+    load.name = fmt::format("{:.0f}/s", rate);
+    load.schedule.to_cps = rate;
+    load.duration = options_.search.trial;
+    load.most_troubled = static_cast<std::uint64_t>(rate * options_.search.max_loss * 2) + 1000;
+    load.patience = options_.settings.rto + second;
+    const Lapse lapse = runner_.run(load);
     const auto count = static_cast<double>(counters.opened - opened);
+    const std::uint64_t failed = counters.troubled - troubled + ledger_->abandon();
     trial.opened_cps = count / (static_cast<double>(lapse.opening) / second);
-    trial.loss = count == 0 ? 1 : static_cast<double>(counters.troubled - troubled) / count;
+    trial.loss = count == 0 ? 1 : static_cast<double>(failed) / count;
     outcome.lapse.opening += lapse.opening;
     outcome.lapse.all += lapse.all;
     outcome.lapse.cpu += lapse.cpu;
@@ -112,7 +119,6 @@ void Session::search_rate(Outcome& outcome) {
                          : fmt::format("{:.4f} % loss: {}", 100 * trial.loss, trial.why_not)));
         outcome.trials.push_back(trial);
         // Late packets must not disturb the next trial.
-        ledger_->abandon();
         runner_.rest(options_.search.pause);
         return trial;
     });
@@ -121,7 +127,8 @@ void Session::search_rate(Outcome& outcome) {
 }
 
 void Session::tear_down(Outcome& outcome) {
-    outcome.lapse = runner_.run({"opening", options_.schedule, options_.connections, UINT64_MAX});
+    outcome.lapse = runner_.run(
+        {.name = "opening", .schedule = options_.schedule, .connections = options_.connections});
     outcome.held = ledger_->counters.held;
     outcome.closing = runner_.close_held({});
     if (outcome.held < options_.connections)
@@ -131,8 +138,10 @@ void Session::tear_down(Outcome& outcome) {
 void Session::find_capacity(Outcome& outcome) {
     // Full is when openings begin to fail: some are enough to know it.
     const std::uint64_t enough = 1000;
-    outcome.lapse =
-        runner_.run({"opening", options_.schedule, options_.connections, UINT64_MAX, enough});
+    outcome.lapse = runner_.run({.name = "opening",
+                                 .schedule = options_.schedule,
+                                 .connections = options_.connections,
+                                 .most_lost = enough});
     outcome.held = ledger_->counters.held;
     const std::uint64_t answered = ledger_->counters.answered;
     static_cast<void>(runner_.ask_held(options_.schedule));
@@ -161,7 +170,7 @@ Outcome Session::measure() {
     // What neither ended nor was given up is nobody's fault when we were told to end.
     if (!outcome.interrupted && ledger_->connections.live() > 0)
         outcome.problem = "connections did not come to an end";
-    ledger_->abandon();
+    static_cast<void>(ledger_->abandon());
     outcome.counters = ledger_->counters;
     outcome.client = client_.link.counters();
     outcome.server = server_.link.counters();
@@ -190,12 +199,12 @@ double measure_ceiling(const Options& options, const Bench& bench) {
     own.connections = UINT64_MAX;
     own.duration = ceiling_time;
     own.idle = dpdk::Idle::poll;
-    own.json = true;  // no progress
     own.settings.in_flight = ceiling_in_flight;
     own.settings.backends.clear();
     for (Traffic& traffic : own.settings.traffic)
         if (traffic.kind == Kind::hold) traffic.kind = Kind::crr;
-    const Outcome outcome = measure_back_to_back(own, bench);
+    const Outcome outcome =
+        measure_back_to_back(own, {bench.packets, bench.clock, bench.stop, Progress::Mode::silent});
     if (outcome.interrupted) return 0;
     if (!outcome.counters.clean())
         throw std::runtime_error(

@@ -14,6 +14,7 @@ struct Bench {
     rte_mempool* packets;
     const Clock& clock;
     const std::atomic<bool>& stop;
+    Progress::Mode progress = Progress::Mode::shown;
 };
 
 /// Connections a second that the tester does with nothing between its two sides: no result can be
