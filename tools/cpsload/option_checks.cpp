@@ -8,6 +8,7 @@
 #include <bit>
 #include <cmath>
 
+#include "nat/headers.hpp"
 #include "tools/cpsload/command_line.hpp"
 #include "tools/cpsload/connection.hpp"
 #include "tools/cpsload/plan.hpp"
@@ -28,6 +29,12 @@ void check_identity(const Options& options) {
             "--payload {} with {} connections in flight: a sequence number cannot name them all; "
             "lower one of the two",
             settings.payload_bytes, settings.in_flight));
+    constexpr std::uint32_t headers = sizeof(nat::IpHeader<V4>) + sizeof(nat::TcpHeader);
+    if (settings.payload_bytes + headers > options.mtu)
+        throw UsageError(
+            fmt::format("--payload {}: with {} bytes of headers it does not fit into "
+                        "--mtu {}",
+                        settings.payload_bytes, headers, options.mtu));
     if (settings.first_source.value.host() > UINT32_MAX - settings.sources)
         throw UsageError("--sources: they go beyond the last address");
 }

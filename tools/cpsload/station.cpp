@@ -11,6 +11,10 @@ Station::Station(const nat::MacAddress& mac, Prefix<V4> link, std::vector<Addres
     for (const AddressRange& range : own_)
         for (std::uint32_t i = 0; i < range.count; ++i)
             if (link.contains(range.at(i))) on_link_.push_back({range.at(i)});
+    // Ranges may overlap: a source may be the side's own address.
+    std::ranges::sort(on_link_, {}, number_of);
+    const auto repeated = std::ranges::unique(on_link_, {}, number_of);
+    on_link_.erase(repeated.begin(), repeated.end());
     silent_ = on_link_.size();
 }
 
@@ -21,8 +25,9 @@ std::optional<nat::ArpMessage> Station::receive(const nat::ArpMessage& message) 
         gateway_mac_ = message.sender_mac;
         if (message.operation == nat::ArpOperation::reply) {
             const auto asked =
-                std::ranges::find(on_link_, message.target_ip, &Introduction::address);
-            if (asked != on_link_.end() && !asked->answered) {
+                std::ranges::lower_bound(on_link_, message.target_ip.value.host(), {}, number_of);
+            if (asked != on_link_.end() && asked->address == message.target_ip &&
+                !asked->answered) {
                 asked->answered = true;
                 --silent_;
             }

@@ -58,14 +58,15 @@ class Station {
         V4Address address;
         bool answered = false;
     };
+    static std::uint32_t number_of(const Introduction& one) { return one.address.value.host(); }
 
     nat::MacAddress mac_;
     std::vector<AddressRange> own_;
     V4Address gateway_;
     nat::MacAddress gateway_mac_;
-    std::vector<Introduction> on_link_;
-    std::size_t silent_ = 0;  // addresses on the link without an answer
-    std::size_t next_ = 0;    // to introduce
+    std::vector<Introduction> on_link_;  // by address
+    std::size_t silent_ = 0;             // addresses on the link without an answer
+    std::size_t next_ = 0;               // to introduce
 };
 
 }  // namespace noclash::cpsload

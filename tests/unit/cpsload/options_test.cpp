@@ -98,6 +98,7 @@ TEST(Options, NameWhatIsWrongAndTheRemedy) {
                 HasSubstr("would both use 10.1.0.1:53"));
     EXPECT_THAT(fault(service + "--payload 1400 --in-flight 4000000"),
                 HasSubstr("cannot name them all"));
+    EXPECT_THAT(fault(service + "--payload 1000 --mtu 1000"), HasSubstr("does not fit"));
     EXPECT_THAT(fault(service + "--measure teardown"), HasSubstr("--connections"));
     EXPECT_THAT(fault(service + "--search --measure capacity"), HasSubstr("one of the two"));
     EXPECT_THAT(fault(service + "--no-such-option"), HasSubstr("no-such-option"));

@@ -108,6 +108,17 @@ TEST(Station, IntroducesEveryAddressOnTheLink) {
     EXPECT_TRUE(station.introductions(10).empty());
 }
 
+TEST(Station, IntroducesAnAddressOfTwoRangesOnce) {
+    Station station(own_mac, link_prefix,
+                    {{V4Address::from_host(0x0a010102), 1}, {V4Address::from_host(0x0a010101), 3}},
+                    gateway);
+    const auto requests = station.introductions(10);
+    EXPECT_EQ(requests.size(), 3U);
+    for (const nat::ArpMessage& request : requests)
+        static_cast<void>(station.receive(nat::arp_reply(request, gateway_mac)));
+    EXPECT_TRUE(station.introduced());
+}
+
 TEST(Station, SaysWhoIsNotAnswered) {
     Station station(own_mac, link_prefix, {{V4Address::from_host(0x0a010101), 3}}, gateway);
     const auto requests = station.introductions(2);
