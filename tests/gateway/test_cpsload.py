@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""cpsload through noclash and through the kernel; every connection checked. Bad usage, and Ctrl-C."""
+"""cpsload through noclash and through the kernel, every connection checked; usage and Ctrl-C."""
 
 import json
 import signal

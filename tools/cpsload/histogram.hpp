@@ -23,13 +23,6 @@ class Histogram {
         highest_ = std::max(highest_, value);
     }
 
-    void add(const Histogram& other) {
-        for (std::size_t i = 0; i < counts_.size(); ++i)
-            counts_[i] += other.counts_[i];
-        count_ += other.count_;
-        highest_ = std::max(highest_, other.highest_);
-    }
-
     [[nodiscard]] std::uint64_t count() const { return count_; }
     [[nodiscard]] std::uint64_t highest() const { return highest_; }
 

@@ -40,7 +40,6 @@ class Link {
 
     /// How many frames `send` takes before the next `flush`.
     [[nodiscard]] std::size_t room() const { return waiting_.size() - waiting_count_; }
-    [[nodiscard]] bool idle() const { return waiting_count_ == 0; }
 
     /// Sends a frame of `length` bytes at the beginning of a buffer. There must be `room`.
     void send(rte_mbuf* frame, std::uint16_t length) {
@@ -68,7 +67,6 @@ class Link {
                         waiting_.begin());
     }
 
-    [[nodiscard]] std::uint16_t port() const { return port_; }
     [[nodiscard]] const LinkCounters& counters() const { return counters_; }
 
   private:

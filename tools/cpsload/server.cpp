@@ -181,6 +181,7 @@ std::uint16_t Server::take_query(const Segment& segment, std::uint8_t* room) {
         welcome(*connection, segment);
     } else if (segment.ends != connection->seen) {
         ++ledger_.counters.split_pairs;
+        if (ledger_.owners.owner(segment.ends, segment.protocol)) ++ledger_.counters.reused_tuples;
     }
     Ledger::note_answered(*connection, a ? answer_a : answer_aaaa);
     message->role = dns::Role::answer;

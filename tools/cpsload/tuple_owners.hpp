@@ -44,10 +44,6 @@ class TupleOwners {
         }
     }
 
-    void prefetch(const Ends& ends, std::uint8_t protocol) const {
-        __builtin_prefetch(&entries_[home(ends, protocol)], 1);
-    }
-
   private:
     struct Entry {
         Ends ends;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""tools/bench cps: connections through noclash and through the kernel, every one of them checked."""
+"""tools/bench cps: connections through noclash and the kernel, every one of them checked."""
 
 import json
 from dataclasses import dataclass

@@ -92,7 +92,7 @@ class ThroughNoclash:
         if memif:
             self.descriptors = MEMIF_DESCRIPTORS
             self.client, self.server = (f"memif:{lab.path(name)}" for name in ("lb", "pod"))
-            # What comes while the tester sleeps has to find room: 50 ms of 100,000 packets a second.
+            # What comes while the tester sleeps has to find room: 10 ms at 400,000 packets/s.
             devices = {"descriptors": self.descriptors,
                        "lb_device": f"{self.client},server",
                        "pod_device": f"{self.server},server"}

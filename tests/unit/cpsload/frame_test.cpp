@@ -87,7 +87,7 @@ TEST(ReadFrame, SeesEveryFlippedBitOfAPacket) {
     std::vector<std::uint8_t> room(1500);
     Payload(99).write({room.data() + tcp_payload_at, 32});
     const auto length = FrameWriter(from, to).tcp(room.data(), tcp_ends, {1, 2, tcp_flag::ack}, 32);
-    for (std::size_t bit = 8 * sizeof(nat::EthernetHeader); bit < 8U * length; ++bit) {
+    for (std::size_t bit = 8 * sizeof(nat::EthernetHeader); bit < 8UL * length; ++bit) {
         auto damaged = written(room, length);
         damaged[bit / 8] ^= static_cast<std::uint8_t>(1U << bit % 8);
         Segment segment;

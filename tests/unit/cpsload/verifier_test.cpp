@@ -221,6 +221,22 @@ TEST(Verifier, SeesAPairOfQueriesThatIsSplit) {
     EXPECT_FALSE(wire.ledger.counters.clean());
 }
 
+TEST(Verifier, SeesASplitPairThatTakesAnotherConnectionsTuple) {
+    // The second query of the second pair gets the tuple of the first pair, which still lives.
+    int queries = 0;
+    Wire wire(settings_for(Kind::dns), [&](const Frame& frame, Way way) {
+        if (way == Way::to_client) return std::vector<Frame>{};
+        const auto port = static_cast<std::uint16_t>(++queries == 3 ? 5001 : 5000);
+        return std::vector<Frame>{edited(frame, [&](Editable& parts) {
+            parts.ends.source = gateway_address;
+            parts.ends.source_port = port;
+        })};
+    });
+    wire.open(2);
+    EXPECT_EQ(wire.ledger.counters.split_pairs, 1U);
+    EXPECT_EQ(wire.ledger.counters.reused_tuples, 1U);
+}
+
 TEST(Verifier, SeesADamagedDnsAnswer) {
     Wire wire(settings_for(Kind::dns),
               at(2, edit_by([](Editable& parts) { parts.payload.back() ^= 1; })));
