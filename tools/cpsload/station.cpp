@@ -13,8 +13,10 @@ Station::Station(const nat::MacAddress& mac, Prefix<V4> link, std::vector<Addres
             if (link.contains(range.at(i))) on_link_.push_back({range.at(i)});
     // Ranges may overlap: a source may be the side's own address.
     std::ranges::sort(on_link_, {}, number_of);
-    const auto repeated = std::ranges::unique(on_link_, {}, number_of);
-    on_link_.erase(repeated.begin(), repeated.end());
+    const auto same = [](const Introduction& one, const Introduction& other) {
+        return one.address == other.address;
+    };
+    on_link_.erase(std::unique(on_link_.begin(), on_link_.end(), same), on_link_.end());
     silent_ = on_link_.size();
 }
 
