@@ -22,6 +22,9 @@ namespace noclash::cpsload {
 ///     server  FIN, ACK
 ///     client  ACK                                    ending; over when the server has it
 ///
+/// Of kind `syn` it ends with the handshake's ACK, and of kind `hold` it waits there (held). A
+/// connection over UDP is `asking` until its datagram, or both its DNS queries, are answered.
+///
 /// Only the client has timers: it repeats its packet until it is answered, the last ACK until the
 /// server has it. The server is passive, and answers repetitions as it did the first.
 ///

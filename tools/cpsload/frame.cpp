@@ -94,7 +94,7 @@ FrameKind read_udp(std::span<std::uint8_t> l4, Segment& segment) {
     if (l4.size() < sizeof(UdpHeader)) return FrameKind::other;
     const auto& udp = *reinterpret_cast<const UdpHeader*>(l4.data());
     if (udp.length.get().host() != l4.size()) return FrameKind::other;
-    // We send a checksum with each datagram, and no gateway may take it away (RFC 5382, RFC 7857).
+    // We send a checksum with each datagram; a gateway that takes it away leaves nothing to check.
     if (udp.checksum.get() == Be16{}) return FrameKind::bad_checksum;
     segment.ends.source_port = udp.source_port.get().host();
     segment.ends.destination_port = udp.destination_port.get().host();

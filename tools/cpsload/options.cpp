@@ -52,12 +52,16 @@ void resolve_sides(const CommandLine& line, Options& options) {
         interface_address_of(line.server_address, "--server-address");
 }
 
-/// Which services a kind uses: those with its suffix in a mix, else all.
-std::vector<Endpoint> services_for(Kind kind, const std::vector<ServiceText>& services, bool mix) {
+enum class Suffixes : std::uint8_t { ignored, decide };
+
+/// Which services a kind uses: all, or those with its suffix.
+std::vector<Endpoint> services_for(Kind kind, const std::vector<ServiceText>& services,
+                                   Suffixes suffixes) {
     const std::string suffix = is_tcp(kind) ? "tcp" : std::string(kind_names[std::size_t(kind)]);
     std::vector<Endpoint> chosen;
     for (const ServiceText& service : services)
-        if (!mix || service.suffix == suffix) chosen.push_back(service.endpoint);
+        if (suffixes == Suffixes::ignored || service.suffix == suffix)
+            chosen.push_back(service.endpoint);
     if (chosen.empty())
         throw UsageError(fmt::format("--service: none with /{} for the share of {} in the mix",
                                      suffix, kind_names[std::size_t(kind)]));
@@ -92,10 +96,11 @@ void resolve_traffic(const CommandLine& line, Options& options) {
     Settings& settings = options.settings;
     if (mix) {
         for (const auto& [kind, share] : mix_of(line.mix))
-            settings.traffic.push_back({kind, share, services_for(kind, services, true)});
+            settings.traffic.push_back(
+                {kind, share, services_for(kind, services, Suffixes::decide)});
     } else {
         const Kind kind = kind_of(options.profile, options.measure);
-        settings.traffic.push_back({kind, 1, services_for(kind, services, false)});
+        settings.traffic.push_back({kind, 1, services_for(kind, services, Suffixes::ignored)});
     }
     for (const std::string& text : line.backends)
         settings.backends.push_back(backend_of(text));
