@@ -16,7 +16,7 @@ class Clock {
     Clock() : begin_(rte_rdtsc()), per_cycle_((second << shift) / rte_get_tsc_hz()) {}
 
     [[nodiscard]] Time now() const {
-        // Overflows after 2^64 / 2^24 ns at the earliest, which is eighteen minutes: split it.
+        // In one multiplication it would overflow after eighteen minutes.
         const std::uint64_t cycles = rte_rdtsc() - begin_;
         return (cycles >> shift) * per_cycle_ + (((cycles & mask) * per_cycle_) >> shift);
     }
