@@ -12,7 +12,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILDS = os.environ.get("NOCLASH_BUILDS", ROOT)
 
 # What people run: all that a demonstration needs.
-PROGRAMS = ("dpdk/noclash", "tools/noclashctl/noclashctl", "tools/storm/storm")
+PROGRAMS = ("dpdk/noclash", "tools/noclashctl/noclashctl", "tools/storm/storm",
+            "tools/cpsload/cpsload")
 
 
 class Build:
@@ -34,6 +35,10 @@ class Build:
     @property
     def storm(self):
         return os.path.join(self.directory, "tools", "storm", "storm")
+
+    @property
+    def cpsload(self):
+        return os.path.join(self.directory, "tools", "cpsload", "cpsload")
 
     def configure(self):
         if os.path.exists(os.path.join(self.directory, "build.ninja")):

@@ -74,7 +74,8 @@ RESOLVER_RULES = _dnat("resolver", "udp", DNS_PORT,
 def configuration(control_socket, *, rules=DEFAULT_RULES, workers=2, flows=131072, idle="nap",
                   lb_address=f"{GATEWAY_LB}/{PREFIX_LENGTH}",
                   pod_address=f"{GATEWAY_POD}/{PREFIX_LENGTH}", lb_mtu=1500, pod_mtu=1500,
-                  lb_device="af_packet:gw-lb", pod_device="af_packet:gw-pod", huge_pages="none",
+                  lb_device="af_packet:gw-lb", pod_device="af_packet:gw-pod",
+                  descriptors=1024, huge_pages="none",
                   log_level="info", top="", extra=""):
     """The text of a configuration file; `top` is TOML of further keys, `extra` of sections."""
     return f"""# SPDX-License-Identifier: Apache-2.0
@@ -93,12 +94,14 @@ name = "lb"
 device = "{lb_device}"
 address = "{lb_address}"
 mtu = {lb_mtu}
+descriptors = {descriptors}
 
 [[port]]
 name = "pod"
 device = "{pod_device}"
 address = "{pod_address}"
 mtu = {pod_mtu}
+descriptors = {descriptors}
 {extra}
 {rules}"""
 

@@ -20,7 +20,8 @@ GATEWAY_TESTS = os.path.join(builds.ROOT, "tests", "gateway")
 # What --quick and the sanitized daemon run of the tests against real hosts: a file, and the classes
 # or tests in it where not all. Else all files run.
 QUICK_GATEWAY_TESTS = ("services", "rules", "router Router", "control Flows",
-                       "storm Instrument Storm.test_in_step")
+                       "storm Instrument Storm.test_in_step",
+                       "cpsload OverMemif.test_mix OtherGateways.test_the_kernels_nat")
 SANITIZED_GATEWAY_TESTS = ("services", "rules", "router", "malformed", "lifecycle", "control",
                            "mappings", "icmp", "field")
 
