@@ -50,23 +50,26 @@ Worker::~Worker() {
 void Worker::run(const std::atomic<bool>& stop) {
     // Naps are to last as long as they say: the default slack would double them.
     ::prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
-    flows_.online();
+    begin();
     if (id_ == 0) announce();
     std::uint32_t empty_loops = 0;
     while (!stop.load(std::memory_order_relaxed)) {
-        const std::uint64_t now = now_ms();
-        std::size_t received = 0;
-        for (std::uint16_t port = 0; port < gateway_.port_count(); ++port)
-            received += receive(port, now);
-        revisit_parked(now);
-        egress_.revisit(now, [&](rte_mbuf* frame) { neighbor_failed(frame, now); });
-        egress_.flush();
-        flows_.quiescent();
-        pipeline_.maintain(now, maintenance_budget);
-        empty_loops = received > 0 ? 0 : empty_loops + 1;
+        empty_loops = round(now_ms()) > 0 ? 0 : empty_loops + 1;
         idle(empty_loops);
     }
-    flows_.offline();
+    end();
+}
+
+std::size_t Worker::round(std::uint64_t now_ms) {
+    std::size_t received = 0;
+    for (std::uint16_t port = 0; port < gateway_.port_count(); ++port)
+        received += receive(port, now_ms);
+    revisit_parked(now_ms);
+    egress_.revisit(now_ms, [&](rte_mbuf* frame) { neighbor_failed(frame, now_ms); });
+    egress_.flush();
+    flows_.quiescent();
+    pipeline_.maintain(now_ms, maintenance_budget);
+    return received;
 }
 
 /// Tells the links where our addresses are, as a host does when it comes up (RFC 5227, section 3).

@@ -33,6 +33,15 @@ class alignas(64) Worker {
     /// Returns soon after `stop` becomes true.
     void run(const std::atomic<bool>& stop);
 
+    /// What `run` is made of, for who drives a worker himself; on the worker's thread.
+    /// Rounds come between `begin` and `end`: while a worker has begun, the flow engine waits for
+    /// its rounds before it reclaims anything.
+    void begin() { flows_.online(); }
+    /// One turn of the loop: a burst from each port, and what is done between bursts. Returns the
+    /// number of frames received.
+    std::size_t round(std::uint64_t now_ms);
+    void end() { flows_.offline(); }
+
     [[nodiscard]] const WorkerCounters& counters() const { return counters_; }
     [[nodiscard]] const EngineCounters& engine_counters() const { return flows_.counters(); }
     [[nodiscard]] const Pipeline& pipeline() const { return pipeline_; }
