@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <rte_errno.h>
-#include <rte_lpm.h>
 
 #include <algorithm>
 #include <stdexcept>
@@ -76,18 +75,6 @@ void RouteTable::add(const Prefix<V4>& prefix, const Target& target) {
     if (failed != 0)
         throw std::runtime_error(fmt::format("route to {}/{}: {}", to_string<V4>(prefix.network),
                                              prefix.length, rte_strerror(-failed)));
-}
-
-std::optional<nat::Hop<V4>> RouteTable::route(const V4Address& address) const {
-    std::uint32_t number = 0;
-    if (rte_lpm_lookup(lpm_.get(), address.value.host(), &number) != 0) {
-        if (!default_) return std::nullopt;
-        number = *default_;
-    }
-    const Target& target = targets_[number];
-    std::optional<nat::Hop<V4>> hop = target.hop;
-    if (target.on_link) hop->next_hop = address;
-    return hop;
 }
 
 }  // namespace noclash::dpdk

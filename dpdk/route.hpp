@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <rte_lpm.h>
+
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -9,8 +11,6 @@
 
 #include "dpdk/config.hpp"
 #include "nat/verdict.hpp"
-
-struct rte_lpm;
 
 namespace noclash::dpdk {
 
@@ -22,7 +22,17 @@ class RouteTable {
     explicit RouteTable(const Config& config);
 
     /// Where to send what is for `address`; nothing when no route leads there.
-    [[nodiscard]] std::optional<nat::Hop<V4>> route(const V4Address& address) const;
+    [[nodiscard]] std::optional<nat::Hop<V4>> route(const V4Address& address) const {
+        std::uint32_t number = 0;
+        if (rte_lpm_lookup(lpm_.get(), address.value.host(), &number) != 0) {
+            if (!default_) return std::nullopt;
+            number = *default_;
+        }
+        const Target& target = targets_[number];
+        std::optional<nat::Hop<V4>> hop = target.hop;
+        if (target.on_link) hop->next_hop = address;
+        return hop;
+    }
 
     /// The addresses of a port that its link should be told of: its own, and those of pools and
     /// services in its subnet; 256 at most, others are answered for when somebody asks.

@@ -8,9 +8,10 @@
 //     parse      bytes -> tuple, or a drop with its reason
 //     look up    tuple -> flow, for the whole burst with prefetches
 //     prepare    for those without a flow: policy, route, a first proposal; prefetch its bucket
-//     hit        `track` its state, `forward` it: time to live, MTU, rewrite
+//     hit        `track` its state, `forward` it: time to live, MTU
 //     being set up by another worker          -> park, and adopt the winner's flow next time
 //     miss       `set_up`: claim, reserve, publish; then as a hit
+//     rewrite    what was forwarded, for the whole burst
 //
 // Policy, route and MTU are decided *before* the claim, so that nothing has to be undone because of
 // them. Every way out is a Verdict; every drop has a reason. Nothing here allocates, locks, logs or
@@ -31,6 +32,7 @@
 #include "nat/rewrite.hpp"
 #include "nat/rule_match.hpp"
 #include "nat/served_ports.hpp"
+#include "nat/step_cycles.hpp"
 #include "nat/verdict.hpp"
 
 namespace noclash::nat {
@@ -68,15 +70,27 @@ class Pipeline {
     /// Gives each job its verdict; at most `burst` jobs.
     void process(std::span<Job<Family>> jobs, std::uint64_t now_ms) {
         now_ms_ = now_ms;
+        end_step(Step::receive);
         std::array<Lookup<Family>*, burst> lookups;
         std::size_t count = 0;
         for (Job<Family>& job : jobs) {
-            parse_one(job);
-            if (parsed(job)) lookups[count++] = &job.lookup;
+            job.rewrite = false;
+            job.verdict.outcome = Outcome::drop;
+            job.verdict.reason = parse<Family>(job.packet, 0, job.parsed);
         }
+        // Apart from parsing: what was just stored field by field is slow to load as a whole.
+        for (Job<Family>& job : jobs) {
+            if (!parsed(job)) continue;
+            // An ICMP error concerns the flow of the packet it quotes, seen from the other side.
+            job.lookup.key = job.parsed.kind == PacketKind::icmp_error ? job.parsed.tuple.inverse()
+                                                                       : job.parsed.tuple;
+            lookups[count++] = &job.lookup;
+        }
+        end_step(Step::parse);
         worker_.table().index().find_burst(
             std::span(lookups).first(count),
             [](Lookup<Family>* lookup) -> Lookup<Family>& { return *lookup; });
+        end_step(Step::look_up);
         for (std::size_t i = 0; i < jobs.size(); ++i) {
             if (!parsed(jobs[i])) continue;
             if (const Found found = jobs[i].lookup.found)
@@ -84,9 +98,18 @@ class Pipeline {
             else
                 prepare(jobs[i], openings_[i]);
         }
+        end_step(Step::prepare);
         for (std::size_t i = 0; i < jobs.size(); ++i)
-            if (parsed(jobs[i])) jobs[i].verdict = decide(jobs[i], openings_[i]);
+            if (parsed(jobs[i])) decide(jobs[i], openings_[i]);
+        end_step(Step::decide);
+        for (const Job<Family>& job : jobs)
+            if (job.rewrite) rewrite_and_forward<Family>(job.packet, job.parsed, job.to);
+        end_step(Step::rewrite);
     }
+
+    /// Has each step timed from now on; null: no longer. The pipeline's owner times what is before
+    /// and after, with the same clock.
+    void profile(StepCycles* cycles) { cycles_ = cycles; }
 
     /// Between bursts: timers, reclamation, random numbers.
     void maintain(std::uint64_t now_ms, std::uint32_t budget) {
@@ -116,11 +139,9 @@ class Pipeline {
 
     static bool parsed(const Job<Family>& job) { return job.verdict.reason == DropReason::none; }
 
-    void parse_one(Job<Family>& job) {
-        job.verdict = V::drop(parse<Family>(job.packet, 0, job.parsed));
-        // An ICMP error concerns the flow of the packet it quotes, seen from the other side.
-        job.lookup.key = job.parsed.kind == PacketKind::icmp_error ? job.parsed.tuple.inverse()
-                                                                   : job.parsed.tuple;
+    void end_step(Step step) {
+        if (cycles_ != nullptr) [[unlikely]]
+            cycles_->end(step);
     }
 
     /// Fills in `opening`, and brings what setting it up will touch into the cache.
@@ -158,35 +179,53 @@ class Pipeline {
         if (target.port) reply.source_port = Be16::from_host(*target.port);
     }
 
-    V decide(Job<Family>& job, const Opening& opening) {
-        if (job.lookup.found) return hit(job, job.lookup.found);
+    void decide(Job<Family>& job, const Opening& opening) {
+        if (job.lookup.found) [[likely]]
+            return hit(job, job.lookup.found);
         // A packet before this one in the burst may have set the flow up.
         const Found found = worker_.table().index().find(job.lookup.key, job.lookup.hash);
-        return found ? hit(job, found) : miss(job, opening);
+        if (found) return hit(job, found);
+        job.verdict = miss(job, opening);
     }
 
-    V hit(Job<Family>& job, Found found) {
+    void hit(Job<Family>& job, Found found) {
         Record& flow = worker_.record(found.flow);
-        if (flow.status.load(std::memory_order_acquire) != FlowStatus::live)  // (5)
-            return V::park();
-        if (job.parsed.kind == PacketKind::icmp_error)
-            return translate_error(job, flow, found.direction);
-        return forward(job, flow, found.direction);
+        if (flow.status.load(std::memory_order_acquire) != FlowStatus::live) {  // (5)
+            job.verdict = V::park();
+        } else if (job.parsed.kind == PacketKind::icmp_error) {
+            job.verdict = translate_error(job, flow, found.direction);
+        } else {
+            forward(job, flow, found.direction);
+        }
     }
 
-    V forward(Job<Family>& job, Record& flow, Direction direction) {
+    void forward(Job<Family>& job, Record& flow, Direction direction) {
         const Tuple<Family> to = flow.tuple(opposite(direction)).inverse();
         const auto hop = shared_.router.route(to.destination);
-        if (const V verdict = routable(job, hop); verdict.outcome != Outcome::transmit)
-            return verdict;
+        if (!fits(job, hop)) [[unlikely]] {
+            job.verdict = routable(job, hop);
+            return;
+        }
         // What may end or restart a connection is checked whole, like what opens one.
         constexpr std::uint8_t decisive = tcp_flag::syn | tcp_flag::fin | tcp_flag::rst;
         if ((job.parsed.tcp_flags & decisive) != 0 &&
-            !l4_checksum_ok<Family>(job.packet, job.parsed))
-            return V::drop(DropReason::bad_l4_checksum);
-        if (!track(flow, direction, job.parsed, shared_.timeouts, now_ms_))
-            return V::drop(DropReason::tcp_invalid);
-        return rewritten(job, to, *hop);
+            !l4_checksum_ok<Family>(job.packet, job.parsed)) {
+            job.verdict.reason = DropReason::bad_l4_checksum;
+            return;
+        }
+        if (!track(flow, direction, job.parsed, shared_.timeouts, now_ms_)) {
+            job.verdict.reason = DropReason::tcp_invalid;
+            return;
+        }
+        job.verdict.outcome = Outcome::transmit;
+        job.verdict.hop = *hop;
+        job.to = to;
+        job.rewrite = true;
+    }
+
+    /// The packet can go to `hop`, as nearly all can.
+    bool fits(const Job<Family>& job, const std::optional<Hop<Family>>& hop) const {
+        return hop && job.parsed.ttl > 1 && job.parsed.length <= hop->mtu;
     }
 
     /// A verdict other than `transmit` says why the packet cannot go to `hop`.
@@ -200,9 +239,11 @@ class Pipeline {
         return V::transmit(*hop);
     }
 
+    /// The whole burst is rewritten when all of it is decided: while flows are on their way from
+    /// memory, nothing else stands between one and the next.
     static V rewritten(Job<Family>& job, const Tuple<Family>& to, const Hop<Family>& hop) {
-        if (!(to == job.parsed.tuple)) rewrite<Family>(job.packet, job.parsed, to);
-        decrement_ttl<Family>(job.packet);
+        job.to = to;
+        job.rewrite = true;
         return V::transmit(hop);
     }
 
@@ -300,9 +341,9 @@ class Pipeline {
 
     /// Another packet of this flow was faster, in this burst or on another worker (invariant 2).
     V adopt(Job<Family>& job, Found owner) {
-        const V verdict = hit(job, owner);
-        if (verdict.outcome != Outcome::park) counters_.clash_resolved.add();
-        return verdict;
+        hit(job, owner);
+        if (job.verdict.outcome != Outcome::park) counters_.clash_resolved.add();
+        return job.verdict;
     }
 
     /// Both: a verdict other than `transmit` says why there is no reply tuple.
@@ -350,6 +391,7 @@ class Pipeline {
     PipelineCounters counters_;
     std::array<Opening, burst> openings_{};  ///< by job; of those that found no flow
     std::uint64_t now_ms_ = 0;
+    StepCycles* cycles_ = nullptr;
 };
 
 }  // namespace noclash::nat

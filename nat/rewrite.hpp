@@ -13,6 +13,11 @@ namespace noclash::nat {
 template <class Family>
 void rewrite(const PacketView& packet, const Parsed<Family>& parsed, const Tuple<Family>& to);
 
+/// Both in one: `rewrite`, unless `to` is the packet's own tuple, and `decrement_ttl`.
+template <class Family>
+void rewrite_and_forward(const PacketView& packet, const Parsed<Family>& parsed,
+                         const Tuple<Family>& to);
+
 /// One hop less; the time to live must be above 0.
 template <class Family>
 void decrement_ttl(const PacketView& packet);

@@ -6,7 +6,7 @@
 #include <rte_launch.h>
 
 #include <exception>
-#include <mutex>
+#include <semaphore>
 #include <stdexcept>
 
 #include "bench/scenario.hpp"
@@ -76,7 +76,9 @@ V4Address neighbor_address(Side side) {
 }  // namespace
 
 Dpdk::Dpdk(unsigned workers, dpdk::HugePages pages)
-    : workers_(workers), eal_(config_of_process(workers, pages)), buffers_(eal_.memory()) {}
+    : workers_(workers),
+      eal_(config_of_process(workers, pages)),
+      buffers_(eal_.memory(), eal_.pages()) {}
 
 Bed::Bed(Dpdk& dpdk, const Wish& wish) : wish_(wish) {
     static unsigned beds = 0;
@@ -111,15 +113,14 @@ Bed::~Bed() {
 void Bed::make_port(Side side, const std::string& name) {
     std::vector<rte_ring*> rx, tx;
     for (unsigned i = 0; i < 2 * wish_.workers; ++i) {
-        rte_ring* ring = rte_ring_create(fmt::format("bench_{}_{}", name, i).c_str(),
-                                         2 * batch_frames, SOCKET_ID_ANY,
-                                         RING_F_SP_ENQ | RING_F_SC_DEQ);
+        rte_ring* ring =
+            rte_ring_create(fmt::format("bench_{}_{}", name, i).c_str(), 2 * batch_frames,
+                            SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
         if (ring == nullptr) throw std::runtime_error("DPDK has no memory for a ring");
         rings_[port_of(side)].push_back(ring);
         (i % 2 == 0 ? rx : tx).push_back(ring);
     }
-    if (rte_eth_from_rings(name.c_str(), rx.data(), wish_.workers, tx.data(), wish_.workers, 0) <
-        0)
+    if (rte_eth_from_rings(name.c_str(), rx.data(), wish_.workers, tx.data(), wish_.workers, 0) < 0)
         throw std::runtime_error("DPDK cannot make a port of rings");
 }
 
@@ -128,9 +129,9 @@ void Bed::introduce(Side side) {
     expect(frame != nullptr, "there is no packet buffer");
     auto* room = reinterpret_cast<std::uint8_t*>(rte_pktmbuf_append(frame, nat::arp_frame_bytes));
     const dpdk::PortConfig& port = gateway_->config.ports[port_of(side)];
-    nat::build_arp_frame(
-        nat::arp_request(neighbor_mac(side), neighbor_address(side), port.address),
-        nat::broadcast_mac, std::span<std::uint8_t, nat::arp_frame_bytes>(room, nat::arp_frame_bytes));
+    nat::build_arp_frame(nat::arp_request(neighbor_mac(side), neighbor_address(side), port.address),
+                         nat::broadcast_mac,
+                         std::span<std::uint8_t, nat::arp_frame_bytes>(room, nat::arp_frame_bytes));
     rte_ring_sp_enqueue(rx(side, 0), frame);
     dpdk::Worker& first = worker(0);
     first.begin();
@@ -146,6 +147,7 @@ namespace {
 struct Launch {
     const std::function<void(unsigned)>* work;
     unsigned worker;
+    std::counting_semaphore<>* done;
     std::exception_ptr failed;
 };
 int launched(void* argument) {
@@ -155,17 +157,22 @@ int launched(void* argument) {
     } catch (...) {
         launch->failed = std::current_exception();
     }
+    launch->done->release();
     return 0;
 }
 }  // namespace
 
 void Bed::on_workers(unsigned count, const std::function<void(unsigned)>& work) {
+    // DPDK's own waiting spins, and would take a CPU from the workers.
+    std::counting_semaphore<> done(0);
     std::vector<Launch> launches;
     for (unsigned worker = 0; worker < count; ++worker)
-        launches.push_back({&work, worker, nullptr});
+        launches.push_back({&work, worker, &done, nullptr});
     for (Launch& launch : launches)
         if (rte_eal_remote_launch(launched, &launch, dpdk::lcore_of(launch.worker)) != 0)
             launched(&launch);
+    for (unsigned worker = 0; worker < count; ++worker)
+        done.acquire();
     rte_eal_mp_wait_lcore();
     for (const Launch& launch : launches)
         if (launch.failed) std::rethrow_exception(launch.failed);

@@ -18,9 +18,8 @@ struct Size {
 
 /// The median of several fills.
 Cost median(std::vector<Cost> costs) {
-    std::sort(costs.begin(), costs.end(), [](const Cost& a, const Cost& b) {
-        return a.packets_per_us < b.packets_per_us;
-    });
+    std::sort(costs.begin(), costs.end(),
+              [](const Cost& a, const Cost& b) { return a.packets_per_us < b.packets_per_us; });
     return costs[costs.size() / 2];
 }
 
@@ -35,12 +34,11 @@ Cost established_cost(Trial& trial, const Options& options, const Traffic& traff
 
 void other_directions(Trial& trial, const Translations& translations, const Options& options,
                       PipelineReport& report) {
-    for (const auto& [way, words] : {std::pair{Way::in, "from servers"},
-                                     std::pair{Way::both, "both directions mixed"}})
-        report.rate(fmt::format("established, {} flows, {}", count_words(translations.size()),
-                                words),
-                    established_cost(trial, options,
-                                     established(translations, translations.size(), way)));
+    for (const auto& [way, words] :
+         {std::pair{Way::in, "from servers"}, std::pair{Way::both, "both directions mixed"}})
+        report.rate(
+            fmt::format("established, {} flows, {}", count_words(translations.size()), words),
+            established_cost(trial, options, established(translations, translations.size(), way)));
 }
 
 void other_protocol(Bed& bed, std::uint8_t protocol, const char* name, const Options& options,
@@ -61,18 +59,32 @@ void other_protocol(Bed& bed, std::uint8_t protocol, const char* name, const Opt
 
 }  // namespace
 
+void profile(Bed& bed, Trial& trial, const std::string& name, std::uint64_t count,
+             const Traffic& traffic, PipelineReport& report) {
+    nat::StepCycles cycles;
+    bed.worker(0).profile(&cycles);
+    trial.time(1, count, traffic);
+    bed.worker(0).profile(nullptr);
+    report.profile(name, cycles, count);
+}
+
 void flows_by_number(Dpdk& dpdk, const Options& options, PipelineReport& report) {
     PipelineReport::progress("a flow table for 5 M");
     Bed bed(dpdk, {.flows = 5 * million});
     other_protocol(bed, nat::ip_protocol::udp, "UDP", options, report);
     other_protocol(bed, nat::ip_protocol::icmp, "ICMP", options, report);
-    for (const Size& size : {Size{64 * thousand, 8, 22}, Size{million, 7, 16},
-                             Size{4 * million, 6, 14}}) {
+    for (const Size& size :
+         {Size{64 * thousand, 8, 22}, Size{million, 7, 16}, Size{4 * million, 6, 14}}) {
         const std::string words = count_words(size.flows);
         PipelineReport::progress(fmt::format("TCP, {} flows", words));
         Translations translations({}, size.flows, bed.gateway());
         Trial trial(bed, translations);
         trial.calibrate(1, opening({}));
+        if (options.profile) {
+            profile(bed, trial, fmt::format("new TCP flows, {} flows", words), size.flows,
+                    opening({}), report);
+            bed.forget_flows();
+        }
         std::vector<Cost> fills;
         for (unsigned i = 0; i < (size.flows > million ? 1 : options.fills); ++i) {
             if (i > 0) bed.forget_flows();
@@ -80,18 +92,17 @@ void flows_by_number(Dpdk& dpdk, const Options& options, PipelineReport& report)
             fills.push_back(trial.time_and_verify(1, size.flows, opening({})));
             expect(bed.live_flows() == size.flows, "flows are missing");
         }
-        report.rate(fmt::format("new TCP flows, {} flows", words), median(fills),
-                    size.new_target);
+        report.rate(fmt::format("new TCP flows, {} flows", words), median(fills), size.new_target);
         establish(trial, translations);
-        if (size.flows == 64 * thousand)
-            report.rate("established, 1 k flows, random order",
-                        established_cost(trial, options,
-                                         established(translations, thousand, Way::out)),
-                        30);
-        report.rate(fmt::format("established, {} flows, random order", words),
-                    established_cost(trial, options,
-                                     established(translations, size.flows, Way::out)),
-                    size.established_target);
+        const auto random_order = [&](std::uint32_t count, double target) {
+            const std::string name =
+                fmt::format("established, {} flows, random order", count_words(count));
+            const Traffic traffic = established(translations, count, Way::out);
+            report.rate(name, established_cost(trial, options, traffic), target);
+            if (options.profile) profile(bed, trial, name, options.packets, traffic, report);
+        };
+        if (size.flows == 64 * thousand) random_order(thousand, 30);
+        random_order(size.flows, size.established_target);
         if (size.flows == million) other_directions(trial, translations, options, report);
         bed.forget_flows();
     }
@@ -102,18 +113,17 @@ void churn(Dpdk& dpdk, const Options& options, PipelineReport& report) {
     PipelineReport::progress("churn, 1 M flows");
     constexpr unsigned lifetime_s = 4;
     constexpr std::uint32_t live = million;
-    Bed bed(dpdk, {.flows = live + live / 4,
-                   .timeouts = fmt::format("tcp_syn_sent_s = {}", lifetime_s)});
+    Bed bed(dpdk,
+            {.flows = live + live / 4, .timeouts = fmt::format("tcp_syn_sent_s = {}", lifetime_s)});
     const std::uint32_t more = live * std::max(options.fills, 2U) / 2;
     Translations translations({}, live + more, bed.gateway());
     Trial trial(bed, translations);
     trial.calibrate(1, opening({}));
     trial.tell(Time::of_rounds(static_cast<double>(live) / lifetime_s / dpdk::Pipeline::burst));
     trial.verify(1, live, opening({}));
-    // As many end as begin, but in ticks of 100 ms: samples are longer than that.
-    constexpr std::size_t batches_of_a_sample = 16;
+    // As many end as begin, but in ticks of 100 ms: most parts of a batch see none end.
     report.rate("churn: new TCP flow, old one expires, 1 M flows",
-                trial.time_and_verify(1, more, opening({}, live), batches_of_a_sample), 4);
+                trial.time_and_verify(1, more, opening({}, live), Central::mean), 4);
     const std::uint64_t now = bed.live_flows();
     expect(now >= live && now <= live + live / 10, "flows did not end when their time had come");
     expect(bed.dropped() == 0, "packets were dropped");

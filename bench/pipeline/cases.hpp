@@ -15,6 +15,8 @@ struct Options {
     std::uint64_t packets = 1U << 21U;
     /// How often flows are created from none, where that is quick.
     unsigned fills = 3;
+    /// Tell which step of the pipeline takes how long, too.
+    bool profile = false;
 };
 
 inline constexpr std::uint32_t thousand = 1U << 10U, million = 1U << 20U;
@@ -35,6 +37,10 @@ enum class Way : std::uint8_t { out, in, both };
 /// packet: a first packet that is sent again, the answer, and the answer to that.
 void establish(Trial& trial, const Translations& translations);
 
+/// Sends `count` packets once more, and tells what each step of the pipeline costs.
+void profile(Bed& bed, Trial& trial, const std::string& name, std::uint64_t count,
+             const Traffic& traffic, PipelineReport& report);
+
 // The cases, each with a gateway of its own. All throw WrongAnswer.
 
 /// New TCP flows, and established ones, of 64 k, 1 M and 4 M; UDP, ICMP, and both directions.
@@ -45,6 +51,8 @@ void churn(Dpdk& dpdk, const Options& options, PipelineReport& report);
 void two_workers(Dpdk& dpdk, const Options& options, PipelineReport& report);
 /// One pool address and one server: the port range from empty to full.
 void one_destination(Dpdk& dpdk, const Options& options, PipelineReport& report);
+/// How long packets take, first ones and later ones together, at a load that the worker can bear.
+void latency(Dpdk& dpdk, const Options& options, PipelineReport& report);
 /// Forwarding without translation.
 void forwarding(Dpdk& dpdk, const Options& options, PipelineReport& report);
 

@@ -82,8 +82,8 @@ void write_frame(FrameBytes frame, const nat::MacAddress& to, const nat::MacAddr
     ip.protocol = tuple.protocol;
     ip.source = tuple.source;
     ip.destination = tuple.destination;
-    ip.checksum = nat::checksum::finish(
-        nat::checksum::sum(frame.subspan(frame_layout::ip, sizeof ip)));
+    ip.checksum =
+        nat::checksum::finish(nat::checksum::sum(frame.subspan(frame_layout::ip, sizeof ip)));
     write_transport(frame, tuple, content);
 }
 

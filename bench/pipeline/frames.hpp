@@ -45,8 +45,7 @@ template <class Header>
 
 /// The sum that is 0xffff, folded, when the transport checksum in the frame is right.
 [[nodiscard]] inline std::uint64_t transport_sum(FrameBytes frame, const Tuple<V4>& tuple) {
-    const std::size_t length =
-        frame_layout::ip_length(tuple.protocol) - sizeof(nat::IpHeader<V4>);
+    const std::size_t length = frame_layout::ip_length(tuple.protocol) - sizeof(nat::IpHeader<V4>);
     std::uint64_t total = nat::checksum::sum(frame.subspan(frame_layout::transport, length));
     if (tuple.protocol != nat::ip_protocol::icmp)
         total += nat::checksum::pseudo_header<V4>(tuple.source, tuple.destination, tuple.protocol,

@@ -44,12 +44,12 @@ struct Mover {
     }
 };
 
-/// When a batch was under way, and what it cost.
+/// When a batch was under way, and what each of its parts cost. Parts are short, so that few of
+/// them are interrupted by whatever else the machine does.
 struct BatchTime {
     std::uint64_t begun = 0;  ///< TSC
     std::uint64_t ended = 0;
-    double cpu_ns = 0;  ///< that the thread was running: what other processes take is not in it
-    std::uint32_t frames = 0;
+    std::vector<double> cycles;  ///< a frame, on average over a part
 };
 
 /// The traffic of one worker, used on its lcore. A batch is written into packet buffers, all of it
@@ -87,25 +87,63 @@ class Lane {
     template <class Rounds, class Clock>
     BatchTime run(Rounds&& rounds, Clock&& clock) {
         BatchTime time;
-        time.begun = rte_rdtsc_precise();
-        const double cpu = thread_cpu_seconds();
+        time.cycles.reserve(batch_frames / frames_of_a_part + 1);
+        std::size_t sent = 0;
         for (const Side side : {Side::inside, Side::outside}) {
             auto& frames = in_[port_of(side)];
-            time.frames += rte_ring_sp_enqueue_bulk(
-                bed_.rx(side, worker_), reinterpret_cast<void**>(frames.data()),
-                static_cast<unsigned>(frames.size()), nullptr);
+            sent += rte_ring_sp_enqueue_bulk(bed_.rx(side, worker_),
+                                             reinterpret_cast<void**>(frames.data()),
+                                             static_cast<unsigned>(frames.size()), nullptr);
         }
-        for (std::size_t left = time.frames; left > 0;)
-            left -= rounds.round(clock());
+        time.begun = rte_rdtsc_precise();
+        for (std::size_t left = sent; left > 0;) {
+            const std::uint64_t begun = rte_rdtsc();
+            std::size_t part = 0;
+            while (left > part && part < frames_of_a_part)
+                part += rounds.round(clock());
+            time.cycles.push_back(static_cast<double>(rte_rdtsc() - begun) /
+                                  static_cast<double>(part));
+            left -= part;
+        }
+        time.ended = rte_rdtsc_precise();
         drain();
         // Packets may wait for another worker, or for a port; 100 ms at most.
-        for (unsigned i = 0; out_count() < time.frames && i < most_late_rounds; ++i) {
+        for (unsigned i = 0; out_count() < sent && i < most_late_rounds; ++i) {
             rounds.round(clock());
             drain();
         }
-        time.cpu_ns = (thread_cpu_seconds() - cpu) * 1e9;
-        time.ended = rte_rdtsc_precise();
+        if (const std::uint64_t late = rte_rdtsc() - time.ended; sent <= frames_of_a_part)
+            time.cycles.back() += static_cast<double>(late) / static_cast<double>(sent);
         return time;
+    }
+
+    /// Hands the written batch over frame by frame, each at its time, `gap` cycles after the one
+    /// before, however far the worker is: a frame that finds it busy waits in the RX ring. Only for
+    /// frames from inside, which come out as they went in. How long each took, in cycles from when
+    /// it was due to when it was seen behind the TX queue, in `took`; false when something else ran
+    /// on this CPU meanwhile, and the figures tell nothing of the worker.
+    template <class Clock>
+    bool pace(dpdk::Worker& rounds, Clock&& clock, double gap, std::vector<std::uint64_t>& took) {
+        const auto& frames = in_[port_of(Side::inside)];
+        took.clear();
+        const std::uint64_t begun = rte_rdtsc_precise();
+        std::uint64_t before = begun, longest = 0;
+        const auto due = [&](std::size_t i) {
+            return begun + static_cast<std::uint64_t>(gap * static_cast<double>(i));
+        };
+        for (std::size_t sent = 0; took.size() < frames.size();) {
+            const std::uint64_t now = rte_rdtsc();
+            longest = std::max(longest, now - before);
+            before = now;
+            for (; sent < frames.size() && due(sent) <= now; ++sent)
+                rte_ring_sp_enqueue(bed_.rx(Side::inside, worker_), frames[sent]);
+            rounds.round(clock());
+            drain();
+            const std::uint64_t seen = rte_rdtsc();
+            while (took.size() < out_count())
+                took.push_back(seen - due(took.size()));
+        }
+        return longest < rte_get_tsc_hz() / 1000'000 * most_undisturbed_us;
     }
 
     /// What has come out of the port on a side.
@@ -122,6 +160,8 @@ class Lane {
     }
 
   private:
+    static constexpr std::size_t frames_of_a_part = 256;
+    static constexpr std::uint64_t most_undisturbed_us = 60;
     static constexpr unsigned most_late_rounds = 100'000;
 
     void drain() {

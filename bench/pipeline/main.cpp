@@ -35,6 +35,7 @@ constexpr std::array cases{
     Case{"churn", "new flows while as many old ones end", 1, churn},
     Case{"workers", "two workers on the same flows, beside one", 2, two_workers},
     Case{"crowd", "one destination, from empty to full", 1, one_destination},
+    Case{"latency", "from RX to TX, of first and later packets, under load", 1, latency},
     Case{"forward", "forwarding without translation", 1, forwarding},
 };
 
@@ -46,8 +47,10 @@ std::string footer() {
            "\nFrames of 64 bytes are written into packet buffers 4,096 ahead of the worker, so\n"
            "that it finds headers in L2 or L3, as a NIC leaves them. Figures are what the worker\n"
            "costs: what the rings cost is measured with a worker that only moves frames, and\n"
-           "taken out. They are medians of batches, in CPU time of the worker's thread. Every\n"
-           "packet of a separate pass is looked at: addresses, ports, checksums, lengths, TTL.\n"
+           "taken out. They are medians of parts of 256 packets, so that what else the machine "
+           "does\n"
+           "meanwhile falls into few of them. Every packet of a separate pass is looked at:\n"
+           "addresses, ports, checksums, lengths, TTL.\n"
            "\n"
            "Examples:\n"
            "  pipeline_bench --quick --json now.json\n"
@@ -63,6 +66,8 @@ int run(int argc, char** argv) {
     bool quick = false;
     app.add_option("--json", json_path, "write the results to this file as well");
     app.add_flag("--quick", quick, "fewer packets and repetitions; about a minute");
+    bool profile = false;
+    app.add_flag("--profile", profile, "cycles a packet by step of the pipeline, too");
     app.add_option("--case", wanted, "only these")->check([](const std::string& name) {
         const bool known = std::any_of(cases.begin(), cases.end(),
                                        [&](const Case& one) { return name == one.name; });
@@ -77,11 +82,13 @@ int run(int argc, char** argv) {
         return app.exit(error) == 0 ? fine : usage;
     }
     Options options;
-    if (quick) options = {.packets = million / 2, .fills = 2};
+    if (quick) options = {.packets = million / 2, .fills = 2, .profile = false};
+    options.profile = profile;
 
     PipelineReport report;
     try {
-        const unsigned workers = std::min<unsigned>(2, static_cast<unsigned>(allowed_cpus().size()));
+        const unsigned workers =
+            std::min<unsigned>(2, static_cast<unsigned>(allowed_cpus().size()));
         Dpdk dpdk(workers, pages == "auto"       ? dpdk::HugePages::automatic
                            : pages == "required" ? dpdk::HugePages::required
                                                  : dpdk::HugePages::none);

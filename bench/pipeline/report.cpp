@@ -35,8 +35,7 @@ void PipelineReport::row(const std::string& name, std::optional<double> value,
     std::fflush(stdout);
 }
 
-void PipelineReport::rate(const std::string& name, const Cost& cost,
-                          std::optional<double> target) {
+void PipelineReport::rate(const std::string& name, const Cost& cost, std::optional<double> target) {
     const bool measured = cost.samples > 0;
     row(name, measured ? std::optional(cost.packets_per_us) : std::nullopt, "M/s", target);
     detail({{"name", name},
@@ -45,6 +44,36 @@ void PipelineReport::rate(const std::string& name, const Cost& cost,
             {"upper_quartile", cost.most},
             {"samples", cost.samples},
             {"together", cost.together}});
+}
+
+namespace {
+/// What reading the clock costs, in its own cycles: that much of each step is not the step's.
+double cycles_of_a_reading() {
+    constexpr std::uint64_t readings = 100'000;
+    const std::uint64_t begun = nat::cycles_now();
+    nat::StepCycles idle;
+    for (std::uint64_t i = 0; i < readings; ++i)
+        idle.end(nat::Step::between);
+    return static_cast<double>(nat::cycles_now() - begun) / static_cast<double>(readings);
+}
+}  // namespace
+
+void PipelineReport::profile(const std::string& name, const nat::StepCycles& cycles,
+                             std::uint64_t packets) {
+    const double clock = cycles_of_a_reading();
+    Json steps;
+    double sum = 0;
+    fmt::print("  cycles a packet:");
+    for (std::size_t step = 0; step < nat::step_names.size(); ++step) {
+        const double each = (static_cast<double>(cycles.cycles(step)) -
+                             clock * static_cast<double>(cycles.readings(step))) /
+                            static_cast<double>(packets);
+        sum += each;
+        steps[std::string(nat::step_names[step])] = each;
+        fmt::print("  {} {:.0f}", nat::step_names[step], each);
+    }
+    fmt::print("  = {:.0f}\n", sum);
+    detail({{"name", name}, {"cycles", steps}, {"sum", sum}, {"clock", clock}});
 }
 
 void PipelineReport::remark(const std::string& text) {

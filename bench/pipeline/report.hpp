@@ -23,6 +23,8 @@ class PipelineReport {
              std::optional<double> target = {}, Goal goal = Goal::at_least);
     /// Million packets a second, with the quartiles as detail.
     void rate(const std::string& name, const Cost& cost, std::optional<double> target = {});
+    /// A line of `--profile`: cycles a packet, by step.
+    void profile(const std::string& name, const nat::StepCycles& cycles, std::uint64_t packets);
     void detail(const nlohmann::ordered_json& entry) { json_["details"].push_back(entry); }
     void remark(const std::string& text);
 

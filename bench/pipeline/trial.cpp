@@ -54,36 +54,41 @@ bool ran_together(const std::vector<std::vector<BatchTime>>& batches, std::size_
     return earliest_end > latest_begin && (earliest_end - latest_begin) * 10 >= (last - first) * 8;
 }
 
-Cost summarize(const std::vector<std::vector<BatchTime>>& batches, double rings_ns,
-               std::size_t together) {
-    Cost cost;
-    std::vector<double> rates, all_ns;
-    std::size_t taken = 0;
-    const std::size_t count = batches.front().size() / together * together;
-    for (std::size_t i = 0; i < count; i += together) {
-        if (batches.size() > 1 && !ran_together(batches, i)) continue;
-        ++taken;
-        double rate = 0, ns_of_all = 0;
-        for (const auto& of_worker : batches) {
-            double ns = 0, frames = 0;
-            for (std::size_t k = i; k < i + together; ++k) {
-                ns += of_worker[k].cpu_ns;
-                frames += of_worker[k].frames;
-            }
-            const double each = ns / frames - rings_ns;
-            rate += 1000 / each;
-            ns_of_all += each;
-        }
-        rates.push_back(rate);
-        all_ns.push_back(ns_of_all / static_cast<double>(batches.size()));
+/// Who was interrupted took several times as long as the others; its cost is not the worker's.
+double mean_of_undisturbed(const std::vector<double>& values, double median) {
+    double sum = 0, count = 0;
+    for (const double value : values) {
+        if (value > 5 * median) continue;
+        sum += value;
+        ++count;
     }
-    cost.samples = taken;
-    cost.together = static_cast<double>(taken * together) / static_cast<double>(count);
-    if (taken == 0) return cost;
-    cost.ns = quantile(all_ns, 0.5);
-    cost.packets_per_us = quantile(rates, 0.5);
-    cost.least = quantile(rates, 0.25);
-    cost.most = quantile(rates, 0.75);
+    return sum / count;
+}
+
+Cost summarize(const std::vector<std::vector<BatchTime>>& batches, double rings_ns,
+               Central central) {
+    const double ns_of_a_cycle = 1e9 / static_cast<double>(rte_get_tsc_hz());
+    Cost cost;
+    std::size_t together = 0;
+    std::vector<std::vector<double>> parts(batches.size());
+    for (std::size_t i = 0; i < batches.front().size(); ++i) {
+        if (batches.size() > 1 && !ran_together(batches, i)) continue;
+        ++together;
+        for (std::size_t worker = 0; worker < batches.size(); ++worker)
+            for (const double cycles : batches[worker][i].cycles)
+                parts[worker].push_back(cycles * ns_of_a_cycle - rings_ns);
+    }
+    cost.together = static_cast<double>(together) / static_cast<double>(batches.front().size());
+    if (together == 0) return cost;
+    for (std::vector<double>& of_worker : parts) {
+        cost.samples += of_worker.size();
+        cost.least += 1000 / quantile(of_worker, 0.75);
+        cost.most += 1000 / quantile(of_worker, 0.25);
+        double ns = quantile(of_worker, 0.5);
+        if (central == Central::mean) ns = mean_of_undisturbed(of_worker, ns);
+        cost.ns += ns / static_cast<double>(parts.size());
+        cost.packets_per_us += 1000 / ns;
+    }
     return cost;
 }
 
@@ -101,17 +106,19 @@ void Trial::verify(unsigned workers, std::uint64_t count, const Traffic& traffic
 }
 
 Cost Trial::time(Purpose purpose, unsigned workers, std::uint64_t count, const Traffic& traffic,
-                 std::size_t together) {
+                 Central central) {
     const Batches batches = send(purpose, workers, count, traffic);
     by_batch_.clear();
     for (const BatchTime& batch : batches.front())
-        by_batch_.push_back(batch.cpu_ns / batch.frames - rings_ns_);
-    return summarize(batches, rings_ns_, together);
+        by_batch_.push_back(batch.cycles.front() * 1e9 / static_cast<double>(rte_get_tsc_hz()) -
+                            rings_ns_);
+    return summarize(batches, rings_ns_, central);
 }
 
 double Trial::calibrate(unsigned workers, const Traffic& traffic) {
     const std::uint64_t frames = std::uint64_t{64} * batch_;
-    rings_ns_ = summarize(send(Purpose::calibrate, workers, frames, traffic), 0, 1).ns;
+    rings_ns_ =
+        summarize(send(Purpose::calibrate, workers, frames, traffic), 0, Central::median).ns;
     return rings_ns_;
 }
 
@@ -133,9 +140,8 @@ Trial::Batches Trial::send(Purpose purpose, unsigned workers, std::uint64_t coun
     return batches;
 }
 
-void Trial::send_lane(Purpose purpose, unsigned worker, std::uint64_t count,
-                      const Traffic& traffic, std::vector<BatchTime>& batches,
-                      const std::function<void()>& meet) {
+void Trial::send_lane(Purpose purpose, unsigned worker, std::uint64_t count, const Traffic& traffic,
+                      std::vector<BatchTime>& batches, const std::function<void()>& meet) {
     const auto lane = std::make_unique<Lane>(bed_, worker);
     dpdk::Worker& rounds = bed_.worker(worker);
     Mover mover{bed_, static_cast<std::uint16_t>(worker)};

@@ -16,13 +16,19 @@ namespace noclash::bench {
 /// What packet `i` of a worker is; i counts from 0.
 using Traffic = std::function<Sending(unsigned worker, std::uint64_t i)>;
 
-/// What a packet costs, all workers' costs taken together.
+/// Which value stands for all parts of a trial.
+enum class Central : std::uint8_t {
+    median,
+    mean,  ///< of all but those that were interrupted: where costs come in waves
+};
+
+/// What a packet costs, without what the rings cost.
 struct Cost {
-    double ns = 0;           ///< a packet, on average over the workers; what the rings cost is out
-    double packets_per_us = 0;  ///< of all workers together: million a second
+    double ns = 0;               ///< a packet, on average over the workers
+    double packets_per_us = 0;   ///< of all workers together: million a second
     double least = 0, most = 0;  ///< quartiles of `packets_per_us`
-    std::size_t samples = 0;
-    double together = 1;  ///< share of the batches in which all workers ran at the same time
+    std::size_t samples = 0;     ///< parts of batches
+    double together = 1;         ///< share of the batches in which all workers ran at the same time
 };
 
 /// Time as workers are told it: the machine's, or one that a scenario makes.
@@ -54,16 +60,15 @@ class Trial {
     void verify(unsigned workers, std::uint64_t count, const Traffic& traffic);
 
     /// Sends them, and tells what they cost. All must come out.
-    /// @param together  batches that make one sample: more than one where costs are not even
     Cost time(unsigned workers, std::uint64_t count, const Traffic& traffic,
-              std::size_t together = 1) {
-        return time(Purpose::time, workers, count, traffic, together);
+              Central central = Central::median) {
+        return time(Purpose::time, workers, count, traffic, central);
     }
     /// The same, and each batch is looked at when it has been timed. For traffic whose memory is
     /// cold anyway: what is looked at displaces what the worker had in its caches.
     Cost time_and_verify(unsigned workers, std::uint64_t count, const Traffic& traffic,
-                         std::size_t together = 1) {
-        return time(Purpose::time_and_verify, workers, count, traffic, together);
+                         Central central = Central::median) {
+        return time(Purpose::time_and_verify, workers, count, traffic, central);
     }
 
     /// What the rings cost for this traffic, ns a packet; taken out of all costs that follow.
@@ -81,7 +86,7 @@ class Trial {
     using Batches = std::vector<std::vector<BatchTime>>;  ///< by worker, then batch
 
     Cost time(Purpose purpose, unsigned workers, std::uint64_t count, const Traffic& traffic,
-              std::size_t together);
+              Central central);
     Batches send(Purpose purpose, unsigned workers, std::uint64_t count, const Traffic& traffic);
     void send_lane(Purpose purpose, unsigned worker, std::uint64_t count, const Traffic& traffic,
                    std::vector<BatchTime>& batches, const std::function<void()>& meet);

@@ -5,15 +5,16 @@ import argparse
 import os
 import sys
 
-from . import bench_engine, builds, interrupts
-from .bench_report import print_rows, write_json
+from . import bench_engine, bench_pipeline, builds, interrupts
+from .bench_report import print_rows, read_baseline, write_json
 from .console import Console
 from .process import LabError, NotAvailable, run
 
 FINE, WRONG, USAGE, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 130
 
-# Each is a module with SUMMARY, HELP and measure(build, options, console), which returns a Report.
-BENCHMARKS = {"engine": bench_engine}
+# Each is a module with SUMMARY, HELP, targets(build) and measure(build, options, console), which
+# returns a Report; and add_arguments(parser) where it has options of its own.
+BENCHMARKS = {"engine": bench_engine, "pipeline": bench_pipeline}
 
 DESCRIPTION = """\
 Measures noclash on this machine. Nothing is installed but Debian packages, nothing outside the
@@ -29,6 +30,7 @@ examples:
   tools/bench                              list the benchmarks
   tools/bench engine --quick               the rows that have targets: 90 s after building
   tools/bench engine --json engine.json    everything; the rows, the machine and all details as JSON
+  tools/bench pipeline --baseline old.json what a change did: each row as ratio to an earlier --json
   tools/bench engine --help                what exactly is measured, and how to read it
 
 exit status:
@@ -55,7 +57,17 @@ def parse_arguments(argv):
         one.add_argument("--quick", action="store_true",
                          help="only what the table of targets needs")
         one.add_argument("--json", metavar="FILE", help="write the results to FILE as well")
+        one.add_argument("--baseline", metavar="FILE",
+                         help="compare with the FILE that an earlier --json has written")
+        if hasattr(module, "add_arguments"):
+            module.add_arguments(one)
     options = parser.parse_args(argv)
+    options.before = {}
+    if options.name and options.baseline:
+        try:
+            options.before = read_baseline(options.baseline)
+        except LabError as error:
+            parser.error(f"--baseline: {error}")
     if options.name and options.json and \
             not os.path.isdir(os.path.dirname(os.path.abspath(options.json))):
         parser.error(f"--json: there is no directory for {options.json}")
@@ -87,7 +99,7 @@ def measure(options, console):
     console.heading("Measuring")
     report = module.measure(build, options, console)
     console.heading("Targets")
-    print_rows(report, console)
+    print_rows(report, console, options.before)
     if options.json:
         write_json(report, options.json)
     if report.wrong:
