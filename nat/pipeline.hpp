@@ -91,13 +91,16 @@ class Pipeline {
             std::span(lookups).first(count),
             [](Lookup<Family>* lookup) -> Lookup<Family>& { return *lookup; });
         end_step(Step::look_up);
+        std::array<std::uint8_t, burst> without_flow;
+        std::size_t misses = 0;
         for (std::size_t i = 0; i < jobs.size(); ++i) {
             if (!parsed(jobs[i])) continue;
             if (const Found found = jobs[i].lookup.found)
                 worker_.table().pool().prefetch(found.flow);
             else
-                prepare(jobs[i], openings_[i]);
+                without_flow[misses++] = static_cast<std::uint8_t>(i);
         }
+        prepare(jobs, std::span(without_flow).first(misses));
         end_step(Step::prepare);
         for (std::size_t i = 0; i < jobs.size(); ++i)
             if (parsed(jobs[i])) decide(jobs[i], openings_[i]);
@@ -134,7 +137,9 @@ class Pipeline {
         Tuple<Family> reply;                 ///< before source NAT
         std::span<const Address> addresses;  ///< that source NAT may choose from
         PortRange ports;                     ///< likewise
+        bool keeps_source;                   ///< no source NAT
         Tuple<Family> proposal;              ///< the reply tuple to try first
+        std::uint64_t hash;                  ///< of `proposal`
     };
 
     static bool parsed(const Job<Family>& job) { return job.verdict.reason == DropReason::none; }
@@ -144,8 +149,31 @@ class Pipeline {
             cycles_->end(step);
     }
 
-    /// Fills in `opening`, and brings what setting it up will touch into the cache.
-    void prepare(const Job<Family>& job, Opening& opening) {
+    /// Fills in `openings_` for some jobs, and brings what setting them up will touch into the
+    /// cache. In three loops: what one stores field by field, the next loads as a whole, which is
+    /// quick only when the stores are long done.
+    void prepare(std::span<const Job<Family>> jobs, std::span<const std::uint8_t> which) {
+        for (const std::uint8_t i : which)
+            apply_policy(jobs[i], openings_[i]);
+        for (const std::uint8_t i : which) {
+            Opening& opening = openings_[i];
+            const bool draws = !opening.addresses.empty() && !opening.keeps_source;
+            opening.proposal =
+                draws ? proposals_.draw(opening.reply, opening.addresses, opening.ports)
+                      : opening.reply;
+        }
+        auto& index = worker_.table().index();
+        for (const std::uint8_t i : which) {
+            if (openings_[i].addresses.empty()) continue;
+            openings_[i].hash = index.hash(openings_[i].proposal);
+            index.prefetch_for_write(openings_[i].hash);
+        }
+    }
+
+    /// What policy and route say about a packet without a flow. No `addresses` when they say that
+    /// none will be set up.
+    void apply_policy(const Job<Family>& job, Opening& opening) {
+        opening.addresses = {};
         opening.rule =
             first_match<Family>(shared_.policy.rules, job.parsed.tuple, job.ingress_port);
         if (opening.rule == nullptr) return;
@@ -154,8 +182,8 @@ class Pipeline {
         if (!rule.targets.empty()) redirect(opening.reply, rule.targets);
         opening.hop = shared_.router.route(opening.reply.source);
         if (!opening.hop) return;
-        opening.proposal = opening.reply;
-        if (rule.source_nat == SourceNat::keep) {
+        opening.keeps_source = rule.source_nat == SourceNat::keep;
+        if (opening.keeps_source) {
             opening.addresses = {&opening.reply.destination, 1};
             opening.ports = PortRange{};
         } else {
@@ -164,10 +192,7 @@ class Pipeline {
             opening.addresses = masquerade ? std::span(&opening.hop->port_address, 1)
                                            : std::span<const Address>(pool->addresses);
             opening.ports = masquerade ? rule.ports : pool->ports;
-            opening.proposal = proposals_.draw(opening.reply, opening.addresses, opening.ports);
         }
-        auto& index = worker_.table().index();
-        index.prefetch_for_write(index.hash(opening.proposal));
     }
 
     /// Lets `reply` come from one of `targets`. Of packets that open the same flow at once, each
@@ -185,7 +210,8 @@ class Pipeline {
         // A packet before this one in the burst may have set the flow up.
         const Found found = worker_.table().index().find(job.lookup.key, job.lookup.hash);
         if (found) return hit(job, found);
-        job.verdict = miss(job, opening);
+        const V verdict = miss(job, opening);
+        if (!job.rewrite) job.verdict = verdict;
     }
 
     void hit(Job<Family>& job, Found found) {
@@ -217,10 +243,7 @@ class Pipeline {
             job.verdict.reason = DropReason::tcp_invalid;
             return;
         }
-        job.verdict.outcome = Outcome::transmit;
-        job.verdict.hop = *hop;
-        job.to = to;
-        job.rewrite = true;
+        translated(job, to, *hop);
     }
 
     /// The packet can go to `hop`, as nearly all can.
@@ -239,12 +262,15 @@ class Pipeline {
         return V::transmit(*hop);
     }
 
-    /// The whole burst is rewritten when all of it is decided: while flows are on their way from
-    /// memory, nothing else stands between one and the next.
-    static V rewritten(Job<Family>& job, const Tuple<Family>& to, const Hop<Family>& hop) {
+    /// The packet goes to `hop` as `to`. The whole burst is rewritten when all of it is decided:
+    /// while flows are on their way from memory, nothing else stands between one and the next.
+    /// Written in place: a verdict that is handed up and copied costs more than what it says.
+    static void translated(Job<Family>& job, const Tuple<Family>& to, const Hop<Family>& hop) {
+        job.verdict.outcome = Outcome::transmit;
+        job.verdict.reason = DropReason::none;
+        job.verdict.hop = hop;
         job.to = to;
         job.rewrite = true;
-        return V::transmit(hop);
     }
 
     /// RFC 5508-4 and -5: the quoted packet gets back the addresses its sender knows, and where the
@@ -325,8 +351,8 @@ class Pipeline {
             case ClaimOutcome::chain_too_long:
                 return V::drop(DropReason::chain_too_long);
         }
-        const V verdict = opening.rule->source_nat == SourceNat::keep ? keep_source(claim, opening)
-                                                                      : propose(claim, opening);
+        const V verdict =
+            opening.keeps_source ? keep_source(claim, opening) : propose(claim, opening);
         if (verdict.outcome != Outcome::transmit) return verdict;
 
         rule_hits_[rule_number(*opening.rule)].add();
@@ -336,7 +362,8 @@ class Pipeline {
         const Moment expires =
             track_first(flow, job.parsed.kind, job.parsed.length, shared_.timeouts, now_ms_);
         claim.publish(expires, now_ms_);
-        return rewritten(job, to, *hop);
+        translated(job, to, *hop);
+        return verdict;
     }
 
     /// Another packet of this flow was faster, in this burst or on another worker (invariant 2).
@@ -350,7 +377,7 @@ class Pipeline {
     ///
     /// The source stays, unless that very tuple has another owner: then its port moves.
     V keep_source(Claim& claim, const Opening& opening) {
-        switch (claim.reserve(opening.reply)) {
+        switch (claim.reserve(opening.reply, opening.hash)) {
             case InsertOutcome::inserted:
                 return V::transmit(*opening.hop);
             case InsertOutcome::busy:
@@ -370,8 +397,8 @@ class Pipeline {
     }
 
     V propose(Claim& claim, const Opening& opening) {
-        switch (proposals_.reserve_from(claim, opening.proposal, opening.addresses, opening.ports,
-                                        to_moment(now_ms_))) {
+        switch (proposals_.reserve_from(claim, opening.proposal, opening.hash, opening.addresses,
+                                        opening.ports, to_moment(now_ms_))) {
             case Proposed::reserved:
                 return V::transmit(*opening.hop);
             case Proposed::exhausted:
