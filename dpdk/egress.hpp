@@ -88,8 +88,10 @@ class Egress {
     static constexpr std::size_t recents = 64;
 
     [[nodiscard]] Recent& recent(const nat::Hop<V4>& hop) {
-        const std::uint32_t mixed = (hop.next_hop.value.wire() + hop.port) * 0x9e3779b1U;
-        return recent_[mixed % (recents << 16U) >> 16U];
+        // From above the middle of the product, where every byte of the address has its say.
+        const std::uint64_t mixed =
+            (hop.next_hop.value.wire() ^ std::uint64_t{hop.port} << 32U) * 0x9e3779b97f4a7c15ULL;
+        return recent_[(mixed >> 40U) % recents];
     }
     /// To a neighbour that must be looked up.
     void send_first(rte_mbuf* frame, const nat::Hop<V4>& hop, std::uint64_t now_ms);

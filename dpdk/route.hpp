@@ -64,7 +64,8 @@ class RouteTable {
     std::optional<std::uint32_t> default_;  ///< 0.0.0.0/0, which the LPM cannot hold
     std::vector<Prefix<V4>> subnets_;       ///< by port, as the port's address
     [[nodiscard]] std::uint32_t own_home(std::uint32_t wire) const {
-        return (wire * 0x9e3779b1U >> 8U) & own_mask_;
+        // From above the middle of the product, where every byte of the address has its say.
+        return static_cast<std::uint32_t>(wire * 0x9e3779b97f4a7c15ULL >> 40U) & own_mask_;
     }
 
     std::unordered_set<std::uint32_t> own_;

@@ -177,7 +177,7 @@ class Lane {
     Bed& bed_;
     unsigned worker_;
     std::array<std::vector<rte_mbuf*>, 2> in_{};
-    std::array<std::array<rte_mbuf*, 2 * batch_frames>, 2> out_{};
+    std::array<std::array<rte_mbuf*, std::size_t{2} * batch_frames>, 2> out_{};
     std::array<unsigned, 2> count_{};
 };
 
