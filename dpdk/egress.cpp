@@ -5,8 +5,6 @@
 
 #include <cstring>
 
-#include "dpdk/frame.hpp"
-
 namespace noclash::dpdk {
 
 Egress::Egress(Gateway& gateway, std::uint16_t queue, WorkerCounters& counters)
@@ -40,10 +38,12 @@ Resolution Egress::resolve(const nat::Hop<V4>& hop, std::uint64_t now_ms) {
     return found;
 }
 
-void Egress::send(rte_mbuf* frame, const nat::Hop<V4>& hop, std::uint64_t now_ms) {
+void Egress::send_first(rte_mbuf* frame, const nat::Hop<V4>& hop, std::uint64_t now_ms) {
     const Resolution found = resolve(hop, now_ms);
-    if (found.state == NeighborState::reachable) [[likely]]
+    if (found.state == NeighborState::reachable) {
+        recent(hop) = {hop.next_hop, hop.port, now_ms, header_to(hop.port, found.mac)};
         return transmit(frame, hop.port, found.mac);
+    }
     if (found.state == NeighborState::gone) return drop(frame, nat::DropReason::neighbor_full);
     wait(frame, hop);  // a failed neighbour is given up at the next visit, with an answer
 }
@@ -59,11 +59,16 @@ void Egress::wait(rte_mbuf* frame, const nat::Hop<V4>& hop) {
     counters_.neighbor_waited.add();
 }
 
-void Egress::transmit(rte_mbuf* frame, std::uint16_t port, const nat::MacAddress& to) {
-    nat::EthernetHeader& header = ethernet(frame);
+nat::EthernetHeader Egress::header_to(std::uint16_t port, const nat::MacAddress& to) const {
+    nat::EthernetHeader header;
     header.destination = to;
     header.source = gateway_.macs[port];
     header.type = Be16::from_host(nat::ether_type::ipv4);
+    return header;
+}
+
+void Egress::transmit(rte_mbuf* frame, std::uint16_t port, const nat::MacAddress& to) {
+    ethernet(frame) = header_to(port, to);
     enqueue(port, frame);
 }
 
@@ -77,12 +82,6 @@ void Egress::send_arp(std::uint16_t port, const nat::ArpMessage& message,
                              reinterpret_cast<std::uint8_t*>(room), nat::arp_frame_bytes));
     counters_.arp_sent.add();
     enqueue(port, frame);
-}
-
-void Egress::enqueue(std::uint16_t port, rte_mbuf* frame) {
-    Queue& queue = queues_[port];
-    queue.frames[queue.used++] = frame;
-    if (queue.used == burst) flush(port);
 }
 
 void Egress::flush() {

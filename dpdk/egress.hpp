@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "dpdk/frame.hpp"
 #include "dpdk/gateway.hpp"
 #include "dpdk/waiting_room.hpp"
 #include "dpdk/worker_counters.hpp"
@@ -25,7 +26,13 @@ class Egress {
     ~Egress();
 
     /// An IP packet, translated, whose Ethernet header is to be filled in.
-    void send(rte_mbuf* frame, const nat::Hop<V4>& hop, std::uint64_t now_ms);
+    void send(rte_mbuf* frame, const nat::Hop<V4>& hop, std::uint64_t now_ms) {
+        const Recent& known = recent(hop);
+        if (known.at_ms != now_ms || known.next_hop != hop.next_hop || known.port != hop.port)
+            return send_first(frame, hop, now_ms);
+        ethernet(frame) = known.header;
+        enqueue(hop.port, frame);
+    }
 
     /// An ARP message, built here. Broadcast or to its target.
     void send_arp(std::uint16_t port, const nat::ArpMessage& message, const nat::MacAddress& to);
@@ -70,10 +77,34 @@ class Egress {
         std::uint16_t used = 0;
     };
 
+    /// A neighbour that a packet went to, and the header that its frames get. Good for the
+    /// millisecond: then the neighbour table is asked again, which drives the asking by ARP.
+    struct Recent {
+        V4Address next_hop;
+        std::uint16_t port = 0;
+        std::uint64_t at_ms = ~std::uint64_t{0};
+        nat::EthernetHeader header{};
+    };
+    static constexpr std::size_t recents = 64;
+
+    [[nodiscard]] Recent& recent(const nat::Hop<V4>& hop) {
+        // From above the middle of the product, where every byte of the address has its say.
+        const std::uint64_t mixed =
+            (hop.next_hop.value.wire() ^ std::uint64_t{hop.port} << 32U) * 0x9e3779b97f4a7c15ULL;
+        return recent_[(mixed >> 40U) % recents];
+    }
+    /// To a neighbour that must be looked up.
+    void send_first(rte_mbuf* frame, const nat::Hop<V4>& hop, std::uint64_t now_ms);
+    [[nodiscard]] nat::EthernetHeader header_to(std::uint16_t port,
+                                                const nat::MacAddress& to) const;
     Resolution resolve(const nat::Hop<V4>& hop, std::uint64_t now_ms);
     void wait(rte_mbuf* frame, const nat::Hop<V4>& hop);
     void transmit(rte_mbuf* frame, std::uint16_t port, const nat::MacAddress& to);
-    void enqueue(std::uint16_t port, rte_mbuf* frame);
+    void enqueue(std::uint16_t port, rte_mbuf* frame) {
+        Queue& queue = queues_[port];
+        queue.frames[queue.used++] = frame;
+        if (queue.used == burst) flush(port);
+    }
     void flush(std::uint16_t port);
 
     Gateway& gateway_;
@@ -83,6 +114,7 @@ class Egress {
     WaitingRoom<Waiting> waiting_;
     std::vector<rte_mbuf*> failed_;  ///< of one `revisit`; never grows beyond the room
     std::uint64_t visited_ms_ = 0;
+    std::array<Recent, recents> recent_{};
 };
 
 }  // namespace noclash::dpdk

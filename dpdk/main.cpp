@@ -108,7 +108,7 @@ void set_up_log(const std::string& level) {
 
 void serve(const Config& config) {
     const Eal eal(config);
-    const PacketPool buffers(eal.memory());
+    const PacketPool buffers(eal.memory(), eal.pages());
     std::vector<std::unique_ptr<Port>> ports;
     for (std::size_t i = 0; i < config.ports.size(); ++i)
         ports.push_back(std::make_unique<Port>(config, i, buffers.get()));

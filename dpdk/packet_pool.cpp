@@ -7,6 +7,7 @@
 #include <rte_mbuf_pool_ops.h>
 #include <rte_mempool.h>
 
+#include <cerrno>
 #include <stdexcept>
 
 namespace noclash::dpdk {
@@ -15,7 +16,7 @@ void PacketPool::Free::operator()(rte_mempool* pool) const {
     ::rte_mempool_free(pool);
 }
 
-PacketPool::PacketPool(const MemoryPlan& plan) {
+PacketPool::PacketPool(const MemoryPlan& plan, PageSize pages) {
     const auto fail = [&](int error) {
         throw std::runtime_error(fmt::format(
             "no memory for {} packet buffers of {} bytes: {}; raise `dpdk_megabytes` (now {}) or "
@@ -38,7 +39,20 @@ PacketPool::PacketPool(const MemoryPlan& plan) {
     rte_pktmbuf_pool_private layout{};
     layout.mbuf_data_room_size = plan.buffer_room;
     ::rte_pktmbuf_pool_init(pool_.get(), &layout);
-    if (const int populated = ::rte_mempool_populate_default(pool_.get()); populated < 0) {
+    if (pages == PageSize::normal && !plan.device_dma) {
+        rte_mempool_objsz size{};
+        ::rte_mempool_calc_obj_size(element, flags, &size);
+        const std::size_t each = size.header_size + size.elt_size + size.trailer_size;
+        memory_ = std::make_unique<HugeArray<std::byte>>(each * plan.packet_buffers + 4096);
+        // Nobody asks for physical addresses: those of the process serve.
+        auto* memory = reinterpret_cast<char*>(&(*memory_)[0]);
+        if (const int populated = ::rte_mempool_populate_iova(pool_.get(), memory,
+                                                              reinterpret_cast<rte_iova_t>(memory),
+                                                              memory_->bytes(), nullptr, nullptr);
+            populated < static_cast<int>(plan.packet_buffers)) {
+            fail(populated < 0 ? -populated : ENOMEM);
+        }
+    } else if (const int populated = ::rte_mempool_populate_default(pool_.get()); populated < 0) {
         fail(-populated);
     }
     ::rte_mempool_obj_iter(pool_.get(), ::rte_pktmbuf_init, nullptr);

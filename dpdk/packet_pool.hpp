@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <memory>
 
+#include "dpdk/eal_arguments.hpp"
 #include "dpdk/memory_plan.hpp"
+#include "engine/huge_array.hpp"
 
 struct rte_mempool;
 
@@ -13,8 +16,11 @@ namespace noclash::dpdk {
 /// ports and every packet.
 class PacketPool {
   public:
+    /// With normal pages, and when no device reads it by itself, the buffers lie in memory of their
+    /// own, for which the kernel is asked for transparent huge pages: DPDK's would be on small
+    /// ones.
     /// @throws std::runtime_error when the memory does not suffice
-    explicit PacketPool(const MemoryPlan& plan);
+    PacketPool(const MemoryPlan& plan, PageSize pages);
 
     [[nodiscard]] rte_mempool* get() const { return pool_.get(); }
 
@@ -22,6 +28,7 @@ class PacketPool {
     struct Free {
         void operator()(rte_mempool* pool) const;
     };
+    std::unique_ptr<HugeArray<std::byte>> memory_;
     std::unique_ptr<rte_mempool, Free> pool_;
 };
 

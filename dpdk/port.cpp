@@ -85,11 +85,13 @@ void Port::attach(std::size_t index) {
         create_directory_of(device.socket);
         remove_stale_socket(device.socket, SOCK_SEQPACKET);
     }
-    if (!device.arguments.empty()) {
+    // A program that embeds the gateway may have made the device already, say of its own rings.
+    const bool there = ::rte_eth_dev_get_port_by_name(device.name.c_str(), &id_) == 0;
+    if (!there && !device.arguments.empty()) {
         const int error = ::rte_dev_probe(device.arguments.c_str());
         if (error != 0) fail("DPDK cannot open the device", error);
     }
-    if (::rte_eth_dev_get_port_by_name(device.name.c_str(), &id_) != 0) {
+    if (!there && ::rte_eth_dev_get_port_by_name(device.name.c_str(), &id_) != 0) {
         fail(device.kind == DeviceKind::pci
                  ? "no such device is bound to a driver that DPDK can use (see `dpdk-devbind.py "
                    "--status`)"

@@ -3,9 +3,9 @@
 
 #include <fmt/format.h>
 #include <rte_errno.h>
-#include <rte_lpm.h>
 
 #include <algorithm>
+#include <bit>
 #include <stdexcept>
 
 namespace noclash::dpdk {
@@ -51,6 +51,14 @@ void RouteTable::collect_own(const Config& config) {
         for (const Prefix<V4>& prefix : rule.to)
             if (prefix.length == 32) own_.insert(prefix.network.value.wire());
     }
+    own_table_.resize(std::bit_ceil(own_.size() * 4 + 1));
+    own_mask_ = static_cast<std::uint32_t>(own_table_.size() - 1);
+    for (const std::uint32_t wire : own_) {
+        std::uint32_t i = own_home(wire);
+        while (own_table_[i] != 0)
+            i = (i + 1) & own_mask_;
+        own_table_[i] = wire;
+    }
 }
 
 std::vector<V4Address> RouteTable::own_on(std::uint16_t port) const {
@@ -76,18 +84,6 @@ void RouteTable::add(const Prefix<V4>& prefix, const Target& target) {
     if (failed != 0)
         throw std::runtime_error(fmt::format("route to {}/{}: {}", to_string<V4>(prefix.network),
                                              prefix.length, rte_strerror(-failed)));
-}
-
-std::optional<nat::Hop<V4>> RouteTable::route(const V4Address& address) const {
-    std::uint32_t number = 0;
-    if (rte_lpm_lookup(lpm_.get(), address.value.host(), &number) != 0) {
-        if (!default_) return std::nullopt;
-        number = *default_;
-    }
-    const Target& target = targets_[number];
-    std::optional<nat::Hop<V4>> hop = target.hop;
-    if (target.on_link) hop->next_hop = address;
-    return hop;
 }
 
 }  // namespace noclash::dpdk

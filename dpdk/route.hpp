@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <rte_lpm.h>
+
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -9,8 +11,6 @@
 
 #include "dpdk/config.hpp"
 #include "nat/verdict.hpp"
-
-struct rte_lpm;
 
 namespace noclash::dpdk {
 
@@ -22,7 +22,18 @@ class RouteTable {
     explicit RouteTable(const Config& config);
 
     /// Where to send what is for `address`; nothing when no route leads there.
-    [[nodiscard]] std::optional<nat::Hop<V4>> route(const V4Address& address) const;
+    [[nodiscard]] std::optional<nat::Hop<V4>> route(const V4Address& address) const {
+        std::uint32_t number = 0;
+        if (rte_lpm_lookup(lpm_.get(), address.value.host(), &number) != 0) {
+            if (!default_) return std::nullopt;
+            number = *default_;
+        }
+        // In one go, so that it stays in registers: patched up, it would be stored in parts and
+        // loaded as a whole, for which a processor waits.
+        const nat::Hop<V4>& hop = targets_[number].hop;
+        return nat::Hop<V4>{hop.port, hop.mtu, targets_[number].on_link ? address : hop.next_hop,
+                            hop.port_address};
+    }
 
     /// The addresses of a port that its link should be told of: its own, and those of pools and
     /// services in its subnet; 256 at most, others are answered for when somebody asks.
@@ -30,7 +41,10 @@ class RouteTable {
 
     /// Whether `address` belongs to a port, a pool, or a service that a dnat rule names by address.
     [[nodiscard]] bool is_own(const V4Address& address) const {
-        return own_.contains(address.value.wire());
+        const std::uint32_t wire = address.value.wire();
+        for (std::uint32_t i = own_home(wire); own_table_[i] != 0; i = (i + 1) & own_mask_)
+            if (own_table_[i] == wire) return true;
+        return false;
     }
 
   private:
@@ -49,7 +63,16 @@ class RouteTable {
     std::vector<Target> targets_;           ///< by LPM next hop
     std::optional<std::uint32_t> default_;  ///< 0.0.0.0/0, which the LPM cannot hold
     std::vector<Prefix<V4>> subnets_;       ///< by port, as the port's address
+    [[nodiscard]] std::uint32_t own_home(std::uint32_t wire) const {
+        // From above the middle of the product, where every byte of the address has its say.
+        return static_cast<std::uint32_t>(wire * 0x9e3779b97f4a7c15ULL >> 40U) & own_mask_;
+    }
+
     std::unordered_set<std::uint32_t> own_;
+    /// The same for `is_own`, which every new flow asks: open addressing, 0 where nothing is. At
+    /// most a quarter full.
+    std::vector<std::uint32_t> own_table_;
+    std::uint32_t own_mask_ = 0;
 };
 
 static_assert(nat::Router<RouteTable, V4>);

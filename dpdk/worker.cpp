@@ -50,23 +50,30 @@ Worker::~Worker() {
 void Worker::run(const std::atomic<bool>& stop) {
     // Naps are to last as long as they say: the default slack would double them.
     ::prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
-    flows_.online();
+    begin();
     if (id_ == 0) announce();
     std::uint32_t empty_loops = 0;
     while (!stop.load(std::memory_order_relaxed)) {
-        const std::uint64_t now = now_ms();
-        std::size_t received = 0;
-        for (std::uint16_t port = 0; port < gateway_.port_count(); ++port)
-            received += receive(port, now);
-        revisit_parked(now);
-        egress_.revisit(now, [&](rte_mbuf* frame) { neighbor_failed(frame, now); });
-        egress_.flush();
-        flows_.quiescent();
-        pipeline_.maintain(now, maintenance_budget);
-        empty_loops = received > 0 ? 0 : empty_loops + 1;
+        empty_loops = round(now_ms()) > 0 ? 0 : empty_loops + 1;
         idle(empty_loops);
     }
-    flows_.offline();
+    end();
+}
+
+std::size_t Worker::round(std::uint64_t now_ms) {
+    if (cycles_ != nullptr) [[unlikely]]
+        cycles_->begin();
+    std::size_t received = 0;
+    for (std::uint16_t port = 0; port < gateway_.port_count(); ++port)
+        received += receive(port, now_ms);
+    revisit_parked(now_ms);
+    egress_.revisit(now_ms, [&](rte_mbuf* frame) { neighbor_failed(frame, now_ms); });
+    egress_.flush();
+    end_step(nat::Step::transmit);
+    flows_.quiescent();
+    pipeline_.maintain(now_ms, maintenance_budget);
+    end_step(nat::Step::between);
+    return received;
 }
 
 /// Tells the links where our addresses are, as a host does when it comes up (RFC 5227, section 3).
@@ -88,46 +95,45 @@ void Worker::idle(std::uint32_t empty_loops) {
 }
 
 std::size_t Worker::receive(std::uint16_t port, std::uint64_t now_ms) {
-    std::array<rte_mbuf*, burst> frames{};
+    std::array<rte_mbuf*, burst> frames;
     const std::uint16_t received =
         rte_eth_rx_burst(gateway_.ports[port]->id(), id_, frames.data(), burst);
     if (received == 0) return 0;
     for (std::uint16_t i = 0; i < received; ++i)
         rte_prefetch0(rte_pktmbuf_mtod(frames[i], void*));
 
-    std::array<Job, burst> jobs;
+    const nat::MacAddress own = gateway_.macs[port];
     std::size_t packets = 0;
+    std::uint64_t bytes = 0;
     for (std::uint16_t i = 0; i < received; ++i) {
-        counters_.rx_bytes.add(rte_pktmbuf_pkt_len(frames[i]));
-        if (!sort(port, frames[i], now_ms)) continue;
-        jobs[packets] = Job{};
-        jobs[packets].packet = ip_packet(frames[i]);
-        jobs[packets].ingress_port = port;
-        jobs[packets].buffer = frames[i];
-        ++packets;
+        bytes += rte_pktmbuf_pkt_len(frames[i]);
+        if (!is_ip_for(frames[i], own)) [[unlikely]] {
+            sort_out(port, frames[i], now_ms);
+            continue;
+        }
+        Job& job = jobs_[packets++];
+        job.packet = ip_packet(frames[i]);
+        job.ingress_port = port;
+        job.buffer = frames[i];
     }
+    counters_.rx_bytes.add(bytes);
     counters_.rx_packets.add(received);
-    handle({jobs.data(), packets}, now_ms);
+    handle({jobs_.data(), packets}, now_ms);
+    end_step(nat::Step::transmit);
     return received;
 }
 
-/// True for an IP packet that is ours to forward; any other frame is dealt with here.
-bool Worker::sort(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms) {
+/// A frame that is no IP packet to `port`'s own address.
+void Worker::sort_out(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms) {
     using nat::DropReason;
-    if (rte_pktmbuf_data_len(frame) < sizeof(nat::EthernetHeader)) {
-        egress_.drop(frame, DropReason::truncated);
-        return false;
-    }
+    if (rte_pktmbuf_data_len(frame) < sizeof(nat::EthernetHeader))
+        return egress_.drop(frame, DropReason::truncated);
     const nat::EthernetHeader& header = ethernet(frame);
     const bool to_us = header.destination == gateway_.macs[port];
     const std::uint16_t type = header.type.get().host();
-    if (type == nat::ether_type::arp && (to_us || header.destination == nat::broadcast_mac)) {
-        handle_arp(port, frame, now_ms);
-        return false;
-    }
-    if (type == nat::ether_type::ipv4 && to_us) return true;
+    if (type == nat::ether_type::arp && (to_us || header.destination == nat::broadcast_mac))
+        return handle_arp(port, frame, now_ms);
     egress_.drop(frame, to_us ? DropReason::not_ip : DropReason::other_station);
-    return false;
 }
 
 void Worker::handle_arp(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms) {
@@ -176,7 +182,11 @@ void Worker::transmit(rte_mbuf* frame, const Job& job, std::uint64_t now_ms) {
     // What the link layer padded on the way in does not go out.
     const std::uint32_t length =
         static_cast<std::uint32_t>(sizeof(nat::EthernetHeader)) + job.parsed.length;
-    if (rte_pktmbuf_pkt_len(frame) > length)
+    if (frame->nb_segs == 1) [[likely]] {
+        // By hand: rte_pktmbuf_trim would follow the chain, which lies on the buffer's second line.
+        frame->data_len = static_cast<std::uint16_t>(length);
+        frame->pkt_len = length;
+    } else if (rte_pktmbuf_pkt_len(frame) > length)
         rte_pktmbuf_trim(frame, static_cast<std::uint16_t>(rte_pktmbuf_pkt_len(frame) - length));
     egress_.send(frame, job.verdict.hop, now_ms);
 }
@@ -194,11 +204,10 @@ void Worker::revisit_parked(std::uint64_t now_ms) {
     for (std::size_t left = parked_.size(); left > 0;) {
         const std::size_t count = std::min(left, burst);
         std::array<Parked, burst> waited{};
-        std::array<Job, burst> jobs;
+        std::array<Job, burst> jobs{};
         std::size_t taken = 0;
         parked_.take(count, [&](const Parked& packet) { waited[taken++] = packet; });
         for (std::size_t i = 0; i < taken; ++i) {
-            jobs[i] = Job{};
             jobs[i].packet = ip_packet(waited[i].frame);
             jobs[i].ingress_port = waited[i].ingress_port;
             jobs[i].buffer = waited[i].frame;

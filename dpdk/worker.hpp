@@ -33,9 +33,24 @@ class alignas(64) Worker {
     /// Returns soon after `stop` becomes true.
     void run(const std::atomic<bool>& stop);
 
+    /// What `run` is made of, for who drives a worker himself; on the worker's thread.
+    /// Rounds come between `begin` and `end`: while a worker has begun, the flow engine waits for
+    /// its rounds before it reclaims anything.
+    void begin() { flows_.online(); }
+    /// One turn of the loop: a burst from each port, and what is done between bursts. Returns the
+    /// number of frames received.
+    std::size_t round(std::uint64_t now_ms);
+    void end() { flows_.offline(); }
+
     [[nodiscard]] const WorkerCounters& counters() const { return counters_; }
     [[nodiscard]] const EngineCounters& engine_counters() const { return flows_.counters(); }
     [[nodiscard]] const Pipeline& pipeline() const { return pipeline_; }
+
+    /// Has the steps of its rounds timed from now on; null: no longer. On the worker's thread.
+    void profile(nat::StepCycles* cycles) {
+        cycles_ = cycles;
+        pipeline_.profile(cycles);
+    }
 
   private:
     static constexpr std::size_t burst = Pipeline::burst;
@@ -48,7 +63,7 @@ class alignas(64) Worker {
     };
 
     [[nodiscard]] std::size_t receive(std::uint16_t port, std::uint64_t now_ms);
-    [[nodiscard]] bool sort(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms);
+    void sort_out(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms);
     void handle_arp(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms);
     void handle(std::span<Job> jobs, std::uint64_t now_ms);
     void act(Job& job, std::uint64_t now_ms);
@@ -60,6 +75,10 @@ class alignas(64) Worker {
     [[nodiscard]] V4Address reporter_to(const V4Address& address) const;
     [[nodiscard]] rte_mbuf* make_error(const Job& about, nat::IcmpError error, V4Address from,
                                        std::uint64_t now_ms);
+    void end_step(nat::Step step) {
+        if (cycles_ != nullptr) [[unlikely]]
+            cycles_->end(step);
+    }
     void announce();
     void idle(std::uint32_t empty_loops);
 
@@ -72,6 +91,8 @@ class alignas(64) Worker {
     WaitingRoom<Parked> parked_;
     RateLimit errors_;
     RateLimit mtu_errors_;
+    nat::StepCycles* cycles_ = nullptr;
+    std::array<Job, burst> jobs_{};  ///< of the burst that was received
 };
 
 }  // namespace noclash::dpdk

@@ -52,7 +52,7 @@ class Reservation {
         flow.status.store(FlowStatus::setup, std::memory_order_relaxed);
         const InsertResult result = worker_.table().index().insert(
             id_, Direction::original, original, hash, worker_.counters());
-        owner_ = result.owner;
+        if (result.outcome != InsertOutcome::inserted) owner_ = result.owner;
         switch (result.outcome) {
             case InsertOutcome::inserted:
                 place(Direction::original) = result.place;
@@ -94,8 +94,10 @@ class Reservation {
 
     /// Proposes the reply tuple. `inserted` once at most; after any other outcome propose another
     /// one, or give up.
-    InsertOutcome reserve(const Tuple<Family>& reply) {
-        return reserve(reply, worker_.table().index().hash(reply));
+    InsertOutcome reserve(const Tuple<Family>& reply) { return reserve(reply, hash(reply)); }
+    /// The index's hash.
+    [[nodiscard]] std::uint64_t hash(const Tuple<Family>& tuple) const {
+        return worker_.table().index().hash(tuple);
     }
     /// @param hash  the index's hash of `reply`: whoever has it could prefetch the bucket
     InsertOutcome reserve(const Tuple<Family>& reply, std::uint64_t hash) {
@@ -104,7 +106,7 @@ class Reservation {
             worker_.table().index().insert(id_, Direction::reply, reply, hash, worker_.counters());
         reserved_ = result.outcome == InsertOutcome::inserted;
         if (reserved_) place(Direction::reply) = result.place;
-        owner_ = result.owner;
+        if (!reserved_) owner_ = result.owner;
         if (result.outcome == InsertOutcome::taken) worker_.counters().found.add();
         return result.outcome;
     }

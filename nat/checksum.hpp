@@ -36,12 +36,23 @@ namespace noclash::nat::checksum {
     return total;
 }
 
+/// As `sum`, of so few bytes that a loop would cost more than what it adds up.
+template <std::size_t size>
+[[nodiscard]] std::uint64_t sum_of(const std::uint8_t* bytes) {
+    static_assert(size % sizeof(std::uint32_t) == 0 && size <= 64);
+    std::array<std::uint32_t, size / sizeof(std::uint32_t)> words;
+    std::memcpy(words.data(), bytes, size);
+    std::uint64_t total = 0;
+    for (const std::uint32_t word : words)
+        total += word;
+    return total;
+}
+
+/// 0 for 0 alone: other multiples of 65535 become 0xffff. Adding a word to itself with its halves
+/// swapped leaves the end-around sum of the halves in the upper one, carry included.
 [[nodiscard]] constexpr std::uint16_t fold(std::uint64_t total) {
-    total = (total & 0xffffffff) + (total >> 32);
-    total = (total & 0xffffffff) + (total >> 32);
-    total = (total & 0xffff) + (total >> 16);
-    total = (total & 0xffff) + (total >> 16);
-    return static_cast<std::uint16_t>(total);
+    const auto half = static_cast<std::uint32_t>((total + std::rotl(total, 32)) >> 32);
+    return static_cast<std::uint16_t>((half + std::rotl(half, 16)) >> 16);
 }
 
 /// The checksum to put into a packet whose words, the checksum taken as 0, sum up to `total`.
@@ -75,12 +86,14 @@ class Delta {
   public:
     template <class T>
     constexpr void replace(const T& from, const T& to) {
-        using Words = std::array<std::uint16_t, sizeof(T) / 2>;
-        static_assert(sizeof(T) % 2 == 0);
+        // Wider words do as well as those of 16 bits, and are fewer.
+        using Word = std::conditional_t<sizeof(T) % 4 == 0, std::uint32_t, std::uint16_t>;
+        using Words = std::array<Word, sizeof(T) / sizeof(Word)>;
+        static_assert(sizeof(T) % sizeof(Word) == 0);
         const auto before = std::bit_cast<Words>(from);
         const auto after = std::bit_cast<Words>(to);
         for (std::size_t i = 0; i < before.size(); ++i) {
-            total_ += static_cast<std::uint16_t>(~before[i]);
+            total_ += static_cast<Word>(~before[i]);
             total_ += after[i];
         }
     }

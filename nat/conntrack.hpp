@@ -50,21 +50,30 @@ void mark(Record& flow, std::uint8_t bits) {
 /// Takes note of a packet of a live flow: state, refreshed timeout (both directions refresh
 /// [RFC 4787 REQ-6]), counters. False when the flow's state does not allow the packet [field h].
 template <class Record, class Family>
-[[nodiscard]] bool track(Record& flow, Direction direction, const Parsed<Family>& packet,
-                         const Timeouts& timeouts, std::uint64_t now_ms) {
+[[nodiscard, gnu::always_inline]] inline bool track(Record& flow, Direction direction,
+                                                    const Parsed<Family>& packet,
+                                                    const Timeouts& timeouts,
+                                                    std::uint64_t now_ms) {
     std::uint32_t timeout = timeouts.icmp_s;
     if (packet.kind == PacketKind::tcp) {
         const TcpState state = track_tcp(flow, direction, packet.tcp_flags);
         if (state == TcpState::invalid) return false;
-        timeout = timeout_s(timeouts, state);
-        if (state == TcpState::established) mark(flow, flow_mark::assured);
+        if (state == TcpState::established) [[likely]] {
+            timeout = timeouts.tcp_established_s;
+            mark(flow, flow_mark::assured);
+        } else {
+            timeout = timeout_s(timeouts, state);
+        }
     } else if (packet.kind == PacketKind::udp) {
         const bool stream = (flow.marks.load(std::memory_order_relaxed) & flow_mark::replied) != 0;
         timeout = stream ? timeouts.udp_stream_s : timeouts.udp_s;
         if (stream && direction == Direction::original) mark(flow, flow_mark::assured);
     }
     if (direction == Direction::reply) mark(flow, flow_mark::replied);
-    flow.expires.store(expiry(now_ms, timeout), std::memory_order_relaxed);
+    // Packets of one millisecond leave the line as it is, for whichever worker has the next.
+    const Moment expires = expiry(now_ms, timeout);
+    if (flow.expires.load(std::memory_order_relaxed) != expires)
+        flow.expires.store(expires, std::memory_order_relaxed);
     flow.counter(direction).add(packet.length);
     return true;
 }

@@ -39,7 +39,13 @@ struct MacAddress {
 
     /// Multicast and broadcast: not the address of one station.
     [[nodiscard]] constexpr bool is_group() const { return (bytes[0] & 1) != 0; }
-    friend constexpr bool operator==(const MacAddress&, const MacAddress&) = default;
+    /// All at once: as bytes it would be a call of memcmp for each frame.
+    friend constexpr bool operator==(const MacAddress& a, const MacAddress& b) {
+        using Words = std::array<std::uint16_t, 3>;
+        const auto x = std::bit_cast<Words>(a);
+        const auto y = std::bit_cast<Words>(b);
+        return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2])) == 0;
+    }
 };
 
 inline constexpr MacAddress broadcast_mac{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};

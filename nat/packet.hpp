@@ -17,6 +17,7 @@ struct PacketView {
     std::uint32_t length;
     Checked ip_checksum = Checked::unknown;
     Checked l4_checksum = Checked::unknown;
+    std::uint16_t unused = 0;  ///< no padding: copied in whole words
 };
 
 /// TCP flag bits, as in byte 13 of the header (RFC 9293, section 3.1).

@@ -8,9 +8,10 @@
 //     parse      bytes -> tuple, or a drop with its reason
 //     look up    tuple -> flow, for the whole burst with prefetches
 //     prepare    for those without a flow: policy, route, a first proposal; prefetch its bucket
-//     hit        `track` its state, `forward` it: time to live, MTU, rewrite
+//     hit        `track` its state, `forward` it: time to live, MTU
 //     being set up by another worker          -> park, and adopt the winner's flow next time
 //     miss       `set_up`: claim, reserve, publish; then as a hit
+//     rewrite    what was forwarded, for the whole burst
 //
 // Policy, route and MTU are decided *before* the claim, so that nothing has to be undone because of
 // them. Every way out is a Verdict; every drop has a reason. Nothing here allocates, locks, logs or
@@ -32,6 +33,7 @@
 #include "nat/rewrite.hpp"
 #include "nat/rule_match.hpp"
 #include "nat/served_ports.hpp"
+#include "nat/step_cycles.hpp"
 #include "nat/verdict.hpp"
 
 namespace noclash::nat {
@@ -69,25 +71,49 @@ class Pipeline {
     /// Gives each job its verdict; at most `burst` jobs.
     void process(std::span<Job<Family>> jobs, std::uint64_t now_ms) {
         now_ms_ = now_ms;
+        end_step(Step::receive);
         std::array<Lookup<Family>*, burst> lookups;
         std::size_t count = 0;
         for (Job<Family>& job : jobs) {
-            parse_one(job);
-            if (parsed(job)) lookups[count++] = &job.lookup;
+            job.rewrite = false;
+            job.verdict.outcome = Outcome::drop;
+            job.verdict.reason = parse<Family>(job.packet, 0, job.parsed);
         }
+        // Apart from parsing: what was just stored field by field is slow to load as a whole.
+        for (Job<Family>& job : jobs) {
+            if (!parsed(job)) continue;
+            // An ICMP error concerns the flow of the packet it quotes, seen from the other side.
+            job.lookup.key = job.parsed.kind == PacketKind::icmp_error ? job.parsed.tuple.inverse()
+                                                                       : job.parsed.tuple;
+            lookups[count++] = &job.lookup;
+        }
+        end_step(Step::parse);
         worker_.table().index().find_burst(
             std::span(lookups).first(count),
             [](Lookup<Family>* lookup) -> Lookup<Family>& { return *lookup; });
+        end_step(Step::look_up);
+        std::array<std::uint8_t, burst> without_flow;
+        std::size_t misses = 0;
         for (std::size_t i = 0; i < jobs.size(); ++i) {
             if (!parsed(jobs[i])) continue;
             if (const Found found = jobs[i].lookup.found)
                 worker_.table().pool().prefetch(found.flow);
             else
-                prepare(jobs[i], openings_[i]);
+                without_flow[misses++] = static_cast<std::uint8_t>(i);
         }
+        prepare(jobs, std::span(without_flow).first(misses));
+        end_step(Step::prepare);
         for (std::size_t i = 0; i < jobs.size(); ++i)
-            if (parsed(jobs[i])) jobs[i].verdict = decide(jobs[i], openings_[i]);
+            if (parsed(jobs[i])) decide(jobs[i], openings_[i]);
+        end_step(Step::decide);
+        for (const Job<Family>& job : jobs)
+            if (job.rewrite) rewrite_and_forward<Family>(job.packet, job.parsed, job.to);
+        end_step(Step::rewrite);
     }
+
+    /// Has each step timed from now on; null: no longer. The pipeline's owner times what is before
+    /// and after, with the same clock.
+    void profile(StepCycles* cycles) { cycles_ = cycles; }
 
     /// Between bursts: timers, reclamation, random numbers.
     void maintain(std::uint64_t now_ms, std::uint32_t budget) {
@@ -112,20 +138,43 @@ class Pipeline {
         Tuple<Family> reply;                 ///< before source NAT
         std::span<const Address> addresses;  ///< that source NAT may choose from
         PortRange ports;                     ///< likewise
+        bool keeps_source;                   ///< no source NAT
         Tuple<Family> proposal;              ///< the reply tuple to try first
+        std::uint64_t hash;                  ///< of `proposal`
     };
 
     static bool parsed(const Job<Family>& job) { return job.verdict.reason == DropReason::none; }
 
-    void parse_one(Job<Family>& job) {
-        job.verdict = V::drop(parse<Family>(job.packet, 0, job.parsed));
-        // An ICMP error concerns the flow of the packet it quotes, seen from the other side.
-        job.lookup.key = job.parsed.kind == PacketKind::icmp_error ? job.parsed.tuple.inverse()
-                                                                   : job.parsed.tuple;
+    void end_step(Step step) {
+        if (cycles_ != nullptr) [[unlikely]]
+            cycles_->end(step);
     }
 
-    /// Fills in `opening`, and brings what setting it up will touch into the cache.
-    void prepare(const Job<Family>& job, Opening& opening) {
+    /// Fills in `openings_` for some jobs, and brings what setting them up will touch into the
+    /// cache. In three loops: what one stores field by field, the next loads as a whole, which is
+    /// quick only when the stores are long done.
+    void prepare(std::span<const Job<Family>> jobs, std::span<const std::uint8_t> which) {
+        for (const std::uint8_t i : which)
+            apply_policy(jobs[i], openings_[i]);
+        for (const std::uint8_t i : which) {
+            Opening& opening = openings_[i];
+            const bool draws = !opening.addresses.empty() && !opening.keeps_source;
+            opening.proposal =
+                draws ? proposals_.draw(opening.reply, opening.addresses, opening.ports)
+                      : opening.reply;
+        }
+        auto& index = worker_.table().index();
+        for (const std::uint8_t i : which) {
+            if (openings_[i].addresses.empty()) continue;
+            openings_[i].hash = index.hash(openings_[i].proposal);
+            index.prefetch_for_write(openings_[i].hash);
+        }
+    }
+
+    /// What policy and route say about a packet without a flow. No `addresses` when they say that
+    /// none will be set up.
+    void apply_policy(const Job<Family>& job, Opening& opening) {
+        opening.addresses = {};
         opening.rule =
             first_match<Family>(shared_.policy.rules, job.parsed.tuple, job.ingress_port);
         if (opening.rule == nullptr) return;
@@ -134,8 +183,8 @@ class Pipeline {
         if (!rule.targets.empty()) redirect(opening.reply, rule.targets);
         opening.hop = shared_.router.route(opening.reply.source);
         if (!opening.hop) return;
-        opening.proposal = opening.reply;
-        if (rule.source_nat == SourceNat::keep) {
+        opening.keeps_source = rule.source_nat == SourceNat::keep;
+        if (opening.keeps_source) {
             opening.addresses = {&opening.reply.destination, 1};
             opening.ports = PortRange{};
         } else {
@@ -144,10 +193,7 @@ class Pipeline {
             opening.addresses = masquerade ? std::span(&opening.hop->port_address, 1)
                                            : std::span<const Address>(pool->addresses);
             opening.ports = masquerade ? rule.ports : pool->ports;
-            opening.proposal = proposals_.draw(opening.reply, opening.addresses, opening.ports);
         }
-        auto& index = worker_.table().index();
-        index.prefetch_for_write(index.hash(opening.proposal));
     }
 
     /// Lets `reply` come from one of `targets`. Of packets that open the same flow at once, each
@@ -161,37 +207,53 @@ class Pipeline {
 
     /// Flows are found by both ends' addresses and ports, so what comes from anybody but a flow's
     /// peer finds none: APDF [RFC 4787 REQ-8] [RFC 5382 REQ-3].
-    V decide(Job<Family>& job, const Opening& opening) {
-        if (job.lookup.found) return hit(job, job.lookup.found);
+    void decide(Job<Family>& job, const Opening& opening) {
+        if (job.lookup.found) [[likely]]
+            return hit(job, job.lookup.found);
         // A packet before this one in the burst may have set the flow up.
         const Found found = worker_.table().index().find(job.lookup.key, job.lookup.hash);
-        return found ? hit(job, found) : miss(job, opening);
+        if (found) return hit(job, found);
+        const V verdict = miss(job, opening);
+        if (!job.rewrite) job.verdict = verdict;
     }
 
-    V hit(Job<Family>& job, Found found) {
+    void hit(Job<Family>& job, Found found) {
         Record& flow = worker_.record(found.flow);
-        if (flow.status.load(std::memory_order_acquire) != FlowStatus::live)  // (5)
-            return V::park();
-        if (job.parsed.kind == PacketKind::icmp_error)
-            return translate_error(job, flow, found.direction);
-        return forward(job, flow, found.direction);
+        if (flow.status.load(std::memory_order_acquire) != FlowStatus::live) {  // (5)
+            job.verdict = V::park();
+        } else if (job.parsed.kind == PacketKind::icmp_error) {
+            job.verdict = translate_error(job, flow, found.direction);
+        } else {
+            forward(job, flow, found.direction);
+        }
     }
 
-    V forward(Job<Family>& job, Record& flow, Direction direction) {
+    void forward(Job<Family>& job, Record& flow, Direction direction) {
         const Tuple<Family> to = flow.tuple(opposite(direction)).inverse();
         const auto hop = shared_.router.route(to.destination);
-        if (const V verdict = routable(job, hop); verdict.outcome != Outcome::transmit)
-            return verdict;
+        if (!fits(job, hop)) [[unlikely]] {
+            job.verdict = routable(job, hop);
+            return;
+        }
         // What may end or restart a connection is checked whole, like what opens one.
         constexpr std::uint8_t decisive = tcp_flag::syn | tcp_flag::fin | tcp_flag::rst;
         if ((job.parsed.tcp_flags & decisive) != 0 &&
-            !l4_checksum_ok<Family>(job.packet, job.parsed))
-            return V::drop(DropReason::bad_l4_checksum);
-        if (!track(flow, direction, job.parsed, shared_.timeouts, now_ms_))
-            return V::drop(DropReason::tcp_invalid);
+            !l4_checksum_ok<Family>(job.packet, job.parsed)) {
+            job.verdict.reason = DropReason::bad_l4_checksum;
+            return;
+        }
+        if (!track(flow, direction, job.parsed, shared_.timeouts, now_ms_)) {
+            job.verdict.reason = DropReason::tcp_invalid;
+            return;
+        }
         if ((job.parsed.tcp_flags & tcp_flag::syn) != 0 && flow.rule < shared_.policy.rules.size())
             clamp(job, shared_.policy.rules[flow.rule], *hop);
-        return rewritten(job, to, *hop);
+        translated(job, to, *hop);
+    }
+
+    /// The packet can go to `hop`, as nearly all can.
+    bool fits(const Job<Family>& job, const std::optional<Hop<Family>>& hop) const {
+        return hop && job.parsed.ttl > 1 && job.parsed.length <= hop->mtu;
     }
 
     /// The segments that a SYN asks for will come from behind `hop` and go back where it came from.
@@ -215,10 +277,15 @@ class Pipeline {
         return V::transmit(*hop);
     }
 
-    static V rewritten(Job<Family>& job, const Tuple<Family>& to, const Hop<Family>& hop) {
-        if (!(to == job.parsed.tuple)) rewrite<Family>(job.packet, job.parsed, to);
-        decrement_ttl<Family>(job.packet);
-        return V::transmit(hop);
+    /// The packet goes to `hop` as `to`. The whole burst is rewritten when all of it is decided:
+    /// while flows are on their way from memory, nothing else stands between one and the next.
+    /// Written in place: a verdict that is handed up and copied costs more than what it says.
+    static void translated(Job<Family>& job, const Tuple<Family>& to, const Hop<Family>& hop) {
+        job.verdict.outcome = Outcome::transmit;
+        job.verdict.reason = DropReason::none;
+        job.verdict.hop = hop;
+        job.to = to;
+        job.rewrite = true;
     }
 
     /// The quoted packet gets back the addresses its sender knows, and where the sender knows
@@ -307,8 +374,8 @@ class Pipeline {
             case ClaimOutcome::chain_too_long:
                 return no_room(DropReason::chain_too_long);
         }
-        const V verdict = opening.rule->source_nat == SourceNat::keep ? keep_source(claim, opening)
-                                                                      : propose(claim, opening);
+        const V verdict =
+            opening.keeps_source ? keep_source(claim, opening) : propose(claim, opening);
         if (verdict.outcome != Outcome::transmit) return verdict;
 
         rule_hits_[rule_number(*opening.rule)].add();
@@ -319,21 +386,22 @@ class Pipeline {
             track_first(flow, job.parsed.kind, job.parsed.length, shared_.timeouts, now_ms_);
         claim.publish(expires, now_ms_);
         clamp(job, *opening.rule, *hop);
-        return rewritten(job, to, *hop);
+        translated(job, to, *hop);
+        return verdict;
     }
 
     /// Another packet of this flow was faster, in this burst or on another worker (invariant 2).
     V adopt(Job<Family>& job, Found owner) {
-        const V verdict = hit(job, owner);
-        if (verdict.outcome != Outcome::park) counters_.clash_resolved.add();
-        return verdict;
+        hit(job, owner);
+        if (job.verdict.outcome != Outcome::park) counters_.clash_resolved.add();
+        return job.verdict;
     }
 
     /// Both: a verdict other than `transmit` says why there is no reply tuple.
     ///
     /// The source stays, unless that very tuple has another owner: then its port moves.
     V keep_source(Claim& claim, const Opening& opening) {
-        switch (claim.reserve(opening.reply)) {
+        switch (claim.reserve(opening.reply, opening.hash)) {
             case InsertOutcome::inserted:
                 return V::transmit(*opening.hop);
             case InsertOutcome::busy:
@@ -353,8 +421,8 @@ class Pipeline {
     }
 
     V propose(Claim& claim, const Opening& opening) {
-        switch (proposals_.reserve_from(claim, opening.proposal, opening.addresses, opening.ports,
-                                        to_moment(now_ms_))) {
+        switch (proposals_.reserve_from(claim, opening.proposal, opening.hash, opening.addresses,
+                                        opening.ports, to_moment(now_ms_))) {
             case Proposed::reserved:
                 return V::transmit(*opening.hop);
             case Proposed::exhausted:
@@ -374,6 +442,7 @@ class Pipeline {
     PipelineCounters counters_;
     std::array<Opening, burst> openings_{};  ///< by job; of those that found no flow
     std::uint64_t now_ms_ = 0;
+    StepCycles* cycles_ = nullptr;
 };
 
 }  // namespace noclash::nat

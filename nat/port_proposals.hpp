@@ -54,19 +54,21 @@ class PortProposals {
     /// Reserves `reply` with one of `addresses` as its destination and a port out of `range`.
     Proposed reserve(Claim& claim, const Tuple<Family>& reply, std::span<const Address> addresses,
                      PortRange range, Moment now) {
-        return reserve_from(claim, draw(reply, addresses, range), addresses, range, now);
+        const Tuple<Family> first = draw(reply, addresses, range);
+        return reserve_from(claim, first, claim.hash(first), addresses, range, now);
     }
 
-    /// As above, beginning with what was drawn ahead.
-    Proposed reserve_from(Claim& claim, Tuple<Family> reply, std::span<const Address> addresses,
-                          PortRange range, Moment now) {
+    /// As above, beginning with what was drawn ahead, and its hash.
+    Proposed reserve_from(Claim& claim, Tuple<Family> reply, std::uint64_t hash,
+                          std::span<const Address> addresses, PortRange range, Moment now) {
         const auto count = static_cast<std::uint32_t>(addresses.size());
         for (int draws = 1; draws <= blind_draws; ++draws) {
-            if (propose(claim, reply) == InsertOutcome::inserted) return Proposed::reserved;
+            if (propose(claim, reply, hash) == InsertOutcome::inserted) return Proposed::reserved;
             // Of one address that is known as crowded, the map knows better. (With several, going
             // to one address' map would favour its ports over those of the others.)
             if (draws == draws_before_map && count == 1 && crowded_.find(reply, range, now)) break;
             reply = draw(reply, addresses, range);
+            hash = claim.hash(reply);
         }
         left_ = proposals_of_a_visit;
         const std::uint32_t first = random_.below(count);
@@ -96,10 +98,10 @@ class PortProposals {
     static constexpr int cost_of_a_map = 64;          // making one
     static constexpr std::size_t most_without_room = 16;
 
-    InsertOutcome propose(Claim& claim, const Tuple<Family>& reply) {
+    InsertOutcome propose(Claim& claim, const Tuple<Family>& reply, std::uint64_t hash) {
         if (served_.contains(reply.protocol, reply.destination, reply.destination_port.host()))
             return InsertOutcome::taken;
-        return claim.reserve(reply);
+        return claim.reserve(reply, hash);
     }
 
     /// Every port of one address that may be free, as far as this visit may go.
@@ -133,7 +135,7 @@ class PortProposals {
                 if (i > 0 && !map->take_out(next[i])) continue;
                 --left_;
                 reply.destination_port = Be16::from_host(next[i]);
-                const InsertOutcome outcome = propose(claim, reply);
+                const InsertOutcome outcome = propose(claim, reply, claim.hash(reply));
                 if (outcome == InsertOutcome::taken) continue;
                 if (outcome == InsertOutcome::inserted) {
                     result = Proposed::reserved;

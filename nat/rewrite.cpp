@@ -27,6 +27,16 @@ Delta set_addresses(IpHeader<Family>& ip, const typename Family::Address& source
     return addresses;
 }
 
+/// One hop less, but for the checksum.
+Delta take_hop(IpHeader<V4>& ip) {
+    using Bytes = std::array<std::uint8_t, 2>;
+    const Bytes before{ip.ttl, ip.protocol};
+    --ip.ttl;
+    Delta delta;
+    delta.replace(before, Bytes{ip.ttl, ip.protocol});
+    return delta;
+}
+
 /// Ports or identifier become those of `to`, and the checksum follows them and, except in ICMP, the
 /// addresses. `available` bytes of the segment are there, at least 8: of quoted TCP, the checksum
 /// may be missing. Returns what changed in the segment, its checksum included.
@@ -112,14 +122,23 @@ void clamp_mss<V4>(const PacketView& packet, const Parsed<V4>& parsed, std::uint
 }
 
 template <>
+void rewrite_and_forward<V4>(const PacketView& packet, const Parsed<V4>& parsed,
+                             const Tuple<V4>& to) {
+    auto& ip = header<IpHeader<V4>>(packet, 0);
+    Delta header = take_hop(ip);
+    if (to != parsed.tuple) {
+        const Delta addresses = set_addresses(ip, to.source, to.destination);
+        header.add(addresses);
+        rewrite_transport(packet, parsed.l4_offset, parsed.length - parsed.l4_offset, to,
+                          addresses);
+    }
+    ip.checksum = header.apply(ip.checksum.get());
+}
+
+template <>
 void decrement_ttl<V4>(const PacketView& packet) {
     auto& ip = header<IpHeader<V4>>(packet, 0);
-    using Bytes = std::array<std::uint8_t, 2>;
-    const Bytes before{ip.ttl, ip.protocol};
-    --ip.ttl;
-    Delta delta;
-    delta.replace(before, Bytes{ip.ttl, ip.protocol});
-    ip.checksum = delta.apply(ip.checksum.get());
+    ip.checksum = take_hop(ip).apply(ip.checksum.get());
 }
 
 template <>

@@ -20,6 +20,11 @@ void rewrite(const PacketView& packet, const Parsed<Family>& parsed, const Tuple
 template <class Family>
 void clamp_mss(const PacketView& packet, const Parsed<Family>& parsed, std::uint16_t most);
 
+/// Both in one: `rewrite`, unless `to` is the packet's own tuple, and `decrement_ttl`.
+template <class Family>
+void rewrite_and_forward(const PacketView& packet, const Parsed<Family>& parsed,
+                         const Tuple<Family>& to);
+
 /// One hop less; the time to live must be above 0.
 template <class Family>
 void decrement_ttl(const PacketView& packet);

@@ -65,6 +65,8 @@ struct Job {
     Parsed<Family> parsed{};
     Lookup<Family> lookup{};
     Verdict<Family> verdict{};
+    Tuple<Family> to{};    ///< what the packet becomes, when `rewrite` is set
+    bool rewrite = false;  ///< the pipeline's: it is still to be rewritten
 };
 
 }  // namespace noclash::nat

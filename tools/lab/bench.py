@@ -5,8 +5,8 @@ import argparse
 import os
 import sys
 
-from . import bench_cps, bench_engine, bench_racelab, builds, interrupts
-from .bench_report import print_rows, write_json
+from . import bench_cps, bench_engine, bench_pipeline, bench_racelab, builds, interrupts
+from .bench_report import print_rows, read_baseline, write_json
 from .console import Console
 from .process import LabError, NotAvailable, run
 
@@ -14,7 +14,8 @@ FINE, WRONG, USAGE, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 130
 
 # Each is a module with SUMMARY, HELP, targets(build) and measure(build, options, console), which
 # returns a Report; with options of its own, add_options(parser) and check_options(parser, options).
-BENCHMARKS = {"engine": bench_engine, "racelab": bench_racelab, "cps": bench_cps}
+BENCHMARKS = {"engine": bench_engine, "racelab": bench_racelab, "cps": bench_cps,
+              "pipeline": bench_pipeline}
 
 DESCRIPTION = """\
 Measures noclash on this machine. Nothing is installed but Debian packages, nothing outside the
@@ -38,6 +39,7 @@ examples:
   tools/bench engine --quick               the rows that have targets: 90 s after building
   tools/bench engine --json engine.json    everything; the rows, the machine and all details as JSON
   sudo tools/bench racelab --quick         who loses connections: under 2 minutes after building
+  tools/bench pipeline --baseline old.json what a change did: each row as ratio to an earlier --json
   tools/bench engine --help                what exactly is measured, and how to read it
 
 exit status:
@@ -69,12 +71,20 @@ def add_shared_options(parser, module):
     parser.add_argument("--quick", action="store_true",
                         help="only what the table of targets needs")
     parser.add_argument("--json", metavar="FILE", help="write the results to FILE as well")
+    parser.add_argument("--baseline", metavar="FILE",
+                        help="compare with the FILE that an earlier --json has written")
     if hasattr(module, "add_options"):
         module.add_options(parser)
 
 
 def check_options(parser, options, module):
-    """Ends with a message when a file could not be written in the end."""
+    """Ends with a message when a file cannot be read, or could not be written in the end."""
+    options.before = {}
+    if options.baseline:
+        try:
+            options.before = read_baseline(options.baseline)
+        except LabError as error:
+            parser.error(f"--baseline: {error}")
     if options.json and not os.path.isdir(os.path.dirname(os.path.abspath(options.json))):
         parser.error(f"--json: there is no directory for {options.json}")
     if hasattr(module, "check_options"):
@@ -111,7 +121,7 @@ def measure_and_report(module, build, options, console):
     console.heading("Measuring")
     report = module.measure(build, options, console)
     console.heading("Targets")
-    print_rows(report, console)
+    print_rows(report, console, options.before)
     if options.json:
         write_json(report, options.json)
     if report.wrong:

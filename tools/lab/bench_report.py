@@ -63,8 +63,20 @@ def machine():
             "transparent_huge_pages": huge_pages}
 
 
-def print_rows(report, console):
-    """The table of targets, and what else there is to say."""
+def read_baseline(path):
+    """The rows of a file that `--json` wrote: name and value."""
+    try:
+        with open(path, encoding="utf-8") as handle:
+            rows = json.load(handle)["rows"]
+        return {row["name"]: row["value"] for row in rows if row["value"]}
+    except OSError as error:
+        raise LabError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise LabError(f"{path} is no file that --json has written") from error
+
+
+def print_rows(report, console, before=None):
+    """The table of targets, and what else there is to say; `before`: a baseline to compare with."""
     lines, styles = [], []
     for row in report.rows:
         target = "" if row.target is None else \
@@ -76,9 +88,14 @@ def print_rows(report, console):
         else:
             verdict, style = ("pass", "green") if row.ok else ("falls short", "red")
         value = f"{_number(row.value)} {row.unit}" if row.measured else "-"
-        lines.append((row.name, value, target, verdict))
+        ratio = ()
+        if before:
+            known = before.get(row.name)
+            ratio = (f"{row.value / known:.2f} x" if row.measured and known else "-",)
+        lines.append((row.name, value, *ratio, target, verdict))
         styles.append(style)
-    console.table(("row", "value", "target", "verdict"), lines, styles)
+    compared = ("/ baseline",) if before else ()
+    console.table(("row", "value", *compared, "target", "verdict"), lines, styles)
     for remark in report.remarks:
         console.say(f"\n  {remark}")
     for words in report.wrong:

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/pipeline/cases.hpp"
+
+#include <fmt/format.h>
+
+namespace noclash::bench {
+namespace {
+
+std::string count_words(std::uint32_t count) {
+    return count >= million ? fmt::format("{} M", count / million)
+                            : fmt::format("{} k", count / thousand);
+}
+
+/// At which workers are told that time goes on, where it matters: some 10 M packets a second.
+constexpr double rounds_a_second = 300'000;
+
+struct Size {
+    std::uint32_t flows;
+    double new_target, established_target;
+};
+
+/// The median of several fills.
+Cost median(std::vector<Cost> costs) {
+    std::sort(costs.begin(), costs.end(),
+              [](const Cost& a, const Cost& b) { return a.packets_per_us < b.packets_per_us; });
+    return costs[costs.size() / 2];
+}
+
+/// Packets of established flows, after each of as many was looked at on the way.
+Cost established_cost(Trial& trial, const Options& options, const Traffic& traffic,
+                      unsigned workers = 1) {
+    trial.calibrate(workers, traffic);
+    const Cost cost = trial.time(workers, options.packets / workers, traffic);
+    trial.verify(workers, options.packets / workers, traffic);
+    return cost;
+}
+
+void other_directions(Trial& trial, const Translations& translations, const Options& options,
+                      PipelineReport& report) {
+    for (const auto& [way, words] :
+         {std::pair{Way::in, "from servers"}, std::pair{Way::both, "both directions mixed"}})
+        report.rate(
+            fmt::format("established, {} flows, {}", count_words(translations.size()), words),
+            established_cost(trial, options, established(translations, translations.size(), way)));
+}
+
+void other_protocol(Bed& bed, std::uint8_t protocol, const char* name, const Options& options,
+                    PipelineReport& report) {
+    PipelineReport::progress(fmt::format("{}, 64 k flows", name));
+    const Flows flows{protocol};
+    Translations translations(flows, 64 * thousand, bed.gateway());
+    Trial trial(bed, translations);
+    trial.calibrate(1, opening(flows));
+    report.rate(fmt::format("new {} flows, 64 k flows", name),
+                trial.time_and_verify(1, translations.size(), opening(flows)));
+    establish(trial, translations);
+    report.rate(fmt::format("established {}, 64 k flows, both directions mixed", name),
+                established_cost(trial, options,
+                                 established(translations, translations.size(), Way::both)));
+    bed.forget_flows();
+}
+
+}  // namespace
+
+void profile(Bed& bed, Trial& trial, const std::string& name, std::uint64_t count,
+             const Traffic& traffic, PipelineReport& report) {
+    nat::StepCycles cycles;
+    bed.worker(0).profile(&cycles);
+    trial.time(1, count, traffic);
+    bed.worker(0).profile(nullptr);
+    report.profile(name, cycles, count);
+}
+
+void flows_by_number(Dpdk& dpdk, const Options& options, PipelineReport& report) {
+    PipelineReport::progress("a flow table for 5 M");
+    Bed bed(dpdk, {.flows = 5 * million});
+    other_protocol(bed, nat::ip_protocol::udp, "UDP", options, report);
+    other_protocol(bed, nat::ip_protocol::icmp, "ICMP", options, report);
+    for (const Size& size :
+         {Size{64 * thousand, 8, 22}, Size{million, 7, 16}, Size{4 * million, 6, 14}}) {
+        const std::string words = count_words(size.flows);
+        PipelineReport::progress(fmt::format("TCP, {} flows", words));
+        Translations translations({}, size.flows, bed.gateway());
+        Trial trial(bed, translations);
+        // The wheel looks at every flow once in 10 s: of the worker's time, not of the bench's.
+        trial.tell(Time::of_rounds(rounds_a_second));
+        trial.calibrate(1, opening({}));
+        if (options.profile) {
+            profile(bed, trial, fmt::format("new TCP flows, {} flows", words), size.flows,
+                    opening({}), report);
+            bed.forget_flows();
+        }
+        std::vector<Cost> fills;
+        for (unsigned i = 0; i < (size.flows > million ? 1 : options.fills); ++i) {
+            if (i > 0) bed.forget_flows();
+            translations.forget();
+            fills.push_back(trial.time_and_verify(1, size.flows, opening({})));
+            expect(bed.live_flows() == size.flows, "flows are missing");
+        }
+        report.rate(fmt::format("new TCP flows, {} flows", words), median(fills), size.new_target);
+        establish(trial, translations);
+        const auto random_order = [&](std::uint32_t count, double target) {
+            const std::string name =
+                fmt::format("established, {} flows, random order", count_words(count));
+            const Traffic traffic = established(translations, count, Way::out);
+            report.rate(name, established_cost(trial, options, traffic), target);
+            if (options.profile) profile(bed, trial, name, options.packets, traffic, report);
+        };
+        if (size.flows == 64 * thousand) random_order(thousand, 30);
+        random_order(size.flows, size.established_target);
+        if (size.flows == million) other_directions(trial, translations, options, report);
+        bed.forget_flows();
+    }
+    expect(bed.dropped() == 0, "packets were dropped");
+}
+
+void churn(Dpdk& dpdk, const Options& options, PipelineReport& report) {
+    PipelineReport::progress("churn, 1 M flows");
+    constexpr unsigned lifetime_s = 4;
+    constexpr std::uint32_t live = million;
+    Bed bed(dpdk,
+            {.flows = live + live / 4, .timeouts = fmt::format("tcp_syn_sent_s = {}", lifetime_s)});
+    const std::uint32_t more = live * std::max(options.fills, 2U) / 2;
+    Translations translations({}, live + more, bed.gateway());
+    Trial trial(bed, translations);
+    trial.calibrate(1, opening({}));
+    trial.tell(Time::of_rounds(static_cast<double>(live) / lifetime_s / dpdk::Pipeline::burst));
+    trial.verify(1, live, opening({}));
+    // As many end as begin, but in ticks of 100 ms: most parts of a batch see none end.
+    report.rate("churn: new TCP flow, old one expires, 1 M flows",
+                trial.time_and_verify(1, more, opening({}, live), Central::mean), 4);
+    const std::uint64_t now = bed.live_flows();
+    expect(now >= live && now <= live + live / 10, "flows did not end when their time had come");
+    expect(bed.dropped() == 0, "packets were dropped");
+}
+
+void two_workers(Dpdk& dpdk, const Options& options, PipelineReport& report) {
+    PipelineReport::progress("two workers, 1 M flows");
+    Bed bed(dpdk, {.flows = million + million / 4, .workers = 2});
+    Translations translations({}, million, bed.gateway());
+    Trial trial(bed, translations);
+    const Traffic halves = [](unsigned worker, std::uint64_t i) {
+        return opening({}, worker * (million / 2))(worker, i);
+    };
+    trial.calibrate(1, opening({}));
+    std::vector<Cost> one, two;
+    for (unsigned i = 0; i < options.fills; ++i) {
+        one.push_back(trial.time_and_verify(1, million, opening({})));
+        bed.forget_flows();
+        translations.forget();
+        two.push_back(trial.time_and_verify(2, million / 2, halves));
+        expect(bed.live_flows() == million, "flows are missing");
+        translations.check_unique();
+        if (i + 1 < options.fills) bed.forget_flows();
+        if (i + 1 < options.fills) translations.forget();
+    }
+    const auto ratio = [&report](const std::string& name, const Cost& of_two, const Cost& of_one) {
+        report.row(name,
+                   of_two.samples > 0 ? std::optional(of_two.packets_per_us / of_one.packets_per_us)
+                                      : std::nullopt,
+                   "x", 1.9);
+    };
+    report.rate("two workers creating flows, 1 M flows", median(two));
+    ratio("two workers / one worker, creating flows", median(two), median(one));
+    report.row("two workers creating flows: SYNs lost", 0, "", 0, PipelineReport::Goal::at_most);
+
+    establish(trial, translations);
+    const Traffic both = established(translations, million, Way::both);
+    one.clear();
+    two.clear();
+    for (unsigned i = 0; i < options.fills; ++i) {
+        one.push_back(established_cost(trial, options, both));
+        two.push_back(established_cost(trial, options, both, 2));
+    }
+    report.rate("two workers, established, 1 M flows, both directions", median(two));
+    ratio("two workers / one worker, established, same 1 M flows", median(two), median(one));
+    expect(bed.dropped() == 0, "packets were dropped");
+}
+
+void one_destination(Dpdk& dpdk, const Options& options, PipelineReport& report) {
+    PipelineReport::progress("one destination, one pool address");
+    constexpr std::uint32_t ports = 64512, batch = 64;
+    Bed bed(dpdk, {.flows = 128 * thousand, .pool = "198.51.100.1"});
+    const Flows flows{.servers = 1};
+    Translations translations(flows, ports, bed.gateway());
+    Trial trial(bed, translations);
+    trial.batch(batch);
+    trial.calibrate(1, opening(flows));
+    std::vector<std::vector<double>> ns;  // by fill, then batch
+    for (unsigned i = 0; i < options.fills; ++i) {
+        trial.time_and_verify(1, ports, opening(flows));
+        expect(bed.live_flows() == ports, "a port was free, and a flow failed");
+        translations.check_unique();
+        ns.push_back(trial.by_batch());
+        bed.forget_flows();
+        translations.forget();
+    }
+    for (const double percent : {80.0, 90.0, 95.0, 99.0, 99.9}) {
+        const auto middle = static_cast<std::size_t>(ports / batch * percent / 100);
+        std::vector<double> samples;
+        for (const auto& fill : ns)
+            for (std::size_t i = middle - (percent < 99.5 ? 4 : 0);
+                 i <= std::min(middle + 4, fill.size() - 1); ++i)
+                samples.push_back(fill[i]);
+        std::sort(samples.begin(), samples.end());
+        report.row(fmt::format("one destination, {} % taken: a new flow", percent),
+                   samples[samples.size() / 2] / 1000, "us", 2, PipelineReport::Goal::at_most);
+    }
+    report.row("one destination: new flows that fail while a port is free", 0, "", 0,
+               PipelineReport::Goal::at_most);
+    expect(bed.dropped() == 0, "packets were dropped");
+}
+
+void forwarding(Dpdk& dpdk, const Options& options, PipelineReport& report) {
+    PipelineReport::progress("forwarding without translation");
+    Bed bed(dpdk, {.flows = 128 * thousand, .action = "action = \"forward\""});
+    Translations translations({}, thousand, bed.gateway());
+    Trial trial(bed, translations);
+    trial.verify(1, thousand, opening({}));
+    establish(trial, translations);
+    report.rate("IPv4 forwarding without NAT, tracked, 1 k flows",
+                established_cost(trial, options, established(translations, thousand, Way::out)),
+                50);
+    expect(bed.dropped() == 0, "packets were dropped");
+}
+
+}  // namespace noclash::bench

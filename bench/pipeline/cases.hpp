@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "bench/pipeline/bed.hpp"
+#include "bench/pipeline/report.hpp"
+#include "bench/pipeline/trial.hpp"
+#include "nat/packet.hpp"
+
+namespace noclash::bench {
+
+struct Options {
+    /// Packets of each timing of established flows.
+    std::uint64_t packets = 1U << 21U;
+    /// How often flows are created from none, where that is quick.
+    unsigned fills = 3;
+    /// Tell which step of the pipeline takes how long, too.
+    bool profile = false;
+};
+
+inline constexpr std::uint32_t thousand = 1U << 10U, million = 1U << 20U;
+
+/// Flows in the order of their numbers, from `first` on: what their clients begin with.
+[[nodiscard]] Traffic opening(const Flows& flows, std::uint32_t first = 0,
+                              std::uint8_t tcp_flags = nat::tcp_flag::syn);
+/// What their servers answer first, in the same order.
+[[nodiscard]] Traffic answering(const Translations& translations);
+
+enum class Way : std::uint8_t { out, in, both };
+
+/// Packets of the first `count` flows, drawn at random. They are what an established connection
+/// carries; each worker draws differently.
+[[nodiscard]] Traffic established(const Translations& translations, std::uint32_t count, Way way);
+
+/// Brings flows whose first packet has passed to where both sides have spoken, and looks at every
+/// packet: a first packet that is sent again, the answer, and the answer to that.
+void establish(Trial& trial, const Translations& translations);
+
+/// Sends `count` packets once more, and tells what each step of the pipeline costs.
+void profile(Bed& bed, Trial& trial, const std::string& name, std::uint64_t count,
+             const Traffic& traffic, PipelineReport& report);
+
+// The cases, each with a gateway of its own. All throw WrongAnswer.
+
+/// New TCP flows, and established ones, of 64 k, 1 M and 4 M; UDP, ICMP, and both directions.
+void flows_by_number(Dpdk& dpdk, const Options& options, PipelineReport& report);
+/// Every new flow comes when an old one goes, 1 M flows.
+void churn(Dpdk& dpdk, const Options& options, PipelineReport& report);
+/// Two workers on the same flows and pool, beside one.
+void two_workers(Dpdk& dpdk, const Options& options, PipelineReport& report);
+/// One pool address and one server: the port range from empty to full.
+void one_destination(Dpdk& dpdk, const Options& options, PipelineReport& report);
+/// How long packets take, first ones and later ones together, at a load that the worker can bear.
+void latency(Dpdk& dpdk, const Options& options, PipelineReport& report);
+/// Forwarding without translation.
+void forwarding(Dpdk& dpdk, const Options& options, PipelineReport& report);
+
+}  // namespace noclash::bench

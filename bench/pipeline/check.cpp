@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/pipeline/check.hpp"
+
+namespace noclash::bench {
+
+void Translations::check(const Lane& lane, const Bed& bed) {
+    for (const Side side : {Side::inside, Side::outside}) {
+        for (rte_mbuf* frame : lane.out(side)) {
+            auto* bytes = rte_pktmbuf_mtod(frame, std::uint8_t*);
+            const FrameBytes view(bytes, frame_bytes);
+            const auto& ethernet = header_in<nat::EthernetHeader>(view, 0);
+            expect(ethernet.destination == Bed::neighbor_mac(side) &&
+                       ethernet.source == bed.mac(side) &&
+                       ethernet.type.get().host() == nat::ether_type::ipv4,
+                   "a frame has wrong link-layer addresses");
+            const Sight sight = look_at(view, rte_pktmbuf_pkt_len(frame));
+            expect(sight.fault == nullptr, sight.fault);
+            expect(sight.content.number < size(), "a packet has lost its data");
+            if (side == Side::outside)
+                check_outward(sight);
+            else
+                check_inward(sight);
+        }
+    }
+}
+
+void Translations::check_outward(const Sight& sight) {
+    Tuple<V4> expected = flows_.original(sight.content.number);
+    const Source source{sight.tuple.source, sight.tuple.source_port};
+    expected.source = source.address;
+    expected.source_port = source.port;
+    expect(sight.tuple == expected, "a packet has a wrong destination or protocol");
+    Source& known = sources_[sight.content.number];
+    if (known == Source{}) {
+        const nat::Rule<V4>& rule = gateway_.config.policy.rules[0];
+        if (rule.action == nat::Action::snat) {
+            const nat::Pool<V4>& pool = gateway_.config.policy.pools[rule.pool];
+            expect(std::ranges::find(pool.addresses, source.address) != pool.addresses.end() &&
+                       pool.ports.contains(source.port.host()),
+                   "a source is none of the pool's");
+        } else {
+            expect(sight.tuple == flows_.original(sight.content.number),
+                   "a packet that is only forwarded has changed");
+        }
+        known = source;
+    }
+    expect(known == source, "two packets of a flow are translated differently");
+}
+
+void Translations::check_inward(const Sight& sight) const {
+    expect(sight.tuple == flows_.original(sight.content.number).inverse(),
+           "an answer does not reach its client");
+}
+
+void Translations::check_unique() const {
+    std::vector<std::uint64_t> owned(size());
+    for (std::uint32_t i = 0; i < size(); ++i) {
+        expect(sources_[i] != Source{}, "a flow was not translated");
+        const std::uint64_t server = flows_.original(i).destination.value.host() & 0xffff;
+        owned[i] = server << 48U | std::uint64_t{sources_[i].address.value.host()} << 16U |
+                   sources_[i].port.host();
+    }
+    std::sort(owned.begin(), owned.end());
+    expect(std::adjacent_find(owned.begin(), owned.end()) == owned.end(),
+           "two flows have the same translation");
+}
+
+}  // namespace noclash::bench

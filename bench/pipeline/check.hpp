@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "bench/pipeline/flows.hpp"
+#include "bench/pipeline/lane.hpp"
+
+namespace noclash::bench {
+
+/// What the gateway made of each flow's source, learned from its first packet; and whether each
+/// packet that comes out is what it should be. The first fault is thrown as WrongAnswer.
+class Translations {
+  public:
+    Translations(const Flows& flows, std::uint32_t count, const dpdk::Gateway& gateway)
+        : flows_(flows), gateway_(gateway), sources_(count) {}
+
+    [[nodiscard]] const Flows& flows() const { return flows_; }
+    [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(sources_.size()); }
+
+    /// What a server answers to a flow with. The flow must have been seen.
+    [[nodiscard]] Tuple<V4> answer(std::uint32_t number) const {
+        Tuple<V4> outward = flows_.original(number);
+        outward.source = sources_[number].address;
+        outward.source_port = sources_[number].port;
+        return outward.inverse();
+    }
+
+    /// A flow that begins anew may be translated otherwise than before.
+    void forget() { std::fill(sources_.begin(), sources_.end(), Source{}); }
+
+    /// Looks at all that came out of a lane; each frame counts as seen once. Any worker's thread,
+    /// as long as no two have packets of one flow whose translation is not known yet.
+    void check(const Lane& lane, const Bed& bed);
+
+    /// That every flow was translated, and no two flows of a server alike.
+    void check_unique() const;
+
+  private:
+    struct Source {
+        V4Address address;
+        Be16 port;
+        friend bool operator==(const Source&, const Source&) = default;
+    };
+    void check_outward(const Sight& sight);
+    void check_inward(const Sight& sight) const;
+
+    Flows flows_;
+    const dpdk::Gateway& gateway_;
+    std::vector<Source> sources_;  ///< by flow; 0.0.0.0 where it is not known yet
+};
+
+}  // namespace noclash::bench

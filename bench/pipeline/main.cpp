@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The daemon's workers from RX burst to TX burst, in memory: what a packet costs, for new and
+// established flows, one and two workers. `tools/bench pipeline` runs it and says what the figures
+// mean.
+
+#include <fmt/core.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <array>
+#include <exception>
+#include <string>
+#include <vector>
+
+#include "bench/pipeline/cases.hpp"
+#include "bench/workers.hpp"
+
+namespace noclash::bench {
+namespace {
+
+enum ExitCode : int { fine = 0, wrong = 1, usage = 2, environment = 3 };
+
+struct Case {
+    const char* name;
+    const char* help;
+    unsigned workers;
+    void (*run)(Dpdk&, const Options&, PipelineReport&);
+};
+
+constexpr std::array cases{
+    Case{"flows", "new and established flows, by their number, protocol and direction", 1,
+         flows_by_number},
+    Case{"churn", "new flows while as many old ones end", 1, churn},
+    Case{"workers", "two workers on the same flows, beside one", 2, two_workers},
+    Case{"crowd", "one destination, from empty to full", 1, one_destination},
+    Case{"latency", "from RX to TX, of first and later packets, under load", 1, latency},
+    Case{"forward", "forwarding without translation", 1, forwarding},
+};
+
+std::string footer() {
+    std::string text = "Cases:\n";
+    for (const Case& one : cases)
+        text += fmt::format("  {:<10}{}\n", one.name, one.help);
+    return text +
+           "\nFrames of 64 bytes are written into packet buffers 4,096 ahead of the worker, so\n"
+           "that it finds headers in L2 or L3, as a NIC leaves them. Figures are what the worker\n"
+           "costs: what the rings cost is measured with a worker that only moves frames, and\n"
+           "taken out. They are medians of parts of 256 packets, so that what else the machine "
+           "does\n"
+           "meanwhile falls into few of them. Every packet of a separate pass is looked at:\n"
+           "addresses, ports, checksums, lengths, TTL.\n"
+           "\n"
+           "Examples:\n"
+           "  pipeline_bench --quick --json now.json\n"
+           "  pipeline_bench --case churn\n"
+           "Exit codes: 0 measured, 1 a wrong answer, 2 usage, 3 DPDK did not start.";
+}
+
+int run(int argc, char** argv) {
+    CLI::App app{"pipeline_bench: what a packet costs, from RX burst to TX burst"};
+    app.footer(footer());
+    std::string json_path, pages = "auto";
+    std::vector<std::string> wanted;
+    bool quick = false;
+    app.add_option("--json", json_path, "write the results to this file as well");
+    app.add_flag("--quick", quick, "fewer packets and repetitions; about a minute");
+    bool profile = false;
+    app.add_flag("--profile", profile, "cycles a packet by step of the pipeline, too");
+    app.add_option("--case", wanted, "only these")->check([](const std::string& name) {
+        const bool known = std::any_of(cases.begin(), cases.end(),
+                                       [&](const Case& one) { return name == one.name; });
+        return known ? std::string() : "no case is called " + name;
+    });
+    app.add_option("--huge-pages", pages, "for packet buffers and routes")
+        ->check(CLI::IsMember({"auto", "required", "none"}))
+        ->capture_default_str();
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? fine : usage;
+    }
+    Options options;
+    if (quick) options = {.packets = million / 2, .fills = 2, .profile = false};
+    options.profile = profile;
+
+    PipelineReport report;
+    try {
+        const unsigned workers =
+            std::min<unsigned>(2, static_cast<unsigned>(allowed_cpus().size()));
+        Dpdk dpdk(workers, pages == "auto"       ? dpdk::HugePages::automatic
+                           : pages == "required" ? dpdk::HugePages::required
+                                                 : dpdk::HugePages::none);
+        report.remark(fmt::format("{} pages for packet buffers and routes",
+                                  dpdk.pages() == dpdk::PageSize::huge ? "huge" : "normal"));
+        for (const Case& one : cases) {
+            if (!wanted.empty() &&
+                std::find(wanted.begin(), wanted.end(), one.name) == wanted.end())
+                continue;
+            if (one.workers > workers) {
+                report.remark(fmt::format("{}: left out, this process has one CPU", one.name));
+                continue;
+            }
+            one.run(dpdk, options, report);
+        }
+        if (!json_path.empty()) report.write(json_path);
+    } catch (const WrongAnswer& error) {
+        fmt::print(stderr, "pipeline_bench: wrong answer: {}\n", error.what());
+        return wrong;
+    } catch (const std::exception& error) {
+        fmt::print(stderr, "pipeline_bench: {}\n", error.what());
+        return environment;
+    }
+    return fine;
+}
+
+}  // namespace
+}  // namespace noclash::bench
+
+int main(int argc, char** argv) {
+    spdlog::set_default_logger(spdlog::stderr_color_mt("bench"));
+    spdlog::set_level(spdlog::level::warn);
+    return noclash::bench::run(argc, argv);
+}

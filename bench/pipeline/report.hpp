@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "bench/pipeline/trial.hpp"
+
+namespace noclash::bench {
+
+/// Collects results: prints each as it comes, and keeps all for `--json`.
+class PipelineReport {
+  public:
+    PipelineReport();
+
+    /// What is being done, for who waits.
+    static void progress(const std::string& what);
+
+    enum class Goal : std::uint8_t { at_least, at_most };
+    /// A result that counts. Nothing: it could not be measured.
+    void row(const std::string& name, std::optional<double> value, const std::string& unit,
+             std::optional<double> target = {}, Goal goal = Goal::at_least);
+    /// Million packets a second, with the quartiles as detail.
+    void rate(const std::string& name, const Cost& cost, std::optional<double> target = {});
+    /// A line of `--profile`: cycles a packet, by step.
+    void profile(const std::string& name, const nat::StepCycles& cycles, std::uint64_t packets);
+    void detail(const nlohmann::ordered_json& entry) { json_["details"].push_back(entry); }
+    void remark(const std::string& text);
+
+    /// @throws std::runtime_error when the file cannot be written
+    void write(const std::string& path) const;
+
+  private:
+    nlohmann::ordered_json json_;
+};
+
+}  // namespace noclash::bench

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "bench/pipeline/bed.hpp"
+#include "bench/pipeline/check.hpp"
+#include "bench/pipeline/lane.hpp"
+
+namespace noclash::bench {
+
+/// What packet `i` of a worker is; i counts from 0.
+using Traffic = std::function<Sending(unsigned worker, std::uint64_t i)>;
+
+/// Which value stands for all parts of a trial.
+enum class Central : std::uint8_t {
+    median,
+    mean,  ///< of all but those that were interrupted: where costs come in waves
+};
+
+/// What a packet costs, without what the rings cost.
+struct Cost {
+    double ns = 0;               ///< a packet, on average over the workers
+    double packets_per_us = 0;   ///< of all workers together: million a second
+    double least = 0, most = 0;  ///< quartiles of `packets_per_us`
+    std::size_t samples = 0;     ///< parts of batches
+    double together = 1;         ///< share of the batches in which all workers ran at the same time
+};
+
+/// Time as workers are told it: the machine's, or one that a scenario makes.
+class Time {
+  public:
+    [[nodiscard]] static Time real() { return {}; }
+    /// So many rounds a second.
+    [[nodiscard]] static Time of_rounds(double a_second);
+
+    [[nodiscard]] std::uint64_t operator()() {
+        if (step_ms_ == 0) return now_ms();
+        passed_ms_ += step_ms_;
+        return begun_ms_ + static_cast<std::uint64_t>(passed_ms_);
+    }
+
+  private:
+    std::uint64_t begun_ms_ = 0;
+    double step_ms_ = 0;
+    double passed_ms_ = 0;
+};
+
+/// Sends traffic through a bed's workers, batch by batch.
+class Trial {
+  public:
+    Trial(Bed& bed, Translations& translations) : bed_(bed), translations_(translations) {}
+
+    /// Sends `count` packets to each of `workers` and looks at every one that comes out.
+    /// @throws WrongAnswer
+    void verify(unsigned workers, std::uint64_t count, const Traffic& traffic);
+
+    /// Sends them, and tells what they cost. All must come out.
+    Cost time(unsigned workers, std::uint64_t count, const Traffic& traffic,
+              Central central = Central::median) {
+        return time(Purpose::time, workers, count, traffic, central);
+    }
+    /// The same, and each batch is looked at when it has been timed. For traffic whose memory is
+    /// cold anyway: what is looked at displaces what the worker had in its caches.
+    Cost time_and_verify(unsigned workers, std::uint64_t count, const Traffic& traffic,
+                         Central central = Central::median) {
+        return time(Purpose::time_and_verify, workers, count, traffic, central);
+    }
+
+    /// What the rings cost for this traffic, ns a packet; taken out of all costs that follow.
+    double calibrate(unsigned workers, const Traffic& traffic);
+
+    /// From now on workers are told this time.
+    void tell(const Time& time) { time_ = time; }
+    /// Packets in a batch from now on, at most `batch_frames`.
+    void batch(std::uint32_t frames) { batch_ = frames; }
+    /// ns a packet of worker 0, by batch, the last time.
+    [[nodiscard]] const std::vector<double>& by_batch() const { return by_batch_; }
+
+  private:
+    enum class Purpose : std::uint8_t { verify, time, time_and_verify, calibrate };
+    using Batches = std::vector<std::vector<BatchTime>>;  ///< by worker, then batch
+
+    Cost time(Purpose purpose, unsigned workers, std::uint64_t count, const Traffic& traffic,
+              Central central);
+    Batches send(Purpose purpose, unsigned workers, std::uint64_t count, const Traffic& traffic);
+    void send_lane(Purpose purpose, unsigned worker, std::uint64_t count, const Traffic& traffic,
+                   std::vector<BatchTime>& batches, const std::function<void()>& meet);
+
+    Bed& bed_;
+    Translations& translations_;
+    Time time_ = Time::real();
+    double rings_ns_ = 0;
+    std::uint32_t batch_ = batch_frames;
+    std::vector<double> by_batch_;
+    std::atomic<std::uint64_t> lost_{0};
+};
+
+}  // namespace noclash::bench
