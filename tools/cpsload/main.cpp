@@ -107,7 +107,7 @@ int run(const Options& options) {
     ::prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
     const dpdk::Config config = config_of(options);
     const dpdk::Eal eal(config);
-    const dpdk::PacketPool packets(eal.memory());
+    const dpdk::PacketPool packets(eal.memory(), eal.pages());
     const Clock clock;
     stop_on_signals();
     const Bench bench{packets.get(), clock, stop, Progress::Mode::shown};
