@@ -196,7 +196,8 @@ void one_destination(Dpdk& dpdk, const Options& options, PipelineReport& report)
         translations.forget();
     }
     for (const double percent : {80.0, 90.0, 95.0, 99.0, 99.9}) {
-        const auto middle = static_cast<std::size_t>(ports / batch * percent / 100);
+        constexpr double batches = double{ports} / batch;
+        const auto middle = static_cast<std::size_t>(batches * percent / 100);
         std::vector<double> samples;
         for (const auto& fill : ns)
             for (std::size_t i = middle - (percent < 99.5 ? 4 : 0);
