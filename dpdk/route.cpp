@@ -5,7 +5,6 @@
 #include <rte_errno.h>
 
 #include <algorithm>
-#include <bit>
 #include <stdexcept>
 
 namespace noclash::dpdk {
@@ -50,14 +49,6 @@ void RouteTable::collect_own(const Config& config) {
         if (rule.action != nat::Action::dnat) continue;
         for (const Prefix<V4>& prefix : rule.to)
             if (prefix.length == 32) own_.insert(prefix.network.value.wire());
-    }
-    own_table_.resize(std::bit_ceil(own_.size() * 4 + 1));
-    own_mask_ = static_cast<std::uint32_t>(own_table_.size() - 1);
-    for (const std::uint32_t wire : own_) {
-        std::uint32_t i = own_home(wire);
-        while (own_table_[i] != 0)
-            i = (i + 1) & own_mask_;
-        own_table_[i] = wire;
     }
 }
 

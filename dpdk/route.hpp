@@ -41,10 +41,7 @@ class RouteTable {
 
     /// Whether `address` belongs to a port, a pool, or a service that a dnat rule names by address.
     [[nodiscard]] bool is_own(const V4Address& address) const {
-        const std::uint32_t wire = address.value.wire();
-        for (std::uint32_t i = own_home(wire); own_table_[i] != 0; i = (i + 1) & own_mask_)
-            if (own_table_[i] == wire) return true;
-        return false;
+        return own_.contains(address.value.wire());
     }
 
   private:
@@ -63,16 +60,7 @@ class RouteTable {
     std::vector<Target> targets_;           ///< by LPM next hop
     std::optional<std::uint32_t> default_;  ///< 0.0.0.0/0, which the LPM cannot hold
     std::vector<Prefix<V4>> subnets_;       ///< by port, as the port's address
-    [[nodiscard]] std::uint32_t own_home(std::uint32_t wire) const {
-        // From above the middle of the product, where every byte of the address has its say.
-        return static_cast<std::uint32_t>(wire * 0x9e3779b97f4a7c15ULL >> 40U) & own_mask_;
-    }
-
     std::unordered_set<std::uint32_t> own_;
-    /// The same for `is_own`, which every new flow asks: open addressing, 0 where nothing is. At
-    /// most a quarter full.
-    std::vector<std::uint32_t> own_table_;
-    std::uint32_t own_mask_ = 0;
 };
 
 static_assert(nat::Router<RouteTable, V4>);

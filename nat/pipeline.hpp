@@ -214,7 +214,7 @@ class Pipeline {
         const Found found = worker_.table().index().find(job.lookup.key, job.lookup.hash);
         if (found) return hit(job, found);
         const V verdict = miss(job, opening);
-        if (!job.rewrite) job.verdict = verdict;
+        if (!job.rewrite) job.verdict = verdict;  // else `translated` has written the same
     }
 
     void hit(Job<Family>& job, Found found) {

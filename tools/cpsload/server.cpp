@@ -55,6 +55,19 @@ bool Server::same_tuple(const Connection& connection, const Segment& segment) {
     return false;
 }
 
+bool Server::arrived(Connection& connection, const Segment& segment, Step step) {
+    switch (ledger_.note_arrived(connection, step)) {
+        case Arrival::first:
+            welcome(connection, segment);
+            return true;
+        case Arrival::repeated:
+            return same_tuple(connection, segment);
+        case Arrival::duplicate:
+            break;
+    }
+    return false;
+}
+
 std::uint16_t Server::take_opening(const Segment& segment, std::uint8_t* room) {
     const Identity& identity = ledger_.connections.identity();
     Connection* connection = &ledger_.connections[identity.slot_of_client_isn(segment.sequence)];
@@ -63,16 +76,7 @@ std::uint16_t Server::take_opening(const Segment& segment, std::uint8_t* room) {
         ++ledger_.counters.strays;
         return 0;
     }
-    switch (ledger_.note_arrived(*connection, Step::open)) {
-        case Arrival::first:
-            welcome(*connection, segment);
-            break;
-        case Arrival::repeated:
-            if (!same_tuple(*connection, segment)) return 0;
-            break;
-        case Arrival::duplicate:
-            return 0;
-    }
+    if (!arrived(*connection, segment, Step::open)) return 0;
     Ledger::note_answered(*connection, Step::accept);
     return writer_.tcp(room, segment.ends.inverse(),
                        {identity.server_isn(segment.sequence), segment.sequence + 1,
@@ -150,16 +154,7 @@ std::uint16_t Server::take_datagram(const Segment& segment, std::uint8_t* room) 
         ++ledger_.counters.corrupted;
         return 0;
     }
-    switch (ledger_.note_arrived(*connection, Step::request)) {
-        case Arrival::first:
-            welcome(*connection, segment);
-            break;
-        case Arrival::repeated:
-            if (!same_tuple(*connection, segment)) return 0;
-            break;
-        case Arrival::duplicate:
-            return 0;
-    }
+    if (!arrived(*connection, segment, Step::request)) return 0;
     Ledger::note_answered(*connection, Step::response);
     std::memmove(room + udp_payload_at, segment.payload.data(), bytes);
     return writer_.udp(room, segment.ends.inverse(), bytes);

@@ -32,6 +32,9 @@ class Server {
 
     /// Notes the tuple of a new connection, and what is wrong with it.
     void welcome(Connection& connection, const Segment& segment);
+    /// Notes that what the connection opens with arrived, for the first time or again; false when
+    /// it is to go unanswered, which is counted.
+    bool arrived(Connection& connection, const Segment& segment, Step step);
     /// False, and counted, when the packet came with another tuple than the connection's first.
     bool same_tuple(const Connection& connection, const Segment& segment);
 

@@ -37,7 +37,8 @@ running gateway in network namespaces of its own, against real hosts (curl, dig,
 """
 
 EPILOG = """\
-  --quick    the release build; unit and stress tests; the main tests of the gateway: < 3 minutes
+  --quick    the release build; unit and stress tests; the main tests of the gateway: some
+             3 minutes after building
   (neither)  the release build; all tests, Spin's models, and mutants of the engine, each of which
              the schedule tests have to catch
   --all      also: a build with clang, AddressSanitizer and UndefinedBehaviorSanitizer (all unit and
