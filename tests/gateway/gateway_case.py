@@ -33,12 +33,10 @@ def build():
     return builds.Build(os.environ.get("NOCLASH_BUILD", "build"))
 
 
-class GatewayCase(unittest.TestCase):
-    """Each test gets a fresh topology with noclash, configured by `settings`."""
+class LabCase(unittest.TestCase):
+    """Each test gets a laboratory, and so much time."""
 
     timeout_s = 60
-    settings = {}
-    starts_gateway = True
 
     def setUp(self):
         signal.signal(signal.SIGALRM, self._on_alarm)
@@ -46,6 +44,19 @@ class GatewayCase(unittest.TestCase):
         self.addCleanup(signal.alarm, 0)
         self.lab = laboratory.Lab()
         self.addCleanup(self.lab.close)
+
+    def _on_alarm(self, _number, _frame):
+        raise TestTimeout(f"not done within {self.timeout_s} s")
+
+
+class GatewayCase(LabCase):
+    """Each test gets a fresh topology with noclash, configured by `settings`."""
+
+    settings = {}
+    starts_gateway = True
+
+    def setUp(self):
+        super().setUp()
         self.topology = Topology(self.lab)
         self.lb, self.pod = self.topology.lb, self.topology.pod
         self.gateway = Noclash(build(), **self.settings)
@@ -67,9 +78,6 @@ class GatewayCase(unittest.TestCase):
     def _has_failed(self):
         return any(error for _, error in getattr(self._outcome, "errors", []) or []) or \
             not self._outcome.success
-
-    def _on_alarm(self, _number, _frame):
-        raise TestTimeout(f"not done within {self.timeout_s} s")
 
     # What tests say.
 

@@ -4,10 +4,8 @@
 
 import json
 import signal
-import unittest
 
-from gateway_case import TestTimeout, build, main
-from lab import laboratory
+from gateway_case import LabCase, build, main
 from lab.cpsload import (CLIENT, DNS_PORT, GATEWAY_CLIENT, PREFIX_LENGTH, SERVER, UDP_PORT,
                          TesterTopology, ThroughKernel, ThroughNoclash, command, node_ports,
                          run_cpsload)
@@ -20,21 +18,14 @@ SERVICES = {"udp": ["--service", f"{GATEWAY_CLIENT}:{UDP_PORT}"],
                     "--service", f"{GATEWAY_CLIENT}:{DNS_PORT}/dns"]}
 
 
-class CpsloadCase(unittest.TestCase):
+class CpsloadCase(LabCase):
     """Each test gets a tester and a gateway, in namespaces of their own."""
 
     timeout_s = 120
 
     def setUp(self):
-        signal.signal(signal.SIGALRM, self._on_alarm)
-        signal.alarm(self.timeout_s)
-        self.addCleanup(signal.alarm, 0)
-        self.lab = laboratory.Lab()
-        self.addCleanup(self.lab.close)
+        super().setUp()
         self.topology = TesterTopology(self.lab)
-
-    def _on_alarm(self, _number, _frame):
-        raise TestTimeout(f"not done within {self.timeout_s} s")
 
     def noclash(self, **settings):
         gateway = ThroughNoclash(build(), self.topology, flows=200_000, **settings).start()
