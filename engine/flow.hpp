@@ -41,7 +41,7 @@ struct FlowCounters {
 };
 
 /// One tracked connection. 128 bytes for IPv4: the first cache line is what a lookup compares and
-/// an established packet needs, the second what it counts.
+/// an established packet needs, the second what it counts and remembers.
 ///
 /// Who writes what: `tuples`, `places`, `rule`, `owner` by the worker that sets the flow up, before
 /// it publishes them, and by nobody until the record is reclaimed. `link` by the owner. The atomics
@@ -64,6 +64,8 @@ struct alignas(64) Flow {
 
     alignas(64) std::array<FlowCounters<Traits>, 2> counters;  ///< by Direction
     Atomic<std::uint32_t> pool_link{0};                        ///< next chunk of free records
+    /// Of the layer above, which lays it out: what it remembers of the connection.
+    std::array<Atomic<std::uint32_t>, 7> memory{};
 
     [[nodiscard]] const Tuple<Family>& tuple(Direction direction) const {
         return tuples[static_cast<std::size_t>(direction)];

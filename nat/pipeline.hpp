@@ -28,10 +28,10 @@
 #include "engine/reservation.hpp"
 #include "nat/conntrack.hpp"
 #include "nat/headers.hpp"
+#include "nat/opening.hpp"
 #include "nat/parse.hpp"
 #include "nat/port_proposals.hpp"
 #include "nat/rewrite.hpp"
-#include "nat/rule_match.hpp"
 #include "nat/served_ports.hpp"
 #include "nat/step_cycles.hpp"
 #include "nat/verdict.hpp"
@@ -51,7 +51,7 @@ class Pipeline {
     using Record = typename Worker::Record;
     using Address = typename Family::Address;
 
-    static constexpr std::size_t burst = 32;
+    static constexpr std::size_t burst = Openings<Family, RouterType, Traits>::burst;
 
     /// What all workers share, and lives as long as the pipelines.
     struct Shared {
@@ -66,6 +66,7 @@ class Pipeline {
         : worker_(worker),
           shared_(shared),
           proposals_(shared.crowded, shared.served),
+          openings_(shared.policy, shared.router, worker.table().index(), proposals_),
           rule_hits_(shared.policy.rules.size()) {}
 
     /// Gives each job its verdict; at most `burst` jobs.
@@ -101,7 +102,7 @@ class Pipeline {
             else
                 without_flow[misses++] = static_cast<std::uint8_t>(i);
         }
-        prepare(jobs, std::span(without_flow).first(misses));
+        openings_.prepare(jobs, std::span(without_flow).first(misses));
         end_step(Step::prepare);
         for (std::size_t i = 0; i < jobs.size(); ++i)
             if (parsed(jobs[i])) decide(jobs[i], openings_[i]);
@@ -130,79 +131,13 @@ class Pipeline {
   private:
     using V = Verdict<Family>;
     using Claim = Reservation<Family, Traits>;
-
-    /// What a packet without a flow would open, as far as policy and route decide.
-    struct Opening {
-        const Rule<Family>* rule;
-        std::optional<Hop<Family>> hop;      ///< towards the flow's destination
-        Tuple<Family> reply;                 ///< before source NAT
-        std::span<const Address> addresses;  ///< that source NAT may choose from
-        PortRange ports;                     ///< likewise
-        bool keeps_source;                   ///< no source NAT
-        Tuple<Family> proposal;              ///< the reply tuple to try first
-        std::uint64_t hash;                  ///< of `proposal`
-    };
+    using Opening = nat::Opening<Family>;
 
     static bool parsed(const Job<Family>& job) { return job.verdict.reason == DropReason::none; }
 
     void end_step(Step step) {
         if (cycles_ != nullptr) [[unlikely]]
             cycles_->end(step);
-    }
-
-    /// Fills in `openings_` for some jobs, and brings what setting them up will touch into the
-    /// cache. In three loops: what one stores field by field, the next loads as a whole, which is
-    /// quick only when the stores are long done.
-    void prepare(std::span<const Job<Family>> jobs, std::span<const std::uint8_t> which) {
-        for (const std::uint8_t i : which)
-            apply_policy(jobs[i], openings_[i]);
-        for (const std::uint8_t i : which) {
-            Opening& opening = openings_[i];
-            const bool draws = !opening.addresses.empty() && !opening.keeps_source;
-            opening.proposal =
-                draws ? proposals_.draw(opening.reply, opening.addresses, opening.ports)
-                      : opening.reply;
-        }
-        auto& index = worker_.table().index();
-        for (const std::uint8_t i : which) {
-            if (openings_[i].addresses.empty()) continue;
-            openings_[i].hash = index.hash(openings_[i].proposal);
-            index.prefetch_for_write(openings_[i].hash);
-        }
-    }
-
-    /// What policy and route say about a packet without a flow. No `addresses` when they say that
-    /// none will be set up.
-    void apply_policy(const Job<Family>& job, Opening& opening) {
-        opening.addresses = {};
-        opening.rule =
-            first_match<Family>(shared_.policy.rules, job.parsed.tuple, job.ingress_port);
-        if (opening.rule == nullptr) return;
-        const Rule<Family>& rule = *opening.rule;
-        opening.reply = job.parsed.tuple.inverse();
-        if (!rule.targets.empty()) redirect(opening.reply, rule.targets);
-        opening.hop = shared_.router.route(opening.reply.source);
-        if (!opening.hop) return;
-        opening.keeps_source = rule.source_nat == SourceNat::keep;
-        if (opening.keeps_source) {
-            opening.addresses = {&opening.reply.destination, 1};
-            opening.ports = PortRange{};
-        } else {
-            const bool masquerade = rule.source_nat == SourceNat::masquerade;
-            const Pool<Family>* pool = masquerade ? nullptr : &shared_.policy.pools[rule.pool];
-            opening.addresses = masquerade ? std::span(&opening.hop->port_address, 1)
-                                           : std::span<const Address>(pool->addresses);
-            opening.ports = masquerade ? rule.ports : pool->ports;
-        }
-    }
-
-    /// Lets `reply` come from one of `targets`. Of packets that open the same flow at once, each
-    /// draws its own, and the one that claims the flow decides for all [field b].
-    void redirect(Tuple<Family>& reply, const std::vector<Target<Family>>& targets) {
-        const auto count = static_cast<std::uint32_t>(targets.size());
-        const Target<Family>& target = targets[count == 1 ? 0 : proposals_.random().below(count)];
-        reply.source = target.address;
-        if (target.port) reply.source_port = Be16::from_host(*target.port);
     }
 
     /// Flows are found by both ends' addresses and ports, so what comes from anybody but a flow's
@@ -438,9 +373,9 @@ class Pipeline {
     Worker& worker_;
     Shared shared_;
     PortProposals<Family, Traits> proposals_;
+    Openings<Family, RouterType, Traits> openings_;
     std::vector<Counter> rule_hits_;
     PipelineCounters counters_;
-    std::array<Opening, burst> openings_{};  ///< by job; of those that found no flow
     std::uint64_t now_ms_ = 0;
     StepCycles* cycles_ = nullptr;
 };

@@ -49,6 +49,7 @@ std::string PlaceNames::name_in_record(const char* place) {
     if (within(record.marks, place)) field = "marks";
     if (within(record.counters, place)) field = "counters";
     if (within(record.pool_link, place)) field = "pool_link";
+    if (within(record.memory, place)) field = "memory";
     return "flow " + std::to_string(id) + " " + field;
 }
 
