@@ -7,12 +7,12 @@
 
 #include "nat/checksum.hpp"
 #include "nat/headers.hpp"
+#include "nat/tcp_options.hpp"
 
 namespace noclash::nat {
 namespace {
 
-constexpr std::uint8_t end_of_list = 0, no_operation = 1, timestamps_kind = 8,
-                       timestamps_length = 10;
+constexpr std::uint8_t no_operation = 1;
 constexpr std::uint32_t echo_offset = 4;  ///< of TSecr behind TSval
 
 using Word = std::array<std::uint8_t, 4>;
@@ -48,22 +48,14 @@ std::uint32_t find_timestamps(const PacketView& packet, std::uint32_t l4_offset)
     const std::uint8_t* const tcp = packet.data + l4_offset;
     const std::uint32_t end = header<TcpHeader>(packet, l4_offset).header_length();
     // Where RFC 7323, appendix A, recommends it, and nearly all segments but SYNs have it.
-    constexpr Word usual{no_operation, no_operation, timestamps_kind, timestamps_length};
+    constexpr Word usual{no_operation, no_operation, tcp_option::timestamps.kind,
+                         tcp_option::timestamps.length};
     constexpr std::uint32_t behind = sizeof(TcpHeader) + sizeof usual;
     if (end >= behind + 2 * sizeof(Word) &&
         std::memcmp(tcp + sizeof(TcpHeader), usual.data(), sizeof usual) == 0)
         return l4_offset + behind;
-    for (std::uint32_t at = sizeof(TcpHeader); at < end && tcp[at] != end_of_list;) {
-        if (tcp[at] == no_operation) {
-            ++at;
-            continue;
-        }
-        if (at + 2 > end || tcp[at + 1] < 2 || at + tcp[at + 1] > end) return 0;
-        if (tcp[at] == timestamps_kind && tcp[at + 1] == timestamps_length)
-            return l4_offset + at + 2;
-        at += tcp[at + 1];
-    }
-    return 0;
+    const std::uint32_t at = find_tcp_option(tcp, end, tcp_option::timestamps);
+    return at == 0 ? 0 : l4_offset + at;
 }
 
 std::uint32_t timestamp_value(const PacketView& packet, std::uint32_t at) {
