@@ -105,8 +105,7 @@ class Egress {
     Resolution resolve(const nat::Hop<V4>& hop, std::uint64_t now_ms);
     void wait(rte_mbuf* frame, const nat::Hop<V4>& hop);
     void transmit(rte_mbuf* frame, const nat::Hop<V4>& hop, const nat::MacAddress& to);
-    void transmit_in_fragments(rte_mbuf* frame, const nat::Hop<V4>& hop,
-                               const nat::MacAddress& to);
+    void transmit_in_fragments(rte_mbuf* frame, const nat::Hop<V4>& hop, const nat::MacAddress& to);
     void enqueue(std::uint16_t port, rte_mbuf* frame) {
         Queue& queue = queues_[port];
         queue.frames[queue.used++] = frame;

@@ -41,9 +41,8 @@ constexpr std::uint32_t bucket_entries = 8;
 rte_ip_frag_tbl* make_table(const FragmentsConfig& config) {
     const std::uint32_t entries = std::max(bucket_entries, std::bit_ceil(config.capacity));
     // Time is counted in milliseconds, whatever DPDK calls it.
-    rte_ip_frag_tbl* table =
-        ::rte_ip_frag_table_create(entries / bucket_entries, bucket_entries, entries,
-                                   config.timeout_ms, SOCKET_ID_ANY);
+    rte_ip_frag_tbl* table = ::rte_ip_frag_table_create(entries / bucket_entries, bucket_entries,
+                                                        entries, config.timeout_ms, SOCKET_ID_ANY);
     if (table == nullptr) no_memory("a table of fragments");
     return table;
 }
