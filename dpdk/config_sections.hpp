@@ -12,6 +12,7 @@ namespace noclash::dpdk {
 void read_general(const Section& top, Config& config);
 void read_memory(const Section& top, Config& config);
 void read_neighbors(const Section& top, Config& config);
+void read_fragments(const Section& top, Config& config);
 void read_timeouts(const Section& top, Config& config);
 void read_ports(const Section& top, Config& config);
 void read_routes(const Section& top, Config& config);

@@ -17,7 +17,9 @@ struct PacketView {
     std::uint32_t length;
     Checked ip_checksum = Checked::unknown;
     Checked l4_checksum = Checked::unknown;
-    std::uint16_t unused = 0;  ///< no padding: copied in whole words
+    /// Bytes of the largest fragment that the packet came in; 0: it came whole. No padding is left
+    /// here: views are copied in whole words.
+    std::uint16_t largest_fragment = 0;
 };
 
 /// TCP flag bits, as in byte 13 of the header (RFC 9293, section 3.1).

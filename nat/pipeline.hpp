@@ -170,7 +170,8 @@ class Pipeline {
         const auto hop = shared_.router.route(to.destination);
         if (!fits(job, hop)) [[unlikely]] {
             job.verdict = routable(job, hop);
-            return;
+            if (job.verdict.outcome != Outcome::transmit) return;
+            job.verdict = V::drop(DropReason::none);  // as `process` left it
         }
         // What may end or restart a connection is checked whole, like what opens one.
         constexpr std::uint8_t decisive = tcp_flag::syn | tcp_flag::fin | tcp_flag::rst;
@@ -213,11 +214,16 @@ class Pipeline {
     V routable(const Job<Family>& job, const std::optional<Hop<Family>>& hop) const {
         if (job.parsed.ttl <= 1) return V::reject(DropReason::ttl, icmp_error::ttl_exceeded);
         if (!hop) return V::reject(DropReason::no_route, icmp_error::net_unreachable);
-        if (job.parsed.length > hop->mtu) {
-            if (!job.parsed.dont_fragment) return V::drop(DropReason::too_big);
+        if (job.parsed.length > hop->mtu && !may_be_fragmented(job, *hop))
             return V::reject(DropReason::too_big, icmp_error::fragmentation_needed(hop->mtu));
-        }
         return V::transmit(*hop);
+    }
+
+    /// "Don't fragment" asks a packet that came in fragments for no more than that none of them is
+    /// cut: it was cut by its sender, who wants to hear of smaller MTUs.
+    static bool may_be_fragmented(const Job<Family>& job, const Hop<Family>& hop) {
+        const std::uint16_t largest = job.packet.largest_fragment;
+        return !job.parsed.dont_fragment || (largest != 0 && largest <= hop.mtu);
     }
 
     /// The packet goes to `hop` as `to`. The whole burst is rewritten when all of it is decided:

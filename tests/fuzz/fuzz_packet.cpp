@@ -11,6 +11,8 @@
 #include <cstdlib>
 #include <vector>
 
+#include "nat/fragment.hpp"
+#include "nat/headers.hpp"
 #include "nat/icmp.hpp"
 #include "nat/parse.hpp"
 #include "nat/rewrite.hpp"
@@ -127,13 +129,25 @@ void answer(Packet packet, const Parsed<V4>& parsed) {
     require(l4_checksum_ok<V4>(packet.view(), after) == was_right);
 }
 
+/// A fragment that is kept ends within the longest packet, wherever it begins.
+void judge_fragment(Packet packet) {
+    constexpr std::uint32_t longest = 12000;
+    if (check_fragment<V4>(packet.view(), longest) != DropReason::none) return;
+    const auto& ip = header<IpHeader<V4>>(packet.view(), 0);
+    const std::uint32_t offset = (ip.fragment.get().host() & IpHeader<V4>::offset_mask) * 8U;
+    require(ip.total_length.get().host() > ip.header_length());
+    require(offset + ip.total_length.get().host() <= longest);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     if (size == 0) return 0;
     Packet packet{{data + 1, data + size}, (data[0] & 1) != 0 ? Checked::good : Checked::unknown};
     Parsed<V4> parsed;
-    if (parse<V4>(packet.view(), 1, parsed) != DropReason::none) return 0;
+    const DropReason reason = parse<V4>(packet.view(), 1, parsed);
+    if (reason == DropReason::fragment) judge_fragment(packet);
+    if (reason != DropReason::none) return 0;
     require(parsed.length <= packet.bytes.size());
     translate(packet, parsed);
     report(packet, parsed);

@@ -19,13 +19,13 @@ def checksum(data):
 
 
 def ip(source, destination, protocol, payload, *, ttl=64, options=b"", length=None,
-       header_words=None, version=4, fragment=0x4000, check=None):
+       header_words=None, version=4, identification=1, fragment=0x4000, check=None):
     words = 5 + len(options) // 4 if header_words is None else header_words
     length = 20 + len(options) + len(payload) if length is None else length
 
     def header(value):
-        return struct.pack("!BBHHHBBH4s4s", version << 4 | words, 0, length, 1, fragment, ttl,
-                           protocol, value, socket.inet_aton(source),
+        return struct.pack("!BBHHHBBH4s4s", version << 4 | words, 0, length, identification,
+                           fragment, ttl, protocol, value, socket.inet_aton(source),
                            socket.inet_aton(destination)) + options
     return header(checksum(header(0)) if check is None else check) + payload
 
@@ -66,6 +66,48 @@ def icmp(kind, code=0, *, rest=b"\0\1\0\1", payload=b"", check=None):
     return message(checksum(message(0)) if check is None else check)
 
 
+MORE_FRAGMENTS, DONT_FRAGMENT, OFFSET = 0x2000, 0x4000, 0x1fff
+
+
+def fragment(packet, begin, end):
+    """The bytes from `begin` to `end` of an IP packet's payload, with its header but the options.
+
+    Whether there is more behind them is told by the packet's length; `begin` is a multiple of 8.
+    """
+    header, payload = packet[:20], packet[packet[0] % 16 * 4:]
+    word, = struct.unpack("!H", header[6:8])
+    word |= begin // 8 | (MORE_FRAGMENTS if end < len(payload) else 0)
+    part = payload[begin:end]
+    header = struct.pack("!BBHHHBBH", 0x45, header[1], 20 + len(part),
+                         *struct.unpack("!H", header[4:6]), word, header[8], header[9], 0) + \
+        header[12:20]
+    return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + part
+
+
+def fragments(packet, mtu=1500):
+    """An IP packet without options, cut as a router with this MTU would."""
+    step = (mtu - 20) // 8 * 8
+    length = len(packet) - 20
+    return [fragment(packet, begin, min(begin + step, length))
+            for begin in range(0, length, step)]
+
+
+def reassembled(parts):
+    """The IP packet whose fragments, each a Packet, these are; None while some are missing."""
+    parts = sorted(parts, key=lambda part: part.offset)
+    payload = b""
+    for part in parts:
+        if part.offset != len(payload):
+            return None
+        payload += part.segment
+    if not parts or parts[-1].has_more:
+        return None
+    first = parts[0]
+    return Packet(ip(first.source, first.destination, first.protocol, payload, ttl=first.ttl,
+                     identification=first.identification,
+                     fragment=DONT_FRAGMENT if first.dont_fragment else 0))
+
+
 def frame(to_mac, from_mac, packet, ethertype=0x0800):
     return to_mac + from_mac + struct.pack("!H", ethertype) + packet
 
@@ -77,6 +119,9 @@ class Packet:
         self.data = data[:struct.unpack("!H", data[2:4])[0]]  # without the link's padding
         self.source, self.destination = map(socket.inet_ntoa, (data[12:16], data[16:20]))
         self.ttl, self.protocol = data[8], data[9]
+        self.identification, word = struct.unpack("!HH", data[4:8])
+        self.dont_fragment, self.has_more = bool(word & DONT_FRAGMENT), bool(word & MORE_FRAGMENTS)
+        self.offset = (word & OFFSET) * 8
         self.segment = self.data[20:]
 
     @property

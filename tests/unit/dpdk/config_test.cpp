@@ -55,6 +55,7 @@ no_room_icmp = "prohibited"
 tcp_timestamps = "normalize"
 memory = { huge_pages = "required", dpdk_megabytes = 64, packet_buffers = 9000 }
 neighbors = { refresh_s = 3, queue_packets = 17, capacity = 99 }
+fragments = { capacity = 64, per_source = 9, timeout_ms = 700 }
 timeouts = { udp_s = 121, tcp_established_s = 7440 }
 )") + small,
                                        "f");
@@ -74,8 +75,21 @@ timeouts = { udp_s = 121, tcp_established_s = 7440 }
     EXPECT_EQ(config.neighbors.refresh_s, 3U);
     EXPECT_EQ(config.neighbors.queue_packets, 17U);
     EXPECT_EQ(config.neighbors.capacity, 99U);
+    EXPECT_EQ(config.fragments.capacity, 64U);
+    EXPECT_EQ(config.fragments.per_source, 9U);
+    EXPECT_EQ(config.fragments.timeout_ms, 700U);
     EXPECT_EQ(config.timeouts.udp_s, 121U);
     EXPECT_EQ(config.timeouts.tcp_established_s, 7440U);
+}
+
+TEST(Config, ASourceGetsAQuarterOfFewFragments) {
+    const auto per_source = [](const char* text) {
+        return parse_config(text + std::string(small), "f").fragments.per_source;
+    };
+    EXPECT_EQ(per_source(""), 128U);
+    EXPECT_EQ(per_source("fragments = { capacity = 512 }\n"), 128U);
+    EXPECT_EQ(per_source("fragments = { capacity = 100 }\n"), 25U);
+    EXPECT_EQ(per_source("fragments = { capacity = 0 }\n"), 2U);
 }
 
 TEST(Config, ReadsEveryTimeout) {
