@@ -9,8 +9,8 @@
 #include <span>
 
 #include "dpdk/egress.hpp"
+#include "dpdk/error_limit.hpp"
 #include "dpdk/gateway.hpp"
-#include "dpdk/rate_limit.hpp"
 #include "dpdk/waiting_room.hpp"
 #include "dpdk/worker_counters.hpp"
 
@@ -89,8 +89,8 @@ class alignas(64) Worker {
     Pipeline pipeline_;
     Egress egress_;
     WaitingRoom<Parked> parked_;
-    RateLimit errors_;
-    RateLimit mtu_errors_;
+    ErrorLimit errors_;
+    ErrorLimit mtu_errors_;
     nat::StepCycles* cycles_ = nullptr;
     std::array<Job, burst> jobs_{};  ///< of the burst that was received
 };

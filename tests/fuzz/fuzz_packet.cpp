@@ -13,6 +13,7 @@
 
 #include "nat/icmp.hpp"
 #include "nat/parse.hpp"
+#include "nat/protocols.hpp"
 #include "nat/rewrite.hpp"
 
 namespace {
@@ -47,11 +48,12 @@ Tuple<V4> other_tuple(const Parsed<V4>& parsed) {
     Tuple<V4> tuple = parsed.tuple;
     tuple.source = from;
     tuple.destination = to;
-    // Ports that an ICMP query leaves 0 stay so.
-    if (tuple.protocol != V4::icmp_protocol || tuple.source_port != Be16{}) {
+    // Ports that are none stay 0.
+    const bool has_ports = ip_protocol::has_ports(tuple.protocol);
+    if (has_ports || tuple.source_port != Be16{}) {
         tuple.source_port = Be16::from_host(0xabcd);
     }
-    if (tuple.protocol != V4::icmp_protocol || tuple.destination_port != Be16{}) {
+    if (has_ports || tuple.destination_port != Be16{}) {
         tuple.destination_port = Be16::from_host(0x0102);
     }
     return tuple;
@@ -112,6 +114,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(parsed.length <= packet.bytes.size());
     translate(packet, parsed);
     report(packet, parsed);
-    if (parsed.kind == PacketKind::icmp_request) answer(packet, parsed);
+    if (is_echo_request<V4>(packet.view(), parsed)) answer(packet, parsed);
     return 0;
 }

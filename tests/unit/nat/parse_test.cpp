@@ -87,7 +87,8 @@ TEST(Parse, IpHeader) {
     EXPECT_EQ(reason_with(packet, 0, 0x44), DropReason::bad_ip_header);
     EXPECT_EQ(reason_with(packet, 3, 19), DropReason::bad_ip_header);
     EXPECT_EQ(reason_with(packet, 2, 1), DropReason::truncated);
-    EXPECT_EQ(reason_with(packet, 9, 132), DropReason::protocol);
+    for (const std::uint8_t protocol : {0, 2, 58, 255})
+        EXPECT_EQ(reason_with(packet, 9, protocol), DropReason::protocol) << int{protocol};
     EXPECT_EQ(reason_with(packet, 6, 0x20), DropReason::fragment);
     EXPECT_EQ(reason_with(packet, 7, 1), DropReason::fragment);
 }
