@@ -47,6 +47,11 @@ template <class Record>
     return expiry(now_ms, first_timeout_s(timeouts, kind));
 }
 
+template <class Record>
+[[nodiscard]] TcpState tcp_state(const Record& flow) {
+    return static_cast<TcpState>(flow.protocol_state.load(std::memory_order_relaxed));
+}
+
 /// Moves the flow's TCP state; `invalid` when the segment is not allowed (then nothing changed).
 /// Two workers may have a segment of either direction at once: one goes first.
 template <class Record>

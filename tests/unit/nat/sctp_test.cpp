@@ -108,7 +108,7 @@ TEST(Sctp, TranslationKeepsARightChecksumRightAndAWrongOneWrong) {
     for (const std::size_t payload : {1U, 2U, 3U, 64U, 1400U}) {
         for (const bool damaged : {false, true}) {
             Bytes packet = test::sctp(ends, 7, test::sctp_chunk(data, Bytes(payload, 0xa5)));
-            if (damaged) packet[40] ^= 4;
+            if (damaged) packet.at(36) ^= 4;
             Parsed<V4> parsed;
             ASSERT_EQ(parse<V4>(test::view(packet), 0, parsed), DropReason::none);
             EXPECT_EQ(l4_checksum_ok<V4>(test::view(packet), parsed), !damaged);
