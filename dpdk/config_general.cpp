@@ -39,6 +39,9 @@ constexpr std::array timeout_keys{
     TimeoutKey{"udp_s", &nat::Timeouts::udp_s, 120, "RFC 4787 REQ-5"},
     TimeoutKey{"udp_stream_s", &nat::Timeouts::udp_stream_s, 120, "RFC 4787 REQ-5"},
     TimeoutKey{"icmp_s", &nat::Timeouts::icmp_s, 60, "RFC 5508 REQ-2"},
+    TimeoutKey{"sctp_established_s", &nat::Timeouts::sctp_established_s, 1, ""},
+    TimeoutKey{"sctp_transitory_s", &nat::Timeouts::sctp_transitory_s, 1, ""},
+    TimeoutKey{"generic_s", &nat::Timeouts::generic_s, 1, ""},
 };
 
 void read_workers(const Section& top, Config& config) {

@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "dpdk/config_values.hpp"
-#include "dpdk/flow_view.hpp"
+#include "dpdk/protocol_names.hpp"
 
 namespace noclash::dpdk {
 
@@ -64,7 +64,7 @@ std::string translation_text(const nat::Rule<V4>& rule, const Config& config) {
 }  // namespace
 
 std::string match_text(const nat::Rule<V4>& rule, const Config& config) {
-    std::string text(rule.protocol ? protocol_name(*rule.protocol) : "any");
+    std::string text = rule.protocol ? protocol_name(*rule.protocol) : "any";
     if (rule.ingress_port) text += " in " + config.ports[*rule.ingress_port].name;
     if (!rule.from.empty()) text += " from " + prefixes_text(rule.from);
     if (!rule.to.empty()) text += " to " + prefixes_text(rule.to);

@@ -18,8 +18,6 @@ namespace {
 
 constexpr std::size_t park_packets = 512;
 constexpr std::uint64_t park_ms = 100;  // a set-up takes microseconds, a preempted one milliseconds
-constexpr std::uint32_t errors_per_second = 1000;
-constexpr std::uint32_t errors_at_once = 50;
 constexpr std::uint32_t maintenance_budget = 256;  // flows looked at between two bursts
 constexpr std::uint32_t loops_before_nap = 64;
 constexpr long nap_ns = 50'000;
@@ -39,8 +37,8 @@ Worker::Worker(Gateway& gateway, std::uint16_t id)
       reassembly_(gateway.config, id, gateway.buffers, counters_),
       egress_(gateway, id, counters_),
       parked_(park_packets),
-      errors_(errors_per_second, errors_at_once),
-      mtu_errors_(errors_per_second, errors_at_once) {}
+      errors_(pipeline_.random()),
+      mtu_errors_(pipeline_.random()) {}
 
 Worker::~Worker() {
     parked_.visit([](const Parked& packet) {
@@ -297,8 +295,8 @@ rte_mbuf* Worker::make_error(const Job& about, nat::IcmpError error, V4Address f
         nat::build_icmp_error<V4>(about.packet, about.parsed, error, from, bytes);
     if (length == 0) return nullptr;
     // Path MTU discovery must not depend on who else provokes errors.
-    RateLimit& limit = error.mtu != 0 ? mtu_errors_ : errors_;
-    if (!limit.allow(now_ms)) {
+    ErrorLimit& limit = error.mtu != 0 ? mtu_errors_ : errors_;
+    if (!limit.allow(about.parsed.tuple.source, now_ms)) {
         counters_.icmp_errors_suppressed.add();
         return nullptr;
     }

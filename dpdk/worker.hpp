@@ -9,8 +9,8 @@
 #include <span>
 
 #include "dpdk/egress.hpp"
+#include "dpdk/error_limit.hpp"
 #include "dpdk/gateway.hpp"
-#include "dpdk/rate_limit.hpp"
 #include "dpdk/reassembly.hpp"
 #include "dpdk/waiting_room.hpp"
 #include "dpdk/worker_counters.hpp"
@@ -93,8 +93,8 @@ class alignas(64) Worker {
     Reassembly reassembly_;  ///< before all that may hold its packets: they return to it
     Egress egress_;
     WaitingRoom<Parked> parked_;
-    RateLimit errors_;
-    RateLimit mtu_errors_;
+    ErrorLimit errors_;
+    ErrorLimit mtu_errors_;
     nat::StepCycles* cycles_ = nullptr;
     std::array<Job, burst> jobs_{};  ///< of the burst that was received
 };

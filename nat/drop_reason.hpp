@@ -17,8 +17,8 @@ namespace noclash::nat {
     X(truncated, "shorter than its own headers say")                                          \
     X(bad_ip_header, "IP version, header length or total length impossible")                  \
     X(bad_ip_checksum, "IP header checksum wrong")                                            \
-    X(bad_l4_header, "TCP, UDP or ICMP header impossible (offset, length, flags)")            \
-    X(bad_l4_checksum, "TCP, UDP or ICMP checksum wrong")                                     \
+    X(bad_l4_header, "transport header impossible (offset, length, flags)")                   \
+    X(bad_l4_checksum, "transport checksum wrong")                                            \
     X(bad_address, "source or destination that no router may forward")                        \
     X(source_route, "IP source routing options are not honoured (RFC 7126)")                  \
     X(fragment, "a fragment: reassembly is not in service")                                   \
@@ -28,7 +28,7 @@ namespace noclash::nat {
     X(fragment_source, "too many fragments of one source wait for the rest of their packets") \
     X(fragment_full, "too many fragments wait for the rest of their packets")                 \
     X(fragment_timeout, "the rest of a fragment's packet did not come in time")               \
-    X(protocol, "a protocol that is not tracked")                                             \
+    X(protocol, "an IP protocol that no router forwards")                                     \
     X(rule, "a rule says drop")                                                               \
     X(no_rule, "no rule matches")                                                             \
     X(unsolicited, "to an address of our own, belonging to no flow and no service")           \
@@ -36,6 +36,7 @@ namespace noclash::nat {
     X(ttl, "time to live exceeded")                                                           \
     X(too_big, "larger than the egress MTU, and not to be fragmented")                        \
     X(tcp_not_syn, "TCP segment that belongs to no flow and opens none")                      \
+    X(sctp_not_init, "SCTP packet that belongs to no association and opens none")             \
     X(tcp_invalid, "TCP flags that the state of the flow does not allow")                     \
     X(icmp_unrelated, "ICMP error or reply that belongs to no flow")                          \
     X(table_full, "no room for another flow")                                                 \

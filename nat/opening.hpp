@@ -54,6 +54,8 @@ class Openings {
         }
         for (const std::uint8_t i : which) {
             if (openings_[i].addresses.empty()) continue;
+            if (ip_protocol::is_portless(openings_[i].proposal.protocol))
+                openings_[i].proposal.destination_port = Be16{};
             openings_[i].hash = index_.hash(openings_[i].proposal);
             index_.prefetch_for_write(openings_[i].hash);
         }

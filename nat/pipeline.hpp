@@ -26,6 +26,7 @@
 
 #include "engine/flow_worker.hpp"
 #include "engine/reservation.hpp"
+#include "nat/address_proposals.hpp"
 #include "nat/conntrack.hpp"
 #include "nat/headers.hpp"
 #include "nat/opening.hpp"
@@ -124,6 +125,9 @@ class Pipeline {
                          [this](const Record& flow) { shared_.crowded.ended(flow); });
         proposals_.top_up();
     }
+
+    /// Random numbers for whatever else its worker decides.
+    [[nodiscard]] RandomBuffer& random() { return proposals_.random(); }
 
     [[nodiscard]] const PipelineCounters& counters() const { return counters_; }
     [[nodiscard]] std::uint64_t rule_hits(std::size_t rule) const {
@@ -271,6 +275,9 @@ class Pipeline {
             next_state(TcpState::none, Direction::original, packet.tcp_flags) == TcpState::invalid)
             return V::drop(DropReason::tcp_not_syn);
 
+        if (packet.kind == PacketKind::sctp && (packet.tcp_flags & tcp_flag::syn) == 0)
+            return V::drop(DropReason::sctp_not_init);
+
         const Rule<Family>* rule = opening.rule;
         if (rule != nullptr && rule->action == Action::drop) {
             rule_hits_[rule_number(*rule)].add();
@@ -290,7 +297,8 @@ class Pipeline {
     /// To one of our own addresses, and no service of ours: echo is answered, the rest is not ours,
     /// and gets no answer [RFC 5382 REQ-4].
     V local(Job<Family>& job) {
-        if (job.parsed.kind != PacketKind::icmp_request) return V::drop(DropReason::unsolicited);
+        if (!is_echo_request<Family>(job.packet, job.parsed))
+            return V::drop(DropReason::unsolicited);
         const auto hop = shared_.router.route(job.parsed.tuple.source);
         if (!hop) return V::drop(DropReason::no_route);
         make_echo_reply<Family>(job.packet, job.parsed);
@@ -372,8 +380,14 @@ class Pipeline {
     }
 
     V propose(Claim& claim, const Opening& opening) {
-        switch (proposals_.reserve_from(claim, opening.proposal, opening.hash, opening.addresses,
-                                        opening.ports, to_moment(now_ms_))) {
+        const bool portless = ip_protocol::is_portless(opening.proposal.protocol);
+        const Proposed proposed =
+            portless
+                ? reserve_address(claim, opening.proposal, opening.hash, opening.addresses,
+                                  proposals_.random())
+                : proposals_.reserve_from(claim, opening.proposal, opening.hash, opening.addresses,
+                                          opening.ports, to_moment(now_ms_));
+        switch (proposed) {
             case Proposed::reserved:
                 return V::transmit(*opening.hop);
             case Proposed::exhausted:

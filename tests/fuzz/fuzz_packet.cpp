@@ -15,6 +15,7 @@
 #include "nat/headers.hpp"
 #include "nat/icmp.hpp"
 #include "nat/parse.hpp"
+#include "nat/protocols.hpp"
 #include "nat/rewrite.hpp"
 #include "nat/timestamp_option.hpp"
 
@@ -50,11 +51,12 @@ Tuple<V4> other_tuple(const Parsed<V4>& parsed) {
     Tuple<V4> tuple = parsed.tuple;
     tuple.source = from;
     tuple.destination = to;
-    // Ports that an ICMP query leaves 0 stay so.
-    if (tuple.protocol != V4::icmp_protocol || tuple.source_port != Be16{}) {
+    // Ports that are none stay 0.
+    const bool has_ports = ip_protocol::has_ports(tuple.protocol);
+    if (has_ports || tuple.source_port != Be16{}) {
         tuple.source_port = Be16::from_host(0xabcd);
     }
-    if (tuple.protocol != V4::icmp_protocol || tuple.destination_port != Be16{}) {
+    if (has_ports || tuple.destination_port != Be16{}) {
         tuple.destination_port = Be16::from_host(0x0102);
     }
     return tuple;
@@ -152,6 +154,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     translate(packet, parsed);
     report(packet, parsed);
     if (parsed.kind == PacketKind::tcp) restamp(packet, parsed);
-    if (parsed.kind == PacketKind::icmp_request) answer(packet, parsed);
+    if (is_echo_request<V4>(packet.view(), parsed)) answer(packet, parsed);
     return 0;
 }

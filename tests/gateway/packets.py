@@ -5,7 +5,8 @@ computed."""
 import socket
 import struct
 
-TCP, UDP, ICMP = 6, 17, 1
+TCP, UDP, ICMP, GRE, SCTP, UDP_LITE = 6, 17, 1, 47, 132, 136
+SCTP_INIT = b"\1\0\0\x14" + b"\0\0\0\7" + b"\0\1\0\0" + b"\0\1\0\1" + b"\0\0\0\1"
 
 
 def checksum(data):
@@ -58,6 +59,33 @@ def udp(source, destination, sport, dport, *, length=None, check=None, payload=b
         body = header(0) + payload
         check = checksum(_pseudo(source, destination, UDP, len(body)) + body) or 0xffff
     return header(check) + payload
+
+
+def udp_lite(source, destination, sport, dport, *, coverage=0, check=None, payload=b"data"):
+    """RFC 3828; a coverage of 0 is the whole datagram."""
+    def header(value):
+        return struct.pack("!HHHH", sport, dport, coverage, value)
+    if check is None:
+        body = header(0) + payload
+        check = checksum(_pseudo(source, destination, UDP_LITE, len(body)) +
+                         body[:coverage or len(body)]) or 0xffff
+    return header(check) + payload
+
+
+def crc32c(data):
+    """Bit by bit, as RFC 9260 means it."""
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def sctp(sport, dport, chunks, *, tag=0, check=None):
+    def header(value):
+        return struct.pack("!HHI", sport, dport, tag) + struct.pack("<I", value)
+    return header(crc32c(header(0) + chunks) if check is None else check) + chunks
 
 
 def icmp(kind, code=0, *, rest=b"\0\1\0\1", payload=b"", check=None):
@@ -126,7 +154,7 @@ class Packet:
 
     @property
     def ports(self):
-        """Of TCP or UDP: of the source and of the destination."""
+        """Of the source and of the destination, where the protocol has ports."""
         return struct.unpack("!HH", self.segment[:4])
 
     @property
@@ -159,7 +187,7 @@ class Packet:
     @property
     def payload(self):
         """Of TCP or UDP."""
-        return self.segment[8 if self.protocol == UDP else self.segment[12] // 16 * 4:]
+        return self.segment[8 if self.protocol in (UDP, UDP_LITE) else self.segment[12] // 16 * 4:]
 
     @property
     def kind(self):
@@ -177,6 +205,16 @@ class Packet:
             return False
         if self.protocol == ICMP:
             return checksum(self.segment) == 0
+        if self.protocol == SCTP:
+            blank = self.segment[:8] + bytes(4) + self.segment[12:]
+            return crc32c(blank) == struct.unpack("<I", self.segment[8:12])[0]
+        if self.protocol == UDP_LITE:
+            coverage = struct.unpack("!H", self.segment[4:6])[0] or len(self.segment)
+            pseudo = _pseudo(self.source, self.destination, UDP_LITE, len(self.segment))
+            return self.segment[6:8] != b"\0\0" and checksum(
+                pseudo + self.segment[:coverage]) == 0
+        if self.protocol not in (TCP, UDP):
+            return True
         if self.protocol == UDP and self.segment[6:8] == b"\0\0":
             return True
         pseudo = _pseudo(self.source, self.destination, self.protocol, len(self.segment))
