@@ -167,12 +167,16 @@ void check_keys_of_action(const Section& section, const Rule& rule) {
         std::string_view expected;
     };
     const bool dnat = rule.action == Action::dnat;
-    const std::array<Belongs, 4> keys{{
+    const bool masquerade = rule.source_nat == SourceNat::masquerade;
+    constexpr std::string_view own_ports =
+        "it only with `action = \"masquerade\"` or `source = \"masquerade\"`; a pool has its own";
+    const std::array<Belongs, 6> keys{{
         {"pool", rule.action == Action::snat, "it only with `action = \"snat\"`"},
         {"target", dnat, "it only with `action = \"dnat\"`"},
         {"source", dnat, "it only with `action = \"dnat\"`"},
-        {"ports", rule.source_nat == SourceNat::masquerade,
-         "it only with `action = \"masquerade\"` or `source = \"masquerade\"`; a pool has its own"},
+        {"ports", masquerade, own_ports},
+        {"port_preservation", masquerade, own_ports},
+        {"port_parity", masquerade, own_ports},
     }};
     for (const Belongs& belongs : keys) {
         if (!belongs.here && section.has(belongs.key)) {
@@ -202,6 +206,7 @@ void read_action(const Section& section, const Config& config, Rule& rule) {
     }
     check_keys_of_action(section, rule);
     read_port_range(section, "ports", rule.ports);
+    read_port_likeness(section, rule.ports, rule.likeness);
 }
 
 /// `true` means as the MTUs say; a number is a further bound.
@@ -222,7 +227,8 @@ void read_mss_clamp(const Section& section, Rule& rule) {
 
 void read_rule(const Section& section, Config& config) {
     section.allow_only({"name", "action", "in", "protocol", "from", "to", "to_port", "pool",
-                        "ports", "target", "source", "mss_clamp"});
+                        "ports", "port_preservation", "port_parity", "target", "source",
+                        "mss_clamp"});
     Rule rule;
     rule.name = read_name(section);
     if (!rule.name.empty() && index_of(config.policy.rules, rule.name)) {

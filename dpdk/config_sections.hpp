@@ -25,6 +25,9 @@ void read_rules(const Section& top, Config& config);
 /// Reads a range of ports such as "1024-65535", when `key` is there.
 void read_port_range(const Section& section, std::string_view key, nat::PortRange& ports);
 
+/// Reads how ports of `ports` are chosen: `port_preservation` and `port_parity`.
+void read_port_likeness(const Section& section, nat::PortRange ports, nat::PortLikeness& likeness);
+
 /// The index of the element with this name.
 template <class Elements>
 [[nodiscard]] std::optional<std::uint16_t> index_of(const Elements& elements,

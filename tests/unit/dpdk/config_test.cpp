@@ -160,6 +160,36 @@ ports = "2000-2999"
                             v4("203.0.113.12"), v4("198.51.100.0"), v4("198.51.100.1"),
                             v4("198.51.100.2"), v4("198.51.100.3")));
     EXPECT_EQ(pool.ports, (nat::PortRange{2000, 2999}));
+    EXPECT_EQ(pool.pooling, nat::Pooling::paired) << "the default of RFC 6888";
+    EXPECT_EQ(pool.likeness, nat::PortLikeness{}) << "unpredictable unless asked otherwise";
+}
+
+TEST(Config, ReadsHowAddressesAndPortsAreChosen) {
+    const Config config = parse_config(std::string(small) + R"(
+[[pool]]
+name = "p"
+addresses = "192.0.2.2"
+pooling = "arbitrary"
+port_preservation = true
+[[pool]]
+name = "o"
+addresses = "192.0.2.3"
+pooling = "paired"
+port_parity = true
+[[rule]]
+name = "r"
+action = "masquerade"
+port_preservation = true
+port_parity = true
+)",
+                                       "f");
+    const auto& pools = config.policy.pools;
+    EXPECT_EQ(pools[0].pooling, nat::Pooling::arbitrary);
+    EXPECT_EQ(pools[0].likeness, (nat::PortLikeness{.preservation = true}));
+    EXPECT_EQ(pools[1].pooling, nat::Pooling::paired);
+    EXPECT_EQ(pools[1].likeness, (nat::PortLikeness{.parity = true}));
+    EXPECT_EQ(config.policy.rules[0].likeness,
+              (nat::PortLikeness{.preservation = true, .parity = true}));
 }
 
 TEST(Config, ReadsRules) {
