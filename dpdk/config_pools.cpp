@@ -90,7 +90,7 @@ void read_addresses(const Section& section, const Config& config, nat::Pool<V4>&
 }
 
 void read_pool(const Section& section, Config& config) {
-    section.allow_only({"name", "addresses", "ports"});
+    section.allow_only({"name", "addresses", "ports", "mapping", "filtering"});
     nat::Pool<V4> pool;
     pool.name = read_name(section);
     if (!pool.name.empty() && index_of(config.policy.pools, pool.name)) {
@@ -99,6 +99,8 @@ void read_pool(const Section& section, Config& config) {
     }
     read_addresses(section, config, pool);
     read_port_range(section, "ports", pool.ports);
+    read_behavior(section, pool.behavior);
+    check_behavior(section, pool, config);
     config.policy.pools.push_back(std::move(pool));
 }
 

@@ -94,6 +94,7 @@ void read_pool_name(const Section& section, std::string_view key, const std::str
     rule.source_nat = SourceNat::pool;
     if (const auto index = index_of(config.policy.pools, name)) {
         rule.pool = *index;
+        rule.behavior = config.policy.pools[*index].behavior;
     } else {
         section.fault(key, fmt::format("no pool is called {:?}", name),
                       "a pool: " + names_of(config.policy.pools));
@@ -150,12 +151,16 @@ void check_keys_of_action(const Section& section, const Rule& rule) {
         std::string_view expected;
     };
     const bool dnat = rule.action == Action::dnat;
-    const std::array<Belongs, 4> keys{{
+    const bool masquerade = rule.source_nat == SourceNat::masquerade;
+    constexpr std::string_view of_masquerade =
+        "it only with `action = \"masquerade\"` or `source = \"masquerade\"`; a pool has its own";
+    const std::array<Belongs, 6> keys{{
         {"pool", rule.action == Action::snat, "it only with `action = \"snat\"`"},
         {"target", dnat, "it only with `action = \"dnat\"`"},
         {"source", dnat, "it only with `action = \"dnat\"`"},
-        {"ports", rule.source_nat == SourceNat::masquerade,
-         "it only with `action = \"masquerade\"` or `source = \"masquerade\"`; a pool has its own"},
+        {"ports", masquerade, of_masquerade},
+        {"mapping", masquerade, of_masquerade},
+        {"filtering", masquerade, of_masquerade},
     }};
     for (const Belongs& belongs : keys) {
         if (!belongs.here && section.has(belongs.key)) {
@@ -185,6 +190,7 @@ void read_action(const Section& section, const Config& config, Rule& rule) {
     }
     check_keys_of_action(section, rule);
     read_port_range(section, "ports", rule.ports);
+    if (rule.source_nat == SourceNat::masquerade) read_behavior(section, rule.behavior);
 }
 
 /// `true` means as the MTUs say; a number is a further bound.
@@ -205,7 +211,7 @@ void read_mss_clamp(const Section& section, Rule& rule) {
 
 void read_rule(const Section& section, Config& config) {
     section.allow_only({"name", "action", "in", "protocol", "from", "to", "to_port", "pool",
-                        "ports", "target", "source", "mss_clamp"});
+                        "ports", "target", "source", "mss_clamp", "mapping", "filtering"});
     Rule rule;
     rule.name = read_name(section);
     if (!rule.name.empty() && index_of(config.policy.rules, rule.name)) {
@@ -215,6 +221,7 @@ void read_rule(const Section& section, Config& config) {
     read_match(section, config, rule);
     read_action(section, config, rule);
     read_mss_clamp(section, rule);
+    check_behavior(section, rule, config);
     config.policy.rules.push_back(std::move(rule));
 }
 

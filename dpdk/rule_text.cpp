@@ -31,14 +31,22 @@ std::string targets_text(const std::vector<nat::Target<V4>>& targets) {
     return text;
 }
 
+std::string behavior_text(nat::NatBehavior behavior) {
+    if (behavior.mapping == nat::Mapping::endpoint_dependent) return "";
+    return fmt::format(", {} mapping, {} filtering", to_text(behavior.mapping),
+                       to_text(behavior.filtering));
+}
+
 std::string source_text(const nat::Rule<V4>& rule, const Config& config) {
     switch (rule.source_nat) {
         case nat::SourceNat::keep:
             return "";
         case nat::SourceNat::masquerade:
-            return fmt::format("masquerade, ports {}", range_text(rule.ports));
+            return fmt::format("masquerade, ports {}{}", range_text(rule.ports),
+                               behavior_text(rule.behavior));
         case nat::SourceNat::pool:
-            return fmt::format("snat to pool {}", config.policy.pools[rule.pool].name);
+            return fmt::format("snat to pool {}{}", config.policy.pools[rule.pool].name,
+                               behavior_text(rule.behavior));
     }
     return "";
 }

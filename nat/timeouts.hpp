@@ -21,6 +21,10 @@ struct Timeouts {
     std::uint32_t udp_stream_s = 300;
     std::uint32_t icmp_s = 60;  ///< at least 60 [RFC 5508 REQ-2]
 
+    /// Whether packets from outside keep a UDP flow alive, and open flows to a mapping that nothing
+    /// has left by for its flows' timeout [RFC 7857 section 6].
+    bool inbound_refresh = true;
+
     friend bool operator==(const Timeouts&, const Timeouts&) = default;
 };
 
