@@ -66,10 +66,10 @@ void read_behavior(const Section& section, nat::NatBehavior& behavior) {
     if (const auto word = section.choice("filtering", filtering_words))
         behavior.filtering = static_cast<Filtering>(*word);
     if (behavior.filtering != Filtering::address_and_port_dependent && !maps_endpoints(behavior)) {
-        section.fault("filtering",
-                      fmt::format("{:?} needs endpoint-independent mappings",
-                                  to_text(behavior.filtering)),
-                      "`mapping = \"endpoint-independent\"` beside it");
+        section.fault(
+            "filtering",
+            fmt::format("{:?} needs endpoint-independent mappings", to_text(behavior.filtering)),
+            "`mapping = \"endpoint-independent\"` beside it");
     }
 }
 
@@ -93,14 +93,14 @@ void check_behavior(const Section& section, const Pool& pool, const Config& conf
         if (own.empty())
             for (const V4Address address : pool.addresses)
                 own.insert(address.value.host());
-        const auto shared = std::ranges::find_if(other.addresses, [&](V4Address address) {
-            return own.contains(address.value.host());
-        });
+        const auto shared = std::ranges::find_if(
+            other.addresses, [&](V4Address address) { return own.contains(address.value.host()); });
         if (shared == other.addresses.end()) continue;
-        section.fault(section.has("mapping") ? "mapping" : "addresses",
-                      fmt::format("pool {:?} has {} too, with another `mapping`", other.name,
-                                  to_string<V4>(*shared)),
-                      "the same `mapping` in both, other addresses, or `ports` that do not overlap");
+        section.fault(
+            section.has("mapping") ? "mapping" : "addresses",
+            fmt::format("pool {:?} has {} too, with another `mapping`", other.name,
+                        to_string<V4>(*shared)),
+            "the same `mapping` in both, other addresses, or `ports` that do not overlap");
         return;
     }
 }

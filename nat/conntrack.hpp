@@ -49,7 +49,8 @@ void mark(Record& flow, std::uint8_t bits) {
 }
 
 /// Takes note of a packet of a live flow: state, refreshed timeout (both directions refresh,
-/// unless told otherwise [RFC 4787 REQ-6]), counters. False when the flow's state does not allow the packet [field h].
+/// unless told otherwise [RFC 4787 REQ-6]), counters. False when the flow's state does not allow
+/// the packet [field h].
 template <class Record, class Family>
 [[nodiscard, gnu::always_inline]] inline bool track(Record& flow, Direction direction,
                                                     const Parsed<Family>& packet,
@@ -71,8 +72,7 @@ template <class Record, class Family>
         timeout = stream ? timeouts.udp_stream_s : timeouts.udp_s;
         if (stream && direction == Direction::original) mark(flow, flow_mark::assured);
         if (!timeouts.inbound_refresh) [[unlikely]]  // [RFC 7857 section 6]
-            refreshes =
-                !comes_from_outside(flow.marks.load(std::memory_order_relaxed), direction);
+            refreshes = !comes_from_outside(flow.marks.load(std::memory_order_relaxed), direction);
     }
     if (direction == Direction::reply) mark(flow, flow_mark::replied);
     // Packets of one millisecond leave the line as it is, for whichever worker has the next.

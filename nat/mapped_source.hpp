@@ -48,21 +48,16 @@ template <class Family, class Traits>
                                 std::uint16_t rule, FlowWorker<Family, Traits>& worker,
                                 std::uint64_t now_ms) {
     Tuple<Family> reply = opening.reply;
-    const MappingRequest<Family> request{opening.proposal,
-                                         opening.hash,
-                                         opening.addresses,
-                                         opening.ports,
-                                         rule,
-                                         opening.source_rule->behavior.filtering};
+    const MappingRequest<Family> request{
+        opening.proposal, opening.hash, opening.addresses,
+        opening.ports,    rule,         opening.source_rule->behavior.filtering};
     if (const Mapped held = mappings.hold_source(references, request, reply, now_ms);
         held != Mapped::held)
         return held;
     const bool hairpin = opening.mapping != no_flow;
     const Tuple<Family>& original = claim.record().tuple(Direction::original);
-    const Tuple<Family> from_remote =
-        hairpin ? to_destination(original, reply).inverse() : reply;
-    if (const Mapped held = mappings.permit(references, from_remote, now_ms);
-        held != Mapped::held)
+    const Tuple<Family> from_remote = hairpin ? to_destination(original, reply).inverse() : reply;
+    if (const Mapped held = mappings.permit(references, from_remote, now_ms); held != Mapped::held)
         return held;
     switch (claim.reserve(reply)) {
         case InsertOutcome::inserted:

@@ -10,7 +10,8 @@
 //     a mapping       original  inside    -> scope       reply  *       -> outside
 //     a permission    original  outside   -> remote:*    reply  remote:* -> outside
 //     a flow of them  original  inside    -> remote      reply  remote   -> outside   (from inside)
-//                     original  remote    -> outside     reply  inside   -> remote    (from outside)
+//                     original  remote    -> outside     reply  inside   -> remote    (from
+//                     outside)
 //
 // A mark in `Tuple::reserved`, which packets' tuples never have, tells them from packets' tuples.
 // The *scope* stands where the remote would: it says out of which pool the outside endpoint comes,
@@ -65,8 +66,8 @@ inline constexpr std::uint8_t destination_mapped = 128;
 
 /// Whether a packet of a flow comes from outside.
 [[nodiscard]] inline bool comes_from_outside(std::uint8_t marks, Direction direction) {
-    const bool hairpin = (marks & flow_mark::source_mapped) != 0 &&
-                         (marks & flow_mark::destination_mapped) != 0;
+    const bool hairpin =
+        (marks & flow_mark::source_mapped) != 0 && (marks & flow_mark::destination_mapped) != 0;
     const bool opened_inward = (marks & flow_mark::destination_mapped) != 0;
     return !hairpin && (direction == Direction::original) == opened_inward;
 }
@@ -95,15 +96,20 @@ template <class Family>
 /// The reply tuple of the mapping that has the outside endpoint `tuple` goes to.
 template <class Family>
 [[nodiscard]] Tuple<Family> mapping_of_destination(const Tuple<Family>& tuple) {
-    return {{},         tuple.destination, {}, tuple.destination_port,
-            tuple.zone, tuple.protocol,    wildcard::remote};
+    return {{},
+            tuple.destination,
+            {},
+            tuple.destination_port,
+            tuple.zone,
+            tuple.protocol,
+            wildcard::remote};
 }
 
 /// The reply tuple of the permission of `tuple`'s source at the outside endpoint it goes to.
 template <class Family>
 [[nodiscard]] Tuple<Family> permission_of(const Tuple<Family>& tuple) {
-    return {tuple.source, tuple.destination, {}, tuple.destination_port,
-            tuple.zone,   tuple.protocol,    wildcard::remote_port};
+    return {tuple.source,   tuple.destination,    {}, tuple.destination_port, tuple.zone,
+            tuple.protocol, wildcard::remote_port};
 }
 
 /// How a remote's packets come to the outside endpoint of a flow's destination; and of its source.
@@ -111,8 +117,13 @@ template <class Family>
 template <class Family>
 [[nodiscard]] Tuple<Family> to_destination(const Tuple<Family>& original,
                                            const Tuple<Family>& reply) {
-    return {reply.destination, original.destination, reply.destination_port,
-            original.destination_port, original.zone, original.protocol, 0};
+    return {reply.destination,
+            original.destination,
+            reply.destination_port,
+            original.destination_port,
+            original.zone,
+            original.protocol,
+            0};
 }
 template <class Family>
 [[nodiscard]] Tuple<Family> to_source(const Tuple<Family>& original, const Tuple<Family>& reply,
@@ -133,8 +144,8 @@ template <class Record>
     return record.memory[0];
 }
 
-/// Until when what has left by a mapping lets it live: a Moment. Kept only when packets from outside
-/// refresh nothing; then they open no flows beyond it, which would refer to the mapping.
+/// Until when what has left by a mapping lets it live: a Moment. Kept only when packets from
+/// outside refresh nothing; then they open no flows beyond it, which would refer to the mapping.
 template <class Record>
 [[nodiscard]] auto& outward_until(Record& mapping) {
     return mapping.memory[1];

@@ -197,8 +197,8 @@ class Mappings {
         Claim claim(worker_, request.original, request.hash);
         if (claim.outcome() != ClaimOutcome::claimed) return not_claimed(claim);
         const Tuple<Family> anybody = mapping_of_destination(request.original.inverse());
-        const Proposed proposed = proposals_.reserve(claim, anybody, request.addresses,
-                                                     request.ports, to_moment(now_ms));
+        const Proposed proposed =
+            proposals_.reserve(claim, anybody, request.addresses, request.ports, to_moment(now_ms));
         switch (proposed) {
             case Proposed::reserved:
                 break;

@@ -20,9 +20,9 @@ namespace noclash::nat {
 template <class Family>
 struct Opening {
     const Rule<Family>* rule;
-    const Rule<Family>* source_rule;  ///< that says how the source is translated; mostly the same
-    std::optional<Hop<Family>> hop;  ///< towards the flow's destination
-    Tuple<Family> reply;             ///< before source NAT
+    const Rule<Family>* source_rule;   ///< that says how the source is translated; mostly the same
+    std::optional<Hop<Family>> hop;    ///< towards the flow's destination
+    Tuple<Family> reply;               ///< before source NAT
     typename Family::Address outside;  ///< what `masquerade` gives
     /// That source NAT may choose from; empty when no flow will be set up.
     std::span<const typename Family::Address> addresses;
@@ -156,15 +156,14 @@ class Openings {
     }
 
     /// A port-forward sends the packet back to the link that it came from: with its source kept,
-    /// the answer would go past us. So its source becomes what it becomes towards the outside, where
-    /// the client took the service to be: hairpin [RFC 4787 REQ-9] [RFC 5382 REQ-8].
+    /// the answer would go past us. So its source becomes what it becomes towards the outside,
+    /// where the client took the service to be: hairpin [RFC 4787 REQ-9] [RFC 5382 REQ-8].
     void let_answers_come_back(const Job<Family>& job, Opening<Family>& opening) const {
         if (opening.rule->source_nat != SourceNat::keep) return;
         const auto towards = router_.route(job.parsed.tuple.destination);
         if (!towards) return;
         const auto outward = std::ranges::find_if(policy_.rules, [&](const Rule<Family>& rule) {
-            return rule.action != Action::dnat &&
-                   matches(rule, job.parsed.tuple, job.ingress_port);
+            return rule.action != Action::dnat && matches(rule, job.parsed.tuple, job.ingress_port);
         });
         if (outward == policy_.rules.end() || outward->source_nat == SourceNat::keep) return;
         opening.source_rule = &*outward;

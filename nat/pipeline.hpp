@@ -193,8 +193,7 @@ class Pipeline {
             return;
         }
         if (!shared_.timeouts.inbound_refresh) [[unlikely]]
-            mappings_.note_outward(flow, direction,
-                                   flow.expires.load(std::memory_order_relaxed));
+            mappings_.note_outward(flow, direction, flow.expires.load(std::memory_order_relaxed));
         if ((job.parsed.tcp_flags & tcp_flag::syn) != 0 && flow.rule < shared_.policy.rules.size())
             clamp(job, shared_.policy.rules[flow.rule], *hop);
         translated(job, to, *hop);
@@ -239,8 +238,8 @@ class Pipeline {
 
     /// The quoted packet gets back the addresses its sender knows, and where the sender knows
     /// another destination than the error's reporter, the error comes from there: [RFC 5508 REQ-4]
-    /// [RFC 5508 REQ-5] [RFC 5382 REQ-9]; of a hairpinned flow too [RFC 5508 REQ-7]. Neither state nor timeout of the flow changes:
-    /// [RFC 5508 REQ-6] [RFC 4787 REQ-12] [RFC 5382 REQ-10].
+    /// [RFC 5508 REQ-5] [RFC 5382 REQ-9]; of a hairpinned flow too [RFC 5508 REQ-7]. Neither state
+    /// nor timeout of the flow changes: [RFC 5508 REQ-6] [RFC 4787 REQ-12] [RFC 5382 REQ-10].
     V translate_error(Job<Family>& job, const Record& flow, Direction direction) {
         if (!l4_checksum_ok<Family>(job.packet, job.parsed))
             return V::drop(DropReason::bad_l4_checksum);

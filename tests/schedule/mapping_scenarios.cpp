@@ -99,10 +99,10 @@ class MappingWorld final : public Observer {
     void check(FlowId id, const std::vector<const Record*>& mappings) {
         const Record& flow = table_.pool()[id];
         const bool inward = (flow.marks.load() & nat::flow_mark::destination_mapped) != 0;
-        const Key from_remote = inward ? flow.tuple(Direction::original)
-                                       : flow.tuple(Direction::reply);
-        const Key to_remote = inward ? flow.tuple(Direction::reply)
-                                     : flow.tuple(Direction::original);
+        const Key from_remote =
+            inward ? flow.tuple(Direction::original) : flow.tuple(Direction::reply);
+        const Key to_remote =
+            inward ? flow.tuple(Direction::reply) : flow.tuple(Direction::original);
         const Key outside = nat::mapping_of_destination(from_remote);
         const auto mapping = std::ranges::find_if(
             mappings, [&](const Record* m) { return m->tuple(Direction::reply) == outside; });
@@ -137,8 +137,8 @@ class MappingWorld final : public Observer {
         const std::array<V4Address, 1> addresses{schedule::reply(0).destination};
         const Key mapping = nat::mapping_of_source(key, V4Address{}, 1);
         Mapped held = me.mappings.hold_source(
-            references,
-            {mapping, claim.hash(mapping), addresses, two_ports, 0, filtering_}, reply, now_ms_);
+            references, {mapping, claim.hash(mapping), addresses, two_ports, 0, filtering_}, reply,
+            now_ms_);
         if (held == Mapped::held) held = me.mappings.permit(references, reply, now_ms_);
         if (held != Mapped::held) return not_held(held);
         if (claim.reserve(reply) != InsertOutcome::inserted)
@@ -166,8 +166,8 @@ class MappingWorld final : public Observer {
         if (claim.reserve(reply) != InsertOutcome::inserted)
             return events_.saw(Event::reserve_lost);
         Mappings::References references(me.mappings);
-        const Mapped held = me.mappings.hold_destination(references, found.flow,
-                                                         nat::to_destination(key, reply));
+        const Mapped held =
+            me.mappings.hold_destination(references, found.flow, nat::to_destination(key, reply));
         if (held != Mapped::held) return not_held(held);
         publish(me, claim, references);
     }

@@ -70,7 +70,8 @@ void add_filter(CLI::App& command, FlowFilter& filter) {
     command.add_option("--protocol", filter.protocol)
         ->check(CLI::IsMember({"tcp", "udp", "icmp"}))
         ->group(group);
-    command.add_option("--state", filter.state, "Of TCP, such as ESTABLISHED; or MAPPING, PERMISSION")
+    command
+        .add_option("--state", filter.state, "Of TCP, such as ESTABLISHED; or MAPPING, PERMISSION")
         ->transform(CLI::Validator(
             [](std::string& text) {
                 for (char& c : text)
