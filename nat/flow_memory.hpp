@@ -26,6 +26,11 @@ namespace flow_memory {
 /// scales are in `Flow::protocol_detail`.
 inline constexpr std::size_t tcp_windows = 4;
 
+// Of mappings and permissions (nat/mapping.hpp), which no packet belongs to, the same words are:
+
+inline constexpr std::size_t references = 0;     ///< how many flows and permissions hold it
+inline constexpr std::size_t outward_until = 1;  ///< a Moment: see `outward_until()`
+
 }  // namespace flow_memory
 
 }  // namespace noclash::nat

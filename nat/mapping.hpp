@@ -44,6 +44,7 @@
 
 #include "engine/flow.hpp"
 #include "engine/tuple.hpp"
+#include "nat/flow_memory.hpp"
 #include "nat/policy.hpp"
 
 namespace noclash::nat {
@@ -141,14 +142,14 @@ template <class Record>
 /// References to a mapping or permission; 0: none any more, and none will be.
 template <class Record>
 [[nodiscard]] auto& references(Record& record) {
-    return record.memory[0];
+    return record.memory[flow_memory::references];
 }
 
 /// Until when what has left by a mapping lets it live: a Moment. Kept only when packets from
 /// outside refresh nothing; then they open no flows beyond it, which would refer to the mapping.
 template <class Record>
 [[nodiscard]] auto& outward_until(Record& mapping) {
-    return mapping.memory[1];
+    return mapping.memory[flow_memory::outward_until];
 }
 
 /// One reference more. False when the last one is gone. The record must have been found, live, in

@@ -108,7 +108,7 @@ class MappingWorld final : public Observer {
             mappings, [&](const Record* m) { return m->tuple(Direction::reply) == outside; });
         if (mapping == mappings.end())
             fail("mapping outlives flows: flow " + std::to_string(id) + " is live without one");
-        if ((*mapping)->memory[0].load() == 0)
+        if (nat::references(**mapping).load() == 0)
             fail("mapping outlives flows: the one of flow " + std::to_string(id) +
                  " has no reference");
         if ((*mapping)->tuple(Direction::original).source != to_remote.source)
@@ -246,11 +246,13 @@ std::vector<Scenario> mapping_scenarios() {
         {"mappings",
          "flows of one inside endpoint come and go under its mapping",
          mapping_runs(Filtering::endpoint_independent),
-         {published, claim_lost, found_ending, refreshed}},
+         {published, claim_lost, found_ending, refreshed},
+         1},
         {"permissions",
          "the same, with address-dependent filtering",
          mapping_runs(Filtering::address_dependent),
-         {published, claim_lost, found_ending, refreshed, gave_up}},
+         {published, claim_lost, found_ending, refreshed, gave_up},
+         1},
     };
 }
 

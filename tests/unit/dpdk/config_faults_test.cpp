@@ -244,7 +244,7 @@ constexpr Case policy[] = {
      "f:15:1: rule: is a table; expected a list of tables, each under [[rule]]"},
 };
 
-// `mapping` and `filtering` [RFC 4787 REQ-1] [RFC 4787 REQ-3] [RFC 4787 REQ-8].
+// `mapping` and `filtering`, and what may not stand beside them.
 constexpr Case behavior[] = {
     {"MappingWord", "", "[[rule]]\nname = \"r\"\naction = \"masquerade\"\nmapping = \"cone\"",
      "f:18:11: [rule \"r\"] mapping: \"cone\" is not known; expected \"endpoint-dependent\" or "
