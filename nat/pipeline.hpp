@@ -35,6 +35,7 @@
 #include "nat/rewrite.hpp"
 #include "nat/served_ports.hpp"
 #include "nat/step_cycles.hpp"
+#include "nat/timestamps.hpp"
 #include "nat/verdict.hpp"
 
 namespace noclash::nat {
@@ -61,6 +62,7 @@ class Pipeline {
         const RouterType& router;
         const ServedPorts<Family>& served;
         CrowdedDestinations<Family, Traits>& crowded;
+        Timestamps<Family, Traits>* timestamps = nullptr;  ///< null: they pass as they are
     };
 
     Pipeline(Worker& worker, const Shared& shared)
@@ -183,10 +185,14 @@ class Pipeline {
         }
         // What may end or restart a connection is checked whole, like what opens one.
         constexpr std::uint8_t decisive = tcp_flag::syn | tcp_flag::fin | tcp_flag::rst;
-        if ((job.parsed.tcp_flags & decisive) != 0 &&
-            !l4_checksum_ok<Family>(job.packet, job.parsed)) {
-            job.verdict.reason = DropReason::bad_l4_checksum;
-            return;
+        bool reopens = false;
+        if ((job.parsed.tcp_flags & decisive) != 0) {
+            if (!l4_checksum_ok<Family>(job.packet, job.parsed)) {
+                job.verdict.reason = DropReason::bad_l4_checksum;
+                return;
+            }
+            reopens = is_opening(job.parsed) && direction == Direction::original &&
+                      is_over(tcp_state(flow));
         }
         if (!track(flow, direction, job.parsed, shared_.timeouts, now_ms_)) {
             job.verdict.reason = DropReason::tcp_invalid;
@@ -196,6 +202,8 @@ class Pipeline {
             mappings_.note_outward(flow, direction, flow.expires.load(std::memory_order_relaxed));
         if ((job.parsed.tcp_flags & tcp_flag::syn) != 0 && flow.rule < shared_.policy.rules.size())
             clamp(job, shared_.policy.rules[flow.rule], *hop);
+        if (shared_.timestamps != nullptr && job.parsed.kind == PacketKind::tcp) [[unlikely]]
+            shared_.timestamps->passes(job.packet, job.parsed, flow, direction, reopens, now_ms_);
         translated(job, to, *hop);
     }
 
@@ -363,6 +371,8 @@ class Pipeline {
                 expires = mappings_.bounded(opening.mapping, expires);
             mappings_.note_outward(flow, Direction::original, expires);
         }
+        if (shared_.timestamps != nullptr)
+            shared_.timestamps->opens(job.packet, job.parsed, flow, now_ms_);
         claim.publish(expires, now_ms_);
         clamp(job, *opening.rule, *hop);
         translated(job, to, *hop);

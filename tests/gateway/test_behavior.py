@@ -108,6 +108,8 @@ class EndpointIndependent(BehaviorCase):
         self.assertEqual(mapping["outside"], {"address": GATEWAY_POD, "port": end[1]})
         self.assertEqual((mapping["references"], mapping["filtering"]),
                          (2, "endpoint-independent"))
+        self.assertIn(f"inside={self.INSIDE}:5555 outside={GATEWAY_POD}:{end[1]} references=2",
+                      self.gateway.text("flows", "list", "--state", "mapping"))
         # Connections are counted and listed without them.
         self.assertEqual(self.gateway.json("flows", "count")[0]["count"], 2)
         self.assertEqual(len(self.gateway.json("flows", "list")), 2)
