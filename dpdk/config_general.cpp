@@ -83,8 +83,8 @@ std::string read_name(const Section& section) {
 
 void read_general(const Section& top, Config& config) {
     top.allow_only({"flows", "workers", "cores", "idle", "control_socket", "log_level",
-                    "no_room_icmp", "tcp_timestamps", "memory", "neighbors", "fragments", "timeouts",
-                    "port", "route", "pool", "rule"});
+                    "no_room_icmp", "tcp_timestamps", "memory", "neighbors", "fragments",
+                    "timeouts", "port", "route", "pool", "rule"});
     top.read("flows", config.flows, 1024, 1 << 27);
     read_workers(top, config);
 
@@ -166,11 +166,12 @@ void read_fragments(const Section& top, Config& config) {
 void read_timeouts(const Section& top, Config& config) {
     const auto section = top.table("timeouts");
     if (!section) return;
-    std::vector<std::string_view> known{"below_rfc_floor"};
+    std::vector<std::string_view> known{"below_rfc_floor", "inbound_refresh"};
     for (const TimeoutKey& timeout : timeout_keys)
         known.push_back(timeout.key);
     section->allow_only(known);
 
+    config.timeouts.inbound_refresh = section->boolean("inbound_refresh").value_or(true);
     const bool below_floor = section->boolean("below_rfc_floor").value_or(false);
     for (const TimeoutKey& timeout : timeout_keys) {
         std::uint32_t& value = config.timeouts.*timeout.member;
