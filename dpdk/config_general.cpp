@@ -81,7 +81,7 @@ std::string read_name(const Section& section) {
 void read_general(const Section& top, Config& config) {
     top.allow_only({"flows", "workers", "cores", "idle", "control_socket", "log_level",
                     "no_room_icmp", "memory", "neighbors", "timeouts", "port", "route", "pool",
-                    "rule"});
+                    "rule", "limits"});
     top.read("flows", config.flows, 1024, 1 << 27);
     read_workers(top, config);
 

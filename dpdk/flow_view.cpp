@@ -186,8 +186,9 @@ bool FlowReader::flush(const FlowView& flow, EngineCounters& counters) {
     const bool same = record.status.load(std::memory_order_acquire) == FlowStatus::live &&
                       record.tuple(Direction::original) == flow.original &&
                       record.tuple(Direction::reply) == flow.reply;
-    const bool ended = same && gateway_.flows.release(flow.id, counters, [this](const auto& gone) {
+    const bool ended = same && gateway_.flows.release(flow.id, counters, [this](auto& gone) {
         gateway_.crowded.ended(gone);
+        gateway_.limits.ended(gone);
     });
     gateway_.flows.quiescence().offline(reader_);
     return ended;

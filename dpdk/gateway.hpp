@@ -18,6 +18,7 @@ namespace noclash::dpdk {
 
 using Table = FlowTable<V4>;
 using Crowded = nat::CrowdedDestinations<V4, Production>;
+using Limits = nat::Limits<V4, Production>;
 using Pipeline = nat::Pipeline<V4, RouteTable>;
 
 /// Threads beside the workers that may look at flows at once: one for each control connection.
@@ -34,7 +35,8 @@ struct Gateway {
           neighbors(config.neighbors, seed),
           served(config.policy.rules),
           flows(config.flows, config.workers, config.workers + control_readers),
-          crowded(flows) {
+          crowded(flows),
+          limits(config.limits, config.policy.rules, flows) {
         for (const auto& port : ports)
             macs.push_back({port->mac()});
     }
@@ -52,6 +54,7 @@ struct Gateway {
     nat::ServedPorts<V4> served;
     Table flows;
     Crowded crowded;
+    Limits limits;
     std::atomic<std::uint32_t> readers_taken{0};  ///< bits of the control readers in use
 };
 

@@ -22,6 +22,8 @@ WORKER = 'engine/flow_worker.hpp'
 RETIRED = 'engine/retired.hpp'
 CROWDED = 'nat/crowded_destinations.hpp'
 MAP = 'nat/occupancy_map.hpp'
+SOURCES = 'nat/source_table.hpp'
+LIMITS = 'nat/limits.hpp'
 
 # name: (what is wrong, scenario, checks of which one has to catch it, [(file, original, instead)])
 MUTANTS = {
@@ -149,14 +151,40 @@ MUTANTS = {
         'the map hears of a freed port before its tuple is free',
         'ports_freed', 'all or nothing',
         [(TABLE, 'for (const IndexPlace place : record.places)',
-          '''gone(std::as_const(record));
+          '''gone(record);
              for (const IndexPlace place : record.places)'''),
          (TABLE, '''counters.removed.add();
-             gone(std::as_const(record));''', 'counters.removed.add();')]),
+             gone(record);''', 'counters.removed.add();')]),
     'map_reused_without_grace': (
         'a map is given to another destination while somebody uses it',
         'maps_in_use', 'reuse',
         [(CROWDED, 'table_.quiescence().passed(', 'true || table_.quiescence().passed(')]),
+    # Limits.
+    'source_made_twice': (
+        'who makes an entry for a source does not look whether another one does',
+        'sources_held', 'limits',
+        [(SOURCES, 'const bool alone = wipe_others(place, *slot);', 'const bool alone = true;')]),
+    'source_wipes_nothing': (
+        'who makes an entry for a source leaves the marks of others as they are',
+        'sources_held', 'limits',
+        [(SOURCES, 'if (word.compare_exchange_weak(seen, 0, order)) break;', 'break;')]),
+    'limit_read_then_counted': (
+        'whether there is room is looked up first, and counted then',
+        'limit_reached', 'limits',
+        [(SOURCES, '''} while (!used.compare_exchange_weak(seen, seen + 1,
+                      std::memory_order_release,
+                      std::memory_order_relaxed));''', '''} while (false); used.fetch_add(1, std::memory_order_relaxed);''')]),
+    'half_open_taken_off_twice': (
+        'a mark is read, and taken away then',
+        'limit_reached', 'limits',
+        [(LIMITS, 'const std::uint8_t before = flow.marks.fetch_and(rest, std::memory_order_relaxed);',
+          '''const std::uint8_t before = flow.marks.load(std::memory_order_relaxed);
+             flow.marks.fetch_and(rest, std::memory_order_relaxed);''')]),
+    'half_open_left_at_the_end': (
+        'who opens a connection anew does not see that it has ended meanwhile',
+        'limit_reached', 'limits',
+        [(LIMITS, 'if (flow.status.load(std::memory_order_relaxed) != FlowStatus::live) opened(flow);',
+          '')]),
 }
 
 

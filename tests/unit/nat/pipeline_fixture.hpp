@@ -60,16 +60,22 @@ inline Rule<V4> node_port(SourceNat source = SourceNat::masquerade) {
 
 struct TestGateway {
     explicit TestGateway(std::vector<Rule<V4>> rules, unsigned workers = 1,
-                         std::uint32_t flows = 4096)
-        : policy{{}, std::move(rules)},
+                         std::uint32_t flows = 4096, LimitsConfig<V4> most = {})
+        : TestGateway(PolicyConfig<V4>{{}, std::move(rules)}, workers, flows, std::move(most)) {}
+    explicit TestGateway(PolicyConfig<V4> with, unsigned workers = 1, std::uint32_t flows = 4096,
+                         LimitsConfig<V4> most = {})
+        : policy(std::move(with)),
           served(policy.rules),
           table(flows, workers, workers),
-          crowded(table) {
+          crowded(table),
+          limits_config(std::move(most)),
+          limits(limits_config, policy.rules, table) {
         for (unsigned id = 0; id < workers; ++id) {
             engines.push_back(
                 std::make_unique<FlowWorker<V4>>(table, static_cast<std::uint16_t>(id), 0));
             pipelines.push_back(std::make_unique<TestPipeline>(
-                *engines.back(), TestPipeline::Shared{policy, timeouts, router, served, crowded}));
+                *engines.back(), TestPipeline::Shared{policy, timeouts, router, served, crowded,
+                                                      limits.active() ? &limits : nullptr}));
         }
         engines[0]->online();
     }
@@ -96,6 +102,8 @@ struct TestGateway {
     ServedPorts<V4> served;
     FlowTable<V4> table;
     CrowdedDestinations<V4, Production> crowded;
+    LimitsConfig<V4> limits_config;
+    Limits<V4, Production> limits;
     std::vector<std::unique_ptr<FlowWorker<V4>>> engines;
     std::vector<std::unique_ptr<TestPipeline>> pipelines;
     std::uint64_t now_ms = 1000;
