@@ -13,7 +13,7 @@ import packets
 
 OUTBOUND = rule("outbound", "masquerade", in_="lb")
 PORTS = 256           # of the narrow pool that inside hosts share
-CONNECTIONS = 100     # of a host that behaves
+CONNECTIONS = 60      # of a host that behaves
 FLOOD = 600           # packets of one that does not
 HALF_OPEN = 50        # that a service may have
 SILENT = "10.2.0.60"  # a host that answers nothing
