@@ -54,13 +54,13 @@ struct alignas(64) Flow {
     std::array<Tuple<Family>, 2> tuples;  ///< by Direction
     Atomic<Moment> expires{0};            ///< when it dies unless a packet comes
     Atomic<FlowStatus> status{FlowStatus::free};
-    Atomic<std::uint8_t> protocol_state{0};  ///< of the layer above: TCP's state
-    Atomic<std::uint8_t> marks{0};           ///< flow_mark bits
-    std::uint8_t unused = 0;
-    std::uint16_t rule = 0;              ///< of the layer above: which rule let it in
-    std::uint16_t owner = 0;             ///< the worker whose wheel holds it
-    std::uint32_t link = 0;              ///< next in the owner's list (free, wheel or retired)
-    std::array<IndexPlace, 2> places{};  ///< of the tuples in the index, by Direction
+    Atomic<std::uint8_t> protocol_state{0};   ///< of the layer above: TCP's state
+    Atomic<std::uint8_t> marks{0};            ///< flow_mark bits
+    Atomic<std::uint8_t> protocol_detail{0};  ///< likewise: TCP's window scales
+    std::uint16_t rule = 0;                   ///< of the layer above: which rule let it in
+    std::uint16_t owner = 0;                  ///< the worker whose wheel holds it
+    std::uint32_t link = 0;                   ///< next in the owner's list (free, wheel or retired)
+    std::array<IndexPlace, 2> places{};       ///< of the tuples in the index, by Direction
 
     alignas(64) std::array<FlowCounters<Traits>, 2> counters;  ///< by Direction
     Atomic<std::uint32_t> pool_link{0};                        ///< next chunk of free records

@@ -20,6 +20,8 @@ template <class Record>
 [[nodiscard]] Moment track_first(Record& flow, PacketKind kind, std::uint32_t length,
                                  const Timeouts& timeouts, std::uint64_t now_ms) {
     flow.counter(Direction::original).add(length);
+    for (auto& word : flow.memory)
+        word.store(0, std::memory_order_relaxed);
     const TcpState state = kind == PacketKind::tcp ? TcpState::syn_sent : TcpState::none;
     flow.protocol_state.store(static_cast<std::uint8_t>(state), std::memory_order_relaxed);
     if (kind == PacketKind::tcp) return expiry(now_ms, timeout_s(timeouts, state));

@@ -5,6 +5,7 @@
 
 #include "nat/checksum.hpp"
 #include "nat/headers.hpp"
+#include "nat/tcp_options.hpp"
 
 namespace noclash::nat {
 namespace {
@@ -71,23 +72,6 @@ Delta rewrite_transport(const PacketView& packet, std::uint32_t offset, std::uin
     return changed;
 }
 
-/// Where the value of the option of `kind` and `length` begins, counted from the TCP header; 0 when
-/// it is not there. Options behind a broken one are not looked at.
-std::uint32_t find_tcp_option(const std::uint8_t* tcp, std::uint32_t header_length,
-                              std::uint8_t kind, std::uint8_t length) {
-    constexpr std::uint8_t end_of_list = 0, no_operation = 1;
-    for (std::uint32_t at = sizeof(TcpHeader); at < header_length && tcp[at] != end_of_list;) {
-        if (tcp[at] == no_operation) {
-            ++at;
-            continue;
-        }
-        if (at + 2 > header_length || tcp[at + 1] < 2 || at + tcp[at + 1] > header_length) return 0;
-        if (tcp[at] == kind && tcp[at + 1] == length) return at + 2;
-        at += tcp[at + 1];
-    }
-    return 0;
-}
-
 }  // namespace
 
 template <>
@@ -100,10 +84,10 @@ void rewrite<V4>(const PacketView& packet, const Parsed<V4>& parsed, const Tuple
 
 template <>
 void clamp_mss<V4>(const PacketView& packet, const Parsed<V4>& parsed, std::uint16_t most) {
-    constexpr std::uint8_t mss_kind = 2, mss_length = 4;
     std::uint8_t* const segment = packet.data + parsed.l4_offset;
     auto& tcp = header<TcpHeader>(packet, parsed.l4_offset);
-    const std::uint32_t at = find_tcp_option(segment, tcp.header_length(), mss_kind, mss_length);
+    const std::uint32_t at =
+        find_tcp_option(segment, tcp.header_length(), tcp_option::max_segment_size);
     if (at == 0) return;
     using Bytes = std::array<std::uint8_t, 2>;
     auto& mss = *reinterpret_cast<Wire<Bytes>*>(segment + at);

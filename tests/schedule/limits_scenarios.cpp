@@ -16,7 +16,7 @@
 namespace noclash::schedule {
 namespace {
 
-constexpr Shape spread{3, 16, Collisions::spread};
+constexpr Shape two_sources{3, 16, Collisions::spread};
 constexpr std::uint32_t most_flows = 2;
 constexpr std::uint32_t numbers = 8;
 
@@ -31,7 +31,7 @@ class LimitsWorld {
   public:
     using Limits = nat::Limits<V4, Scheduled>;
 
-    explicit LimitsWorld(std::uint64_t seed) : engine(spread, seed) {
+    explicit LimitsWorld(std::uint64_t seed) : engine(two_sources, seed) {
         for (std::uint32_t i = 0; i < numbers; ++i) {
             engine.watch(numbered(i));
             engine.watch(reply(i));
@@ -136,6 +136,15 @@ void at_the_limit(LimitsWorld& world, Actor& me) {
     }
 }
 
+/// One connection, whose establishment, new opening and end meet.
+void half_open_ends(LimitsWorld& world, Actor& me) {
+    for (int round = 0; round < 3; ++round) {
+        if (me.id() == 0) world.open(me, 0);
+        world.touch(me, 0);
+        if (me.id() == 1 && me.random.one_in(2)) me.find_and_release(numbered(0));
+    }
+}
+
 /// Nothing but the table of sources: everybody wants the same two, again and again.
 class Holders {
   public:
@@ -171,15 +180,19 @@ class Holders {
     std::array<std::map<unsigned, Sources::Slot>, 2> holders_;
 };
 
-RunReport limit_reached(std::uint64_t seed, Tracing tracing) {
-    LimitsWorld world(seed);
-    return run_world(
-        world.engine, tracing, [](World&) {}, [&](Actor& me) { at_the_limit(world, me); },
-        [&](World&) { world.check_empty(); });
+using Program = void (*)(LimitsWorld&, Actor&);
+
+auto limits_runs(Program program) {
+    return [program](std::uint64_t seed, Tracing tracing) {
+        LimitsWorld world(seed);
+        return run_world(
+            world.engine, tracing, [](World&) {}, [&](Actor& me) { program(world, me); },
+            [&](World&) { world.check_empty(); });
+    };
 }
 
 RunReport sources_held(std::uint64_t seed, Tracing tracing) {
-    World world(spread, seed);
+    World world(two_sources, seed);
     Holders holders(world);
     return run_world(
         world, tracing, [](World&) {}, [&](Actor& me) { holders.work(me); },
@@ -193,8 +206,13 @@ std::vector<Scenario> limits_scenarios() {
     return {
         {"limit_reached",
          "more connections than two sources may have",
-         limit_reached,
+         limits_runs(at_the_limit),
          {published, over_limit, gave_up},
+         1},
+        {"half_open_ends",
+         "a connection is established, ended and opened anew at once",
+         limits_runs(half_open_ends),
+         {published, release_lost},
          1},
         {"sources_held", "few sources that come and go", sources_held, {}, 1},
     };

@@ -176,13 +176,13 @@ MUTANTS = {
                       std::memory_order_relaxed));''', '''} while (false); used.fetch_add(1, std::memory_order_relaxed);''')]),
     'half_open_taken_off_twice': (
         'a mark is read, and taken away then',
-        'limit_reached', 'limits',
+        'half_open_ends', 'limits',
         [(LIMITS, 'const std::uint8_t before = flow.marks.fetch_and(rest, std::memory_order_relaxed);',
           '''const std::uint8_t before = flow.marks.load(std::memory_order_relaxed);
              flow.marks.fetch_and(rest, std::memory_order_relaxed);''')]),
     'half_open_left_at_the_end': (
         'who opens a connection anew does not see that it has ended meanwhile',
-        'limit_reached', 'limits',
+        'half_open_ends', 'limits',
         [(LIMITS, 'if (flow.status.load(std::memory_order_relaxed) != FlowStatus::live) opened(flow);',
           '')]),
 }
