@@ -102,14 +102,6 @@ template <class Record>
     return is_half_open(static_cast<TcpState>(flow.protocol_state.load(std::memory_order_relaxed)));
 }
 
-/// Whether a segment is a SYN on a finished connection, which opens it anew.
-template <class Record>
-[[nodiscard]] bool opens_anew(const Record& flow, Direction direction, std::uint8_t tcp_flags) {
-    if ((tcp_flags & tcp_flag::syn) == 0) return false;
-    const auto state = static_cast<TcpState>(flow.protocol_state.load(std::memory_order_relaxed));
-    return !is_half_open(state) && next_state(state, direction, tcp_flags) == TcpState::syn_sent;
-}
-
 /// Shared by all workers, without locks; lives as long as the policy.
 template <class Family, class Traits>
 class Limits {

@@ -36,6 +36,7 @@
 #include "nat/rewrite.hpp"
 #include "nat/served_ports.hpp"
 #include "nat/step_cycles.hpp"
+#include "nat/timestamps.hpp"
 #include "nat/verdict.hpp"
 
 namespace noclash::nat {
@@ -63,7 +64,8 @@ class Pipeline {
         const RouterType& router;
         const ServedPorts<Family>& served;
         CrowdedDestinations<Family, Traits>& crowded;
-        Limits<Family, Traits>* limits = nullptr;  ///< null: none
+        Timestamps<Family, Traits>* timestamps = nullptr;  ///< null: they pass as they are
+        Limits<Family, Traits>* limits = nullptr;          ///< null: none
     };
 
     Pipeline(Worker& worker, const Shared& shared)
@@ -184,7 +186,15 @@ class Pipeline {
         }
         // What may end or restart a connection is checked whole, like what opens one.
         constexpr std::uint8_t decisive = tcp_flag::syn | tcp_flag::fin | tcp_flag::rst;
-        if ((job.parsed.tcp_flags & decisive) != 0 && !may_decide(job, flow, direction)) return;
+        bool reopens = false;
+        if ((job.parsed.tcp_flags & decisive) != 0) {
+            if (!l4_checksum_ok<Family>(job.packet, job.parsed)) {
+                job.verdict.reason = DropReason::bad_l4_checksum;
+                return;
+            }
+            reopens = is_opening(job.parsed) && direction == Direction::original &&
+                      is_over(tcp_state(flow));
+        }
         if (!track(flow, direction, job.parsed, shared_.timeouts, now_ms_)) {
             job.verdict.reason = DropReason::tcp_invalid;
             return;
@@ -194,17 +204,14 @@ class Pipeline {
             shared_.limits->opened(flow);
         if ((job.parsed.tcp_flags & tcp_flag::syn) != 0 && flow.rule < shared_.policy.rules.size())
             clamp(job, shared_.policy.rules[flow.rule], *hop);
+        if (shared_.timestamps != nullptr && job.parsed.kind == PacketKind::tcp) [[unlikely]]
+            shared_.timestamps->passes(job.packet, job.parsed, flow, direction, reopens, now_ms_);
         translated(job, to, *hop);
     }
 
-    /// A segment that ends or restarts a connection; when it may not, the verdict says why.
-    bool may_decide(Job<Family>& job, Record& flow, Direction direction) {
-        if (!l4_checksum_ok<Family>(job.packet, job.parsed)) {
-            job.verdict.reason = DropReason::bad_l4_checksum;
-            return false;
-        }
-        if (shared_.limits == nullptr || !opens_anew(flow, direction, job.parsed.tcp_flags))
-            return true;
+    /// A SYN on a finished connection makes one more that is half open; when it may not, the
+    /// verdict says why.
+    bool may_reopen(Job<Family>& job, Record& flow) {
         const Admitted admitted = shared_.limits->reopen(flow, worker_.id());
         if (!is_in(admitted)) job.verdict = refused(admitted);
         return is_in(admitted);
@@ -378,6 +385,8 @@ class Pipeline {
         if (admission != nullptr) admission->commit(flow);
         const Moment expires =
             track_first(flow, job.parsed.kind, job.parsed.length, shared_.timeouts, now_ms_);
+        if (shared_.timestamps != nullptr)
+            shared_.timestamps->opens(job.packet, job.parsed, flow, now_ms_);
         claim.publish(expires, now_ms_);
         clamp(job, *opening.rule, *opening.hop);
         translated(job, to, *opening.hop);

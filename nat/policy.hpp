@@ -39,6 +39,13 @@ enum class SourceNat : std::uint8_t {
     pool,        ///< becomes an address of a pool
 };
 
+/// What becomes of the TCP timestamps of connections whose source is translated (RFC 7323).
+enum class TcpTimestamps : std::uint8_t {
+    preserve,   ///< they pass as they are
+    normalize,  ///< each outside address has one clock
+    strip,      ///< SYNs do not offer them
+};
+
 /// Where a `dnat` rule sends a flow.
 template <class Family>
 struct Target {
@@ -91,6 +98,7 @@ struct PolicyConfig {
     /// Whether a flow that is not assured ends to make room when the table is full (netfilter's
     /// early drop); else none ever does [RFC 6888 REQ-11].
     bool early_drop = false;
+    TcpTimestamps tcp_timestamps = TcpTimestamps::preserve;
 };
 
 }  // namespace noclash::nat

@@ -225,8 +225,8 @@ struct TwoWorkers {
     Limits<V4, Stepped> limits{limits_config, policy.rules, table};
     std::array<Engine, 2> engines{Engine{table, 0, 0}, Engine{table, 1, 0}};
     std::array<Pipe, 2> pipelines{
-        Pipe{engines[0], {policy, timeouts, router, served, crowded, &limits}},
-        Pipe{engines[1], {policy, timeouts, router, served, crowded, &limits}}};
+        Pipe{engines[0], {policy, timeouts, router, served, crowded, nullptr, &limits}},
+        Pipe{engines[1], {policy, timeouts, router, served, crowded, nullptr, &limits}}};
     Tuple<V4> last{};
 };
 
