@@ -9,6 +9,7 @@
 
 #include "dpdk/config_error.hpp"
 #include "engine/address.hpp"
+#include "nat/limits_config.hpp"
 #include "nat/policy.hpp"
 #include "nat/timeouts.hpp"
 
@@ -75,6 +76,7 @@ struct Config {
     std::vector<PortConfig> ports;
     std::vector<RouteConfig> routes;
     nat::PolicyConfig<V4> policy;
+    nat::LimitsConfig<V4> limits;
 };
 
 /// Reads and checks a configuration file completely.

@@ -83,7 +83,7 @@ std::string read_name(const Section& section) {
 
 void read_general(const Section& top, Config& config) {
     top.allow_only({"flows", "workers", "cores", "idle", "control_socket", "log_level",
-                    "no_room_icmp", "tcp_timestamps", "memory", "neighbors", "fragments",
+                    "no_room_icmp", "tcp_timestamps", "memory", "neighbors", "fragments", "limits",
                     "timeouts", "port", "route", "pool", "rule"});
     top.read("flows", config.flows, 1024, 1 << 27);
     read_workers(top, config);

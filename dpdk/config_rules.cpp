@@ -20,30 +20,10 @@ using Rule = nat::Rule<V4>;
 constexpr std::size_t most_rules = 16384;
 constexpr std::size_t most_targets = 1024;  // of a rule
 
-constexpr std::array action_words{"drop"sv, "forward"sv, "snat"sv, "masquerade"sv, "dnat"sv};
-constexpr std::array actions{Action::drop, Action::forward, Action::snat, Action::masquerade,
-                             Action::dnat};
-
-std::vector<Prefix<V4>> read_prefixes(const Section& section, std::string_view key) {
-    constexpr std::string_view expected = "a prefix or an array of them, as \"10.0.0.0/8\"";
-    std::vector<Prefix<V4>> found;
-    for (const Text& text : section.texts(key, expected)) {
-        const auto parsed = parse_address_with_length(text.value, std::uint8_t{V4::address_bits});
-        if (!parsed) {
-            section.fault_at(text.where, key, fmt::format("{:?} is no prefix", text.value),
-                             expected);
-            continue;
-        }
-        const Prefix<V4> prefix{network_of(parsed->address, parsed->length), parsed->length};
-        if (prefix.network != parsed->address) {
-            section.fault_at(text.where, key, fmt::format("{:?} has host bits set", text.value),
-                             to_text(prefix));
-            continue;
-        }
-        found.push_back(prefix);
-    }
-    return found;
-}
+constexpr std::array action_words{"drop"sv, "reject"sv,     "forward"sv,
+                                  "snat"sv, "masquerade"sv, "dnat"sv};
+constexpr std::array actions{Action::drop, Action::reject,     Action::forward,
+                             Action::snat, Action::masquerade, Action::dnat};
 
 std::string names_of(const auto& elements) {
     std::string text;
@@ -189,7 +169,8 @@ void check_keys_of_action(const Section& section, const Rule& rule) {
 }
 
 void read_action(const Section& section, const Config& config, Rule& rule) {
-    if (!section.require("action", "\"drop\", \"forward\", \"snat\", \"masquerade\" or \"dnat\"")) {
+    if (!section.require(
+            "action", "\"drop\", \"reject\", \"forward\", \"snat\", \"masquerade\" or \"dnat\"")) {
         return;
     }
     const auto word = section.choice("action", action_words);
@@ -224,7 +205,7 @@ void read_mss_clamp(const Section& section, Rule& rule) {
     } else if (section.boolean("mss_clamp").value_or(false)) {
         rule.mss_clamp = nat::any_mss;
     }
-    if (rule.action == Action::drop) {
+    if (nat::forbids(rule.action)) {
         section.fault("mss_clamp", "has no meaning in this rule", "it only in rules that let pass");
     }
 }
@@ -247,6 +228,27 @@ void read_rule(const Section& section, Config& config) {
 }
 
 }  // namespace
+
+std::vector<Prefix<V4>> read_prefixes(const Section& section, std::string_view key) {
+    constexpr std::string_view expected = "a prefix or an array of them, as \"10.0.0.0/8\"";
+    std::vector<Prefix<V4>> found;
+    for (const Text& text : section.texts(key, expected)) {
+        const auto parsed = parse_address_with_length(text.value, std::uint8_t{V4::address_bits});
+        if (!parsed) {
+            section.fault_at(text.where, key, fmt::format("{:?} is no prefix", text.value),
+                             expected);
+            continue;
+        }
+        const Prefix<V4> prefix{network_of(parsed->address, parsed->length), parsed->length};
+        if (prefix.network != parsed->address) {
+            section.fault_at(text.where, key, fmt::format("{:?} has host bits set", text.value),
+                             to_text(prefix));
+            continue;
+        }
+        found.push_back(prefix);
+    }
+    return found;
+}
 
 void read_rules(const Section& top, Config& config) {
     const auto sections = top.tables("rule");

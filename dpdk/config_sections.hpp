@@ -18,9 +18,13 @@ void read_ports(const Section& top, Config& config);
 void read_routes(const Section& top, Config& config);
 void read_pools(const Section& top, Config& config);
 void read_rules(const Section& top, Config& config);
+void read_limits(const Section& top, Config& config);
 
 /// Reads the `name` of a port, pool or rule; an unfit or missing one has been noted.
 [[nodiscard]] std::string read_name(const Section& section);
+
+/// Reads a prefix or an array of them; unfit ones have been noted.
+[[nodiscard]] std::vector<Prefix<V4>> read_prefixes(const Section& section, std::string_view key);
 
 /// Reads a range of ports such as "1024-65535", when `key` is there.
 void read_port_range(const Section& section, std::string_view key, nat::PortRange& ports);

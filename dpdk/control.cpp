@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 #include <rte_version.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <tuple>
 
 #include "dpdk/flow_view.hpp"
 #include "dpdk/rule_text.hpp"
@@ -58,6 +60,7 @@ void Control::answer(const json& request, ResponseWriter& writer) {
     if (command == "ports") return ports(writer);
     if (command == "neighbors") return neighbors(writer);
     if (command == "rules") return rules(writer);
+    if (command == "subscribers") return subscribers(request, writer);
     if (command == "version") return version(writer);
     throw std::runtime_error(fmt::format("no such command: \"{}\"", command));
 }
@@ -129,7 +132,7 @@ void Control::stats(ResponseWriter& writer) const {
               {"drop",
                clashes_lost + c.dropped(DropReason::table_full) + c.dropped(DropReason::exhausted) +
                    c.dropped(DropReason::search_timeout) + c.dropped(DropReason::chain_too_long)},
-              {"early_drop", 0},  // flows are never evicted for room
+              {"early_drop", worker.pipeline().early_drop().dropped().value()},
               {"error", c.dropped(DropReason::truncated) + c.dropped(DropReason::bad_ip_header)},
               {"search_restart", e.search_restart.value()},
               {"clash_resolve",
@@ -152,6 +155,7 @@ void Control::stats(ResponseWriter& writer) const {
               {"reassembled", c.reassembled.value()},
               {"fragmented", c.fragmented.value()},
               {"fragments_sent", c.fragments_sent.value()},
+              {"uncounted", worker.pipeline().counters().uncounted.value()},
               {"flows_removed", e.removed.value()},
               {"rolled_back", e.rolled_back.value()},
               {"mappings_opened", m.mappings_opened.value()},
@@ -209,13 +213,53 @@ void Control::rules(ResponseWriter& writer) const {
         std::uint64_t hits = 0;
         for (const auto& worker : workers_)
             hits += worker->pipeline().rule_hits(i);
+        const auto& services = gateway_.limits.services();
+        json backends = json::array();
+        std::uint64_t unanswered = 0;
+        for (std::size_t n = 0; n < policy.rules[i].targets.size(); ++n) {
+            unanswered += services.unanswered(i, n);
+            backends.push_back({{"target", target_text(policy.rules[i].targets[n])},
+                                {"unanswered", services.unanswered(i, n)}});
+        }
         writer.row(json{
             {"index", i},
             {"name", policy.rules[i].name},
             {"match", match_text(policy.rules[i], gateway_.config)},
             {"action", action_text(policy.rules[i], gateway_.config)},
-            {"hits",
-             hits}}.dump());
+            {"hits", hits},
+            {"half_open", services.half_open(i)},
+            {"unanswered", unanswered},
+            {"backends",
+             backends}}.dump());
+    }
+}
+
+/// Those that hold most flows first; of equals, those with more half-open connections.
+void Control::subscribers(const json& request, ResponseWriter& writer) const {
+    const auto& sources = gateway_.limits.sources();
+    if (!sources)
+        throw std::runtime_error("no subscriber is counted: [limits] sets none of its limits");
+    using Source = Limits::Sources::Source;
+    const auto used = [](const Source& source, nat::Quota quota) {
+        return source.used[static_cast<std::size_t>(quota)];
+    };
+    std::vector<Source> found;
+    sources->for_each([&](const Source& source) { found.push_back(source); });
+    const auto weight = [&](const Source& source) {
+        return std::tuple(used(source, nat::Quota::flows), used(source, nat::Quota::half_open));
+    };
+    std::ranges::sort(found, std::ranges::greater{}, weight);
+    const auto top = request.value("top", std::uint64_t{found.size()});
+    found.resize(std::min<std::size_t>(found.size(), top));
+    for (const Source& source : found) {
+        writer.row(json{{"address", to_string<V4>(source.address)},
+                        {"zone", source.zone},
+                        {"flows", used(source, nat::Quota::flows)},
+                        {"tcp_ports", used(source, nat::Quota::tcp_ports)},
+                        {"udp_ports", used(source, nat::Quota::udp_ports)},
+                        {"icmp_ids", used(source, nat::Quota::icmp_ids)},
+                        {"half_open", used(source, nat::Quota::half_open)}}
+                       .dump());
     }
 }
 

@@ -33,6 +33,7 @@ class Control {
     void ports(ResponseWriter& writer) const;
     void neighbors(ResponseWriter& writer) const;
     void rules(ResponseWriter& writer) const;
+    void subscribers(const nlohmann::json& request, ResponseWriter& writer) const;
     void version(ResponseWriter& writer) const;
 
     Gateway& gateway_;

@@ -214,7 +214,9 @@ void FlowReader::copy(FlowId first, std::uint32_t count, const FlowFilter& filte
 bool FlowReader::flush(const FlowView& flow, EngineCounters& counters,
                        nat::MappingCounters& mappings) {
     if (flow.is_wildcard()) return false;
-    nat::FlowEnd<V4, Production> end(gateway_.flows, gateway_.crowded, counters, mappings);
+    nat::FlowEnd<V4, Production> end(gateway_.flows, gateway_.crowded,
+                                     gateway_.limits.active() ? &gateway_.limits : nullptr,
+                                     counters, mappings);
     gateway_.flows.quiescence().online(reader_);
     auto& record = gateway_.flows.pool()[flow.id];
     const bool same = record.status.load(std::memory_order_acquire) == FlowStatus::live &&

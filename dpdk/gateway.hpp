@@ -19,6 +19,7 @@ namespace noclash::dpdk {
 
 using Table = FlowTable<V4>;
 using Crowded = nat::CrowdedDestinations<V4, Production>;
+using Limits = nat::Limits<V4, Production>;
 using Timestamps = nat::Timestamps<V4, Production>;
 using Pipeline = nat::Pipeline<V4, RouteTable>;
 
@@ -37,7 +38,9 @@ struct Gateway {
           served(config.policy.rules),
           flows(config.flows, config.workers, config.workers + control_readers),
           crowded(flows),
-          timestamps(config.policy.tcp_timestamps) {
+          timestamps(config.policy.tcp_timestamps),
+
+          limits(config.limits, config.policy.rules, flows) {
         for (const auto& port : ports)
             macs.push_back({port->mac()});
     }
@@ -56,6 +59,7 @@ struct Gateway {
     Table flows;
     Crowded crowded;
     Timestamps timestamps;
+    Limits limits;
     std::atomic<std::uint32_t> readers_taken{0};  ///< bits of the control readers in use
 };
 

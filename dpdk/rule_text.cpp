@@ -24,10 +24,8 @@ std::string range_text(nat::PortRange range) {
 
 std::string targets_text(const std::vector<nat::Target<V4>>& targets) {
     std::string text;
-    for (const auto& target : targets) {
-        text += (text.empty() ? "" : ", ") + to_string<V4>(target.address);
-        if (target.port) text += fmt::format(":{}", *target.port);
-    }
+    for (const auto& target : targets)
+        text += (text.empty() ? "" : ", ") + target_text(target);
     return text;
 }
 
@@ -62,6 +60,8 @@ std::string translation_text(const nat::Rule<V4>& rule, const Config& config) {
     switch (rule.action) {
         case nat::Action::drop:
             return "drop";
+        case nat::Action::reject:
+            return "reject";
         case nat::Action::forward:
             return "forward";
         case nat::Action::snat:
@@ -77,6 +77,11 @@ std::string translation_text(const nat::Rule<V4>& rule, const Config& config) {
 }
 
 }  // namespace
+
+std::string target_text(const nat::Target<V4>& target) {
+    const std::string address = to_string<V4>(target.address);
+    return target.port ? fmt::format("{}:{}", address, *target.port) : address;
+}
 
 std::string match_text(const nat::Rule<V4>& rule, const Config& config) {
     std::string text = rule.protocol ? protocol_name(*rule.protocol) : "any";

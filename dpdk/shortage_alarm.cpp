@@ -22,7 +22,8 @@ std::optional<std::string> ShortageAlarm::look(const Totals& totals, std::uint64
     if (!ringing_) return "there is room for new connections again";
     return fmt::format(
         "no room: {} packets that would have opened connections were dropped ({}); more addresses "
-        "or ports in the pool help against `exhausted`, a larger `flows` against `table_full`",
+        "or ports in the pool help against `exhausted`, a larger `flows` against `table_full`; "
+        "`noclashctl subscribers` shows who meets a limit",
         refused, why);
 }
 

@@ -10,13 +10,16 @@
 
 namespace noclash::dpdk {
 
-/// Tells the operator when new connections find no room [RFC 6888 REQ-11]: at once when it begins,
-/// once a minute while it goes on, and when a minute has passed without. One thread's own.
+/// Tells the operator when new connections find no room, or meet a limit [RFC 6888 REQ-11]: at once
+/// when it begins, once a minute while it goes on, and when a minute has passed without. One
+/// thread's own.
 class ShortageAlarm {
   public:
-    static constexpr std::array reasons{nat::DropReason::exhausted, nat::DropReason::search_timeout,
-                                        nat::DropReason::table_full,
-                                        nat::DropReason::chain_too_long};
+    static constexpr std::array reasons{
+        nat::DropReason::exhausted,        nat::DropReason::search_timeout,
+        nat::DropReason::table_full,       nat::DropReason::chain_too_long,
+        nat::DropReason::subscriber_flows, nat::DropReason::subscriber_ports,
+        nat::DropReason::half_open_source, nat::DropReason::half_open_service};
     static constexpr std::uint64_t interval_ms = 60'000;
     using Totals = std::array<std::uint64_t, reasons.size()>;
 

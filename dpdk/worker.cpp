@@ -33,7 +33,8 @@ Worker::Worker(Gateway& gateway, std::uint16_t id)
       flows_(gateway.flows, id, now_ms()),
       pipeline_(flows_,
                 {gateway.config.policy, gateway.config.timeouts, gateway.routes, gateway.served,
-                 gateway.crowded, gateway.timestamps.active() ? &gateway.timestamps : nullptr}),
+                 gateway.crowded, gateway.timestamps.active() ? &gateway.timestamps : nullptr,
+                 gateway.limits.active() ? &gateway.limits : nullptr}),
       reassembly_(gateway.config, id, gateway.buffers, counters_),
       egress_(gateway, id, counters_),
       parked_(park_packets),
@@ -242,6 +243,7 @@ void Worker::revisit_parked(std::uint64_t now_ms) {
                 if (jobs[i].verdict.outcome == nat::Outcome::transmit) counters_.adopted.add();
                 act(jobs[i], now_ms);
             } else if (now_ms - waited[i].since_ms > park_ms || !parked_.enter(waited[i])) {
+                if (jobs[i].verdict.tells_when_late()) reject(jobs[i], now_ms);
                 egress_.drop(waited[i].frame, jobs[i].verdict.reason);
             }
         }

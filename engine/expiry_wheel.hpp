@@ -67,6 +67,14 @@ class ExpiryWheel {
         }
     }
 
+    /// Takes out at most `budget` flows whose tick has not come and hands them to `look(ids)`, as
+    /// `advance` does: others at each call, until all had their turn.
+    template <class Look>
+    void take_some(std::uint32_t budget, Look&& look) {
+        for (std::uint32_t i = 0; i < ticks && budget > 0; ++i)
+            empty(ticks_[next_taken_++ % ticks], budget, look);
+    }
+
   private:
     static_assert(recheck_ms / tick_ms + 2 < ticks);
     using Lists = std::array<FlowId, lists>;
@@ -103,6 +111,7 @@ class ExpiryWheel {
     std::uint64_t current_tick_;
     std::array<Lists, ticks> ticks_{};
     std::uint32_t next_list_ = 0;
+    std::uint32_t next_taken_ = 0;
     std::uint32_t sweep_ticks_left_ = 0;
     Lists sweeping_{};  ///< a tick's lists, taken aside
 };

@@ -65,7 +65,7 @@ class FlowTable {
         for (const IndexPlace place : record.places)
             index_.remove(place);
         counters.removed.add();
-        gone(std::as_const(record));
+        gone(record);
         // Only a flow that cannot be found any more may start its grace period.
         record.status.store(FlowStatus::dead, std::memory_order_release);  // (7)
         return true;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 
 #include "engine/expiry_wheel.hpp"
 #include "engine/flow_table.hpp"
@@ -58,6 +59,24 @@ class FlowWorker {
         retired_.collect(budget, [this](std::span<const FlowId> ids) { reclaim(ids); });
     }
 
+    /// Ends one of the worker's own flows of which `may_go(record)` is true, looking at no more
+    /// than `budget`. False when there was none. Its record can be taken after a grace period.
+    template <class MayGo, class Gone>
+    bool make_room(std::uint64_t now_ms, std::uint32_t budget, MayGo&& may_go, Gone&& gone) {
+        bool made = false;
+        wheel_.take_some(budget, [&](std::span<const FlowId> ids) {
+            for (const FlowId id : ids) {
+                if (made || !may_go(std::as_const(record(id))))
+                    wheel_.arm(id, now_ms);
+                else
+                    made = end(id, now_ms, gone);
+            }
+        });
+        return made;
+    }
+    /// Records that come back when their grace periods are over.
+    [[nodiscard]] std::uint32_t records_in_grace() const { return retired_.size(); }
+
     // For Reservation:
 
     [[nodiscard]] FlowId take_record() {
@@ -89,14 +108,21 @@ class FlowWorker {
                 table_.prefetch_entries(id);
             }
         }
-        for (const FlowId id : std::span(over).first(count)) {
-            table_.release(id, counters_, gone);
-            // Another thread may be in the middle of ending it; then its turn comes again.
-            if (record(id).status.load(std::memory_order_acquire) == FlowStatus::dead)  // (8)
-                retired_.add(id);
-            else
-                wheel_.arm(id, now_ms);
+        for (const FlowId id : std::span(over).first(count))
+            end(id, now_ms, gone);
+    }
+
+    /// Ends a flow that was taken out of the wheel. False when another thread is in the middle of
+    /// ending it; then its turn comes again.
+    template <class Gone>
+    bool end(FlowId id, std::uint64_t now_ms, Gone&& gone) {
+        table_.release(id, counters_, gone);
+        if (record(id).status.load(std::memory_order_acquire) == FlowStatus::dead) {  // (8)
+            retired_.add(id);
+            return true;
         }
+        wheel_.arm(id, now_ms);
+        return false;
     }
 
     void reclaim(std::span<const FlowId> ids) {

@@ -23,7 +23,11 @@ class Retired {
     void add(FlowId id) {
         pool_[id].link = open_;
         open_ = id;
+        ++size_;
     }
+
+    /// Flows that wait.
+    [[nodiscard]] std::uint32_t size() const { return size_; }
 
     /// Flows that are reclaimed together, at most.
     static constexpr std::size_t together = 16;
@@ -47,6 +51,7 @@ class Retired {
                 ids[count++] = closed_;
                 closed_ = pool_[closed_].link;
             }
+            size_ -= static_cast<std::uint32_t>(count);
             reclaim(std::span<const FlowId>(ids.data(), count));
         }
     }
@@ -58,6 +63,7 @@ class Retired {
     FlowId closed_ = no_flow;
     std::uint64_t token_ = 0;
     bool passed_ = false;
+    std::uint32_t size_ = 0;
 };
 
 }  // namespace noclash

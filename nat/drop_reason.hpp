@@ -30,6 +30,7 @@ namespace noclash::nat {
     X(fragment_timeout, "the rest of a fragment's packet did not come in time")               \
     X(protocol, "an IP protocol that no router forwards")                                     \
     X(rule, "a rule says drop")                                                               \
+    X(rejected, "a rule says reject")                                                         \
     X(no_rule, "no rule matches")                                                             \
     X(unsolicited, "to an address of our own, belonging to no flow and no service")           \
     X(filtered, "to a mapping, whose filtering does not admit the sender")                    \
@@ -43,6 +44,10 @@ namespace noclash::nat {
     X(table_full, "no room for another flow")                                                 \
     X(chain_too_long, "index bucket and its overflow full (netfilter: chaintoolong)")         \
     X(exhausted, "no free port in the pool towards this destination")                         \
+    X(subscriber_flows, "its source has as many flows as one subscriber may")                 \
+    X(subscriber_ports, "its source has as many ports as one subscriber may")                 \
+    X(half_open_source, "too many half-open connections from its source")                     \
+    X(half_open_service, "too many half-open connections to this service")                    \
     X(search_timeout, "no free port found in the time that a packet may wait")                \
     X(park_full, "waiting for another worker's set-up: too many wait")                        \
     X(park_timeout, "waiting for another worker's set-up: waited too long")                   \

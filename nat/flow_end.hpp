@@ -7,6 +7,7 @@
 #include "engine/counters.hpp"
 #include "engine/flow_table.hpp"
 #include "nat/crowded_destinations.hpp"
+#include "nat/limits.hpp"
 #include "nat/mapping.hpp"
 
 namespace noclash::nat {
@@ -19,7 +20,8 @@ struct MappingCounters {
     Counter permissions_ended;
 };
 
-/// What follows when a flow has ended: its port is free again, and its references are gone. One per
+/// What follows when a flow has ended: its port is free again, it is counted no more,
+/// and its references are gone. One per
 /// thread that ends flows, which is online while it does.
 template <class Family, class Traits>
 class FlowEnd {
@@ -28,13 +30,16 @@ class FlowEnd {
     using Record = typename Table::Record;
     using Crowded = CrowdedDestinations<Family, Traits>;
 
-    FlowEnd(Table& table, Crowded& crowded, EngineCounters& engine, MappingCounters& mappings)
-        : table_(table), crowded_(crowded), engine_(engine), mappings_(mappings) {}
+    /// @param limits  null when there are none
+    FlowEnd(Table& table, Crowded& crowded, Limits<Family, Traits>* limits, EngineCounters& engine,
+            MappingCounters& mappings)
+        : table_(table), crowded_(crowded), limits_(limits), engine_(engine), mappings_(mappings) {}
 
     /// `FlowTable::release`'s `gone`: the tuples are out of the index.
-    void operator()(const Record& flow) {
+    void operator()(Record& flow) {
         crowded_.ended(flow);
         if (is_wildcard(flow)) return ended_wildcard(flow);
+        if (limits_ != nullptr) limits_->ended(flow);
         const std::uint8_t marks = flow.marks.load(std::memory_order_relaxed);
         if ((marks & (flow_mark::source_mapped | flow_mark::destination_mapped)) == 0) return;
         leave_endpoints(flow, marks);
@@ -43,7 +48,7 @@ class FlowEnd {
     /// Takes a reference off; ends the record when it was the last one.
     void leave(FlowId id) {
         if (nat::leave(table_.pool()[id]))
-            table_.release(id, engine_, [this](const Record& record) { (*this)(record); });
+            table_.release(id, engine_, [this](Record& record) { (*this)(record); });
     }
 
   private:
@@ -81,6 +86,7 @@ class FlowEnd {
 
     Table& table_;
     Crowded& crowded_;
+    Limits<Family, Traits>* limits_;
     EngineCounters& engine_;
     MappingCounters& mappings_;
 };

@@ -82,10 +82,11 @@ class Mappings {
         std::uint8_t marks_ = 0;
     };
 
-    Mappings(Worker& worker, Crowded& crowded, Proposals& proposals)
+    /// @param limits  null when there are none
+    Mappings(Worker& worker, Crowded& crowded, Proposals& proposals, Limits<Family, Traits>* limits)
         : worker_(worker),
           proposals_(proposals),
-          end_(worker.table(), crowded, worker.counters(), counters_) {}
+          end_(worker.table(), crowded, limits, worker.counters(), counters_) {}
 
     /// The mapping of a flow's source: the one there is, or a new one. Once for a flow, and first.
     /// When `held`, `reply` goes to its outside endpoint.

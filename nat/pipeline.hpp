@@ -28,7 +28,9 @@
 #include "engine/reservation.hpp"
 #include "nat/address_proposals.hpp"
 #include "nat/conntrack.hpp"
+#include "nat/early_drop.hpp"
 #include "nat/headers.hpp"
+#include "nat/limits.hpp"
 #include "nat/mapped_source.hpp"
 #include "nat/opening.hpp"
 #include "nat/parse.hpp"
@@ -44,6 +46,7 @@ namespace noclash::nat {
 /// What a pipeline counts beside drops. Written by its worker.
 struct PipelineCounters {
     Counter clash_resolved;  ///< packets that adopted a flow another worker was setting up
+    Counter uncounted;       ///< flows that limits do not know: the table of sources had no place
 };
 
 template <class Family, class RouterType, class Traits = Production>
@@ -64,6 +67,7 @@ class Pipeline {
         const ServedPorts<Family>& served;
         CrowdedDestinations<Family, Traits>& crowded;
         Timestamps<Family, Traits>* timestamps = nullptr;  ///< null: they pass as they are
+        Limits<Family, Traits>* limits = nullptr;          ///< null: none
     };
 
     Pipeline(Worker& worker, const Shared& shared)
@@ -71,9 +75,10 @@ class Pipeline {
           shared_(shared),
           proposals_(shared.crowded, shared.served),
           openings_(shared.policy, shared.router, worker.table().index(), proposals_),
-          mappings_(worker, shared.crowded, proposals_),
+          mappings_(worker, shared.crowded, proposals_, shared.limits),
           maps_endpoints_(has_mappings(shared.policy)),
-          rule_hits_(shared.policy.rules.size()) {}
+          rule_hits_(shared.policy.rules.size()),
+          early_drop_(worker, shared.policy.early_drop) {}
 
     /// Gives each job its verdict; at most `burst` jobs.
     void process(std::span<Job<Family>> jobs, std::uint64_t now_ms) {
@@ -127,6 +132,7 @@ class Pipeline {
         worker_.maintain(now_ms, budget, mappings_.end(), [now_ms](Record& record) {
             return Mappings<Family, Traits>::lives_on(record, now_ms);
         });
+        early_drop_.round_is_over();
         proposals_.top_up();
     }
 
@@ -135,6 +141,7 @@ class Pipeline {
 
     [[nodiscard]] const PipelineCounters& counters() const { return counters_; }
     [[nodiscard]] const MappingCounters& mapping_counters() const { return mappings_.counters(); }
+    [[nodiscard]] const EarlyDrop<Family, Traits>& early_drop() const { return early_drop_; }
     [[nodiscard]] std::uint64_t rule_hits(std::size_t rule) const {
         return rule_hits_[rule].value();
     }
@@ -205,11 +212,22 @@ class Pipeline {
         }
         if (!shared_.timeouts.inbound_refresh) [[unlikely]]
             mappings_.note_outward(flow, direction, flow.expires.load(std::memory_order_relaxed));
+        if ((flow.marks.load(std::memory_order_relaxed) & flow_mark::half_open) != 0 &&
+            !is_half_open(flow)) [[unlikely]]
+            shared_.limits->opened(flow);
         if ((job.parsed.tcp_flags & tcp_flag::syn) != 0 && flow.rule < shared_.policy.rules.size())
             clamp(job, shared_.policy.rules[flow.rule], *hop);
         if (shared_.timestamps != nullptr && job.parsed.kind == PacketKind::tcp) [[unlikely]]
             shared_.timestamps->passes(job.packet, job.parsed, flow, direction, reopens, now_ms_);
         translated(job, to, *hop);
+    }
+
+    /// A SYN on a finished connection makes one more that is half open; when it may not, the
+    /// verdict says why.
+    bool may_reopen(Job<Family>& job, Record& flow) {
+        const Admitted admitted = shared_.limits->reopen(flow, worker_.id());
+        if (!is_in(admitted)) job.verdict = refused(admitted);
+        return is_in(admitted);
     }
 
     /// The packet can go to `hop`, as nearly all can.
@@ -292,9 +310,11 @@ class Pipeline {
             return V::drop(DropReason::sctp_not_init);
 
         const Rule<Family>* rule = opening.rule;
-        if (rule != nullptr && rule->action == Action::drop) {
+        if (rule != nullptr && forbids(rule->action)) {
             rule_hits_[rule_number(*rule)].add();
-            return V::drop(DropReason::rule);
+            return rule->action == Action::drop
+                       ? V::drop(DropReason::rule)
+                       : V::reject(DropReason::rejected, icmp_error::admin_prohibited);
         }
         const bool own = shared_.router.is_own(packet.tuple.destination);
         if (own && maps_endpoints_)
@@ -350,12 +370,36 @@ class Pipeline {
         return error ? V::reject(reason, *error) : V::drop(reason);
     }
 
+    /// Over a limit. Half-open connections that are too many are dropped in silence, as by a full
+    /// backlog: their sources may be forged.
+    V refused(Admitted admitted) const {
+        if (admitted == Admitted::busy) return V::park();
+        const DropReason reason = reason_of(admitted);
+        return concerns_half_open(admitted) ? V::drop(reason) : no_room(reason);
+    }
+
     /// The life of a first packet: claim, reserve, fill in, publish [field a].
     V set_up(Job<Family>& job, const Opening& opening) {
         const auto& hop = opening.hop;
         if (const V verdict = routable(job, hop); verdict.outcome != Outcome::transmit)
             return verdict;
 
+        const std::size_t rule = rule_number(*opening.rule);
+        if (shared_.limits == nullptr) return claim_and_reserve(job, opening, nullptr);
+        if (const Admitted glance = shared_.limits->glance(job.parsed.tuple, rule);
+            !is_in(glance)) {
+            // Unless it is this very flow, set up since it was looked up, that is one too many.
+            if (const Found found = worker_.table().index().find(job.lookup.key, job.lookup.hash))
+                return adopt(job, found);
+            return refused(glance);
+        }
+        Admission<Family, Traits> admission(*shared_.limits, job.parsed.tuple, rule);
+        return claim_and_reserve(job, opening, &admission);
+    }
+
+    /// @param admission  null when there are no limits
+    V claim_and_reserve(Job<Family>& job, const Opening& opening,
+                        Admission<Family, Traits>* admission) {
         Claim claim(worker_, job.parsed.tuple, job.lookup.hash);
         switch (claim.outcome()) {
             case ClaimOutcome::claimed:
@@ -363,11 +407,18 @@ class Pipeline {
             case ClaimOutcome::taken:
                 return adopt(job, claim.owner());
             case ClaimOutcome::busy:
-                return V::park(DropReason::chain_too_long);
-            case ClaimOutcome::table_full:
-                return no_room(DropReason::table_full);
+                return V::park(no_room(DropReason::chain_too_long));
+            case ClaimOutcome::table_full: {
+                const V full = no_room(DropReason::table_full);
+                return early_drop_.make_room(now_ms_, mappings_.end()) ? V::park(full) : full;
+            }
             case ClaimOutcome::chain_too_long:
                 return no_room(DropReason::chain_too_long);
+        }
+        if (admission != nullptr) {
+            const Admitted admitted = admission->enter(worker_.id());
+            if (!is_in(admitted)) return refused(admitted);
+            if (admitted == Admitted::uncounted) counters_.uncounted.add();
         }
         References references(mappings_);
         const V verdict = translate_source(claim, opening, references);
@@ -377,6 +428,7 @@ class Pipeline {
         Record& flow = claim.record();
         flow.rule = static_cast<std::uint16_t>(rule_number(*opening.rule));
         const Tuple<Family> to = flow.tuple(Direction::reply).inverse();
+        if (admission != nullptr) admission->commit(flow);
         Moment expires =
             track_first(flow, job.parsed.kind, job.parsed.length, shared_.timeouts, now_ms_);
         references.keep(flow);
@@ -388,8 +440,8 @@ class Pipeline {
         if (shared_.timestamps != nullptr)
             shared_.timestamps->opens(job.packet, job.parsed, flow, now_ms_);
         claim.publish(expires, now_ms_);
-        clamp(job, *opening.rule, *hop);
-        translated(job, to, *hop);
+        clamp(job, *opening.rule, *opening.hop);
+        translated(job, to, *opening.hop);
         return verdict;
     }
 
@@ -433,7 +485,7 @@ class Pipeline {
             case InsertOutcome::inserted:
                 return V::transmit(*opening.hop);
             case InsertOutcome::busy:
-                return V::park(DropReason::chain_too_long);
+                return V::park(no_room(DropReason::chain_too_long));
             case InsertOutcome::chain_too_long:
                 return no_room(DropReason::chain_too_long);
             case InsertOutcome::taken:
@@ -462,11 +514,11 @@ class Pipeline {
             case Proposed::exhausted:
                 return no_room(DropReason::exhausted);
             case Proposed::unfinished:
-                return V::park(DropReason::search_timeout);
+                return V::park(no_room(DropReason::search_timeout));
             case Proposed::no_room:
                 break;
         }
-        return V::park(DropReason::chain_too_long);
+        return V::park(no_room(DropReason::chain_too_long));
     }
 
     Worker& worker_;
@@ -476,6 +528,7 @@ class Pipeline {
     Mappings<Family, Traits> mappings_;
     bool maps_endpoints_;  ///< some rule does
     std::vector<Counter> rule_hits_;
+    EarlyDrop<Family, Traits> early_drop_;
     PipelineCounters counters_;
     std::uint64_t now_ms_ = 0;
     StepCycles* cycles_ = nullptr;

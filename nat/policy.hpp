@@ -17,7 +17,12 @@ namespace noclash::nat {
 inline constexpr std::uint16_t any_mss = 65535;
 
 /// What becomes of the first packet of a flow.
-enum class Action : std::uint8_t { drop, forward, snat, masquerade, dnat };
+enum class Action : std::uint8_t { drop, reject, forward, snat, masquerade, dnat };
+
+/// Whether a first packet goes no further, in silence or with an answer [RFC 5508 REQ-8].
+[[nodiscard]] constexpr bool forbids(Action action) {
+    return action == Action::drop || action == Action::reject;
+}
 
 /// How the source of a flow is translated.
 enum class SourceNat : std::uint8_t {
@@ -108,6 +113,9 @@ struct PolicyConfig {
     /// "administratively prohibited", the first is the error that hosts take for a passing one
     /// (RFC 1122, section 4.2.3.9), which a shortage is.
     std::optional<IcmpError> no_room_error = icmp_error::host_unreachable;
+    /// Whether a flow that is not assured ends to make room when the table is full (netfilter's
+    /// early drop); else none ever does [RFC 6888 REQ-11].
+    bool early_drop = false;
     TcpTimestamps tcp_timestamps = TcpTimestamps::preserve;
 };
 

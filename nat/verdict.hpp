@@ -54,6 +54,12 @@ struct Verdict {
     static Verdict park(DropReason late = DropReason::park_timeout) {
         return {Outcome::park, late, {}, {}};
     }
+    /// As `refusal`, a drop or reject, once the packet has waited too long.
+    static Verdict park(const Verdict& refusal) {
+        return {Outcome::park, refusal.reason, refusal.error, {}};
+    }
+    /// Whether the sender of a packet that parked is told when it has waited too long.
+    [[nodiscard]] bool tells_when_late() const { return error.type != 0; }
 };
 
 /// One packet on its way through the pipeline.

@@ -6,6 +6,8 @@
     hosts.py ask tcp|udp ADDRESS:PORT [SOURCE[:PORT]]    prints the answer
     hosts.py echo ADDRESS:PORT COUNT                     COUNT datagrams from one socket; prints
                                                          how many came back
+    hosts.py open ADDRESS:PORT COUNT [tcp|udp]           COUNT connections, all open at the end;
+                                                         prints how many were answered
     hosts.py pairs ADDRESS:PORT COUNT                    COUNT times two questions at once from a
                                                          fresh UDP socket; prints how many pairs
                                                          were answered, and by one server each
@@ -86,6 +88,25 @@ def echo(destination, count):
     return returned
 
 
+def open_many(destination, count, protocol):
+    """Returns how many of `count` connections, which stay open, were answered."""
+    kind = socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM
+    clients = [socket.socket(socket.AF_INET, kind) for _ in range(count)]
+    answered, patience = 0, PATIENCE_S
+    for client in clients:
+        client.settimeout(patience)
+        try:
+            client.connect(split(destination))
+            if protocol == "udp":
+                client.send(b"?")
+            answered += len(client.recv(200)) > 0
+        except OSError:
+            patience = 0.1  # the others are not in for more
+    for client in clients:
+        client.close()
+    return answered
+
+
 def pairs(destination, count):
     """Returns how many of `count` pairs of questions, sent back to back from one socket, were both
     answered, and how many of those by one server."""
@@ -114,6 +135,8 @@ def main(argv):
         except OSError as error:
             print(f"no answer: {error}")
             return 1
+    elif argv[0] == "open":
+        print(open_many(argv[1], int(argv[2]), argv[3] if len(argv) > 3 else "udp"))
     elif argv[0] == "pairs":
         print(*pairs(argv[1], int(argv[2])))
     else:

@@ -27,6 +27,7 @@ enum class Event : std::uint8_t {
     refreshed,
     exhausted,
     map_gone,
+    over_limit,
     count
 };
 
@@ -47,8 +48,8 @@ class Events {
 };
 
 inline constexpr std::array<const char*, static_cast<std::size_t>(Event::count)> event_names = {
-    "published",    "claim lost", "reserve lost", "gave up", "found in setup", "found ending",
-    "release lost", "reused",     "scan again",   "busy",    "bucket full",    "shared slot",
-    "expired",      "refreshed",  "exhausted",    "map gone"};
+    "published",    "claim lost", "reserve lost", "gave up",  "found in setup", "found ending",
+    "release lost", "reused",     "scan again",   "busy",     "bucket full",    "shared slot",
+    "expired",      "refreshed",  "exhausted",    "map gone", "over limit"};
 
 }  // namespace noclash::schedule

@@ -25,6 +25,8 @@ MAP = 'nat/occupancy_map.hpp'
 MAPPING = 'nat/mapping.hpp'
 MAPPINGS = 'nat/mappings.hpp'
 FLOW_END = 'nat/flow_end.hpp'
+SOURCES = 'nat/source_table.hpp'
+LIMITS = 'nat/limits.hpp'
 
 # name: (what is wrong, scenario, checks of which one has to catch it, [(file, original, instead)])
 MUTANTS = {
@@ -152,10 +154,10 @@ MUTANTS = {
         'the map hears of a freed port before its tuple is free',
         'ports_freed', 'all or nothing',
         [(TABLE, 'for (const IndexPlace place : record.places)',
-          '''gone(std::as_const(record));
+          '''gone(record);
              for (const IndexPlace place : record.places)'''),
          (TABLE, '''counters.removed.add();
-             gone(std::as_const(record));''', 'counters.removed.add();')]),
+             gone(record);''', 'counters.removed.add();')]),
     'map_reused_without_grace': (
         'a map is given to another destination while somebody uses it',
         'maps_in_use', 'reuse',
@@ -181,6 +183,32 @@ MUTANTS = {
         'a permission keeps its reference to the mapping when it ends',
         'permissions', 'no leak',
         [(FLOW_END, 'leave_found(mapping_of_destination(record.tuple(Direction::reply)));', '')]),
+    # Limits.
+    'source_made_twice': (
+        'who makes an entry for a source does not look whether another one does',
+        'sources_held', 'limits',
+        [(SOURCES, 'const bool alone = wipe_others(place, *slot);', 'const bool alone = true;')]),
+    'source_wipes_nothing': (
+        'who makes an entry for a source leaves the marks of others as they are',
+        'sources_held', 'limits',
+        [(SOURCES, 'if (word.compare_exchange_weak(seen, 0, order)) break;', 'break;')]),
+    'limit_read_then_counted': (
+        'whether there is room is looked up first, and counted then',
+        'limit_reached', 'limits',
+        [(SOURCES, '''} while (!used.compare_exchange_weak(seen, seen + 1,
+                      std::memory_order_release,
+                      std::memory_order_relaxed));''', '''} while (false); used.fetch_add(1, std::memory_order_relaxed);''')]),
+    'half_open_taken_off_twice': (
+        'a mark is read, and taken away then',
+        'half_open_ends', 'limits',
+        [(LIMITS, 'const std::uint8_t before = flow.marks.fetch_and(rest, std::memory_order_relaxed);',
+          '''const std::uint8_t before = flow.marks.load(std::memory_order_relaxed);
+             flow.marks.fetch_and(rest, std::memory_order_relaxed);''')]),
+    'half_open_left_at_the_end': (
+        'who opens a connection anew does not see that it has ended meanwhile',
+        'half_open_ends', 'limits',
+        [(LIMITS, 'if (flow.status.load(std::memory_order_relaxed) != FlowStatus::live) opened(flow);',
+          '')]),
 }
 
 

@@ -32,5 +32,6 @@ struct Scenario {
 std::vector<Scenario> engine_scenarios();
 std::vector<Scenario> nat_scenarios();
 std::vector<Scenario> mapping_scenarios();
+std::vector<Scenario> limits_scenarios();
 
 }  // namespace noclash::schedule

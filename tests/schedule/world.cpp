@@ -159,7 +159,7 @@ void Actor::refresh(FlowId id) {
 bool Actor::release(FlowId id) {
     const Operation operation(*this, "release");
     const bool mine = world_.table.release(id, engine_.counters(),
-                                           [this](const Record& record) { world_.gone(record); });
+                                           [this](Record& record) { world_.gone(record); });
     if (!mine) world_.events.saw(Event::release_lost);
     if (random.one_in(2)) world_.table.hurry_reclamation();
     return mine;
@@ -175,7 +175,7 @@ void Actor::rest() {
     engine_.quiescent();
     world_.now_ms += rest_ms;
     const Operation operation(*this, "maintenance", 3000);
-    engine_.maintain(world_.now_ms, 32, [this](const Record& record) {
+    engine_.maintain(world_.now_ms, 32, [this](Record& record) {
         world_.events.saw(Event::expired);
         world_.gone(record);
     });
@@ -203,7 +203,7 @@ void World::run(const std::function<void(Actor&)>& program) {
         events.saw(Event::scan_again, actor->engine().counters().search_restart.value());
 }
 
-void World::gone(const Record& record) {
+void World::gone(Record& record) {
     truth.ended(truth.id_of(record));
     if (when_gone) when_gone(record);
 }

@@ -112,7 +112,7 @@ class World final : public Observer {
 
     [[nodiscard]] Actor& actor(unsigned id) { return *actors[id]; }
     /// After the tuples of `record` were given back.
-    void gone(const Record& record);
+    void gone(Record& record);
 
     const Shape shape;
     Events events;
@@ -121,7 +121,7 @@ class World final : public Observer {
     GroundTruth truth;
     std::vector<std::unique_ptr<Actor>> actors;
     std::uint64_t now_ms = 0;
-    std::function<void(const Record&)> when_gone;  ///< what stands above the engine
+    std::function<void(Record&)> when_gone;  ///< what stands above the engine
 
   private:
     void settle();

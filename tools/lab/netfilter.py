@@ -65,6 +65,10 @@ class Netfilter(_Kernel):
                          outgoing=[f'oifname "gw-pod" {MODES[mode]}'])
 
 
+class KernelRules(_Kernel):
+    """netfilter with the statements that a test wants in its chains."""
+
+
 class NetfilterBalancer(_Kernel):
     """netfilter as kube-proxy sets it up for a resolver: a backend is drawn for each connection,
     which keeps its source address."""

@@ -51,8 +51,7 @@ void stream(const Settings& settings, const json& request, TextOf text_of) {
 
 /// Prints the rows together: as they are for programs, through `text_of` for people.
 template <class TextOf>
-void gather(const Settings& settings, const std::string& command, TextOf text_of) {
-    const json request{{"command", command}};
+void gather(const Settings& settings, const json& request, TextOf text_of) {
     std::vector<json> rows;
     stream(settings, request, [&](std::string_view row) {
         rows.push_back(json::parse(row));
@@ -63,7 +62,7 @@ void gather(const Settings& settings, const std::string& command, TextOf text_of
 
 void gather_table(const Settings& settings, const std::string& command,
                   const std::vector<std::string>& columns) {
-    gather(settings, command,
+    gather(settings, json{{"command", command}},
            [&](const std::vector<json>& rows) { return rows_table(rows, columns); });
 }
 
@@ -96,7 +95,7 @@ void flush_flows(const Settings& settings, const FlowFilter& filter) {
 }
 
 void show_stats(const Settings& settings) {
-    gather(settings, "stats", stats_text);
+    gather(settings, json{{"command", "stats"}}, stats_text);
 }
 
 void show_ports(const Settings& settings) {
@@ -111,7 +110,17 @@ void show_neighbors(const Settings& settings) {
 }
 
 void show_rules(const Settings& settings) {
-    gather_table(settings, "rules", {"index", "name", "match", "action", "hits"});
+    gather_table(settings, "rules",
+                 {"index", "name", "match", "action", "hits", "half_open", "unanswered"});
+}
+
+void show_subscribers(const Settings& settings, std::optional<std::uint32_t> top) {
+    json request{{"command", "subscribers"}};
+    if (top) request["top"] = *top;
+    gather(settings, request, [](const std::vector<json>& rows) {
+        return rows_table(rows,
+                          {"address", "flows", "tcp_ports", "udp_ports", "icmp_ids", "half_open"});
+    });
 }
 
 void show_version(const Settings& settings) {

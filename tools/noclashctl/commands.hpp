@@ -43,6 +43,8 @@ void show_stats(const Settings& settings);
 void show_ports(const Settings& settings);
 void show_neighbors(const Settings& settings);
 void show_rules(const Settings& settings);
+/// @param top  only so many of those that hold most flows; absent: all
+void show_subscribers(const Settings& settings, std::optional<std::uint32_t> top);
 void show_version(const Settings& settings);
 
 /// Needs no daemon. @return whether the configuration is fit for use

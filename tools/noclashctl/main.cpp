@@ -34,6 +34,7 @@ constexpr const char* examples = R"(Examples:
   noclashctl flows show --protocol tcp --source 10.1.0.2 --source-port 40000 \
                         --destination 10.1.0.1 --destination-port 30080
   noclashctl flows flush --destination 10.2.0.2    forget the flows to a backend
+  noclashctl subscribers --top 10                  who holds most flows, where [limits] counts them
   noclashctl stats                                 counters of each worker, drops by reason
   noclashctl config check /etc/noclash/gateway.toml   needs no running noclash
 
@@ -49,6 +50,7 @@ struct Wish {
     Settings settings;
     FlowFilter filter;
     bool json = false;
+    std::optional<std::uint32_t> top;
     std::string config_file;
     bool fit = true;
     std::function<void(Wish&)> action;
@@ -129,6 +131,13 @@ void add_others(CLI::App& app, Wish& wish) {
     add("ports", "The ports, their link and what they counted", noclash::tools::show_ports);
     add("neighbors", "Addresses and MAC addresses of neighbours", noclash::tools::show_neighbors);
     add("rules", "The rules and how often each decided", noclash::tools::show_rules);
+    CLI::App* subscribers = app.add_subcommand(
+        "subscribers", "What the sources of flows hold, those with most flows first");
+    subscribers->fallthrough();
+    subscribers->add_option("--top", wish.top, "Only so many");
+    subscribers->callback([&wish] {
+        wish.action = [](Wish& all) { noclash::tools::show_subscribers(all.settings, all.top); };
+    });
     add("version", "Of noclashctl, noclash and DPDK", noclash::tools::show_version);
 
     CLI::App* config = app.add_subcommand("config", "Configuration files");

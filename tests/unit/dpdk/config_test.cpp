@@ -42,6 +42,38 @@ TEST(Config, LeavesDefaultsWhereNothingIsSaid) {
     EXPECT_EQ(config.ports[0].mtu, 1500);
     EXPECT_EQ(config.ports[0].descriptors, 1024);
     EXPECT_TRUE(config.policy.rules.empty());
+    EXPECT_FALSE(config.limits.of_sources());
+    EXPECT_EQ(config.limits.half_open_per_service, 0U);
+    EXPECT_FALSE(config.policy.early_drop);
+}
+
+// [RFC 6888 REQ-4] [RFC 6888 REQ-5]
+TEST(Config, Limits) {
+    const Config config = parse_config(std::string(R"(
+[limits]
+subscribers = ["10.1.0.0/16", "10.9.0.0/24"]
+flows_per_subscriber = 1000
+ports_per_subscriber = 500
+icmp_ids_per_subscriber = 20
+half_open_per_source = 30
+half_open_per_service = 40
+sources = 1024
+early_drop = true
+)") + small,
+                                       "f");
+    const nat::LimitsConfig<V4>& limits = config.limits;
+    EXPECT_EQ(limits.most, (std::array<std::uint32_t, nat::quotas>{1000, 500, 500, 20, 30}));
+    EXPECT_EQ(limits.half_open_per_service, 40U);
+    EXPECT_EQ(limits.sources, 1024U);
+    EXPECT_EQ(limits.subscribers.size(), 2U);
+    EXPECT_TRUE(config.policy.early_drop);
+}
+
+// [RFC 5508 REQ-8]
+TEST(Config, ARuleMayReject) {
+    const Config config =
+        parse_config(std::string(small) + "[[rule]]\nname = \"no\"\naction = \"reject\"\n", "f");
+    EXPECT_EQ(config.policy.rules.at(0).action, nat::Action::reject);
 }
 
 TEST(Config, ReadsGeneralKeys) {

@@ -31,6 +31,15 @@ TEST(ShortageAlarm, RingsAtOnceThenOnceAMinuteAndSaysWhenItIsOver) {
                 Optional(HasSubstr("1 search_timeout")));
 }
 
+// [RFC 6888 REQ-4]
+TEST(ShortageAlarm, TellsOfLimitsToo) {
+    ShortageAlarm alarm;
+    const auto said = alarm.look({0, 0, 0, 0, 3, 2, 0, 1}, 5);
+    EXPECT_THAT(said, Optional(HasSubstr("3 subscriber_flows, 2 subscriber_ports, "
+                                         "1 half_open_service")));
+    EXPECT_THAT(said, Optional(HasSubstr("noclashctl subscribers")));
+}
+
 TEST(ShortageAlarm, RingsInTheFirstMinuteOfTheClockToo) {
     ShortageAlarm alarm;
     const auto said = alarm.look({0, 0, 0, 1}, 5);

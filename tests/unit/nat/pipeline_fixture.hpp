@@ -61,17 +61,26 @@ inline Rule<V4> node_port(SourceNat source = SourceNat::masquerade) {
 struct TestGateway {
     explicit TestGateway(std::vector<Rule<V4>> rules, unsigned workers = 1,
                          std::uint32_t flows = 4096, TcpTimestamps mode = TcpTimestamps::preserve)
-        : policy{{}, std::move(rules)},
+        : TestGateway(PolicyConfig<V4>{{}, std::move(rules)}, workers, flows, {}, mode) {}
+    TestGateway(std::vector<Rule<V4>> rules, unsigned workers, std::uint32_t flows,
+                const LimitsConfig<V4>& most)
+        : TestGateway(PolicyConfig<V4>{{}, std::move(rules)}, workers, flows, most) {}
+    TestGateway(PolicyConfig<V4> with, unsigned workers, std::uint32_t flows,
+                LimitsConfig<V4> most = {}, TcpTimestamps mode = TcpTimestamps::preserve)
+        : policy(std::move(with)),
           served(policy.rules),
           table(flows, workers, workers),
-          crowded(table) {
+          crowded(table),
+          limits_config(std::move(most)),
+          limits(limits_config, policy.rules, table) {
         if (mode != TcpTimestamps::preserve) timestamps.emplace(mode);
         for (unsigned id = 0; id < workers; ++id) {
             engines.push_back(
                 std::make_unique<FlowWorker<V4>>(table, static_cast<std::uint16_t>(id), 0));
             pipelines.push_back(std::make_unique<TestPipeline>(
                 *engines.back(), TestPipeline::Shared{policy, timeouts, router, served, crowded,
-                                                      timestamps ? &*timestamps : nullptr}));
+                                                      timestamps ? &*timestamps : nullptr,
+                                                      limits.active() ? &limits : nullptr}));
         }
         engines[0]->online();
     }
@@ -99,6 +108,8 @@ struct TestGateway {
     FlowTable<V4> table;
     CrowdedDestinations<V4, Production> crowded;
     std::optional<Timestamps<V4, Production>> timestamps;
+    LimitsConfig<V4> limits_config;
+    Limits<V4, Production> limits;
     std::vector<std::unique_ptr<FlowWorker<V4>>> engines;
     std::vector<std::unique_ptr<TestPipeline>> pipelines;
     std::uint64_t now_ms = 1000;

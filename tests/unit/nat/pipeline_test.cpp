@@ -315,6 +315,24 @@ TEST(Pipeline, ADropRuleHoldsForOurOwnAddressesToo) {
     EXPECT_EQ(gateway.pipelines[0]->rule_hits(0), 1U);
 }
 
+// [RFC 5508 REQ-8]
+TEST(Pipeline, ARejectRuleTellsTheSender) {
+    Rule<V4> reject;
+    reject.name = "reject";
+    reject.action = Action::reject;
+    TestGateway gateway({reject, masquerade()});
+    for (Bytes packet : {udp(client), tcp(client, tcp_flag::syn)}) {
+        const Bytes before = packet;
+        const auto verdict = gateway.pass(packet);
+        EXPECT_EQ(verdict.reason, DropReason::rejected);
+        EXPECT_EQ(verdict.outcome, Outcome::reject);
+        EXPECT_EQ(verdict.error.code, icmp_error::admin_prohibited.code);
+        EXPECT_EQ(packet, before);
+    }
+    EXPECT_EQ(gateway.pipelines[0]->rule_hits(0), 2U);
+    EXPECT_EQ(gateway.engines[0]->counters().insert.value(), 0U);
+}
+
 TEST(Pipeline, AConnectionOpenedFromBothSidesAtOnceIsOneFlow) {
     // [RFC 5382 REQ-2] Worker 1 is setting up B -> A when A -> B arrives.
     Rule<V4> forward;

@@ -104,6 +104,7 @@ TEST(PortProposals, ALongSearchIsDoneInVisits) {
             EXPECT_LE(gateway.engines[0]->counters().found.value() - found_before, 600U);
             if (verdict.outcome != Outcome::park) return verdict;
             EXPECT_EQ(verdict.reason, DropReason::search_timeout);
+            EXPECT_TRUE(verdict.tells_when_late());  // [RFC 6888 REQ-11]
             gateway.engines[0]->quiescent();
             gateway.pipelines[0]->maintain(gateway.now_ms, 1000);
         }
