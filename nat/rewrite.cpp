@@ -79,14 +79,14 @@ Delta rewrite_transport(const PacketView& packet, const Segment& segment, const 
                         const Delta& addresses) {
     Delta changed;
     const std::uint32_t offset = segment.offset;
-    if (to.protocol == Family::icmp_protocol) {
-        auto& icmp = header<IcmpHeader>(packet, offset);
-        set(icmp.id, icmp_type::is_request(icmp.type) ? to.source_port : to.destination_port,
-            changed);
-        const Be16 checksum = icmp.checksum.get();
-        const bool may_be_all_zero = icmp.type == icmp_type::echo_reply;
-        set(icmp.checksum,
-            may_be_all_zero ? changed.apply_nonzero(checksum) : changed.apply(checksum), changed);
+    if (to.protocol == ip_protocol::tcp) {
+        auto& tcp = header<TcpHeader>(packet, offset);
+        set(tcp.source_port, to.source_port, changed);
+        set(tcp.destination_port, to.destination_port, changed);
+        if (segment.available < offsetof(TcpHeader, checksum) + sizeof tcp.checksum) return changed;
+        Delta covered = changed;
+        covered.add(addresses);
+        set(tcp.checksum, covered.apply(tcp.checksum.get()), changed);
     } else if (to.protocol == ip_protocol::udp || to.protocol == ip_protocol::udp_lite) {
         // UDP-Lite's checksum covers addresses and ports, whatever else.
         auto& udp = header<UdpHeader>(packet, offset);
@@ -96,16 +96,16 @@ Delta rewrite_transport(const PacketView& packet, const Segment& segment, const 
         Delta covered = changed;
         covered.add(addresses);
         set(udp.checksum, covered.apply_nonzero(udp.checksum.get()), changed);
+    } else if (to.protocol == Family::icmp_protocol) {
+        auto& icmp = header<IcmpHeader>(packet, offset);
+        set(icmp.id, icmp_type::is_request(icmp.type) ? to.source_port : to.destination_port,
+            changed);
+        const Be16 checksum = icmp.checksum.get();
+        const bool may_be_all_zero = icmp.type == icmp_type::echo_reply;
+        set(icmp.checksum,
+            may_be_all_zero ? changed.apply_nonzero(checksum) : changed.apply(checksum), changed);
     } else if (to.protocol == ip_protocol::sctp) {
         return rewrite_sctp(packet, segment, to);
-    } else if (to.protocol == ip_protocol::tcp) {
-        auto& tcp = header<TcpHeader>(packet, offset);
-        set(tcp.source_port, to.source_port, changed);
-        set(tcp.destination_port, to.destination_port, changed);
-        if (segment.available < offsetof(TcpHeader, checksum) + sizeof tcp.checksum) return changed;
-        Delta covered = changed;
-        covered.add(addresses);
-        set(tcp.checksum, covered.apply(tcp.checksum.get()), changed);
     }
     return changed;
 }
