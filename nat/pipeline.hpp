@@ -205,6 +205,7 @@ class Pipeline {
             }
             reopens = is_opening(job.parsed) && direction == Direction::original &&
                       is_over(tcp_state(flow));
+            if (reopens && shared_.limits != nullptr && !may_reopen(job, flow)) return;
         }
         if (!track(flow, direction, job.parsed, shared_.timeouts, now_ms_)) {
             job.verdict.reason = DropReason::tcp_invalid;
