@@ -254,6 +254,9 @@ class Mappings {
     /// With one reference, the caller's.
     Held publish(Claim& claim, Counter& opened, std::uint64_t now_ms) {
         references(claim.record()).store(1, std::memory_order_relaxed);
+        // It ends with its flows, and for no other reason: nothing that looks for flows to do
+        // without may take it for one.
+        mark(claim.record(), flow_mark::assured);
         outward_until(claim.record()).store(to_moment(now_ms), std::memory_order_relaxed);
         const FlowId id = claim.publish(expiry(now_ms, recheck_s), now_ms);
         opened.add();
