@@ -331,7 +331,9 @@ class Pipeline {
     /// for itself; one with all ports of an address shares it with mappings.)
     std::optional<V> to_mapping(Job<Family>& job, const Opening& opening) {
         const Parsed<Family>& packet = job.parsed;
-        if (packet.kind != PacketKind::tcp && packet.kind != PacketKind::udp) return {};
+        if (packet.kind != PacketKind::tcp && packet.kind != PacketKind::udp &&
+            packet.kind != PacketKind::udp_lite)
+            return {};
         const bool service = opening.rule != nullptr && opening.rule->action == Action::dnat;
         if (service && opening.rule->to_port) return {};
         const Found found = mappings_.find_destination(packet.tuple);
