@@ -21,9 +21,10 @@ constexpr std::uint8_t icmp = V4::icmp_protocol;
 constexpr std::uint8_t tcp = 6;
 constexpr std::uint8_t udp = 17;
 
-constexpr std::array action_words{"drop"sv, "forward"sv, "snat"sv, "masquerade"sv, "dnat"sv};
-constexpr std::array actions{Action::drop, Action::forward, Action::snat, Action::masquerade,
-                             Action::dnat};
+constexpr std::array action_words{"drop"sv,       "forward"sv, "snat"sv,
+                                  "masquerade"sv, "dnat"sv,    "static"sv};
+constexpr std::array actions{Action::drop,       Action::forward, Action::snat,
+                             Action::masquerade, Action::dnat,    Action::bind};
 
 std::vector<Prefix<V4>> read_prefixes(const Section& section, std::string_view key) {
     constexpr std::string_view expected = "a prefix or an array of them, as \"10.0.0.0/8\"";
@@ -153,13 +154,22 @@ void check_keys_of_action(const Section& section, const Rule& rule) {
     const bool masquerade = rule.source_nat == SourceNat::masquerade;
     constexpr std::string_view own_ports =
         "it only with `action = \"masquerade\"` or `source = \"masquerade\"`; a pool has its own";
-    const std::array<Belongs, 6> keys{{
+    const bool bind = rule.action == Action::bind;
+    constexpr std::string_view only_static = "it only with `action = \"static\"`";
+    constexpr std::string_view not_static = "`inside` and `outside`, which say what it matches";
+    const std::array<Belongs, 12> keys{{
         {"pool", rule.action == Action::snat, "it only with `action = \"snat\"`"},
         {"target", dnat, "it only with `action = \"dnat\"`"},
         {"source", dnat, "it only with `action = \"dnat\"`"},
         {"ports", masquerade, own_ports},
         {"port_preservation", masquerade, own_ports},
         {"port_parity", masquerade, own_ports},
+        {"inside", bind, only_static},
+        {"outside", bind, only_static},
+        {"in", !bind, not_static},
+        {"from", !bind, not_static},
+        {"to", !bind, not_static},
+        {"to_port", !bind, not_static},
     }};
     for (const Belongs& belongs : keys) {
         if (!belongs.here && section.has(belongs.key)) {
@@ -169,7 +179,8 @@ void check_keys_of_action(const Section& section, const Rule& rule) {
 }
 
 void read_action(const Section& section, const Config& config, Rule& rule) {
-    if (!section.require("action", "\"drop\", \"forward\", \"snat\", \"masquerade\" or \"dnat\"")) {
+    if (!section.require(
+            "action", "\"drop\", \"forward\", \"snat\", \"masquerade\", \"dnat\" or \"static\"")) {
         return;
     }
     const auto word = section.choice("action", action_words);
@@ -186,6 +197,8 @@ void read_action(const Section& section, const Config& config, Rule& rule) {
         rule.source_nat = SourceNat::masquerade;
     } else if (rule.action == Action::dnat) {
         read_dnat(section, config, rule);
+    } else if (rule.action == Action::bind) {
+        read_static_mapping(section, config, rule);
     }
     check_keys_of_action(section, rule);
     read_port_range(section, "ports", rule.ports);
@@ -210,8 +223,8 @@ void read_mss_clamp(const Section& section, Rule& rule) {
 
 void read_rule(const Section& section, Config& config) {
     section.allow_only({"name", "action", "in", "protocol", "from", "to", "to_port", "pool",
-                        "ports", "port_preservation", "port_parity", "target", "source",
-                        "mss_clamp"});
+                        "ports", "port_preservation", "port_parity", "target", "source", "inside",
+                        "outside", "mss_clamp"});
     Rule rule;
     rule.name = read_name(section);
     if (!rule.name.empty() && index_of(config.policy.rules, rule.name)) {

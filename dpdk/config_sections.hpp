@@ -27,6 +27,10 @@ void read_port_range(const Section& section, std::string_view key, nat::PortRang
 /// Reads how ports of `ports` are chosen: `port_preservation` and `port_parity`.
 void read_port_likeness(const Section& section, nat::PortRange ports, nat::PortLikeness& likeness);
 
+/// Reads `inside` and `outside` of a rule that is a static mapping, and checks that no other rule,
+/// pool or port has either of them.
+void read_static_mapping(const Section& section, const Config& config, nat::Rule<V4>& rule);
+
 /// The index of the element with this name.
 template <class Elements>
 [[nodiscard]] std::optional<std::uint16_t> index_of(const Elements& elements,
