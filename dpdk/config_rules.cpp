@@ -20,10 +20,10 @@ using Rule = nat::Rule<V4>;
 constexpr std::size_t most_rules = 16384;
 constexpr std::size_t most_targets = 1024;  // of a rule
 
-constexpr std::array action_words{"drop"sv, "reject"sv,     "forward"sv,
-                                  "snat"sv, "masquerade"sv, "dnat"sv};
-constexpr std::array actions{Action::drop, Action::reject,     Action::forward,
-                             Action::snat, Action::masquerade, Action::dnat};
+constexpr std::array action_words{"drop"sv,       "reject"sv, "forward"sv, "snat"sv,
+                                  "masquerade"sv, "dnat"sv,   "static"sv};
+constexpr std::array actions{Action::drop,       Action::reject, Action::forward, Action::snat,
+                             Action::masquerade, Action::dnat,   Action::bind};
 
 std::string names_of(const auto& elements) {
     std::string text;
@@ -151,7 +151,10 @@ void check_keys_of_action(const Section& section, const Rule& rule) {
     const bool masquerade = rule.source_nat == SourceNat::masquerade;
     constexpr std::string_view of_masquerade =
         "it only with `action = \"masquerade\"` or `source = \"masquerade\"`; a pool has its own";
-    const std::array<Belongs, 8> keys{{
+    const bool bind = rule.action == Action::bind;
+    constexpr std::string_view only_static = "it only with `action = \"static\"`";
+    constexpr std::string_view not_static = "`inside` and `outside`, which say what it matches";
+    const std::array<Belongs, 14> keys{{
         {"pool", rule.action == Action::snat, "it only with `action = \"snat\"`"},
         {"target", dnat, "it only with `action = \"dnat\"`"},
         {"source", dnat, "it only with `action = \"dnat\"`"},
@@ -160,6 +163,12 @@ void check_keys_of_action(const Section& section, const Rule& rule) {
         {"port_parity", masquerade, of_masquerade},
         {"mapping", masquerade, of_masquerade},
         {"filtering", masquerade, of_masquerade},
+        {"inside", bind, only_static},
+        {"outside", bind, only_static},
+        {"in", !bind, not_static},
+        {"from", !bind, not_static},
+        {"to", !bind, not_static},
+        {"to_port", !bind, not_static},
     }};
     for (const Belongs& belongs : keys) {
         if (!belongs.here && section.has(belongs.key)) {
@@ -169,8 +178,9 @@ void check_keys_of_action(const Section& section, const Rule& rule) {
 }
 
 void read_action(const Section& section, const Config& config, Rule& rule) {
-    if (!section.require(
-            "action", "\"drop\", \"reject\", \"forward\", \"snat\", \"masquerade\" or \"dnat\"")) {
+    if (!section.require("action",
+                         "\"drop\", \"reject\", \"forward\", \"snat\", \"masquerade\", \"dnat\" or "
+                         "\"static\"")) {
         return;
     }
     const auto word = section.choice("action", action_words);
@@ -187,6 +197,8 @@ void read_action(const Section& section, const Config& config, Rule& rule) {
         rule.source_nat = SourceNat::masquerade;
     } else if (rule.action == Action::dnat) {
         read_dnat(section, config, rule);
+    } else if (rule.action == Action::bind) {
+        read_static_mapping(section, config, rule);
     }
     check_keys_of_action(section, rule);
     read_port_range(section, "ports", rule.ports);
@@ -213,7 +225,7 @@ void read_mss_clamp(const Section& section, Rule& rule) {
 void read_rule(const Section& section, Config& config) {
     section.allow_only({"name", "action", "in", "protocol", "from", "to", "to_port", "pool",
                         "ports", "port_preservation", "port_parity", "mapping", "filtering",
-                        "target", "source", "mss_clamp"});
+                        "target", "source", "inside", "outside", "mss_clamp"});
     Rule rule;
     rule.name = read_name(section);
     if (!rule.name.empty() && index_of(config.policy.rules, rule.name)) {

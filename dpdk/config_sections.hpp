@@ -38,6 +38,10 @@ void read_behavior(const Section& section, nat::NatBehavior& behavior);
 void check_behavior(const Section& section, const nat::Rule<V4>& rule, const Config& config);
 void check_behavior(const Section& section, const nat::Pool<V4>& pool, const Config& config);
 
+/// Reads `inside` and `outside` of a rule that is a static mapping, and checks that no other rule,
+/// pool or port has either of them.
+void read_static_mapping(const Section& section, const Config& config, nat::Rule<V4>& rule);
+
 /// The index of the element with this name.
 template <class Elements>
 [[nodiscard]] std::optional<std::uint16_t> index_of(const Elements& elements,

@@ -46,6 +46,7 @@ void RouteTable::collect_own(const Config& config) {
         for (const V4Address& address : pool.addresses)
             own_.insert(address.value.wire());
     for (const auto& rule : config.policy.rules) {
+        if (rule.mapping) own_.insert(rule.mapping->outside.address.value.wire());
         if (rule.action != nat::Action::dnat) continue;
         for (const Prefix<V4>& prefix : rule.to)
             if (prefix.length == 32) own_.insert(prefix.network.value.wire());

@@ -39,7 +39,8 @@ class RouteTable {
     /// services in its subnet; 256 at most, others are answered for when somebody asks.
     [[nodiscard]] std::vector<V4Address> own_on(std::uint16_t port) const;
 
-    /// Whether `address` belongs to a port, a pool, or a service that a dnat rule names by address.
+    /// Whether `address` belongs to a port, a pool, a static mapping's outside, or a service that a
+    /// dnat rule names by address.
     [[nodiscard]] bool is_own(const V4Address& address) const {
         return own_.contains(address.value.wire());
     }

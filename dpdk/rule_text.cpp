@@ -22,6 +22,11 @@ std::string range_text(nat::PortRange range) {
                                      : fmt::format("{}-{}", range.first, range.last);
 }
 
+std::string target_text(const nat::Target<V4>& target) {
+    const std::string address = to_string<V4>(target.address);
+    return target.port ? fmt::format("{}:{}", address, *target.port) : address;
+}
+
 std::string targets_text(const std::vector<nat::Target<V4>>& targets) {
     std::string text;
     for (const auto& target : targets)
@@ -67,6 +72,9 @@ std::string translation_text(const nat::Rule<V4>& rule, const Config& config) {
         case nat::Action::snat:
         case nat::Action::masquerade:
             return source_text(rule, config);
+        case nat::Action::bind:
+            return fmt::format("static {} = {}", target_text(rule.mapping->inside),
+                               target_text(rule.mapping->outside));
         case nat::Action::dnat:
             break;
     }

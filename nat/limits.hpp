@@ -209,8 +209,10 @@ class Limits {
         return config_.half_open_per_service != 0 && rule.action == Action::dnat;
     }
     bool is_subscriber(const Tuple<Family>& original, const Rule<Family>& rule) const {
-        return config_.subscribers.empty() ? rule.action != Action::dnat
-                                           : within<Family>(config_.subscribers, original.source);
+        if (!config_.subscribers.empty())
+            return within<Family>(config_.subscribers, original.source);
+        if (rule.mapping) return rule.mapping->leaves(original);
+        return rule.action != Action::dnat;
     }
     bool over(typename Sources::Slot slot, Quota quota) const {
         const std::uint32_t most = config_.most_of(quota);

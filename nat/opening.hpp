@@ -29,7 +29,9 @@ struct Opening {
     std::span<const typename Family::Address> addresses;
     PortSet ports;           ///< likewise
     bool preserves_port;     ///< the client's port is tried first
-    bool keeps_source;       ///< no source NAT
+    bool keeps_source;       ///< no source NAT, or a static one: nothing to choose
+    bool binds_source;       ///< a static mapping says what the source becomes
+    bool redirects;          ///< the destination is translated
     bool maps_source;        ///< source NAT by an endpoint-independent mapping
     Tuple<Family> proposal;  ///< the reply tuple to try first; or the mapping's original tuple
     std::uint64_t hash;      ///< of `proposal`
@@ -135,7 +137,10 @@ class Openings {
         if (opening.rule == nullptr) return;
         const Rule<Family>& rule = *opening.rule;
         opening.reply = job.parsed.tuple.inverse();
-        if (!rule.targets.empty()) redirect(opening.reply, rule.targets);
+        opening.redirects = !rule.targets.empty();
+        opening.binds_source = false;
+        if (opening.redirects) redirect(opening.reply, rule.targets);
+        if (rule.mapping) bind(job.parsed.tuple, opening);
         opening.hop = router_.route(opening.reply.source);
         if (!opening.hop) return;
         opening.source_rule = &rule;
@@ -194,6 +199,27 @@ class Openings {
         const Target<Family>& target = targets[count == 1 ? 0 : proposals_.random().below(count)];
         reply.source = target.address;
         if (target.port) reply.source_port = Be16::from_host(*target.port);
+    }
+
+    /// Either end of the flow may be bound, or both: then inside hosts meet by their outside
+    /// addresses (RFC 4787 REQ-9).
+    void bind(const Tuple<Family>& tuple, Opening<Family>& opening) const {
+        for (const Rule<Family>& rule : policy_.rules) {
+            if (!rule.mapping || (rule.protocol && *rule.protocol != tuple.protocol)) continue;
+            const StaticMapping<Family>& mapping = *rule.mapping;
+            if (!opening.binds_source && mapping.leaves(tuple)) {
+                opening.binds_source = true;
+                opening.reply.destination = mapping.outside.address;
+                if (mapping.outside.port)
+                    opening.reply.destination_port = Be16::from_host(*mapping.outside.port);
+            }
+            if (!opening.redirects && mapping.enters(tuple)) {
+                opening.redirects = true;
+                opening.reply.source = mapping.inside.address;
+                if (mapping.inside.port)
+                    opening.reply.source_port = Be16::from_host(*mapping.inside.port);
+            }
+        }
     }
 
     const PolicyConfig<Family>& policy_;

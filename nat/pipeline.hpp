@@ -320,7 +320,7 @@ class Pipeline {
         const bool own = shared_.router.is_own(packet.tuple.destination);
         if (own && maps_endpoints_)
             if (const std::optional<V> verdict = to_mapping(job, opening)) return *verdict;
-        if (own && (rule == nullptr || rule->action != Action::dnat)) return local(job);
+        if (own && (rule == nullptr || !opening.redirects)) return local(job);
         if (packet.kind == PacketKind::icmp_reply) return V::drop(DropReason::icmp_unrelated);
         if (rule == nullptr) return V::drop(DropReason::no_rule);
         return set_up(job, opening);
@@ -500,7 +500,7 @@ class Pipeline {
             worker_.record(claim.owner().flow).status.load(std::memory_order_acquire) !=  // (5)
                 FlowStatus::live)
             return V::park();
-        return propose(claim, opening);
+        return opening.binds_source ? no_room(DropReason::exhausted) : propose(claim, opening);
     }
 
     V propose(Claim& claim, const Opening& opening) {

@@ -17,7 +17,7 @@ namespace noclash::nat {
 inline constexpr std::uint16_t any_mss = 65535;
 
 /// What becomes of the first packet of a flow.
-enum class Action : std::uint8_t { drop, reject, forward, snat, masquerade, dnat };
+enum class Action : std::uint8_t { drop, reject, forward, snat, masquerade, dnat, bind };
 
 /// Whether a first packet goes no further, in silence or with an answer [RFC 5508 REQ-8].
 [[nodiscard]] constexpr bool forbids(Action action) {
@@ -66,6 +66,27 @@ struct Target {
     friend bool operator==(const Target&, const Target&) = default;
 };
 
+/// Binds an inside endpoint to an outside one in both directions: what the inside one sends leaves
+/// as the outside one, and what comes to that goes inside, whoever begins. Without ports, all of an
+/// address: 1:1 NAT. No other flow gets the outside endpoint for a source.
+template <class Family>
+struct StaticMapping {
+    Target<Family> inside;
+    Target<Family> outside;  ///< has a port just when `inside` has one
+
+    /// A packet that the inside endpoint sends.
+    [[nodiscard]] bool leaves(const Tuple<Family>& tuple) const {
+        return tuple.source == inside.address &&
+               (!inside.port || tuple.source_port.host() == *inside.port);
+    }
+    /// A packet to the outside endpoint.
+    [[nodiscard]] bool enters(const Tuple<Family>& tuple) const {
+        return tuple.destination == outside.address &&
+               (!outside.port || tuple.destination_port.host() == *outside.port);
+    }
+    friend bool operator==(const StaticMapping&, const StaticMapping&) = default;
+};
+
 /// One rule of the list; the first that matches decides. An empty list matches anything.
 template <class Family>
 struct Rule {
@@ -90,6 +111,8 @@ struct Rule {
     std::optional<std::uint16_t> mss_clamp;
     /// Of a `dnat` rule, which has at least one: each new flow gets one of them at random.
     std::vector<Target<Family>> targets;
+    /// Of a `bind` rule, which matches by it, and by `protocol` (TCP or UDP when it has ports).
+    std::optional<StaticMapping<Family>> mapping;
 };
 
 /// Addresses and ports that sources are translated to. Ranges may be anywhere [RFC 6888 REQ-3].

@@ -23,6 +23,7 @@ template <class Family>
                            std::uint16_t ingress_port) {
     if (rule.ingress_port && *rule.ingress_port != ingress_port) return false;
     if (rule.protocol && *rule.protocol != tuple.protocol) return false;
+    if (rule.mapping) return rule.mapping->leaves(tuple) || rule.mapping->enters(tuple);
     if (rule.to_port && (!ip_protocol::has_ports(tuple.protocol) ||
                          !rule.to_port->contains(tuple.destination_port.host())))
         return false;

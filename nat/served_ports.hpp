@@ -13,10 +13,11 @@
 
 namespace noclash::nat {
 
-/// Ports of port-forwards. They are never proposed as the source of a translated flow, so that no
-/// answer to a flow is mistaken for a request to the service, nor the other way round. A rule that
-/// forwards all ports of an address reserves none: the address may be shared with flows from
-/// inside, whose answers are found before any rule is asked.
+/// Ports of port-forwards and static mappings. They are never proposed as the source of a
+/// translated flow, so that no answer to a flow is mistaken for a request to the service, nor the
+/// other way round. A rule that forwards all ports of an address reserves none: the address may be
+/// shared with flows from inside, whose answers are found before any rule is asked. (An address
+/// that is bound as a whole is in no pool: the configuration sees to that.)
 ///
 /// Built once; read by all workers.
 template <class Family>
@@ -24,10 +25,11 @@ class ServedPorts {
   public:
     explicit ServedPorts(std::span<const Rule<Family>> rules) {
         for (const Rule<Family>& rule : rules) {
-            if (rule.action != Action::dnat || !rule.to_port) continue;
-            services_.push_back({rule.protocol, rule.to, *rule.to_port});
-            for (std::uint32_t port = rule.to_port->first; port <= rule.to_port->last; ++port)
-                anywhere_->set(port);
+            if (rule.action == Action::dnat && rule.to_port)
+                add({rule.protocol, rule.to, *rule.to_port});
+            if (!rule.mapping || !rule.mapping->outside.port) continue;
+            const auto& [address, port] = rule.mapping->outside;
+            add({rule.protocol, {{address, Family::address_bits}}, {*port, *port}});
         }
     }
 
@@ -58,6 +60,12 @@ class ServedPorts {
             return (!protocol || *protocol == p) && within<Family>(addresses, address);
         }
     };
+
+    void add(Service service) {
+        for (std::uint32_t port = service.ports.first; port <= service.ports.last; ++port)
+            anywhere_->set(port);
+        services_.push_back(std::move(service));
+    }
 
     std::vector<Service> services_;
     /// Ports that some service has at some address: almost every question ends here.

@@ -280,6 +280,56 @@ constexpr Case policy[] = {
      "f:19:10: [rule \"r\"] source: no pool is called \"x\""},
     {"TargetElsewhere", "", "[[rule]]\nname = \"r\"\naction = \"forward\"\ntarget = \"10.1.0.2\"",
      "f:18:10: [rule \"r\"] target: has no meaning in this rule"},
+    {"StaticWithoutInside", "",
+     "[[rule]]\nname = \"r\"\naction = \"static\"\noutside = \"203.0.113.9\"",
+     "f:15:1: [rule \"r\"] inside: is missing; expected an address"},
+    {"StaticWithoutOutside", "",
+     "[[rule]]\nname = \"r\"\naction = \"static\"\ninside = \"10.1.0.9\"",
+     "f:15:1: [rule \"r\"] outside: is missing; expected an address"},
+    {"StaticWord", "",
+     "[[rule]]\nname = \"r\"\naction = \"static\"\ninside = \"web\"\noutside = \"203.0.113.9\"",
+     "f:18:10: [rule \"r\"] inside: \"web\" is no address of a host"},
+    {"StaticOnePort", "",
+     "[[rule]]\nname = \"r\"\naction = \"static\"\ninside = \"10.1.0.9\"\noutside = "
+     "\"203.0.113.9:80\"",
+     "f:19:11: [rule \"r\"] outside: has a port, other than `inside`; expected ports in both"},
+    {"StaticOtherPort", "",
+     "[[rule]]\nname = \"r\"\naction = \"static\"\ninside = \"10.1.0.9:80\"\noutside = "
+     "\"203.0.113.9\"",
+     "f:19:11: [rule \"r\"] outside: lacks a port, other than `inside`; expected ports in both"},
+    {"StaticPortOfAnyProtocol", "",
+     "[[rule]]\nname = \"r\"\naction = \"static\"\ninside = \"10.1.0.9:80\"\noutside = "
+     "\"203.0.113.9:80\"",
+     "f:19:11: [rule \"r\"] outside: has a port, which not all protocols have; expected "
+     "`protocol`"},
+    {"StaticIn", "",
+     "[[rule]]\nname = \"r\"\naction = \"static\"\nin = \"lan\"\ninside = \"10.1.0.9\"\noutside = "
+     "\"203.0.113.9\"",
+     "f:18:6: [rule \"r\"] in: has no meaning in this rule; expected `inside` and `outside`"},
+    {"StaticElsewhere", "", "[[rule]]\nname = \"r\"\naction = \"forward\"\ninside = \"10.1.0.9\"",
+     "f:18:10: [rule \"r\"] inside: has no meaning in this rule"},
+    {"StaticSameOutside", "",
+     "[[rule]]\nname = \"a\"\naction = \"static\"\ninside = \"10.1.0.9\"\noutside = "
+     "\"203.0.113.9\"\n[[rule]]\nname = \"r\"\naction = \"static\"\ninside = "
+     "\"10.1.0.10\"\noutside = \"203.0.113.9\"",
+     "f:24:11: [rule \"r\"] outside: rule \"a\" has it, too"},
+    {"StaticPortOfABoundAddress", "",
+     "[[rule]]\nname = \"a\"\naction = \"static\"\ninside = \"10.1.0.9\"\noutside = "
+     "\"203.0.113.9\"\n[[rule]]\nname = \"r\"\naction = \"static\"\nprotocol = \"udp\"\ninside = "
+     "\"10.1.0.10:53\"\noutside = \"203.0.113.9:53\"",
+     "f:25:11: [rule \"r\"] outside: rule \"a\" has it, too"},
+    {"StaticSameInside", "",
+     "[[rule]]\nname = \"a\"\naction = \"static\"\ninside = \"10.1.0.9\"\noutside = "
+     "\"203.0.113.9\"\n[[rule]]\nname = \"r\"\naction = \"static\"\ninside = \"10.1.0.9\"\noutside "
+     "= \"203.0.113.10\"",
+     "f:23:10: [rule \"r\"] inside: rule \"a\" binds it, too"},
+    {"StaticOfAPool", "",
+     "[[pool]]\nname = \"p\"\naddresses = \"203.0.113.8/30\"\n[[rule]]\nname = \"r\"\naction = "
+     "\"static\"\ninside = \"10.1.0.9\"\noutside = \"203.0.113.9\"",
+     "f:22:11: [rule \"r\"] outside: pool \"p\" holds 203.0.113.9; expected an address"},
+    {"StaticOfAPort", "",
+     "[[rule]]\nname = \"r\"\naction = \"static\"\ninside = \"10.1.0.9\"\noutside = \"192.0.2.2\"",
+     "f:19:11: [rule \"r\"] outside: 192.0.2.2 is the address of port \"wan\""},
     {"RuleKey", "", "[[rule]]\nname = \"r\"\naction = \"drop\"\ntoport = 80",
      "f:18:1: [rule \"r\"] toport: unknown key; did you mean `to_port`?"},
     {"RuleTable", "", "[rule]\nname = \"r\"",

@@ -346,6 +346,48 @@ inbound_refresh = false
     EXPECT_FALSE(config.timeouts.inbound_refresh);
 }
 
+TEST(Config, ReadsStaticMappings) {
+    const Config config = parse_config(std::string(small) + R"(
+[[pool]]
+name = "p"
+addresses = "203.0.113.0/30"
+[[rule]]
+name = "a"
+action = "static"
+inside = "10.1.0.9"
+outside = "203.0.113.9"
+mss_clamp = true
+[[rule]]
+name = "tcp"
+action = "static"
+protocol = "tcp"
+inside = "10.1.0.10:8080"
+outside = "203.0.113.1:80"
+[[rule]]
+name = "udp"
+action = "static"
+protocol = "udp"
+inside = "10.1.0.10:8080"
+outside = "203.0.113.1:80"
+[[rule]]
+name = "exception"
+action = "static"
+protocol = "udp"
+inside = "10.1.0.9:53"
+outside = "203.0.113.1:53"
+)",
+                                       "f");
+    using Mapping = nat::StaticMapping<V4>;
+    const auto& rules = config.policy.rules;
+    EXPECT_EQ(rules[0].action, nat::Action::bind);
+    EXPECT_EQ(rules[0].mapping, (Mapping{{v4("10.1.0.9"), {}}, {v4("203.0.113.9"), {}}}));
+    EXPECT_EQ(rules[0].mss_clamp, nat::any_mss);
+    EXPECT_EQ(rules[1].protocol, 6);
+    EXPECT_EQ(rules[1].mapping, (Mapping{{v4("10.1.0.10"), 8080}, {v4("203.0.113.1"), 80}}));
+    EXPECT_EQ(rules[2].mapping, rules[1].mapping);
+    EXPECT_EQ(rules[3].mapping, (Mapping{{v4("10.1.0.9"), 53}, {v4("203.0.113.1"), 53}}));
+}
+
 TEST(Config, EveryExampleLoads) {
     std::size_t examples = 0;
     for (const auto& entry : std::filesystem::directory_iterator(NOCLASH_EXAMPLES)) {
