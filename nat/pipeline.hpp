@@ -388,7 +388,9 @@ class Pipeline {
             return verdict;
 
         const std::size_t rule = rule_number(*opening.rule);
-        if (shared_.limits == nullptr) return claim_and_reserve(job, opening, nullptr);
+        // What comes from outside to a mapping takes no port, and its sender is no subscriber.
+        const bool inward = opening.mapping != no_flow && opening.keeps_source;
+        if (shared_.limits == nullptr || inward) return claim_and_reserve(job, opening, nullptr);
         if (const Admitted glance = shared_.limits->glance(job.parsed.tuple, rule);
             !is_in(glance)) {
             // Unless it is this very flow, set up since it was looked up, that is one too many.
