@@ -80,8 +80,8 @@ std::string read_name(const Section& section) {
 
 void read_general(const Section& top, Config& config) {
     top.allow_only({"flows", "workers", "cores", "idle", "control_socket", "log_level",
-                    "no_room_icmp", "memory", "neighbors", "timeouts", "port", "route", "pool",
-                    "rule"});
+                    "no_room_icmp", "tcp_window", "tcp_pickup", "memory", "neighbors", "timeouts",
+                    "port", "route", "pool", "rule"});
     top.read("flows", config.flows, 1024, 1 << 27);
     read_workers(top, config);
 
@@ -100,6 +100,13 @@ void read_general(const Section& top, Config& config) {
     if (const auto word = top.choice("no_room_icmp", no_room_words)) {
         config.policy.no_room_error = no_room_errors[*word];
     }
+    constexpr std::array windows{"off"sv, "liberal"sv, "strict"sv};
+    constexpr std::array window_modes{nat::TcpWindow::off, nat::TcpWindow::liberal,
+                                      nat::TcpWindow::strict};
+    if (const auto mode = top.choice("tcp_window", windows)) {
+        config.policy.tcp.window = window_modes[*mode];
+    }
+    config.policy.tcp.pickup = top.boolean("tcp_pickup").value_or(false);
     const std::string expected =
         fmt::format("an absolute path of at most {} bytes", longest_socket);
     if (const auto path = top.text("control_socket", expected)) {

@@ -177,8 +177,10 @@ class Pipeline {
             job.verdict.reason = DropReason::bad_l4_checksum;
             return;
         }
-        if (!track(flow, direction, job.parsed, shared_.timeouts, now_ms_)) {
-            job.verdict.reason = DropReason::tcp_invalid;
+        if (const DropReason reason = track(flow, direction, job.packet, job.parsed,
+                                            shared_.timeouts, shared_.policy.tcp.window, now_ms_);
+            reason != DropReason::none) {
+            job.verdict.reason = reason;
             return;
         }
         if ((job.parsed.tcp_flags & tcp_flag::syn) != 0 && flow.rule < shared_.policy.rules.size())
@@ -253,8 +255,7 @@ class Pipeline {
         if (!l4_checksum_ok<Family>(job.packet, packet))
             return V::drop(DropReason::bad_l4_checksum);
 
-        if (packet.kind == PacketKind::tcp &&
-            next_state(TcpState::none, Direction::original, packet.tcp_flags) == TcpState::invalid)
+        if (packet.kind == PacketKind::tcp && !may_open(packet.tcp_flags, shared_.policy.tcp))
             return V::drop(DropReason::tcp_not_syn);
 
         const Rule<Family>* rule = opening.rule;
@@ -317,8 +318,7 @@ class Pipeline {
         Record& flow = claim.record();
         flow.rule = static_cast<std::uint16_t>(rule_number(*opening.rule));
         const Tuple<Family> to = flow.tuple(Direction::reply).inverse();
-        const Moment expires =
-            track_first(flow, job.parsed.kind, job.parsed.length, shared_.timeouts, now_ms_);
+        const Moment expires = track_first(flow, job.packet, job.parsed, shared_.timeouts, now_ms_);
         claim.publish(expires, now_ms_);
         clamp(job, *opening.rule, *hop);
         translated(job, to, *hop);

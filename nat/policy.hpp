@@ -8,6 +8,7 @@
 
 #include "engine/tuple.hpp"
 #include "nat/icmp.hpp"
+#include "nat/tcp_window.hpp"
 
 namespace noclash::nat {
 
@@ -83,6 +84,7 @@ struct PolicyConfig {
     /// "administratively prohibited", the first is the error that hosts take for a passing one
     /// (RFC 1122, section 4.2.3.9), which a shortage is.
     std::optional<IcmpError> no_room_error = icmp_error::host_unreachable;
+    TcpPolicy tcp{};
 };
 
 }  // namespace noclash::nat
