@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "bench/calibration.hpp"
+#include "bench/least_lookup.hpp"
 #include "bench/programme.hpp"
 #include "bench/tables/cuckoo_table.hpp"
 #include "bench/tables/netfilter_table.hpp"
@@ -102,7 +103,7 @@ void add_limit(const std::string& name, std::uint64_t operations, unsigned repet
 void add_calibration(unsigned repetitions) {
     add_limit<RandomReads>("random_reads", RandomReads::reads_of_a_worker, repetitions);
     constexpr std::uint32_t million = 1'000'000;
-    add_limit<LinePairs>("line_pairs", LinePairs::pairs_of_a_worker, repetitions, million);
+    add_limit<LeastLookup>("least_lookup", LeastLookup::lookups_of_a_worker, repetitions, million);
 }
 
 void add_operation(const std::unique_ptr<Contestant>& contestant, const Part& part,

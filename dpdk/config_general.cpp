@@ -80,8 +80,8 @@ std::string read_name(const Section& section) {
 
 void read_general(const Section& top, Config& config) {
     top.allow_only({"flows", "workers", "cores", "idle", "control_socket", "log_level",
-                    "no_room_icmp", "tcp_window", "tcp_pickup", "memory", "neighbors", "timeouts",
-                    "port", "route", "pool", "rule"});
+                    "no_room_icmp", "tcp_window", "tcp_pickup", "tcp_timestamps", "memory",
+                    "neighbors", "timeouts", "port", "route", "pool", "rule"});
     top.read("flows", config.flows, 1024, 1 << 27);
     read_workers(top, config);
 
@@ -107,6 +107,12 @@ void read_general(const Section& top, Config& config) {
         config.policy.tcp.window = window_modes[*mode];
     }
     config.policy.tcp.pickup = top.boolean("tcp_pickup").value_or(false);
+    constexpr std::array timestamp_words{"preserve"sv, "normalize"sv, "strip"sv};
+    constexpr std::array timestamp_modes{nat::TcpTimestamps::preserve,
+                                         nat::TcpTimestamps::normalize, nat::TcpTimestamps::strip};
+    if (const auto word = top.choice("tcp_timestamps", timestamp_words)) {
+        config.policy.tcp_timestamps = timestamp_modes[*word];
+    }
     const std::string expected =
         fmt::format("an absolute path of at most {} bytes", longest_socket);
     if (const auto path = top.text("control_socket", expected)) {

@@ -103,9 +103,7 @@ class TupleIndex {
     [[nodiscard]] std::uint64_t hash(const Key& key) const { return hash_(key); }
 
     /// Brings the bucket into the cache: to look, or to change it.
-    void prefetch(std::uint64_t hash) const {
-        __builtin_prefetch(&buckets_[bucket_of(hash)], 0, 3);
-    }
+    void prefetch(std::uint64_t hash) const { fetch(&buckets_[bucket_of(hash)]); }
     void prefetch_for_write(std::uint64_t hash) const {
         __builtin_prefetch(&buckets_[bucket_of(hash)], 1, 3);
     }
@@ -183,9 +181,10 @@ class TupleIndex {
     [[nodiscard]] Found found(SlotRef ref) const {
         return {format_.flow(ref), RefFormat::direction(ref)};
     }
-    void prefetch_tuple(Found found) const {
-        __builtin_prefetch(&pool_[found.flow].tuple(found.direction), 0, 3);
-    }
+    void prefetch_tuple(Found found) const { fetch(&pool_[found.flow].tuple(found.direction)); }
+    /// To the second-level cache, which waits for more lines at once than the first level can: a
+    /// burst's lookups overlap better for it (docs/performance.md).
+    static void fetch(const void* line) { __builtin_prefetch(line, 0, 2); }
     [[nodiscard]] unsigned take_slot(PositionSet hidden, std::size_t bucket, SlotRef ref);
 
     // A bucket holds 5 entries on average when all flows live. Then one bucket in 1,400 reaches for

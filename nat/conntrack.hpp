@@ -34,6 +34,11 @@ template <class Record, class Family>
     return expiry(now_ms, packet.kind == PacketKind::udp ? timeouts.udp_s : timeouts.icmp_s);
 }
 
+template <class Record>
+[[nodiscard]] TcpState tcp_state(const Record& flow) {
+    return static_cast<TcpState>(flow.protocol_state.load(std::memory_order_relaxed));
+}
+
 /// Sets bits of `Flow::marks` that are not set yet; established flows only read.
 template <class Record>
 void mark(Record& flow, std::uint8_t bits) {

@@ -32,7 +32,7 @@ class Samples:
         self._shares = {}  # case: [cpu_share]
         self._memory = {}  # table: bytes
         # What the machine allows: name: {workers: {repetition: million a second}}
-        self._limits = {"random_reads": {}, "line_pairs": {}}
+        self._limits = {"random_reads": {}, "least_lookup": {}}
         for line in benchmarks:
             if line.get("error_occurred"):
                 self.errors.append(f"{_plain(line['name'])}: {line['error_message']}")
@@ -91,9 +91,9 @@ class Samples:
     def bytes_per_flow(self, table):
         return self._memory.get(table)
 
-    def line_pairs(self):
-        """Random pairs of line and record that one worker reads, million a second."""
-        return _median(self._limits["line_pairs"].get(1, {}).values())
+    def least_lookup(self):
+        """Million a second of the least lookup that compares a key, one worker."""
+        return _median(self._limits["least_lookup"].get(1, {}).values())
 
     def random_reads(self):
         """What two workers read at random beside one."""
