@@ -6,6 +6,7 @@
 #include "engine/clock.hpp"
 #include "engine/flow.hpp"
 #include "nat/packet.hpp"
+#include "nat/sctp.hpp"
 #include "nat/tcp_tracking.hpp"
 #include "nat/timeouts.hpp"
 
@@ -13,6 +14,21 @@ namespace noclash::nat {
 
 [[nodiscard]] inline Moment expiry(std::uint64_t now_ms, std::uint32_t timeout_s) {
     return to_moment(now_ms) + timeout_s * 1000U;
+}
+
+/// Of a flow of anything but TCP, in seconds.
+[[nodiscard]] inline std::uint32_t first_timeout_s(const Timeouts& timeouts, PacketKind kind) {
+    switch (kind) {
+        case PacketKind::udp:
+        case PacketKind::udp_lite:
+            return timeouts.udp_s;
+        case PacketKind::sctp:
+            return timeouts.sctp_transitory_s;
+        case PacketKind::other:
+            return timeouts.generic_s;
+        default:
+            return timeouts.icmp_s;
+    }
 }
 
 /// The state that a first packet puts a flow in. The packet must be one that may open a flow.
@@ -26,12 +42,15 @@ template <class Record, class Family>
     flow.protocol_detail.store(0, std::memory_order_relaxed);
     const bool tcp = packet.kind == PacketKind::tcp;
     const TcpState state = tcp ? open_tcp(flow, bytes, packet) : TcpState::none;
-    flow.protocol_state.store(static_cast<std::uint8_t>(state), std::memory_order_relaxed);
+    flow.protocol_state.store(packet.kind == PacketKind::sctp
+                                  ? static_cast<std::uint8_t>(SctpState::opening)
+                                  : static_cast<std::uint8_t>(state),
+                              std::memory_order_relaxed);
     // A connection that was picked up counts as established when another segment of it is seen.
     if (tcp)
         return expiry(now_ms, state == TcpState::established ? timeouts.tcp_syn_recv_s
                                                              : timeout_s(timeouts, state));
-    return expiry(now_ms, packet.kind == PacketKind::udp ? timeouts.udp_s : timeouts.icmp_s);
+    return expiry(now_ms, first_timeout_s(timeouts, packet.kind));
 }
 
 template <class Record>
@@ -65,10 +84,16 @@ template <class Record, class Family>
         } else {
             timeout = timeout_s(timeouts, state);
         }
-    } else if (packet.kind == PacketKind::udp) {
+    } else if (packet.kind == PacketKind::udp || packet.kind == PacketKind::udp_lite) {
         const bool stream = (flow.marks.load(std::memory_order_relaxed) & flow_mark::replied) != 0;
         timeout = stream ? timeouts.udp_stream_s : timeouts.udp_s;
         if (stream && direction == Direction::original) mark(flow, flow_mark::assured);
+    } else if (packet.kind == PacketKind::sctp) {
+        const SctpState state = track_sctp(flow, packet.tcp_flags);
+        if (state == SctpState::established) mark(flow, flow_mark::assured);
+        timeout = timeout_s(timeouts, state);
+    } else if (packet.kind == PacketKind::other) {
+        timeout = timeouts.generic_s;
     }
     if (direction == Direction::reply) mark(flow, flow_mark::replied);
     // Packets of one millisecond leave the line as it is, for whichever worker has the next.
