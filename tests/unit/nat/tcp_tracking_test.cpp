@@ -372,8 +372,8 @@ TEST(TcpTrackingOff, FlagsAloneMoveTheState) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Modes, TcpTracking, testing::Values(TcpWindow::liberal, TcpWindow::strict),
-                         [](const auto& info) {
-                             return info.param == TcpWindow::strict ? "Strict" : "Liberal";
+                         [](const auto& mode) {
+                             return mode.param == TcpWindow::strict ? "Strict" : "Liberal";
                          });
 
 }  // namespace
