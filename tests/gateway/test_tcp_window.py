@@ -163,6 +163,7 @@ class RealStacks(GatewayCase):
     """Two Linux hosts, with a link between them and the gateway that does what links do."""
 
     FAR = "10.2.0.60"
+    port = 5200
     settings = {"rules": OUTBOUND, "top": 'tcp_window = "strict"'}
     timeout_s = 240
 
@@ -174,14 +175,17 @@ class RealStacks(GatewayCase):
         # The bad link is the only one between the far host and the gateway.
         link = self.pod.start("python3", "-B", BAD_LINK, "pod0", "bad0", 6, name="bad-link")
         link.wait_ready(lambda: "ready" in link.log())
-        server = self.far.start("iperf3", "--server", "--forceflush", name="iperf3-server")
-        server.wait_ready(lambda: "listening" in server.log())
         self.far.ip("route", "add", "default", "via", "10.2.0.1")
 
     def transfer(self, *options):
         """Bytes that were received of a transfer, and segments that were sent twice."""
-        result = self.lb.run("iperf3", "--client", self.FAR, "--json", *options, check=False,
-                             timeout_s=100)
+        # A server of its own: one that has just served may be busy for a while.
+        self.port += 1
+        server = self.far.start("iperf3", "--server", "--port", self.port, "--forceflush",
+                                name="iperf3-server")
+        server.wait_ready(lambda: "listening" in server.log())
+        result = self.lb.run("iperf3", "--client", self.FAR, "--port", self.port, "--json",
+                             *options, check=False, timeout_s=100)
         report = json.loads(result.stdout)
         self.assertNotIn("error", report)
         return (report["end"]["sum_received"]["bytes"],
