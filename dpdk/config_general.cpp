@@ -83,8 +83,9 @@ std::string read_name(const Section& section) {
 
 void read_general(const Section& top, Config& config) {
     top.allow_only({"flows", "workers", "cores", "idle", "control_socket", "log_level",
-                    "no_room_icmp", "tcp_timestamps", "memory", "neighbors", "fragments", "limits",
-                    "timeouts", "port", "route", "pool", "rule"});
+                    "no_room_icmp", "tcp_window", "tcp_pickup", "tcp_timestamps", "memory",
+                    "neighbors", "fragments", "limits", "timeouts", "port", "route", "pool",
+                    "rule"});
     top.read("flows", config.flows, 1024, 1 << 27);
     read_workers(top, config);
 
@@ -103,6 +104,13 @@ void read_general(const Section& top, Config& config) {
     if (const auto word = top.choice("no_room_icmp", no_room_words)) {
         config.policy.no_room_error = no_room_errors[*word];
     }
+    constexpr std::array windows{"off"sv, "liberal"sv, "strict"sv};
+    constexpr std::array window_modes{nat::TcpWindow::off, nat::TcpWindow::liberal,
+                                      nat::TcpWindow::strict};
+    if (const auto mode = top.choice("tcp_window", windows)) {
+        config.policy.tcp.window = window_modes[*mode];
+    }
+    config.policy.tcp.pickup = top.boolean("tcp_pickup").value_or(false);
     constexpr std::array timestamp_words{"preserve"sv, "normalize"sv, "strip"sv};
     constexpr std::array timestamp_modes{nat::TcpTimestamps::preserve,
                                          nat::TcpTimestamps::normalize, nat::TcpTimestamps::strip};

@@ -8,7 +8,7 @@
 #include "nat/mapping.hpp"
 #include "nat/packet.hpp"
 #include "nat/sctp.hpp"
-#include "nat/tcp_state.hpp"
+#include "nat/tcp_tracking.hpp"
 #include "nat/timeouts.hpp"
 
 namespace noclash::nat {
@@ -33,38 +33,30 @@ namespace noclash::nat {
 }
 
 /// The state that a first packet puts a flow in. The packet must be one that may open a flow.
-template <class Record>
-[[nodiscard]] Moment track_first(Record& flow, PacketKind kind, std::uint32_t length,
-                                 const Timeouts& timeouts, std::uint64_t now_ms) {
-    flow.counter(Direction::original).add(length);
+template <class Record, class Family>
+[[nodiscard]] Moment track_first(Record& flow, const PacketView& bytes,
+                                 const Parsed<Family>& packet, const Timeouts& timeouts,
+                                 std::uint64_t now_ms) {
+    flow.counter(Direction::original).add(packet.length);
     for (auto& word : flow.memory)
         word.store(0, std::memory_order_relaxed);
-    const TcpState state = kind == PacketKind::tcp ? TcpState::syn_sent : TcpState::none;
-    flow.protocol_state.store(kind == PacketKind::sctp
+    flow.protocol_detail.store(0, std::memory_order_relaxed);
+    const bool tcp = packet.kind == PacketKind::tcp;
+    const TcpState state = tcp ? open_tcp(flow, bytes, packet) : TcpState::none;
+    flow.protocol_state.store(packet.kind == PacketKind::sctp
                                   ? static_cast<std::uint8_t>(SctpState::opening)
                                   : static_cast<std::uint8_t>(state),
                               std::memory_order_relaxed);
-    if (kind == PacketKind::tcp) return expiry(now_ms, timeout_s(timeouts, state));
-    return expiry(now_ms, first_timeout_s(timeouts, kind));
+    // A connection that was picked up counts as established when another segment of it is seen.
+    if (tcp)
+        return expiry(now_ms, state == TcpState::established ? timeouts.tcp_syn_recv_s
+                                                             : timeout_s(timeouts, state));
+    return expiry(now_ms, first_timeout_s(timeouts, packet.kind));
 }
 
 template <class Record>
 [[nodiscard]] TcpState tcp_state(const Record& flow) {
     return static_cast<TcpState>(flow.protocol_state.load(std::memory_order_relaxed));
-}
-
-/// Moves the flow's TCP state; `invalid` when the segment is not allowed (then nothing changed).
-/// Two workers may have a segment of either direction at once: one goes first.
-template <class Record>
-[[nodiscard]] TcpState track_tcp(Record& flow, Direction direction, std::uint8_t tcp_flags) {
-    std::uint8_t seen = flow.protocol_state.load(std::memory_order_relaxed);
-    for (;;) {
-        const TcpState next = next_state(static_cast<TcpState>(seen), direction, tcp_flags);
-        if (next == TcpState::invalid || static_cast<std::uint8_t>(next) == seen) return next;
-        if (flow.protocol_state.compare_exchange_weak(seen, static_cast<std::uint8_t>(next),
-                                                      std::memory_order_relaxed))
-            return next;
-    }
 }
 
 /// Sets bits of `Flow::marks` that are not set yet; established flows only read.
@@ -75,18 +67,19 @@ void mark(Record& flow, std::uint8_t bits) {
 }
 
 /// Takes note of a packet of a live flow: state, refreshed timeout (both directions refresh,
-/// unless told otherwise [RFC 4787 REQ-6]), counters. False when the flow's state does not allow
-/// the packet [field h].
+/// unless told otherwise [RFC 4787 REQ-6]), counters. Anything but `none` says why the packet goes
+/// no further, and then nothing has changed [field h].
 template <class Record, class Family>
-[[nodiscard, gnu::always_inline]] inline bool track(Record& flow, Direction direction,
-                                                    const Parsed<Family>& packet,
-                                                    const Timeouts& timeouts,
-                                                    std::uint64_t now_ms) {
+[[nodiscard, gnu::always_inline]] inline DropReason track(Record& flow, Direction direction,
+                                                          const PacketView& bytes,
+                                                          const Parsed<Family>& packet,
+                                                          const Timeouts& timeouts,
+                                                          TcpWindow window, std::uint64_t now_ms) {
     std::uint32_t timeout = timeouts.icmp_s;
     bool refreshes = true;
     if (packet.kind == PacketKind::tcp) {
-        const TcpState state = track_tcp(flow, direction, packet.tcp_flags);
-        if (state == TcpState::invalid) return false;
+        const auto [state, reason] = track_tcp(flow, direction, bytes, packet, window);
+        if (reason != DropReason::none) return reason;
         if (state == TcpState::established) [[likely]] {
             timeout = timeouts.tcp_established_s;
             mark(flow, flow_mark::assured);
@@ -112,7 +105,7 @@ template <class Record, class Family>
     if (refreshes && flow.expires.load(std::memory_order_relaxed) != expires)
         flow.expires.store(expires, std::memory_order_relaxed);
     flow.counter(direction).add(packet.length);
-    return true;
+    return DropReason::none;
 }
 
 }  // namespace noclash::nat

@@ -40,6 +40,8 @@ namespace noclash::nat {
     X(tcp_not_syn, "TCP segment that belongs to no flow and opens none")                      \
     X(sctp_not_init, "SCTP packet that belongs to no association and opens none")             \
     X(tcp_invalid, "TCP flags that the state of the flow does not allow")                     \
+    X(tcp_window, "TCP segment out of the window, with `tcp_window = \"strict\"`")            \
+    X(tcp_reset, "TCP RST that its receiver cannot expect: a blind guess")                    \
     X(icmp_unrelated, "ICMP error or reply that belongs to no flow")                          \
     X(table_full, "no room for another flow")                                                 \
     X(chain_too_long, "index bucket and its overflow full (netfilter: chaintoolong)")         \

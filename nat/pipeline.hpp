@@ -207,8 +207,10 @@ class Pipeline {
                       is_over(tcp_state(flow));
             if (reopens && shared_.limits != nullptr && !may_reopen(job, flow)) return;
         }
-        if (!track(flow, direction, job.parsed, shared_.timeouts, now_ms_)) {
-            job.verdict.reason = DropReason::tcp_invalid;
+        if (const DropReason reason = track(flow, direction, job.packet, job.parsed,
+                                            shared_.timeouts, shared_.policy.tcp.window, now_ms_);
+            reason != DropReason::none) {
+            job.verdict.reason = reason;
             return;
         }
         if (!shared_.timeouts.inbound_refresh) [[unlikely]]
@@ -303,8 +305,7 @@ class Pipeline {
         if (!l4_checksum_ok<Family>(job.packet, packet))
             return V::drop(DropReason::bad_l4_checksum);
 
-        if (packet.kind == PacketKind::tcp &&
-            next_state(TcpState::none, Direction::original, packet.tcp_flags) == TcpState::invalid)
+        if (packet.kind == PacketKind::tcp && !may_open(packet.tcp_flags, shared_.policy.tcp))
             return V::drop(DropReason::tcp_not_syn);
 
         if (packet.kind == PacketKind::sctp && (packet.tcp_flags & tcp_flag::syn) == 0)
@@ -434,8 +435,7 @@ class Pipeline {
         flow.rule = static_cast<std::uint16_t>(rule_number(*opening.rule));
         const Tuple<Family> to = flow.tuple(Direction::reply).inverse();
         if (admission != nullptr) admission->commit(flow);
-        Moment expires =
-            track_first(flow, job.parsed.kind, job.parsed.length, shared_.timeouts, now_ms_);
+        Moment expires = track_first(flow, job.packet, job.parsed, shared_.timeouts, now_ms_);
         references.keep(flow);
         if (!shared_.timeouts.inbound_refresh) [[unlikely]] {
             if (opening.mapping != no_flow && opening.keeps_source)

@@ -10,6 +10,7 @@
 #include "nat/icmp.hpp"
 #include "nat/pooling.hpp"
 #include "nat/port_set.hpp"
+#include "nat/tcp_window.hpp"
 
 namespace noclash::nat {
 
@@ -139,6 +140,7 @@ struct PolicyConfig {
     /// Whether a flow that is not assured ends to make room when the table is full (netfilter's
     /// early drop); else none ever does [RFC 6888 REQ-11].
     bool early_drop = false;
+    TcpPolicy tcp{};
     TcpTimestamps tcp_timestamps = TcpTimestamps::preserve;
 };
 

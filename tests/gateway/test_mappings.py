@@ -67,7 +67,8 @@ class Mappings(RawCase):
     def test_reset_is_translated_and_the_flow_stays(self):
         """[RFC 7857 section 2.2]"""
         end = self.establish(self.here, self.there)
-        reset = self.crosses(self.outside, self.inside, self.tcp(self.there, end, RST | ACK))
+        reset = self.crosses(self.outside, self.inside, self.tcp(
+            self.there, end, RST | ACK, sequence=2, acknowledgment=2))
         self.assertEqual((reset.ends, reset.flags), ((self.there, self.here), RST | ACK))
         self.assertEqual(self.flow(5555)["state"], "CLOSE")
         self.assert_lives_for(240)

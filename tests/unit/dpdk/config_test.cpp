@@ -35,6 +35,7 @@ TEST(Config, LeavesDefaultsWhereNothingIsSaid) {
     EXPECT_EQ(config.log_level, "info");
     ASSERT_TRUE(config.policy.no_room_error.has_value());
     EXPECT_EQ(config.policy.no_room_error->code, 1);
+    EXPECT_EQ(config.policy.tcp, (nat::TcpPolicy{nat::TcpWindow::liberal, false}));
     EXPECT_EQ(config.policy.tcp_timestamps, nat::TcpTimestamps::preserve);
     EXPECT_EQ(config.memory.huge_pages, HugePages::automatic);
     EXPECT_EQ(config.timeouts, nat::Timeouts{});
@@ -84,6 +85,8 @@ idle = "nap"
 control_socket = "/tmp/x.sock"
 log_level = "debug"
 no_room_icmp = "prohibited"
+tcp_window = "strict"
+tcp_pickup = true
 tcp_timestamps = "normalize"
 memory = { huge_pages = "required", dpdk_megabytes = 64, packet_buffers = 9000 }
 neighbors = { refresh_s = 3, queue_packets = 17, capacity = 99 }
@@ -101,6 +104,7 @@ timeouts = { udp_s = 121, tcp_established_s = 7440 }
     EXPECT_EQ(config.log_level, "debug");
     ASSERT_TRUE(config.policy.no_room_error.has_value());
     EXPECT_EQ(config.policy.no_room_error->code, 13);
+    EXPECT_EQ(config.policy.tcp, (nat::TcpPolicy{nat::TcpWindow::strict, true}));
     EXPECT_EQ(config.memory.huge_pages, HugePages::required);
     EXPECT_EQ(config.memory.dpdk_megabytes, 64U);
     EXPECT_EQ(config.memory.packet_buffers, 9000U);

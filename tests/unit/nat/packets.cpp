@@ -99,7 +99,11 @@ Bytes tcp(const Ends& ends, std::uint8_t flags, const Bytes& payload, const Byte
     Bytes segment(20);
     put16(segment, 0, ends.source_port);
     put16(segment, 2, ends.destination_port);
-    put32(segment, 4, 0x01020304);
+    // As if both sides began with the same number, and had said nothing else so far.
+    constexpr std::uint32_t initial_sequence = 0x01020304;
+    const bool syn = (flags & 0x02) != 0, ack = (flags & 0x10) != 0;
+    put32(segment, 4, syn ? initial_sequence : initial_sequence + 1);
+    put32(segment, 8, ack ? initial_sequence + 1 : 0);
     segment[12] = 0x50;
     segment[13] = flags;
     put16(segment, 14, 0xfaf0);

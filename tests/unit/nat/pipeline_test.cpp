@@ -174,6 +174,27 @@ TEST(Pipeline, AMiddleOfAConnectionOpensNoFlow) {
     EXPECT_EQ(gateway.table.index().occupancy().entries, 0U);
 }
 
+TEST(Pipeline, AMiddleOfAConnectionOpensAFlowWherePickupIsConfigured) {
+    Rule<V4> forward;
+    forward.action = Action::forward;
+    TestGateway gateway({forward});
+    gateway.policy.tcp.pickup = true;
+    for (const std::uint8_t flags : {std::uint8_t(syn | ack), std::uint8_t(fin | ack), rst}) {
+        Bytes packet = tcp(client, flags);
+        EXPECT_EQ(gateway.pass(packet).reason, DropReason::tcp_not_syn);
+    }
+    Bytes packet = tcp(client, ack, {1, 2, 3});
+    ASSERT_EQ(gateway.pass(packet).outcome, Outcome::transmit);
+    EXPECT_EQ(read(packet).tuple, test::tuple(client, ip_protocol::tcp));
+    Bytes answer = tcp(answer_to(read(packet).tuple), ack);
+    ASSERT_EQ(gateway.pass(answer, 1).outcome, Outcome::transmit);
+    const auto key = test::tuple(client, ip_protocol::tcp);
+    const Found found = gateway.table.index().find(key, gateway.table.index().hash(key));
+    const auto& flow = gateway.table.pool()[found.flow];
+    EXPECT_EQ(flow.protocol_state.load(), static_cast<std::uint8_t>(TcpState::established));
+    EXPECT_EQ(flow.expires.load(), gateway.now_ms + gateway.timeouts.tcp_established_s * 1000ULL);
+}
+
 TEST(Pipeline, ACorruptedFirstPacketMakesNoState) {
     TestGateway gateway({masquerade()});
     Bytes packet = tcp(client, syn, {1, 2, 3});

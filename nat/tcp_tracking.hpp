@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// What a TCP segment does to its flow: the table of `nat/tcp_state.hpp` says what its flags mean,
+// the numbers of `nat/tcp_window.hpp` whether its receiver can expect it. Only what fits both moves
+// the flow. [field h]
+
+#include <cstdint>
+
+#include "nat/drop_reason.hpp"
+#include "nat/tcp_state.hpp"
+#include "nat/tcp_window.hpp"
+
+namespace noclash::nat {
+
+struct TcpOutcome {
+    TcpState state;                        ///< of the flow, from now on
+    DropReason reason = DropReason::none;  ///< otherwise the segment goes no further
+};
+
+namespace tcp_tracking {
+
+enum class Judgement : std::uint8_t {
+    moves,   ///< it fits
+    passes,  ///< it goes to its receiver, which knows better, but moves nothing
+    drop,
+};
+
+/// Only what the receiver expects next ends the connection; other sequence numbers in its window
+/// make it send a challenge, whose answer will be exact (RFC 5961, section 3.2). The rest is a
+/// blind guess, which the receiver would drop, too. RFC 7857 asks for such a check, too, and
+/// otherwise for translation [RFC 7857 section 2.2].
+template <class Record>
+[[nodiscard]] Judgement judge_reset(const TcpWords<Record>& words, const TcpSegment& reset,
+                                    TcpState state, Direction direction) {
+    const TcpPath path = words.path();
+    const bool of_opener = direction == Direction::original;
+    if (state == TcpState::syn_sent && of_opener)  // it may speak of an older connection
+        return reset.sequence == path.end ? Judgement::moves : Judgement::passes;
+    // Who refuses a SYN has no sequence number, but acknowledges it (RFC 9293, section 3.10.7.3).
+    if (state == TcpState::syn_sent || state == TcpState::syn_sent2 ||
+        state == TcpState::syn_recv) {
+        const bool refuses = reset.has(tcp_flag::ack) &&
+                             before(words.acknowledged(), reset.acknowledgment) &&
+                             !before(path.receiver_end, reset.acknowledgment);
+        const bool answers = reset.has(tcp_flag::ack) && reset.acknowledgment == path.receiver_end;
+        if (refuses || answers) return Judgement::moves;
+        if (state == TcpState::syn_sent) return Judgement::drop;
+    }
+    if (path.is_exact(reset)) return Judgement::moves;
+    return path.may_challenge(reset) ? Judgement::passes : Judgement::drop;
+}
+
+/// A SYN of either side: notes it, where it counts.
+template <class Record>
+[[nodiscard]] Judgement judge_syn(TcpWords<Record>& words, const TcpSegment& syn,
+                                  std::uint8_t scale, TcpState state, TcpState next,
+                                  Direction direction) {
+    if (next == TcpState::syn_sent && direction == Direction::original)
+        words.open(syn, scale);
+    else if (next == TcpState::syn_sent2 && direction == Direction::reply)
+        words.answer(syn, false, scale);
+    else if (next != state)
+        return Judgement::moves;
+    else
+        return Judgement::passes;  // on a live connection: challenged (RFC 5961, section 4)
+    return Judgement::moves;
+}
+
+/// A SYN-ACK has to acknowledge the SYN. While the connection opens, the latest one that does
+/// counts: a server with SYN cookies may choose another initial sequence number for each.
+template <class Record>
+[[nodiscard]] Judgement judge_syn_ack(TcpWords<Record>& words, const TcpSegment& answer,
+                                      std::uint8_t scale, TcpState state, TcpWindow mode) {
+    const bool first = state == TcpState::syn_sent || state == TcpState::syn_sent2;
+    if (!first && state != TcpState::syn_recv) return Judgement::passes;
+    const std::uint32_t least = words.acknowledged() + (first ? 1 : 0);
+    const bool fits = !before(answer.acknowledgment, least) &&
+                      !before(words.path().receiver_end, answer.acknowledgment);
+    if (!fits && mode == TcpWindow::strict) return Judgement::drop;
+    if (!fits && !first) return Judgement::passes;
+    words.answer(answer, fits, scale);
+    return Judgement::moves;
+}
+
+/// Data, acknowledgments, FIN.
+template <class Record>
+[[nodiscard]] Judgement judge_data(TcpWords<Record>& words, const TcpSegment& segment,
+                                   TcpWindow mode) {
+    const TcpPath path = words.path();
+    const bool sequence_fits = path.fits_sequence(segment);
+    const bool acknowledgment_fits = path.fits_acknowledgment(segment);
+    const bool fits = sequence_fits && acknowledgment_fits;
+    if (!fits && mode == TcpWindow::strict) return Judgement::drop;
+    words.note(segment, sequence_fits, acknowledgment_fits);
+    return fits ? Judgement::moves : Judgement::passes;
+}
+
+template <class Record>
+[[nodiscard]] Judgement judge(TcpWords<Record>& words, const TcpSegment& segment,
+                              std::uint8_t scale, TcpState state, TcpState next,
+                              Direction direction, TcpWindow mode) {
+    switch (tcp_event(segment.flags)) {
+        case TcpEvent::rst:
+            return judge_reset(words, segment, state, direction);
+        case TcpEvent::syn:
+            return judge_syn(words, segment, scale, state, next, direction);
+        case TcpEvent::syn_ack:
+            return judge_syn_ack(words, segment, scale, state, mode);
+        case TcpEvent::fin:
+        case TcpEvent::ack:
+        case TcpEvent::count:
+            break;
+    }
+    // What answers a SYN without one of its own speaks of an older connection.
+    if (state == TcpState::syn_sent || state == TcpState::syn_sent2) return Judgement::passes;
+    return judge_data(words, segment, mode);
+}
+
+/// Two workers may have a segment of either direction at once: one moves the state first, and the
+/// other's segment is judged anew.
+template <class Record, class Family>
+[[nodiscard, gnu::noinline]] TcpOutcome move(Record& flow, Direction direction,
+                                             const PacketView& bytes, const Parsed<Family>& packet,
+                                             TcpWindow mode) {
+    const TcpSegment segment = segment_of(bytes, packet);
+    const std::uint8_t scale =
+        segment.has(tcp_flag::syn) ? window_scale_of(bytes, packet) : no_window_scale;
+    std::uint8_t seen = flow.protocol_state.load(std::memory_order_relaxed);
+    for (;;) {
+        const auto state = static_cast<TcpState>(seen);
+        const TcpState next = next_state(state, direction, segment.flags);
+        if (next == TcpState::invalid) return {state, DropReason::tcp_invalid};
+        if (mode != TcpWindow::off) {
+            TcpWords words(flow, direction, mode);
+            const Judgement judgement = judge(words, segment, scale, state, next, direction, mode);
+            if (judgement == Judgement::passes) return {state};
+            if (judgement == Judgement::drop)
+                return {state, segment.has(tcp_flag::rst) ? DropReason::tcp_reset
+                                                          : DropReason::tcp_window};
+        }
+        if (next == state || flow.protocol_state.compare_exchange_weak(
+                                 seen, static_cast<std::uint8_t>(next), std::memory_order_relaxed))
+            return {next};
+    }
+}
+
+}  // namespace tcp_tracking
+
+/// Moves the flow's TCP state and what is known of its windows, as far as the segment may. Of the
+/// packets of an established connection nearly all need only the first half: it decides nothing
+/// that the second would decide otherwise.
+template <class Record, class Family>
+[[nodiscard, gnu::always_inline]] inline TcpOutcome track_tcp(Record& flow, Direction direction,
+                                                              const PacketView& bytes,
+                                                              const Parsed<Family>& packet,
+                                                              TcpWindow mode) {
+    constexpr std::uint8_t decisive = tcp_flag::syn | tcp_flag::fin | tcp_flag::rst;
+    const auto state = static_cast<TcpState>(flow.protocol_state.load(std::memory_order_relaxed));
+    if (state == TcpState::established && (packet.tcp_flags & decisive) == 0) [[likely]] {
+        if (mode == TcpWindow::off) return {state};
+        const auto& tcp = header<TcpHeader>(bytes, packet.l4_offset);
+        const std::uint32_t data = packet.length - packet.l4_offset - tcp.header_length();
+        if (TcpWords words(flow, direction, mode); words.note_usual(tcp, data)) [[likely]]
+            return {state};
+    }
+    return tcp_tracking::move(flow, direction, bytes, packet, mode);
+}
+
+/// Whether a segment that belongs to no flow may open one.
+[[nodiscard]] constexpr bool may_open(std::uint8_t tcp_flags, const TcpPolicy& policy) {
+    if (next_state(TcpState::none, Direction::original, tcp_flags) != TcpState::invalid)
+        return true;
+    return policy.pickup && tcp_event(tcp_flags) == TcpEvent::ack;
+}
+
+/// The state that a first segment, one that may open a flow, puts it in.
+template <class Record, class Family>
+[[nodiscard]] TcpState open_tcp(Record& flow, const PacketView& bytes,
+                                const Parsed<Family>& packet) {
+    TcpWords words(flow, Direction::original, TcpWindow::liberal);
+    const TcpSegment segment = segment_of(bytes, packet);
+    if (!segment.has(tcp_flag::syn)) {
+        words.pick_up(segment);
+        return TcpState::established;
+    }
+    words.open(segment, window_scale_of(bytes, packet));
+    return TcpState::syn_sent;
+}
+
+}  // namespace noclash::nat
