@@ -140,6 +140,7 @@ void Control::stats(ResponseWriter& writer) const {
               {"neighbor_waited", c.neighbor_waited.value()},
               {"flows_removed", e.removed.value()},
               {"rolled_back", e.rolled_back.value()},
+              {"tuple_reused", worker.pipeline().counters().tuple_reused.value()},
               {"naps", c.naps.value()}}},
             {"drops", drops}};
         writer.row(row.dump());

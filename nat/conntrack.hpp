@@ -42,6 +42,7 @@ template <class Record>
         const TcpState next = next_state(static_cast<TcpState>(seen), direction, tcp_flags);
         if (next == TcpState::invalid || static_cast<std::uint8_t>(next) == seen) return next;
         if (flow.protocol_state.compare_exchange_weak(seen, static_cast<std::uint8_t>(next),
+                                                      std::memory_order_seq_cst,  // (32)
                                                       std::memory_order_relaxed))
             return next;
     }

@@ -35,12 +35,14 @@
 #include "nat/served_ports.hpp"
 #include "nat/step_cycles.hpp"
 #include "nat/timestamps.hpp"
+#include "nat/tuple_reuse.hpp"
 #include "nat/verdict.hpp"
 
 namespace noclash::nat {
 
 /// What a pipeline counts beside drops. Written by its worker.
 struct PipelineCounters {
+    Counter tuple_reused;    ///< flows that succeeded a finished one before its time
     Counter clash_resolved;  ///< packets that adopted a flow another worker was setting up
 };
 
@@ -68,6 +70,7 @@ class Pipeline {
         : worker_(worker),
           shared_(shared),
           proposals_(shared.crowded, shared.served),
+          reuse_(worker.table()),
           openings_(shared.policy, shared.router, worker.table().index(), proposals_),
           rule_hits_(shared.policy.rules.size()) {}
 
@@ -185,6 +188,10 @@ class Pipeline {
         }
         if (!track(flow, direction, job.parsed, shared_.timeouts, now_ms_)) {
             job.verdict.reason = DropReason::tcp_invalid;
+            return;
+        }
+        if (reopens && flow.status.load(std::memory_order_seq_cst) != FlowStatus::live) {  // (33)
+            job.verdict = V::park();  // another worker may be giving the tuple to a new flow
             return;
         }
         if ((job.parsed.tcp_flags & tcp_flag::syn) != 0 && flow.rule < shared_.policy.rules.size())
@@ -318,7 +325,7 @@ class Pipeline {
                 return no_room(DropReason::chain_too_long);
         }
         const V verdict =
-            opening.keeps_source ? keep_source(claim, opening) : propose(claim, opening);
+            opening.keeps_source ? keep_source(claim, job, opening) : propose(claim, job, opening);
         if (verdict.outcome != Outcome::transmit) return verdict;
 
         rule_hits_[rule_number(*opening.rule)].add();
@@ -345,7 +352,7 @@ class Pipeline {
     /// Both: a verdict other than `transmit` says why there is no reply tuple.
     ///
     /// The source stays, unless that very tuple has another owner: then its port moves.
-    V keep_source(Claim& claim, const Opening& opening) {
+    V keep_source(Claim& claim, const Job<Family>& job, const Opening& opening) {
         switch (claim.reserve(opening.reply, opening.hash)) {
             case InsertOutcome::inserted:
                 return V::transmit(*opening.hop);
@@ -362,15 +369,16 @@ class Pipeline {
             worker_.record(claim.owner().flow).status.load(std::memory_order_acquire) !=  // (5)
                 FlowStatus::live)
             return V::park();
-        return propose(claim, opening);
+        return propose(claim, job, opening);
     }
 
-    V propose(Claim& claim, const Opening& opening) {
+    V propose(Claim& claim, const Job<Family>& job, const Opening& opening) {
         switch (proposals_.reserve_from(claim, opening.proposal, opening.hash, opening.addresses,
                                         opening.ports, to_moment(now_ms_))) {
             case Proposed::reserved:
                 return V::transmit(*opening.hop);
             case Proposed::exhausted:
+                if (succeeds(claim, job, opening)) return V::transmit(*opening.hop);
                 return no_room(DropReason::exhausted);
             case Proposed::unfinished:
                 return V::park(DropReason::search_timeout);
@@ -380,9 +388,26 @@ class Pipeline {
         return V::park(DropReason::chain_too_long);
     }
 
+    /// No port is free; but a connection that has ended may have one to give.
+    bool succeeds(Claim& claim, const Job<Family>& job, const Opening& opening) {
+        if (shared_.timestamps == nullptr || shared_.policy.tcp_reuse == TcpReuse::never ||
+            !is_opening(job.parsed))
+            return false;
+        const auto segment_from = [&](const Address& address) {
+            return OpeningSegment{
+                header<TcpHeader>(job.packet, job.parsed.l4_offset).sequence.get().host(),
+                shared_.timestamps->offered(job.packet, job.parsed, address, now_ms_)};
+        };
+        const bool done = reuse_.succeed(claim, opening.reply, opening.addresses, opening.ports,
+                                         proposals_.random(), segment_from);
+        if (done) counters_.tuple_reused.add();
+        return done;
+    }
+
     Worker& worker_;
     Shared shared_;
     PortProposals<Family, Traits> proposals_;
+    TupleReuse<Family, Traits> reuse_;
     Openings<Family, RouterType, Traits> openings_;
     std::vector<Counter> rule_hits_;
     PipelineCounters counters_;

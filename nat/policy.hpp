@@ -41,6 +41,12 @@ enum class TcpTimestamps : std::uint8_t {
     strip,      ///< SYNs do not offer them
 };
 
+/// Whether a new connection may succeed one that has ended but still holds its tuple.
+enum class TcpReuse : std::uint8_t {
+    never,  ///< it waits for its timeout
+    safe,   ///< when no port is free, and no server that follows RFC 6191 refuses it
+};
+
 /// Where a `dnat` rule sends a flow.
 template <class Family>
 struct Target {
@@ -91,6 +97,7 @@ struct PolicyConfig {
     /// (RFC 1122, section 4.2.3.9), which a shortage is.
     std::optional<IcmpError> no_room_error = icmp_error::host_unreachable;
     TcpTimestamps tcp_timestamps = TcpTimestamps::preserve;
+    TcpReuse tcp_reuse = TcpReuse::safe;
 };
 
 }  // namespace noclash::nat

@@ -27,6 +27,10 @@ enum class Event : std::uint8_t {
     refreshed,
     exhausted,
     map_gone,
+    succeeded,         ///< a flow took over another's reply tuple
+    revived,           ///< one that had begun to end another let it live
+    client_came_back,  ///< a finished connection was opened anew before another could have its
+                       ///< tuple
     count
 };
 
@@ -47,8 +51,9 @@ class Events {
 };
 
 inline constexpr std::array<const char*, static_cast<std::size_t>(Event::count)> event_names = {
-    "published",    "claim lost", "reserve lost", "gave up", "found in setup", "found ending",
-    "release lost", "reused",     "scan again",   "busy",    "bucket full",    "shared slot",
-    "expired",      "refreshed",  "exhausted",    "map gone"};
+    "published",    "claim lost",   "reserve lost", "gave up",         "found in setup",
+    "found ending", "release lost", "reused",       "scan again",      "busy",
+    "bucket full",  "shared slot",  "expired",      "refreshed",       "exhausted",
+    "map gone",     "succeeded",    "revived",      "client came back"};
 
 }  // namespace noclash::schedule

@@ -99,13 +99,14 @@ MUTANTS = {
     'release_not_exclusive': (
         'two workers release the same flow',
         'release_and_reopen', 'released once,no abort',
-        [(TABLE, 'if (!record.status.compare_exchange_strong(live, FlowStatus::ending,',
-          '''const auto store = [&](FlowStatus from, FlowStatus to, auto...) {
+        [(TABLE, 'return pool_[id].status.compare_exchange_strong(live, FlowStatus::ending,',
+          '''auto& record = pool_[id];
+             const auto store = [&](FlowStatus from, FlowStatus to, auto...) {
                  if (record.status.load() != from) return false;
                  record.status.store(to);
                  return true;
              };
-             if (!store(live, FlowStatus::ending,''')]),
+             return store(live, FlowStatus::ending,''')]),
     'dead_before_removed': (
         'a flow counts as dead while it can be found: its grace period starts too early',
         'expire', 'lost,reuse',
@@ -113,7 +114,7 @@ MUTANTS = {
     'wheel_retires_half_ended': (
         'the wheel retires a flow that another worker is still releasing',
         'release_half_done', 'reuse',
-        [(WORKER, '== FlowStatus::dead)', '!= FlowStatus::live)')]),
+        [(WORKER, 'status == FlowStatus::dead ||', 'status != FlowStatus::live ||')]),
     # Reclamation.
     'reclaimed_before_quiescence': (
         'a record is reclaimed while its grace period runs',

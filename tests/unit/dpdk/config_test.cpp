@@ -36,6 +36,7 @@ TEST(Config, LeavesDefaultsWhereNothingIsSaid) {
     ASSERT_TRUE(config.policy.no_room_error.has_value());
     EXPECT_EQ(config.policy.no_room_error->code, 1);
     EXPECT_EQ(config.policy.tcp_timestamps, nat::TcpTimestamps::preserve);
+    EXPECT_EQ(config.policy.tcp_reuse, nat::TcpReuse::safe);
     EXPECT_EQ(config.memory.huge_pages, HugePages::automatic);
     EXPECT_EQ(config.timeouts, nat::Timeouts{});
     ASSERT_EQ(config.ports.size(), 1U);
@@ -53,6 +54,7 @@ control_socket = "/tmp/x.sock"
 log_level = "debug"
 no_room_icmp = "prohibited"
 tcp_timestamps = "normalize"
+tcp_reuse = "never"
 memory = { huge_pages = "required", dpdk_megabytes = 64, packet_buffers = 9000 }
 neighbors = { refresh_s = 3, queue_packets = 17, capacity = 99 }
 timeouts = { udp_s = 121, tcp_established_s = 7440 }
@@ -60,6 +62,7 @@ timeouts = { udp_s = 121, tcp_established_s = 7440 }
                                        "f");
     EXPECT_EQ(config.file, "f");
     EXPECT_EQ(config.policy.tcp_timestamps, nat::TcpTimestamps::normalize);
+    EXPECT_EQ(config.policy.tcp_reuse, nat::TcpReuse::never);
     EXPECT_EQ(config.flows, 4096U);
     EXPECT_EQ(config.workers, 3);
     EXPECT_THAT(config.cores, ElementsAre(1, 0, 1));

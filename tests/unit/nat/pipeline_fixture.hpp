@@ -64,14 +64,14 @@ struct TestGateway {
         : policy{{}, std::move(rules)},
           served(policy.rules),
           table(flows, workers, workers),
-          crowded(table) {
-        if (mode != TcpTimestamps::preserve) timestamps.emplace(mode);
+          crowded(table),
+          timestamps(mode) {
         for (unsigned id = 0; id < workers; ++id) {
             engines.push_back(
                 std::make_unique<FlowWorker<V4>>(table, static_cast<std::uint16_t>(id), 0));
             pipelines.push_back(std::make_unique<TestPipeline>(
-                *engines.back(), TestPipeline::Shared{policy, timeouts, router, served, crowded,
-                                                      timestamps ? &*timestamps : nullptr}));
+                *engines.back(),
+                TestPipeline::Shared{policy, timeouts, router, served, crowded, &timestamps}));
         }
         engines[0]->online();
     }
@@ -98,7 +98,7 @@ struct TestGateway {
     ServedPorts<V4> served;
     FlowTable<V4> table;
     CrowdedDestinations<V4, Production> crowded;
-    std::optional<Timestamps<V4, Production>> timestamps;
+    Timestamps<V4, Production> timestamps;
     std::vector<std::unique_ptr<FlowWorker<V4>>> engines;
     std::vector<std::unique_ptr<TestPipeline>> pipelines;
     std::uint64_t now_ms = 1000;
