@@ -70,7 +70,7 @@ class Pipeline {
         : worker_(worker),
           shared_(shared),
           proposals_(shared.crowded, shared.served),
-          reuse_(worker.table()),
+          reuse_(worker.table(), shared.timeouts),
           openings_(shared.policy, shared.router, worker.table().index(), proposals_),
           rule_hits_(shared.policy.rules.size()) {}
 
@@ -399,7 +399,7 @@ class Pipeline {
                 shared_.timestamps->offered(job.packet, job.parsed, address, now_ms_)};
         };
         const bool done = reuse_.succeed(claim, opening.reply, opening.addresses, opening.ports,
-                                         proposals_.random(), segment_from);
+                                         proposals_.random(), now_ms_, segment_from);
         if (done) counters_.tuple_reused.add();
         return done;
     }

@@ -30,7 +30,8 @@ enum class AtServer : std::uint8_t {
     all_open,  ///< and if it judges by the sequence number alone (RFC 1122, section 4.2.2.13)
 };
 
-/// [RFC 6191 section 2], with what the gateway remembers of the finished connection.
+/// As [RFC 6191 section 2] has a server judge, with what the gateway remembers of the finished
+/// connection.
 template <class Record>
 [[nodiscard]] AtServer judge(const Record& closed, const OpeningSegment& segment) {
     const auto remembered = [&](std::size_t word) {
@@ -62,15 +63,21 @@ class TupleReuse {
     using Table = FlowTable<Family, Traits>;
 
     static constexpr std::uint32_t most = 64;  ///< ports looked at
+    /// A connection that was reset has to be silent for so long: its ends may not have believed the
+    /// RST. (netfilter forgets it after that time.)
+    static constexpr std::uint32_t silent_after_reset_ms = 10'000;
 
-    explicit TupleReuse(Table& table) : table_(table) {}
+    /// @param timeouts  outlives this
+    TupleReuse(Table& table, const Timeouts& timeouts) : table_(table), timeouts_(timeouts) {}
 
     /// True when `claim` has succeeded a finished connection: its reply tuple is `reply` with one
     /// of `addresses` as destination and a port out of `range`. `segment_from(address)` is what the
     /// SYN will say that leaves from that address.
     template <class SegmentFrom>
     bool succeed(Claim& claim, Tuple<Family> reply, std::span<const Address> addresses,
-                 PortRange range, RandomBuffer& random, SegmentFrom&& segment_from) {
+                 PortRange range, RandomBuffer& random, std::uint64_t now_ms,
+                 SegmentFrom&& segment_from) {
+        latest_expiry_of_reset_ = expiry(now_ms, timeouts_.tcp_close_s) - silent_after_reset_ms;
         draw(reply, addresses, range, random);
         look(segment_from);
         while (const Candidate* best = oldest()) {
@@ -115,7 +122,7 @@ class TupleReuse {
             if (!found || found.direction != Direction::reply) continue;
             const auto& flow = table_.pool()[found.flow];
             if (flow.status.load(std::memory_order_acquire) != FlowStatus::live ||  // (5)
-                !is_closed(tcp_state(flow)))
+                !is_closed(tcp_state(flow), flow))
                 continue;
             candidate.at_server = judge(flow, segment_from(candidate.reply.destination));
             candidate.expires = flow.expires.load(std::memory_order_relaxed);
@@ -149,7 +156,7 @@ class TupleReuse {
         const auto& flow = table_.pool()[candidate.flow];
         const auto state =
             static_cast<TcpState>(flow.protocol_state.load(std::memory_order_seq_cst));  // (32)
-        if (!is_closed(state) || judge(flow, segment) == AtServer::may_refuse) {
+        if (!is_closed(state, flow) || judge(flow, segment) == AtServer::may_refuse) {
             table_.revive(candidate.flow);
             return false;
         }
@@ -158,11 +165,17 @@ class TupleReuse {
     }
 
     /// The server's side, at most, remembers the connection.
-    static bool is_closed(TcpState state) {
-        return state == TcpState::time_wait || state == TcpState::close;
+    template <class Record>
+    [[nodiscard]] bool is_closed(TcpState state, const Record& flow) const {
+        if (state == TcpState::close)
+            return ms_between(flow.expires.load(std::memory_order_relaxed),
+                              latest_expiry_of_reset_) >= 0;
+        return state == TcpState::time_wait;
     }
 
     Table& table_;
+    const Timeouts& timeouts_;
+    Moment latest_expiry_of_reset_ = 0;
     std::array<Candidate, most> candidates_;
     std::uint32_t size_ = 0;
 };

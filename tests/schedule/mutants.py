@@ -22,6 +22,7 @@ WORKER = 'engine/flow_worker.hpp'
 RETIRED = 'engine/retired.hpp'
 CROWDED = 'nat/crowded_destinations.hpp'
 MAP = 'nat/occupancy_map.hpp'
+REUSE = 'nat/tuple_reuse.hpp'
 
 # name: (what is wrong, scenario, checks of which one has to catch it, [(file, original, instead)])
 MUTANTS = {
@@ -137,6 +138,19 @@ MUTANTS = {
         'a pop of the free records is overtaken (ABA)',
         'free_records', 'no record twice,no leak',
         [('engine/free_stack.hpp', '((previous_top >> 32U) + 1) << 32U', '0ULL')]),
+    # Succession.
+    'heir_shown_before_written': (
+        'a tuple is handed over to a flow that has not got it written in its record yet',
+        'succession', 'one owner',
+        [(RESERVATION, 'record().tuple(Direction::reply) = old.tuple(Direction::reply);', ''),
+         (RESERVATION, 'worker_.counters().removed.add();',
+          '''worker_.counters().removed.add();
+             record().tuple(Direction::reply) = old.tuple(Direction::reply);''')]),
+    'heir_does_not_look_again': (
+        'a flow is succeeded though its client has just opened it anew',
+        'client_comes_back', 'one owner',
+        [(REUSE, 'if (!is_closed(state, flow) || judge(flow, segment) == AtServer::may_refuse)',
+          'if (judge(flow, segment) == AtServer::may_refuse)')]),
     # Ports.
     'freed_port_forgotten': (
         'the port of a flow that ended does not come back to the map',

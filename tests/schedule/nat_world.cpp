@@ -75,10 +75,11 @@ bool NatWorld::succeed(Actor& me, std::uint32_t number, const nat::OpeningSegmen
     const std::array<V4Address, 1> addresses{reply(0).destination};
     const Found before = engine.truth.owner(reply_with(ports_.first));
     engine.truth.hands_over(before.flow, claim.id(), reply_with(ports_.first));
-    nat::TupleReuse<V4, Scheduled> reuse(engine.table);
+    const nat::Timeouts timeouts;
+    nat::TupleReuse<V4, Scheduled> reuse(engine.table, timeouts);
     const bool done =
         reuse.succeed(claim, reply_with(0), addresses, ports_, proposals_[me.id()]->random(),
-                      [&](const V4Address&) { return segment; });
+                      engine.now_ms, [&](const V4Address&) { return segment; });
     if (!done) {
         me.give_up(claim);
         return false;

@@ -147,7 +147,8 @@ TEST_F(TupleReuseTest, TakesNoneWhenToldNever) {
     EXPECT_EQ(send(client_at(10), syn, 5000).reason, DropReason::exhausted);
 }
 
-TEST_F(TupleReuseTest, TakesAConnectionThatWasReset) {
+// Who resets and who believes it are not the same: a connection that goes on is left alone.
+TEST_F(TupleReuseTest, TakesAConnectionThatWasResetWhenItIsSilent) {
     start();
     fill(1000);
     gateway->pass_time(250'000);  // all are gone
@@ -155,7 +156,15 @@ TEST_F(TupleReuseTest, TakesAConnectionThatWasReset) {
         ASSERT_EQ(send(client_at(i), syn, 1000).outcome, Outcome::transmit);
         answer(static_cast<std::uint8_t>(rst | ack));
     }
-    EXPECT_EQ(send(client_at(10), syn, 1001).outcome, Outcome::transmit);
+    EXPECT_EQ(send(client_at(10), syn, 1001).reason, DropReason::exhausted);
+    gateway->pass_time(9'900);
+    send(client_at(2), ack, 1000);
+    gateway->pass_time(200);
+    for (std::uint16_t i = 0; i < 3; ++i)
+        EXPECT_EQ(send(client_at(static_cast<std::uint16_t>(10 + i)), syn, 1001).outcome,
+                  Outcome::transmit);
+    EXPECT_EQ(send(client_at(20), syn, 1001).reason, DropReason::exhausted);
+    EXPECT_EQ(send(client_at(2), ack, 1000).outcome, Outcome::transmit);
 }
 
 // Whatever the clients' clocks say, and for as long as it takes: slots and records do not run out.
