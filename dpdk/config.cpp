@@ -51,6 +51,7 @@ Config parse_config(std::string_view text, const std::string& file) {
         read_general(top, config);
         read_memory(top, config);
         read_neighbors(top, config);
+        read_fragments(top, config);
         read_timeouts(top, config);
         read_ports(top, config);
         read_routes(top, config);

@@ -53,6 +53,13 @@ struct NeighborConfig {
     std::uint32_t capacity = 4096;
 };
 
+/// Bounds of what a worker keeps of packets that came in parts [RFC 4787 REQ-14].
+struct FragmentsConfig {
+    std::uint32_t capacity = 1024;    ///< fragments that may wait; 0: none are reassembled
+    std::uint32_t per_source = 128;   ///< of those, from one source address
+    std::uint32_t timeout_ms = 3000;  ///< from a packet's first fragment to come to its last
+};
+
 struct Config {
     std::string file;  ///< where it was read from
     std::uint32_t flows = 1U << 20;
@@ -63,6 +70,7 @@ struct Config {
     std::string log_level = "info";
     MemoryConfig memory;
     NeighborConfig neighbors;
+    FragmentsConfig fragments;
     nat::Timeouts timeouts;
     std::vector<PortConfig> ports;
     std::vector<RouteConfig> routes;

@@ -39,6 +39,9 @@ constexpr std::array timeout_keys{
     TimeoutKey{"udp_s", &nat::Timeouts::udp_s, 120, "RFC 4787 REQ-5"},
     TimeoutKey{"udp_stream_s", &nat::Timeouts::udp_stream_s, 120, "RFC 4787 REQ-5"},
     TimeoutKey{"icmp_s", &nat::Timeouts::icmp_s, 60, "RFC 5508 REQ-2"},
+    TimeoutKey{"sctp_established_s", &nat::Timeouts::sctp_established_s, 1, ""},
+    TimeoutKey{"sctp_transitory_s", &nat::Timeouts::sctp_transitory_s, 1, ""},
+    TimeoutKey{"generic_s", &nat::Timeouts::generic_s, 1, ""},
 };
 
 void read_workers(const Section& top, Config& config) {
@@ -81,7 +84,7 @@ std::string read_name(const Section& section) {
 void read_general(const Section& top, Config& config) {
     top.allow_only({"flows", "workers", "cores", "idle", "control_socket", "log_level",
                     "no_room_icmp", "tcp_timestamps", "tcp_reuse", "memory", "neighbors",
-                    "timeouts", "port", "route", "pool", "rule"});
+                    "fragments", "timeouts", "port", "route", "pool", "rule"});
     top.read("flows", config.flows, 1024, 1 << 27);
     read_workers(top, config);
 
@@ -142,6 +145,26 @@ void read_neighbors(const Section& top, Config& config) {
     section->read("refresh_s", config.neighbors.refresh_s, 1, 3600);
     section->read("queue_packets", config.neighbors.queue_packets, 1, 1024);
     section->read("capacity", config.neighbors.capacity, 16, 1 << 20);
+}
+
+void read_fragments(const Section& top, Config& config) {
+    const auto section = top.table("fragments");
+    if (!section) return;
+    section->allow_only({"capacity", "per_source", "timeout_ms"});
+    FragmentsConfig& fragments = config.fragments;
+    section->read("capacity", fragments.capacity, 0, 1 << 16);
+    section->read("per_source", fragments.per_source, 2, 1 << 16);
+    section->read("timeout_ms", fragments.timeout_ms, 100, 60'000);
+    if (!section->has("per_source")) {
+        // The default would hardly be a bound: a quarter of what is kept.
+        if (fragments.capacity < fragments.per_source * 4)
+            fragments.per_source = std::max(2U, fragments.capacity / 4);
+    } else if (fragments.capacity != 0 && fragments.per_source > fragments.capacity) {
+        section->fault("per_source",
+                       fmt::format("{} fragments of one source are more than all {} that are kept",
+                                   fragments.per_source, fragments.capacity),
+                       fmt::format("at most {}, or a higher `capacity`", fragments.capacity));
+    }
 }
 
 void read_timeouts(const Section& top, Config& config) {

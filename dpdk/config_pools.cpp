@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <vector>
 
 #include "dpdk/config_sections.hpp"
@@ -10,6 +11,8 @@
 namespace noclash::dpdk {
 
 namespace {
+
+using namespace std::string_view_literals;
 
 constexpr std::size_t most_pools = 4096;
 constexpr std::size_t most_addresses = 65536;  // of a pool, as nat::Pool says
@@ -90,7 +93,8 @@ void read_addresses(const Section& section, const Config& config, nat::Pool<V4>&
 }
 
 void read_pool(const Section& section, Config& config) {
-    section.allow_only({"name", "addresses", "ports"});
+    section.allow_only(
+        {"name", "addresses", "ports", "pooling", "port_preservation", "port_parity"});
     nat::Pool<V4> pool;
     pool.name = read_name(section);
     if (!pool.name.empty() && index_of(config.policy.pools, pool.name)) {
@@ -99,6 +103,10 @@ void read_pool(const Section& section, Config& config) {
     }
     read_addresses(section, config, pool);
     read_port_range(section, "ports", pool.ports);
+    read_port_likeness(section, pool.ports, pool.likeness);
+    constexpr std::array words{"paired"sv, "arbitrary"sv};
+    constexpr std::array poolings{nat::Pooling::paired, nat::Pooling::arbitrary};
+    if (const auto word = section.choice("pooling", words)) pool.pooling = poolings[*word];
     config.policy.pools.push_back(std::move(pool));
 }
 
@@ -113,6 +121,15 @@ void read_port_range(const Section& section, std::string_view key, nat::PortRang
     } else {
         section.fault(key, fmt::format("{:?} is no range of ports from 1 to 65535", text->value),
                       expected);
+    }
+}
+
+void read_port_likeness(const Section& section, nat::PortRange ports, nat::PortLikeness& likeness) {
+    likeness.preservation = section.boolean("port_preservation").value_or(false);
+    likeness.parity = section.boolean("port_parity").value_or(false);
+    if (likeness.parity && ports.size() == 1) {
+        section.fault("port_parity", fmt::format("port {} is all there is", ports.first),
+                      "`ports` that are even and odd");
     }
 }
 

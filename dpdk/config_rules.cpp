@@ -5,6 +5,8 @@
 
 #include "dpdk/config_sections.hpp"
 #include "dpdk/config_values.hpp"
+#include "dpdk/protocol_names.hpp"
+#include "nat/protocols.hpp"
 
 namespace noclash::dpdk {
 
@@ -17,9 +19,6 @@ using Rule = nat::Rule<V4>;
 
 constexpr std::size_t most_rules = 16384;
 constexpr std::size_t most_targets = 1024;  // of a rule
-constexpr std::uint8_t icmp = V4::icmp_protocol;
-constexpr std::uint8_t tcp = 6;
-constexpr std::uint8_t udp = 17;
 
 constexpr std::array action_words{"drop"sv, "forward"sv, "snat"sv, "masquerade"sv, "dnat"sv};
 constexpr std::array actions{Action::drop, Action::forward, Action::snat, Action::masquerade,
@@ -65,13 +64,30 @@ void read_ingress(const Section& section, const Config& config, Rule& rule) {
     }
 }
 
+constexpr std::string_view with_ports = "`protocol` \"tcp\", \"udp\", \"sctp\" or \"udplite\"";
+
+void read_protocol(const Section& section, Rule& rule) {
+    if (section.is_integer("protocol")) {
+        std::uint8_t number = 0;
+        section.read("protocol", number, 1, 254);
+        if (number == 0) return;
+        rule.protocol = parse_protocol(std::to_string(number));
+        if (!rule.protocol)
+            section.fault("protocol", fmt::format("{} is never forwarded", number),
+                          "another protocol");
+        return;
+    }
+    const std::string expected = known_protocols() + ", or a number from 1 to 254";
+    const auto text = section.text("protocol", expected);
+    if (!text) return;
+    rule.protocol = parse_protocol(text->value);
+    if (!rule.protocol)
+        section.fault("protocol", fmt::format("{:?} is not known", text->value), expected);
+}
+
 void read_match(const Section& section, const Config& config, Rule& rule) {
     read_ingress(section, config, rule);
-    constexpr std::array protocols{"tcp"sv, "udp"sv, "icmp"sv};
-    constexpr std::array numbers{tcp, udp, icmp};
-    if (const auto protocol = section.choice("protocol", protocols)) {
-        rule.protocol = numbers[*protocol];
-    }
+    read_protocol(section, rule);
     rule.from = read_prefixes(section, "from");
     rule.to = read_prefixes(section, "to");
 
@@ -84,8 +100,9 @@ void read_match(const Section& section, const Config& config, Rule& rule) {
         read_port_range(section, "to_port", range);
     }
     rule.to_port = range;
-    if (rule.protocol == icmp) {
-        section.fault("to_port", "ICMP has no ports", "`protocol` \"tcp\" or \"udp\"");
+    if (rule.protocol && !nat::ip_protocol::has_ports(*rule.protocol)) {
+        section.fault("to_port", fmt::format("{} has no ports", protocol_name(*rule.protocol)),
+                      with_ports);
     }
 }
 
@@ -120,10 +137,10 @@ void read_target(const Section& section, const Text& text, std::string_view expe
                          fmt::format("{:?} is no address of a host", text.value), expected);
         return;
     }
-    if (target->port && rule.protocol != tcp && rule.protocol != udp) {
+    if (target->port && !(rule.protocol && nat::ip_protocol::has_ports(*rule.protocol))) {
         section.fault_at(text.where, "target",
                          fmt::format("{:?} has a port, which not all protocols have", text.value),
-                         "`protocol` \"tcp\" or \"udp\" beside it");
+                         fmt::format("{} beside it", with_ports));
     }
     rule.targets.push_back(*target);
 }
@@ -150,12 +167,16 @@ void check_keys_of_action(const Section& section, const Rule& rule) {
         std::string_view expected;
     };
     const bool dnat = rule.action == Action::dnat;
-    const std::array<Belongs, 4> keys{{
+    const bool masquerade = rule.source_nat == SourceNat::masquerade;
+    constexpr std::string_view own_ports =
+        "it only with `action = \"masquerade\"` or `source = \"masquerade\"`; a pool has its own";
+    const std::array<Belongs, 6> keys{{
         {"pool", rule.action == Action::snat, "it only with `action = \"snat\"`"},
         {"target", dnat, "it only with `action = \"dnat\"`"},
         {"source", dnat, "it only with `action = \"dnat\"`"},
-        {"ports", rule.source_nat == SourceNat::masquerade,
-         "it only with `action = \"masquerade\"` or `source = \"masquerade\"`; a pool has its own"},
+        {"ports", masquerade, own_ports},
+        {"port_preservation", masquerade, own_ports},
+        {"port_parity", masquerade, own_ports},
     }};
     for (const Belongs& belongs : keys) {
         if (!belongs.here && section.has(belongs.key)) {
@@ -185,6 +206,7 @@ void read_action(const Section& section, const Config& config, Rule& rule) {
     }
     check_keys_of_action(section, rule);
     read_port_range(section, "ports", rule.ports);
+    read_port_likeness(section, rule.ports, rule.likeness);
 }
 
 /// `true` means as the MTUs say; a number is a further bound.
@@ -205,7 +227,8 @@ void read_mss_clamp(const Section& section, Rule& rule) {
 
 void read_rule(const Section& section, Config& config) {
     section.allow_only({"name", "action", "in", "protocol", "from", "to", "to_port", "pool",
-                        "ports", "target", "source", "mss_clamp"});
+                        "ports", "port_preservation", "port_parity", "target", "source",
+                        "mss_clamp"});
     Rule rule;
     rule.name = read_name(section);
     if (!rule.name.empty() && index_of(config.policy.rules, rule.name)) {

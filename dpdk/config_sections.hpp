@@ -12,6 +12,7 @@ namespace noclash::dpdk {
 void read_general(const Section& top, Config& config);
 void read_memory(const Section& top, Config& config);
 void read_neighbors(const Section& top, Config& config);
+void read_fragments(const Section& top, Config& config);
 void read_timeouts(const Section& top, Config& config);
 void read_ports(const Section& top, Config& config);
 void read_routes(const Section& top, Config& config);
@@ -23,6 +24,9 @@ void read_rules(const Section& top, Config& config);
 
 /// Reads a range of ports such as "1024-65535", when `key` is there.
 void read_port_range(const Section& section, std::string_view key, nat::PortRange& ports);
+
+/// Reads how ports of `ports` are chosen: `port_preservation` and `port_parity`.
+void read_port_likeness(const Section& section, nat::PortRange ports, nat::PortLikeness& likeness);
 
 /// The index of the element with this name.
 template <class Elements>

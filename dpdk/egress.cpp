@@ -4,6 +4,9 @@
 #include <rte_ethdev.h>
 
 #include <cstring>
+#include <span>
+
+#include "dpdk/fragmenter.hpp"
 
 namespace noclash::dpdk {
 
@@ -42,7 +45,7 @@ void Egress::send_first(rte_mbuf* frame, const nat::Hop<V4>& hop, std::uint64_t 
     const Resolution found = resolve(hop, now_ms);
     if (found.state == NeighborState::reachable) {
         recent(hop) = {hop.next_hop, hop.port, now_ms, header_to(hop.port, found.mac)};
-        return transmit(frame, hop.port, found.mac);
+        return transmit(frame, hop, found.mac);
     }
     if (found.state == NeighborState::gone) return drop(frame, nat::DropReason::neighbor_full);
     wait(frame, hop);  // a failed neighbour is given up at the next visit, with an answer
@@ -67,9 +70,26 @@ nat::EthernetHeader Egress::header_to(std::uint16_t port, const nat::MacAddress&
     return header;
 }
 
-void Egress::transmit(rte_mbuf* frame, std::uint16_t port, const nat::MacAddress& to) {
-    ethernet(frame) = header_to(port, to);
-    enqueue(port, frame);
+void Egress::transmit(rte_mbuf* frame, const nat::Hop<V4>& hop, const nat::MacAddress& to) {
+    if (rte_pktmbuf_pkt_len(frame) > hop.mtu + sizeof(nat::EthernetHeader))
+        return transmit_in_fragments(frame, hop, to);
+    ethernet(frame) = header_to(hop.port, to);
+    enqueue(hop.port, frame);
+}
+
+void Egress::transmit_in_fragments(rte_mbuf* frame, const nat::Hop<V4>& hop,
+                                   const nat::MacAddress& to) {
+    std::array<rte_mbuf*, most_fragments> fragments;
+    const std::size_t count = fragment_packet(frame, hop.mtu, gateway_.buffers, fragments);
+    if (count == 0) return drop(frame, nat::DropReason::no_buffer);
+    rte_pktmbuf_free(frame);
+    counters_.fragmented.add();
+    counters_.fragments_sent.add(count);
+    const nat::EthernetHeader header = header_to(hop.port, to);
+    for (rte_mbuf* fragment : std::span(fragments).first(count)) {
+        ethernet(fragment) = header;
+        enqueue(hop.port, fragment);
+    }
 }
 
 void Egress::send_arp(std::uint16_t port, const nat::ArpMessage& message,

@@ -34,6 +34,11 @@ class Egress {
         enqueue(hop.port, frame);
     }
 
+    /// As `send`, for a packet longer than `hop.mtu`, which goes in fragments [RFC 4787 REQ-13].
+    void send_long(rte_mbuf* frame, const nat::Hop<V4>& hop, std::uint64_t now_ms) {
+        send_first(frame, hop, now_ms);
+    }
+
     /// An ARP message, built here. Broadcast or to its target.
     void send_arp(std::uint16_t port, const nat::ArpMessage& message, const nat::MacAddress& to);
 
@@ -51,7 +56,7 @@ class Egress {
             const Resolution found = resolve(packet.hop, now_ms);
             if (found.state == NeighborState::incomplete) return false;
             if (found.state == NeighborState::reachable)
-                transmit(packet.frame, packet.hop.port, found.mac);
+                transmit(packet.frame, packet.hop, found.mac);
             else
                 failed_.push_back(packet.frame);
             return true;
@@ -93,13 +98,14 @@ class Egress {
             (hop.next_hop.value.wire() ^ std::uint64_t{hop.port} << 32U) * 0x9e3779b97f4a7c15ULL;
         return recent_[(mixed >> 40U) % recents];
     }
-    /// To a neighbour that must be looked up.
+    /// To a neighbour that must be looked up, or longer than the MTU.
     void send_first(rte_mbuf* frame, const nat::Hop<V4>& hop, std::uint64_t now_ms);
     [[nodiscard]] nat::EthernetHeader header_to(std::uint16_t port,
                                                 const nat::MacAddress& to) const;
     Resolution resolve(const nat::Hop<V4>& hop, std::uint64_t now_ms);
     void wait(rte_mbuf* frame, const nat::Hop<V4>& hop);
-    void transmit(rte_mbuf* frame, std::uint16_t port, const nat::MacAddress& to);
+    void transmit(rte_mbuf* frame, const nat::Hop<V4>& hop, const nat::MacAddress& to);
+    void transmit_in_fragments(rte_mbuf* frame, const nat::Hop<V4>& hop, const nat::MacAddress& to);
     void enqueue(std::uint16_t port, rte_mbuf* frame) {
         Queue& queue = queues_[port];
         queue.frames[queue.used++] = frame;

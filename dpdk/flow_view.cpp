@@ -9,21 +9,15 @@
 #include <stdexcept>
 
 #include "dpdk/config_values.hpp"
+#include "dpdk/protocol_names.hpp"
 #include "engine/clock.hpp"
 #include "nat/headers.hpp"
+#include "nat/sctp.hpp"
 #include "nat/tcp_state.hpp"
 
 namespace noclash::dpdk {
 
 namespace {
-
-struct ProtocolName {
-    std::uint8_t number;
-    std::string_view name;
-};
-constexpr std::array<ProtocolName, 3> protocols{{{nat::ip_protocol::icmp, "icmp"},
-                                                 {nat::ip_protocol::tcp, "tcp"},
-                                                 {nat::ip_protocol::udp, "udp"}}};
 
 [[noreturn]] void refuse(const std::string& key, std::string_view expected) {
     throw std::runtime_error(fmt::format("filter: {}: expected {}", key, expected));
@@ -44,17 +38,22 @@ std::uint16_t to_u16(const std::string& key, const nlohmann::json& value) {
 }
 
 std::uint8_t to_protocol(const nlohmann::json& value) {
-    const auto found = std::ranges::find_if(
-        protocols, [&](const auto& p) { return value.is_string() && value == p.name; });
-    if (found == protocols.end()) refuse("protocol", "tcp, udp or icmp");
-    return found->number;
+    const auto protocol =
+        value.is_string() ? parse_protocol(value.get<std::string>()) : std::nullopt;
+    if (!protocol) refuse("protocol", fmt::format("{}, or a number", known_protocols()));
+    return *protocol;
 }
 
 std::string to_state(const nlohmann::json& value) {
     std::string name = value.is_string() ? value.get<std::string>() : "";
     std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::toupper(c); });
-    if (std::ranges::find(nat::tcp_state_names, name) == nat::tcp_state_names.end())
-        refuse("state", fmt::format("one of {}", fmt::join(nat::tcp_state_names, ", ")));
+    const auto is_of = [&](const auto& names) {
+        return std::ranges::find(names, name) != names.end();
+    };
+    if (!is_of(nat::tcp_state_names) && !is_of(nat::sctp_state_names))
+        refuse("state",
+               fmt::format("one of {}, or of SCTP {}", fmt::join(nat::tcp_state_names, ", "),
+                           fmt::join(nat::sctp_state_names, ", ")));
     return name;
 }
 
@@ -67,15 +66,15 @@ std::string side_json(const Tuple<V4>& tuple, std::uint64_t packets, std::uint64
 
 }  // namespace
 
-std::string_view protocol_name(std::uint8_t protocol) {
-    for (const ProtocolName& known : protocols)
-        if (known.number == protocol) return known.name;
-    return "unknown";
-}
-
 std::string_view FlowView::state() const {
-    if (original.protocol != nat::ip_protocol::tcp) return {};
-    return nat::to_string(static_cast<nat::TcpState>(tcp_state));
+    switch (original.protocol) {
+        case nat::ip_protocol::tcp:
+            return nat::to_string(static_cast<nat::TcpState>(protocol_state));
+        case nat::ip_protocol::sctp:
+            return nat::to_string(static_cast<nat::SctpState>(protocol_state));
+        default:
+            return {};
+    }
 }
 
 FlowFilter FlowFilter::parse(const nlohmann::json& filter) {
@@ -173,7 +172,7 @@ void FlowReader::copy(FlowId first, std::uint32_t count, const FlowFilter& filte
         view.timeout_ms = ms_between(now, flow.expires.load(std::memory_order_relaxed));
         view.rule = flow.rule;
         view.worker = flow.owner;
-        view.tcp_state = flow.protocol_state.load(std::memory_order_relaxed);
+        view.protocol_state = flow.protocol_state.load(std::memory_order_relaxed);
         view.marks = flow.marks.load(std::memory_order_relaxed);
         if (filter.matches(view)) out.push_back(view);
     }

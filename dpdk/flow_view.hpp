@@ -21,7 +21,7 @@ struct FlowView {
     std::int32_t timeout_ms;  ///< what is left
     std::uint16_t rule;
     std::uint16_t worker;
-    std::uint8_t tcp_state;
+    std::uint8_t protocol_state;
     std::uint8_t marks;
 
     /// The name as conntrack prints it; empty for a protocol without states.
@@ -71,7 +71,5 @@ class FlowReader {
     unsigned place_;
     unsigned reader_;
 };
-
-[[nodiscard]] std::string_view protocol_name(std::uint8_t protocol);
 
 }  // namespace noclash::dpdk

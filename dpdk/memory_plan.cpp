@@ -2,6 +2,7 @@
 #include "dpdk/memory_plan.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -25,11 +26,29 @@ constexpr std::uint64_t base_megabytes = 32;    // EAL, drivers
 constexpr std::uint64_t route_megabytes = 66;   // rte_lpm: 2^24 entries, and second-level groups
 constexpr std::uint64_t megabytes_of_port = 4;  // descriptor rings
 constexpr std::uint64_t mebibyte = 1U << 20;
+constexpr std::uint32_t fragments_of_packet = 8;    // RTE_LIBRTE_IP_FRAG_MAX_FRAG
+constexpr std::uint32_t fragment_entry = 2 * 256;   // of a table that is half empty when it is full
+constexpr std::uint32_t longest_of_buffer = 65000;  // 65,535 less headroom and link layer, and some
+
+std::uint32_t largest_mtu(const Config& config) {
+    std::uint32_t mtu = 0;
+    for (const PortConfig& port : config.ports)
+        mtu = std::max<std::uint32_t>(mtu, port.mtu);
+    return mtu;
+}
+
+/// Of all workers: the tables of fragments, and buffers for what is made of them.
+std::uint64_t bytes_for_reassembly(const Config& config) {
+    if (config.fragments.capacity == 0) return 0;
+    const std::uint64_t table = std::bit_ceil(config.fragments.capacity) * fragment_entry;
+    const std::uint64_t datagram = headroom + link_layer + longest_datagram(config) + per_buffer;
+    return config.workers * (table + datagrams_at_once * datagram + page);
+}
 
 std::uint64_t count_buffers(const Config& config) {
     // A mempool cache holds up to one and a half times its size.
-    const std::uint64_t of_worker =
-        cache_size * 3 / 2 + parked_packets + config.neighbors.queue_packets;
+    const std::uint64_t of_worker = cache_size * 3 / 2 + parked_packets +
+                                    config.neighbors.queue_packets + config.fragments.capacity;
     std::uint64_t count = slack + config.workers * of_worker;
     for (std::size_t i = 0; i < config.ports.size(); ++i) {
         const auto device = parse_device(config.ports[i], i, config.workers);
@@ -44,11 +63,14 @@ std::uint64_t count_buffers(const Config& config) {
 
 }  // namespace
 
+std::uint32_t longest_datagram(const Config& config) {
+    return std::min(fragments_of_packet * largest_mtu(config), longest_of_buffer);
+}
+
 MemoryPlan plan_memory(const Config& config) {
     MemoryPlan plan;
-    std::uint32_t mtu = 0;
+    const std::uint32_t mtu = largest_mtu(config);
     for (std::size_t i = 0; i < config.ports.size(); ++i) {
-        mtu = std::max<std::uint32_t>(mtu, config.ports[i].mtu);
         const auto device = parse_device(config.ports[i], i, config.workers);
         const auto* known = std::get_if<Device>(&device);
         plan.device_dma |= known != nullptr && known->kind == DeviceKind::pci;
@@ -67,7 +89,8 @@ MemoryPlan plan_memory(const Config& config) {
     if (plan.megabytes == 0) {
         const std::uint64_t total = base_megabytes + route_megabytes +
                                     megabytes_of_port * config.ports.size() +
-                                    (plan.packet_buffers * (size + 16)) / mebibyte + 1;
+                                    (plan.packet_buffers * (size + 16)) / mebibyte + 1 +
+                                    bytes_for_reassembly(config) / mebibyte + 1;
         plan.megabytes = static_cast<std::uint32_t>((total + 1) / 2 * 2);
     }
     return plan;

@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "dpdk/config_values.hpp"
-#include "dpdk/flow_view.hpp"
+#include "dpdk/protocol_names.hpp"
 
 namespace noclash::dpdk {
 
@@ -31,14 +31,22 @@ std::string targets_text(const std::vector<nat::Target<V4>>& targets) {
     return text;
 }
 
+std::string likeness_text(nat::PortLikeness likeness) {
+    return fmt::format("{}{}", likeness.preservation ? ", port preserved" : "",
+                       likeness.parity ? ", parity kept" : "");
+}
+
 std::string source_text(const nat::Rule<V4>& rule, const Config& config) {
     switch (rule.source_nat) {
         case nat::SourceNat::keep:
             return "";
         case nat::SourceNat::masquerade:
-            return fmt::format("masquerade, ports {}", range_text(rule.ports));
-        case nat::SourceNat::pool:
-            return fmt::format("snat to pool {}", config.policy.pools[rule.pool].name);
+            return fmt::format("masquerade, ports {}{}", range_text(rule.ports),
+                               likeness_text(rule.likeness));
+        case nat::SourceNat::pool: {
+            const auto& pool = config.policy.pools[rule.pool];
+            return fmt::format("snat to pool {}{}", pool.name, likeness_text(pool.likeness));
+        }
     }
     return "";
 }
@@ -64,7 +72,7 @@ std::string translation_text(const nat::Rule<V4>& rule, const Config& config) {
 }  // namespace
 
 std::string match_text(const nat::Rule<V4>& rule, const Config& config) {
-    std::string text(rule.protocol ? protocol_name(*rule.protocol) : "any");
+    std::string text = rule.protocol ? protocol_name(*rule.protocol) : "any";
     if (rule.ingress_port) text += " in " + config.ports[*rule.ingress_port].name;
     if (!rule.from.empty()) text += " from " + prefixes_text(rule.from);
     if (!rule.to.empty()) text += " to " + prefixes_text(rule.to);

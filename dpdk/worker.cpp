@@ -18,8 +18,6 @@ namespace {
 
 constexpr std::size_t park_packets = 512;
 constexpr std::uint64_t park_ms = 100;  // a set-up takes microseconds, a preempted one milliseconds
-constexpr std::uint32_t errors_per_second = 1000;
-constexpr std::uint32_t errors_at_once = 50;
 constexpr std::uint32_t maintenance_budget = 256;  // flows looked at between two bursts
 constexpr std::uint32_t loops_before_nap = 64;
 constexpr long nap_ns = 50'000;
@@ -36,10 +34,11 @@ Worker::Worker(Gateway& gateway, std::uint16_t id)
       pipeline_(flows_,
                 {gateway.config.policy, gateway.config.timeouts, gateway.routes, gateway.served,
                  gateway.crowded, &gateway.timestamps}),
+      reassembly_(gateway.config, id, gateway.buffers, counters_),
       egress_(gateway, id, counters_),
       parked_(park_packets),
-      errors_(errors_per_second, errors_at_once),
-      mtu_errors_(errors_per_second, errors_at_once) {}
+      errors_(pipeline_.random()),
+      mtu_errors_(pipeline_.random()) {}
 
 Worker::~Worker() {
     parked_.visit([](const Parked& packet) {
@@ -68,6 +67,7 @@ std::size_t Worker::round(std::uint64_t now_ms) {
     for (std::uint16_t port = 0; port < gateway_.port_count(); ++port)
         received += receive(port, now_ms);
     revisit_parked(now_ms);
+    reassembly_.expire(now_ms);
     egress_.revisit(now_ms, [&](rte_mbuf* frame) { neighbor_failed(frame, now_ms); });
     egress_.flush();
     end_step(nat::Step::transmit);
@@ -175,6 +175,7 @@ void Worker::act(Job& job, std::uint64_t now_ms) {
             reject(job, now_ms);
             [[fallthrough]];
         case nat::Outcome::drop:
+            if (job.verdict.reason == nat::DropReason::fragment) return reassemble(job, now_ms);
             return egress_.drop(frame, job.verdict.reason);
     }
 }
@@ -189,12 +190,33 @@ void Worker::transmit(rte_mbuf* frame, const Job& job, std::uint64_t now_ms) {
         frame->pkt_len = length;
     } else if (rte_pktmbuf_pkt_len(frame) > length)
         rte_pktmbuf_trim(frame, static_cast<std::uint16_t>(rte_pktmbuf_pkt_len(frame) - length));
+    if (job.parsed.length > job.verdict.hop.mtu) [[unlikely]] {
+        // What came in fragments had a reason to be no larger on this path.
+        nat::Hop<V4> hop = job.verdict.hop;
+        if (job.packet.largest_fragment != 0)
+            hop.mtu = std::min(hop.mtu, job.packet.largest_fragment);
+        return egress_.send_long(frame, hop, now_ms);
+    }
     egress_.send(frame, job.verdict.hop, now_ms);
+}
+
+/// A fragment, found by `parse` to be one. The packet that it completes goes through the pipeline
+/// as if it had come now, whole [RFC 4787 REQ-14].
+void Worker::reassemble(const Job& fragment, std::uint64_t now_ms) {
+    const auto whole = reassembly_.add(static_cast<rte_mbuf*>(fragment.buffer), fragment.packet,
+                                       fragment.ingress_port, now_ms);
+    if (!whole) return;
+    Job job{};
+    job.packet = ip_packet(whole->frame);
+    job.packet.largest_fragment = whole->largest_fragment;
+    job.ingress_port = fragment.ingress_port;
+    job.buffer = whole->frame;
+    handle({&job, 1}, now_ms);
 }
 
 void Worker::park(const Job& job, std::uint64_t now_ms) {
     auto* frame = static_cast<rte_mbuf*>(job.buffer);
-    if (!parked_.enter({frame, job.ingress_port, now_ms}))
+    if (!parked_.enter({frame, job.ingress_port, job.packet.largest_fragment, now_ms}))
         return egress_.drop(frame, nat::DropReason::park_full);
     counters_.parked.add();
 }
@@ -210,6 +232,7 @@ void Worker::revisit_parked(std::uint64_t now_ms) {
         parked_.take(count, [&](const Parked& packet) { waited[taken++] = packet; });
         for (std::size_t i = 0; i < taken; ++i) {
             jobs[i].packet = ip_packet(waited[i].frame);
+            jobs[i].packet.largest_fragment = waited[i].largest_fragment;
             jobs[i].ingress_port = waited[i].ingress_port;
             jobs[i].buffer = waited[i].frame;
         }
@@ -272,8 +295,8 @@ rte_mbuf* Worker::make_error(const Job& about, nat::IcmpError error, V4Address f
         nat::build_icmp_error<V4>(about.packet, about.parsed, error, from, bytes);
     if (length == 0) return nullptr;
     // Path MTU discovery must not depend on who else provokes errors.
-    RateLimit& limit = error.mtu != 0 ? mtu_errors_ : errors_;
-    if (!limit.allow(now_ms)) {
+    ErrorLimit& limit = error.mtu != 0 ? mtu_errors_ : errors_;
+    if (!limit.allow(about.parsed.tuple.source, now_ms)) {
         counters_.icmp_errors_suppressed.add();
         return nullptr;
     }

@@ -9,8 +9,9 @@
 #include <span>
 
 #include "dpdk/egress.hpp"
+#include "dpdk/error_limit.hpp"
 #include "dpdk/gateway.hpp"
-#include "dpdk/rate_limit.hpp"
+#include "dpdk/reassembly.hpp"
 #include "dpdk/waiting_room.hpp"
 #include "dpdk/worker_counters.hpp"
 
@@ -59,6 +60,7 @@ class alignas(64) Worker {
     struct Parked {
         rte_mbuf* frame;
         std::uint16_t ingress_port;
+        std::uint16_t largest_fragment;
         std::uint64_t since_ms;
     };
 
@@ -68,6 +70,7 @@ class alignas(64) Worker {
     void handle(std::span<Job> jobs, std::uint64_t now_ms);
     void act(Job& job, std::uint64_t now_ms);
     void transmit(rte_mbuf* frame, const Job& job, std::uint64_t now_ms);
+    void reassemble(const Job& fragment, std::uint64_t now_ms);
     void park(const Job& job, std::uint64_t now_ms);
     void revisit_parked(std::uint64_t now_ms);
     void reject(const Job& job, std::uint64_t now_ms);
@@ -87,10 +90,11 @@ class alignas(64) Worker {
     WorkerCounters counters_;
     FlowWorker<V4> flows_;
     Pipeline pipeline_;
+    Reassembly reassembly_;  ///< before all that may hold its packets: they return to it
     Egress egress_;
     WaitingRoom<Parked> parked_;
-    RateLimit errors_;
-    RateLimit mtu_errors_;
+    ErrorLimit errors_;
+    ErrorLimit mtu_errors_;
     nat::StepCycles* cycles_ = nullptr;
     std::array<Job, burst> jobs_{};  ///< of the burst that was received
 };

@@ -6,6 +6,7 @@
 #include "engine/clock.hpp"
 #include "engine/flow.hpp"
 #include "nat/packet.hpp"
+#include "nat/sctp.hpp"
 #include "nat/tcp_state.hpp"
 #include "nat/timeouts.hpp"
 
@@ -13,6 +14,21 @@ namespace noclash::nat {
 
 [[nodiscard]] inline Moment expiry(std::uint64_t now_ms, std::uint32_t timeout_s) {
     return to_moment(now_ms) + timeout_s * 1000U;
+}
+
+/// Of a flow of anything but TCP, in seconds.
+[[nodiscard]] inline std::uint32_t first_timeout_s(const Timeouts& timeouts, PacketKind kind) {
+    switch (kind) {
+        case PacketKind::udp:
+        case PacketKind::udp_lite:
+            return timeouts.udp_s;
+        case PacketKind::sctp:
+            return timeouts.sctp_transitory_s;
+        case PacketKind::other:
+            return timeouts.generic_s;
+        default:
+            return timeouts.icmp_s;
+    }
 }
 
 /// The state that a first packet puts a flow in. The packet must be one that may open a flow.
@@ -23,9 +39,12 @@ template <class Record>
     for (auto& word : flow.memory)
         word.store(0, std::memory_order_relaxed);
     const TcpState state = kind == PacketKind::tcp ? TcpState::syn_sent : TcpState::none;
-    flow.protocol_state.store(static_cast<std::uint8_t>(state), std::memory_order_relaxed);
+    flow.protocol_state.store(kind == PacketKind::sctp
+                                  ? static_cast<std::uint8_t>(SctpState::opening)
+                                  : static_cast<std::uint8_t>(state),
+                              std::memory_order_relaxed);
     if (kind == PacketKind::tcp) return expiry(now_ms, timeout_s(timeouts, state));
-    return expiry(now_ms, kind == PacketKind::udp ? timeouts.udp_s : timeouts.icmp_s);
+    return expiry(now_ms, first_timeout_s(timeouts, kind));
 }
 
 template <class Record>
@@ -72,10 +91,16 @@ template <class Record, class Family>
         } else {
             timeout = timeout_s(timeouts, state);
         }
-    } else if (packet.kind == PacketKind::udp) {
+    } else if (packet.kind == PacketKind::udp || packet.kind == PacketKind::udp_lite) {
         const bool stream = (flow.marks.load(std::memory_order_relaxed) & flow_mark::replied) != 0;
         timeout = stream ? timeouts.udp_stream_s : timeouts.udp_s;
         if (stream && direction == Direction::original) mark(flow, flow_mark::assured);
+    } else if (packet.kind == PacketKind::sctp) {
+        const SctpState state = track_sctp(flow, packet.tcp_flags);
+        if (state == SctpState::established) mark(flow, flow_mark::assured);
+        timeout = timeout_s(timeouts, state);
+    } else if (packet.kind == PacketKind::other) {
+        timeout = timeouts.generic_s;
     }
     if (direction == Direction::reply) mark(flow, flow_mark::replied);
     // Packets of one millisecond leave the line as it is, for whichever worker has the next.

@@ -15,8 +15,9 @@
 namespace noclash::nat {
 
 /// The occupancy maps in use: a small hash table of (pool address, protocol, remote address, remote
-/// port). Shared by all workers, without locks. When a place is needed, the map that was not used
-/// for longest is taken back after a grace period.
+/// port), and the set of ports (those of either parity have maps of their own). Shared by all
+/// workers, without locks. When a place is needed, the map that was not used for longest is taken
+/// back after a grace period.
 template <class Family, class Traits>
 class CrowdedDestinations {
   public:
@@ -31,13 +32,13 @@ class CrowdedDestinations {
 
     /// The map for the reply tuple's destination address and source, whatever its destination port.
     /// Null when there is none. Valid until the caller's next quiescent state.
-    [[nodiscard]] Map* find(const Tuple<Family>& reply, PortRange range, Moment now) {
+    [[nodiscard]] Map* find(const Tuple<Family>& reply, PortSet ports, Moment now) {
         const Tuple<Family> key = key_of(reply);
         const std::size_t home = home_of(key);
         for (std::size_t i = 0; i < window; ++i) {
             Place& place = places_[(home + i) % maps];
             if (state_of(place.state.load(std::memory_order_acquire)) == State::ready &&  // (18)
-                place.key == key && place.map.range() == range) {
+                place.key == key && place.map.ports() == ports) {
                 place.used.store(now, std::memory_order_relaxed);
                 return &place.map;
             }
@@ -48,15 +49,15 @@ class CrowdedDestinations {
     /// As `find`, but makes a map when there is none. Null when there is no place for one just now.
     /// A new map is given to `prepare(map)` before others can see it.
     template <class Prepare>
-    [[nodiscard]] Map* acquire(const Tuple<Family>& reply, PortRange range, Moment now,
+    [[nodiscard]] Map* acquire(const Tuple<Family>& reply, PortSet ports, Moment now,
                                Prepare&& prepare) {
-        if (Map* known = find(reply, range, now)) return known;
+        if (Map* known = find(reply, ports, now)) return known;
         const Tuple<Family> key = key_of(reply);
         Place* place = make_room(home_of(key), now);
         if (place == nullptr) return nullptr;
         place->key = key;
         place->used.store(now, std::memory_order_relaxed);
-        place->map.reset(range);
+        place->map.reset(ports);
         prepare(place->map);
         const std::uint32_t building = place->state.load(std::memory_order_relaxed);
         // Before the caller reads the index: see docs/race.md, "the map that is being made".
@@ -92,7 +93,7 @@ class CrowdedDestinations {
             // A map that is not ready yet starts full, so it need not be told. The tuple's removal
             // from the index (3) came before this load.
             if (state_of(place.state.load(std::memory_order_seq_cst)) == State::ready &&  // (18)
-                place.key == key && place.map.range().contains(port))
+                place.key == key && place.map.ports().contains(port))
                 place.map.give(port);
         }
     }

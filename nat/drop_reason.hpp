@@ -11,35 +11,43 @@ namespace noclash::nat {
 /// Why a packet went no further. Every drop names one, and each is a counter (invariant 6); the
 /// names are what `noclashctl stats` prints.
 // NOLINTNEXTLINE(cppcoreguidelines-macro-usage): one list gives the enum, the names and the help.
-#define NOCLASH_DROP_REASONS(X)                                                       \
-    X(other_station, "Ethernet frame that is not addressed to this port alone")       \
-    X(not_ip, "Ethernet frame that is neither ARP nor an IP version in service")      \
-    X(truncated, "shorter than its own headers say")                                  \
-    X(bad_ip_header, "IP version, header length or total length impossible")          \
-    X(bad_ip_checksum, "IP header checksum wrong")                                    \
-    X(bad_l4_header, "TCP, UDP or ICMP header impossible (offset, length, flags)")    \
-    X(bad_l4_checksum, "TCP, UDP or ICMP checksum wrong")                             \
-    X(bad_address, "source or destination that no router may forward")                \
-    X(source_route, "IP source routing options are not honoured (RFC 7126)")          \
-    X(fragment, "a fragment: reassembly is not in service")                           \
-    X(protocol, "a protocol that is not tracked")                                     \
-    X(rule, "a rule says drop")                                                       \
-    X(no_rule, "no rule matches")                                                     \
-    X(unsolicited, "to an address of our own, belonging to no flow and no service")   \
-    X(no_route, "no route to the destination")                                        \
-    X(ttl, "time to live exceeded")                                                   \
-    X(too_big, "larger than the egress MTU")                                          \
-    X(tcp_not_syn, "TCP segment that belongs to no flow and opens none")              \
-    X(tcp_invalid, "TCP flags that the state of the flow does not allow")             \
-    X(icmp_unrelated, "ICMP error or reply that belongs to no flow")                  \
-    X(table_full, "no room for another flow")                                         \
-    X(chain_too_long, "index bucket and its overflow full (netfilter: chaintoolong)") \
-    X(exhausted, "no free port in the pool towards this destination")                 \
-    X(search_timeout, "no free port found in the time that a packet may wait")        \
-    X(park_full, "waiting for another worker's set-up: too many wait")                \
-    X(park_timeout, "waiting for another worker's set-up: waited too long")           \
-    X(neighbor_full, "waiting for a neighbour's address: too many wait")              \
-    X(neighbor_failed, "the neighbour does not answer")                               \
+#define NOCLASH_DROP_REASONS(X)                                                               \
+    X(other_station, "Ethernet frame that is not addressed to this port alone")               \
+    X(not_ip, "Ethernet frame that is neither ARP nor an IP version in service")              \
+    X(truncated, "shorter than its own headers say")                                          \
+    X(bad_ip_header, "IP version, header length or total length impossible")                  \
+    X(bad_ip_checksum, "IP header checksum wrong")                                            \
+    X(bad_l4_header, "transport header impossible (offset, length, flags)")                   \
+    X(bad_l4_checksum, "transport checksum wrong")                                            \
+    X(bad_address, "source or destination that no router may forward")                        \
+    X(source_route, "IP source routing options are not honoured (RFC 7126)")                  \
+    X(fragment, "a fragment: reassembly is not in service")                                   \
+    X(fragment_invalid, "a fragment that no sender makes: empty, or cut at no multiple of 8") \
+    X(fragment_overlap, "fragments of a packet overlap, repeat, or are more than 8")          \
+    X(fragment_too_big, "a fragment of a packet longer than what is reassembled")             \
+    X(fragment_source, "too many fragments of one source wait for the rest of their packets") \
+    X(fragment_full, "too many fragments wait for the rest of their packets")                 \
+    X(fragment_timeout, "the rest of a fragment's packet did not come in time")               \
+    X(protocol, "an IP protocol that no router forwards")                                     \
+    X(rule, "a rule says drop")                                                               \
+    X(no_rule, "no rule matches")                                                             \
+    X(unsolicited, "to an address of our own, belonging to no flow and no service")           \
+    X(no_route, "no route to the destination")                                                \
+    X(ttl, "time to live exceeded")                                                           \
+    X(too_big, "larger than the egress MTU, and not to be fragmented")                        \
+    X(tcp_not_syn, "TCP segment that belongs to no flow and opens none")                      \
+    X(sctp_not_init, "SCTP packet that belongs to no association and opens none")             \
+    X(tcp_invalid, "TCP flags that the state of the flow does not allow")                     \
+    X(icmp_unrelated, "ICMP error or reply that belongs to no flow")                          \
+    X(table_full, "no room for another flow")                                                 \
+    X(chain_too_long, "index bucket and its overflow full (netfilter: chaintoolong)")         \
+    X(exhausted, "no free port in the pool towards this destination")                         \
+    X(search_timeout, "no free port found in the time that a packet may wait")                \
+    X(park_full, "waiting for another worker's set-up: too many wait")                        \
+    X(park_timeout, "waiting for another worker's set-up: waited too long")                   \
+    X(neighbor_full, "waiting for a neighbour's address: too many wait")                      \
+    X(neighbor_failed, "the neighbour does not answer")                                       \
+    X(no_buffer, "no packet buffer to reassemble or fragment it in")                          \
     X(tx_full, "the device took no more packets")
 
 enum class DropReason : std::uint8_t {

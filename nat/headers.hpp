@@ -14,6 +14,7 @@
 
 #include "engine/tuple.hpp"
 #include "nat/packet.hpp"
+#include "nat/protocols.hpp"
 
 namespace noclash::nat {
 
@@ -64,10 +65,6 @@ inline constexpr MacAddress broadcast_mac{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
 
 namespace ether_type {
 inline constexpr std::uint16_t ipv4 = 0x0800, arp = 0x0806;
-}
-
-namespace ip_protocol {
-inline constexpr std::uint8_t icmp = 1, tcp = 6, udp = 17;
 }
 
 /// Ethernet II (RFC 894).
@@ -122,12 +119,28 @@ struct TcpHeader {
     }
 };
 
-/// RFC 768.
+/// RFC 768. UDP-Lite's is the same, but for what `length` means: how much of the datagram, from the
+/// header on, the checksum covers; 0 is all of it (RFC 3828, section 3.1).
 struct UdpHeader {
     Wire<Be16> source_port;
     Wire<Be16> destination_port;
     Wire<Be16> length;
     Wire<Be16> checksum;
+};
+
+/// RFC 9260, section 3.1.
+struct SctpHeader {
+    Wire<Be16> source_port;
+    Wire<Be16> destination_port;
+    Wire<Be32> verification_tag;
+    Wire<std::array<std::uint8_t, 4>> checksum;  ///< CRC32c, the lowest byte first
+};
+
+/// RFC 9260, section 3.2.
+struct SctpChunk {
+    std::uint8_t type;
+    std::uint8_t flags;
+    Wire<Be16> length;  ///< with these four bytes, without padding
 };
 
 /// RFC 792. In errors `id` is unused and `sequence` holds the MTU of RFC 1191.
@@ -141,13 +154,25 @@ struct IcmpHeader {
 
 namespace icmp_type {
 inline constexpr std::uint8_t echo_reply = 0, unreachable = 3, source_quench = 4, redirect = 5,
-                              echo_request = 8, time_exceeded = 11, parameter_problem = 12;
+                              echo_request = 8, time_exceeded = 11, parameter_problem = 12,
+                              timestamp_request = 13, timestamp_reply = 14;
+
+/// The queries that are translated, and their answers [RFC 5508 REQ-1]. Of both kinds, the
+/// identifier stands in the same place.
+[[nodiscard]] constexpr bool is_request(std::uint8_t type) {
+    return type == echo_request || type == timestamp_request;
 }
+[[nodiscard]] constexpr bool is_reply(std::uint8_t type) {
+    return type == echo_reply || type == timestamp_reply;
+}
+}  // namespace icmp_type
 
 static_assert(sizeof(EthernetHeader) == 14 && alignof(EthernetHeader) == 1);
 static_assert(sizeof(IpHeader<V4>) == 20 && alignof(IpHeader<V4>) == 1);
 static_assert(sizeof(TcpHeader) == 20 && alignof(TcpHeader) == 1);
 static_assert(sizeof(UdpHeader) == 8 && alignof(UdpHeader) == 1);
+static_assert(sizeof(SctpHeader) == 12 && alignof(SctpHeader) == 1);
+static_assert(sizeof(SctpChunk) == 4 && alignof(SctpChunk) == 1);
 static_assert(sizeof(IcmpHeader) == 8 && alignof(IcmpHeader) == 1);
 
 /// The header at `offset`, which must be known to be there.

@@ -49,6 +49,12 @@ std::size_t build_icmp_error<V4>(const PacketView& offending, const Parsed<V4>& 
 }
 
 template <>
+bool is_echo_request<V4>(const PacketView& packet, const Parsed<V4>& parsed) {
+    return parsed.kind == PacketKind::icmp_request &&
+           header<IcmpHeader>(packet, parsed.l4_offset).type == icmp_type::echo_request;
+}
+
+template <>
 void make_echo_reply<V4>(const PacketView& packet, const Parsed<V4>& parsed) {
     using Bytes = std::array<std::uint8_t, 2>;
     auto& ip = header<IpHeader<V4>>(packet, 0);

@@ -45,7 +45,11 @@ template <class Family>
                                            const typename Family::Address& from,
                                            std::span<std::uint8_t> out);
 
-/// Turns an echo request (`PacketKind::icmp_request`) into its reply, in place.
+/// Whether it is the one query that a gateway has to answer itself (RFC 1812, section 4.3.3.6).
+template <class Family>
+[[nodiscard]] bool is_echo_request(const PacketView& packet, const Parsed<Family>& parsed);
+
+/// Turns an echo request into its reply, in place.
 template <class Family>
 void make_echo_reply(const PacketView& packet, const Parsed<Family>& parsed);
 

@@ -8,7 +8,7 @@
 #include <optional>
 
 #include "engine/random.hpp"
-#include "nat/policy.hpp"
+#include "nat/port_set.hpp"
 
 namespace noclash::nat {
 
@@ -30,16 +30,13 @@ namespace noclash::nat {
 template <class Traits>
 class OccupancyMap {
   public:
-    /// All ports of `range` may be free. Only while nobody else uses the map.
-    void reset(PortRange range) {
-        range_ = range;
+    /// All of `ports` may be free. Only while nobody else uses the map.
+    void reset(PortSet ports) {
+        ports_ = ports;
         for (auto& count : counts_)
             count.store(0, std::memory_order_relaxed);
         for (std::uint32_t i = 0; i < words_.size(); ++i) {
-            std::uint64_t word = 0;
-            if (i >= range.first / 64U && i <= range.last / 64U) word = ~0ULL;
-            if (i == range.first / 64U) word &= ~0ULL << (range.first % 64U);
-            if (i == range.last / 64U) word &= ~0ULL >> (63U - range.last % 64U);
+            const std::uint64_t word = ports.bits(i);
             words_[i].store(word, std::memory_order_relaxed);
             auto& count = counts_[i / group_words];
             count.store(count.load(std::memory_order_relaxed) +
@@ -48,13 +45,14 @@ class OccupancyMap {
         }
     }
 
-    /// Takes out ports that must not be proposed. Those outside the map's range do not matter.
+    /// Takes out ports that must not be proposed. Those that are not the map's do not matter.
     void exclude(PortRange ports) {
         for (std::uint32_t port = ports.first; port <= ports.last; ++port)
             take_out(port);
     }
 
-    [[nodiscard]] PortRange range() const { return range_; }
+    /// Those that the map is about.
+    [[nodiscard]] PortSet ports() const { return ports_; }
 
     /// Takes out one port, uniformly among those present; nothing when the map is empty.
     [[nodiscard]] std::optional<std::uint16_t> take(RandomBuffer& random) {
@@ -65,8 +63,8 @@ class OccupancyMap {
             const auto port = draw(random, total);
             if (port && take_out(*port)) return port;
         }
-        for (std::uint32_t port = range_.first; port <= range_.last; ++port)
-            if (take_out(port)) return static_cast<std::uint16_t>(port);
+        for (std::uint32_t n = 0; n < ports_.size(); ++n)
+            if (take_out(ports_[n])) return ports_[n];
         return std::nullopt;
     }
 
@@ -121,12 +119,12 @@ class OccupancyMap {
     /// `total` is above 0, and about how many ports are present.
     [[nodiscard]] std::optional<std::uint16_t> draw(RandomBuffer& random,
                                                     std::uint32_t total) const {
-        // While many are, some port of the range soon is one of them: cheaper than counting.
-        if (total >= range_.size() / 4) {
+        // While many are, some port soon is one of them: cheaper than counting.
+        if (total >= ports_.size() / 4) {
             for (int draws = 0; draws < 8; ++draws) {
-                const std::uint32_t port = range_.first + random.below(range_.size());
+                const std::uint16_t port = ports_[random.below(ports_.size())];
                 if ((words_[port / 64U].load(std::memory_order_relaxed) & bit(port)) != 0)
-                    return static_cast<std::uint16_t>(port);
+                    return port;
             }
         }
         return nth(random.below(total));
@@ -155,7 +153,7 @@ class OccupancyMap {
         return std::nullopt;
     }
 
-    PortRange range_{};
+    PortSet ports_{};
     std::array<typename Traits::template Atomic<std::uint32_t>, groups> counts_{};
     std::array<typename Traits::template Atomic<std::uint64_t>, 1024> words_{};
 };

@@ -22,7 +22,8 @@ struct Opening {
     Tuple<Family> reply;             ///< before source NAT
     /// That source NAT may choose from; empty when no flow will be set up.
     std::span<const typename Family::Address> addresses;
-    PortRange ports;         ///< likewise
+    PortSet ports;           ///< likewise
+    bool preserves_port;     ///< the client's port is tried first
     bool keeps_source;       ///< no source NAT
     Tuple<Family> proposal;  ///< the reply tuple to try first
     std::uint64_t hash;      ///< of `proposal`
@@ -48,12 +49,12 @@ class Openings {
         for (const std::uint8_t i : which) {
             Opening<Family>& opening = openings_[i];
             const bool draws = !opening.addresses.empty() && !opening.keeps_source;
-            opening.proposal =
-                draws ? proposals_.draw(opening.reply, opening.addresses, opening.ports)
-                      : opening.reply;
+            opening.proposal = draws ? first_proposal(opening) : opening.reply;
         }
         for (const std::uint8_t i : which) {
             if (openings_[i].addresses.empty()) continue;
+            if (ip_protocol::is_portless(openings_[i].proposal.protocol))
+                openings_[i].proposal.destination_port = Be16{};
             openings_[i].hash = index_.hash(openings_[i].proposal);
             index_.prefetch_for_write(openings_[i].hash);
         }
@@ -85,9 +86,25 @@ class Openings {
             const bool masquerade = rule.source_nat == SourceNat::masquerade;
             const Pool<Family>* pool = masquerade ? nullptr : &policy_.pools[rule.pool];
             opening.addresses = masquerade ? std::span(&opening.hop->port_address, 1)
-                                           : std::span<const Address>(pool->addresses);
-            opening.ports = masquerade ? rule.ports : pool->ports;
+                                           : addresses_for(job.parsed.tuple.source, *pool);
+            const PortLikeness likeness = masquerade ? rule.likeness : pool->likeness;
+            opening.ports = likeness.choose_from(masquerade ? rule.ports : pool->ports,
+                                                 opening.reply.destination_port.host());
+            opening.preserves_port = likeness.preservation;
         }
+    }
+
+    /// Those of the pool that an inside host's flows may get.
+    static std::span<const Address> addresses_for(const Address& inside, const Pool<Family>& pool) {
+        const std::span<const Address> all = pool.addresses;
+        if (pool.pooling == Pooling::arbitrary || all.size() == 1) return all;
+        return all.subspan(pool.pairing.choose(inside, all.size()), 1);
+    }
+
+    Tuple<Family> first_proposal(const Opening<Family>& opening) {
+        return opening.preserves_port
+                   ? proposals_.preserve(opening.reply, opening.addresses, opening.ports)
+                   : proposals_.draw(opening.reply, opening.addresses, opening.ports);
     }
 
     /// Lets `reply` come from one of `targets`. Of packets that open the same flow at once, each

@@ -17,7 +17,9 @@ struct PacketView {
     std::uint32_t length;
     Checked ip_checksum = Checked::unknown;
     Checked l4_checksum = Checked::unknown;
-    std::uint16_t unused = 0;  ///< no padding: copied in whole words
+    /// Bytes of the largest fragment that the packet came in; 0: it came whole. No padding is left
+    /// here: views are copied in whole words.
+    std::uint16_t largest_fragment = 0;
 };
 
 /// TCP flag bits, as in byte 13 of the header (RFC 9293, section 3.1).
@@ -29,9 +31,12 @@ inline constexpr std::uint8_t fin = 0x01, syn = 0x02, rst = 0x04, psh = 0x08, ac
 enum class PacketKind : std::uint8_t {
     tcp,
     udp,
-    icmp_request,  ///< an ICMP query: echo request
+    icmp_request,  ///< an ICMP query: echo or timestamp request
     icmp_reply,    ///< the answer to one
     icmp_error,    ///< an ICMP error: `tuple` is the embedded packet's, as it was sent
+    udp_lite,
+    sctp,
+    other,  ///< a protocol without ports that are known here: those of `tuple` are 0
 };
 
 /// What the pipeline needs to know of a packet; offsets count from the IP header.
@@ -41,17 +46,18 @@ struct Parsed {
     std::uint32_t length = 0;  ///< of the IP packet, in bytes, without link-layer padding
     std::uint16_t l4_offset = 0;
     PacketKind kind = PacketKind::udp;
-    std::uint8_t tcp_flags = 0;  ///< 0 unless TCP
+    std::uint8_t tcp_flags = 0;  ///< 0 unless TCP; of SCTP, see nat/sctp.hpp
     std::uint8_t ttl = 0;
     bool dont_fragment = false;
     std::uint16_t inner_offset = 0;     ///< `icmp_error`: the quoted IP header
     std::uint16_t inner_l4_offset = 0;  ///< `icmp_error`: the quoted transport header
 };
 
-/// A SYN that acknowledges nothing: it opens a connection.
+/// A SYN of TCP that acknowledges nothing: it opens a connection.
 template <class Family>
 [[nodiscard]] bool is_opening(const Parsed<Family>& packet) {
-    return (packet.tcp_flags & (tcp_flag::syn | tcp_flag::ack)) == tcp_flag::syn;
+    return packet.kind == PacketKind::tcp &&
+           (packet.tcp_flags & (tcp_flag::syn | tcp_flag::ack)) == tcp_flag::syn;
 }
 
 }  // namespace noclash::nat

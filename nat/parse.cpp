@@ -5,6 +5,7 @@
 
 #include "nat/checksum.hpp"
 #include "nat/headers.hpp"
+#include "nat/sctp.hpp"
 
 namespace noclash::nat {
 namespace {
@@ -87,15 +88,38 @@ DropReason parse_udp(const PacketView& packet, Parsed<Family>& out) {
     return DropReason::none;
 }
 
-/// Puts the identifier of an echo, the one query that is translated [RFC 5508 REQ-1], into the
-/// tuple; false when `icmp` is no echo.
-bool take_echo(const IcmpHeader& icmp, Tuple<V4>& tuple) {
-    if (icmp.type == icmp_type::echo_request) {
+/// What devices say of its checksum is not asked: few know how much of it is covered.
+template <class Family>
+DropReason parse_udp_lite(const PacketView& packet, Parsed<Family>& out) {
+    const auto* udp = header_at<UdpHeader>(packet, out.l4_offset, out.length);
+    if (udp == nullptr) return DropReason::bad_l4_header;
+    const std::uint32_t coverage = udp->length.get().host();
+    if ((coverage != 0 && coverage < sizeof *udp) || coverage > out.length - out.l4_offset)
+        return DropReason::bad_l4_header;
+    // There is always a checksum (RFC 3828, section 3.1).
+    if (udp->checksum.get() == Be16{}) return DropReason::bad_l4_checksum;
+    out.kind = PacketKind::udp_lite;
+    out.tuple.source_port = udp->source_port.get();
+    out.tuple.destination_port = udp->destination_port.get();
+    return DropReason::none;
+}
+
+template <class Family>
+DropReason parse_sctp(const PacketView& packet, Parsed<Family>& out) {
+    out.kind = PacketKind::sctp;
+    return read_sctp(packet, out.l4_offset, out.length, out.tuple.source_port,
+                     out.tuple.destination_port, out.tcp_flags);
+}
+
+/// Puts the identifier of a query that is translated [RFC 5508 REQ-1] into the tuple; false when
+/// `icmp` is none. An echo and a timestamp query with one identifier are one flow.
+bool take_query(const IcmpHeader& icmp, Tuple<V4>& tuple) {
+    if (icmp_type::is_request(icmp.type)) {
         tuple.source_port = icmp.id.get();
         tuple.destination_port = Be16{};
         return true;
     }
-    if (icmp.type == icmp_type::echo_reply) {
+    if (icmp_type::is_reply(icmp.type)) {
         tuple.source_port = Be16{};
         tuple.destination_port = icmp.id.get();
         return true;
@@ -103,17 +127,22 @@ bool take_echo(const IcmpHeader& icmp, Tuple<V4>& tuple) {
     return false;
 }
 
+/// How much of a transport header must be quoted (RFC 792), in bytes; without ports, nothing of it
+/// is needed, and the whole packet may have been shorter.
+constexpr std::uint32_t quoted_transport(std::uint8_t protocol) {
+    return ip_protocol::is_portless(protocol) ? 0 : 8;
+}
+
 /// The packet that an ICMP error quotes: an IP header and at least 8 bytes of transport (RFC 792).
 /// Its total length tells nothing of how much is quoted, and its addresses are checked by finding
 /// its flow.
 DropReason parse_quote(const PacketView& packet, Parsed<V4>& out) {
-    constexpr std::uint32_t quoted_transport = 8;
     const std::uint32_t offset = out.l4_offset + std::uint32_t{sizeof(IcmpHeader)};
     const auto* ip = header_at<IpHeader<V4>>(packet, offset, out.length);
     if (ip == nullptr) return DropReason::bad_l4_header;
     const std::uint32_t header_length = ip->header_length();
     if (ip->version() != 4 || header_length < sizeof *ip ||
-        header_length + quoted_transport > out.length - offset) {
+        header_length + quoted_transport(ip->protocol) > out.length - offset) {
         return DropReason::bad_l4_header;
     }
     // Of the quoted transport header nothing is checked but that it is there [RFC 5508 REQ-3].
@@ -131,31 +160,39 @@ DropReason parse_quote(const PacketView& packet, Parsed<V4>& out) {
     out.tuple.protocol = ip->protocol;
     switch (ip->protocol) {
         case ip_protocol::tcp:
-        case ip_protocol::udp: {
+        case ip_protocol::udp:
+        case ip_protocol::udp_lite:
+        case ip_protocol::sctp: {
             const auto& ports = header<UdpHeader>(packet, l4_offset);
             out.tuple.source_port = ports.source_port.get();
             out.tuple.destination_port = ports.destination_port.get();
             return DropReason::none;
         }
         case ip_protocol::icmp:
-            return take_echo(header<IcmpHeader>(packet, l4_offset), out.tuple)
+            return take_query(header<IcmpHeader>(packet, l4_offset), out.tuple)
                        ? DropReason::none
                        : DropReason::icmp_unrelated;
         default:
-            return DropReason::icmp_unrelated;
+            return ip_protocol::is_portless(ip->protocol) ? DropReason::none
+                                                          : DropReason::icmp_unrelated;
     }
 }
 
 DropReason parse_icmp(const PacketView& packet, Parsed<V4>& out) {
+    constexpr std::uint32_t timestamp_length = 20;  // the header and three times
     const auto* icmp = header_at<IcmpHeader>(packet, out.l4_offset, out.length);
     if (icmp == nullptr) return DropReason::bad_l4_header;
     if (packet.l4_checksum == Checked::bad) return DropReason::bad_l4_checksum;
     switch (icmp->type) {
+        case icmp_type::timestamp_request:
+        case icmp_type::timestamp_reply:
+            if (out.length - out.l4_offset < timestamp_length) return DropReason::bad_l4_header;
+            [[fallthrough]];
         case icmp_type::echo_request:
         case icmp_type::echo_reply:
-            out.kind = icmp->type == icmp_type::echo_request ? PacketKind::icmp_request
-                                                             : PacketKind::icmp_reply;
-            take_echo(*icmp, out.tuple);
+            out.kind = icmp_type::is_request(icmp->type) ? PacketKind::icmp_request
+                                                         : PacketKind::icmp_reply;
+            take_query(*icmp, out.tuple);
             return DropReason::none;
         case icmp_type::unreachable:
         case icmp_type::source_quench:
@@ -250,16 +287,33 @@ DropReason parse<V4>(const PacketView& packet, std::uint16_t zone, Parsed<V4>& o
             return parse_udp<V4>(packet, out);
         case ip_protocol::icmp:
             return parse_icmp(packet, out);
+        case ip_protocol::udp_lite:
+            return parse_udp_lite<V4>(packet, out);
+        case ip_protocol::sctp:
+            return parse_sctp<V4>(packet, out);
         default:
-            return DropReason::protocol;
+            if (!ip_protocol::is_portless(out.tuple.protocol)) return DropReason::protocol;
+            out.kind = PacketKind::other;
+            return DropReason::none;
     }
 }
 
 template <>
 bool l4_checksum_ok<V4>(const PacketView& packet, const Parsed<V4>& parsed) {
-    if (packet.l4_checksum == Checked::good) return true;
     std::uint32_t length = parsed.length - parsed.l4_offset;
     std::uint64_t total = 0;
+    if (parsed.kind == PacketKind::other) return true;
+    if (parsed.kind == PacketKind::sctp) return sctp_checksum_ok(packet, parsed.l4_offset, length);
+    if (parsed.kind == PacketKind::udp_lite) {
+        // The pseudo header tells the datagram's length, not the coverage.
+        total = checksum::pseudo_header<V4>(parsed.tuple.source, parsed.tuple.destination,
+                                            parsed.tuple.protocol, length);
+        const auto& udp = header<UdpHeader>(packet, parsed.l4_offset);
+        const std::uint32_t coverage = udp.length.get().host();
+        if (coverage != 0) length = coverage;
+        return checksum::good(total + checksum::sum(bytes(packet, parsed.l4_offset, length)));
+    }
+    if (packet.l4_checksum == Checked::good) return true;
     if (parsed.kind == PacketKind::tcp || parsed.kind == PacketKind::udp) {
         if (parsed.kind == PacketKind::udp) {
             const auto& udp = header<UdpHeader>(packet, parsed.l4_offset);

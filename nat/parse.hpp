@@ -10,14 +10,15 @@ namespace noclash::nat {
 
 /// Reads and checks the headers of a packet; `out` means something only when the answer is `none`.
 /// A packet that passes is one that a router may forward and whose flow can be looked up: complete,
-/// not a fragment, TCP, UDP, ICMP echo or an ICMP error. Reads nothing beyond `packet.length`.
+/// not a fragment, and of a protocol that may be
+/// forwarded; of ICMP, queries and errors. Reads nothing beyond `packet.length`.
 ///
 /// The transport checksum is not summed here, see `l4_checksum_ok`; what the device already found
 /// bad is refused. Any thread.
 template <class Family>
 [[nodiscard]] DropReason parse(const PacketView& packet, std::uint16_t zone, Parsed<Family>& out);
 
-/// Whether the TCP, UDP or ICMP checksum is right, summed here unless the device said so. The
+/// Whether the transport checksum is right, summed here unless the device said so. The
 /// packet must have passed `parse` and not have been changed since.
 template <class Family>
 [[nodiscard]] bool l4_checksum_ok(const PacketView& packet, const Parsed<Family>& parsed);

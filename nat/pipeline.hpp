@@ -26,6 +26,7 @@
 
 #include "engine/flow_worker.hpp"
 #include "engine/reservation.hpp"
+#include "nat/address_proposals.hpp"
 #include "nat/conntrack.hpp"
 #include "nat/headers.hpp"
 #include "nat/opening.hpp"
@@ -128,6 +129,9 @@ class Pipeline {
         proposals_.top_up();
     }
 
+    /// Random numbers for whatever else its worker decides.
+    [[nodiscard]] RandomBuffer& random() { return proposals_.random(); }
+
     [[nodiscard]] const PipelineCounters& counters() const { return counters_; }
     [[nodiscard]] std::uint64_t rule_hits(std::size_t rule) const {
         return rule_hits_[rule].value();
@@ -173,7 +177,8 @@ class Pipeline {
         const auto hop = shared_.router.route(to.destination);
         if (!fits(job, hop)) [[unlikely]] {
             job.verdict = routable(job, hop);
-            return;
+            if (job.verdict.outcome != Outcome::transmit) return;
+            job.verdict = V::drop(DropReason::none);  // as `process` left it
         }
         // What may end or restart a connection is checked whole, like what opens one.
         constexpr std::uint8_t decisive = tcp_flag::syn | tcp_flag::fin | tcp_flag::rst;
@@ -220,11 +225,16 @@ class Pipeline {
     V routable(const Job<Family>& job, const std::optional<Hop<Family>>& hop) const {
         if (job.parsed.ttl <= 1) return V::reject(DropReason::ttl, icmp_error::ttl_exceeded);
         if (!hop) return V::reject(DropReason::no_route, icmp_error::net_unreachable);
-        if (job.parsed.length > hop->mtu) {
-            if (!job.parsed.dont_fragment) return V::drop(DropReason::too_big);
+        if (job.parsed.length > hop->mtu && !may_be_fragmented(job, *hop))
             return V::reject(DropReason::too_big, icmp_error::fragmentation_needed(hop->mtu));
-        }
         return V::transmit(*hop);
+    }
+
+    /// "Don't fragment" asks a packet that came in fragments for no more than that none of them is
+    /// cut: it was cut by its sender, who wants to hear of smaller MTUs.
+    static bool may_be_fragmented(const Job<Family>& job, const Hop<Family>& hop) {
+        const std::uint16_t largest = job.packet.largest_fragment;
+        return !job.parsed.dont_fragment || (largest != 0 && largest <= hop.mtu);
     }
 
     /// The packet goes to `hop` as `to`. The whole burst is rewritten when all of it is decided:
@@ -272,6 +282,9 @@ class Pipeline {
             next_state(TcpState::none, Direction::original, packet.tcp_flags) == TcpState::invalid)
             return V::drop(DropReason::tcp_not_syn);
 
+        if (packet.kind == PacketKind::sctp && (packet.tcp_flags & tcp_flag::syn) == 0)
+            return V::drop(DropReason::sctp_not_init);
+
         const Rule<Family>* rule = opening.rule;
         if (rule != nullptr && rule->action == Action::drop) {
             rule_hits_[rule_number(*rule)].add();
@@ -291,7 +304,8 @@ class Pipeline {
     /// To one of our own addresses, and no service of ours: echo is answered, the rest is not ours,
     /// and gets no answer [RFC 5382 REQ-4].
     V local(Job<Family>& job) {
-        if (job.parsed.kind != PacketKind::icmp_request) return V::drop(DropReason::unsolicited);
+        if (!is_echo_request<Family>(job.packet, job.parsed))
+            return V::drop(DropReason::unsolicited);
         const auto hop = shared_.router.route(job.parsed.tuple.source);
         if (!hop) return V::drop(DropReason::no_route);
         make_echo_reply<Family>(job.packet, job.parsed);
@@ -373,8 +387,14 @@ class Pipeline {
     }
 
     V propose(Claim& claim, const Job<Family>& job, const Opening& opening) {
-        switch (proposals_.reserve_from(claim, opening.proposal, opening.hash, opening.addresses,
-                                        opening.ports, to_moment(now_ms_))) {
+        const bool portless = ip_protocol::is_portless(opening.proposal.protocol);
+        const Proposed proposed =
+            portless
+                ? reserve_address(claim, opening.proposal, opening.hash, opening.addresses,
+                                  proposals_.random())
+                : proposals_.reserve_from(claim, opening.proposal, opening.hash, opening.addresses,
+                                          opening.ports, to_moment(now_ms_));
+        switch (proposed) {
             case Proposed::reserved:
                 return V::transmit(*opening.hop);
             case Proposed::exhausted:

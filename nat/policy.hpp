@@ -8,18 +8,10 @@
 
 #include "engine/tuple.hpp"
 #include "nat/icmp.hpp"
+#include "nat/pooling.hpp"
+#include "nat/port_set.hpp"
 
 namespace noclash::nat {
-
-/// Inclusive range of transport ports (or ICMP identifiers), in host order.
-struct PortRange {
-    std::uint16_t first = 1024;
-    std::uint16_t last = 65535;
-
-    [[nodiscard]] std::uint32_t size() const { return last - first + 1U; }
-    [[nodiscard]] bool contains(std::uint16_t port) const { return first <= port && port <= last; }
-    friend bool operator==(PortRange, PortRange) = default;
-};
 
 /// `Rule::mss_clamp` that leaves it to the MTU.
 inline constexpr std::uint16_t any_mss = 65535;
@@ -70,8 +62,9 @@ struct Rule {
     // What it does.
     Action action = Action::drop;
     SourceNat source_nat = SourceNat::keep;
-    std::uint16_t pool = 0;  ///< index into the pools, when `source_nat` is `pool`
-    PortRange ports;         ///< of `masquerade`
+    std::uint16_t pool = 0;   ///< index into the pools, when `source_nat` is `pool`
+    PortRange ports;          ///< of `masquerade`
+    PortLikeness likeness{};  ///< likewise
     /// When there, SYNs and SYN-ACKs of the rule's flows promise to take no larger segments than
     /// this (bytes of payload) and than fit the MTU of both ports.
     std::optional<std::uint16_t> mss_clamp;
@@ -85,6 +78,9 @@ struct Pool {
     std::string name;
     std::vector<typename Family::Address> addresses;  ///< ranges expanded; at most 65,536
     PortRange ports;
+    Pooling pooling = Pooling::paired;
+    PortLikeness likeness{};
+    Pairing pairing{};
 };
 
 template <class Family>

@@ -41,33 +41,38 @@ class PortProposals {
     PortProposals(Crowded& crowded, const ServedPorts<Family>& served)
         : crowded_(crowded), served_(served) {}
 
-    /// `reply` with one of `addresses` as its destination and a port out of `range`: a first
-    /// proposal. Drawn ahead, it gives time to fetch its index bucket.
+    /// `reply` with one of `addresses` as its destination and one of `ports`: a first proposal.
+    /// Drawn ahead, it gives time to fetch its index bucket.
     [[nodiscard]] Tuple<Family> draw(Tuple<Family> reply, std::span<const Address> addresses,
-                                     PortRange range) {
-        reply.destination = addresses[random_.below(static_cast<std::uint32_t>(addresses.size()))];
-        reply.destination_port =
-            Be16::from_host(static_cast<std::uint16_t>(range.first + random_.below(range.size())));
+                                     PortSet ports) {
+        reply = draw_address(reply, addresses);
+        reply.destination_port = Be16::from_host(ports[random_.below(ports.size())]);
         return reply;
     }
+    /// Likewise, but with the port as it is, when it is one of `ports`: port preservation.
+    [[nodiscard]] Tuple<Family> preserve(const Tuple<Family>& reply,
+                                         std::span<const Address> addresses, PortSet ports) {
+        return ports.contains(reply.destination_port.host()) ? draw_address(reply, addresses)
+                                                             : draw(reply, addresses, ports);
+    }
 
-    /// Reserves `reply` with one of `addresses` as its destination and a port out of `range`.
+    /// Reserves `reply` with one of `addresses` as its destination and one of `ports`.
     Proposed reserve(Claim& claim, const Tuple<Family>& reply, std::span<const Address> addresses,
-                     PortRange range, Moment now) {
-        const Tuple<Family> first = draw(reply, addresses, range);
-        return reserve_from(claim, first, claim.hash(first), addresses, range, now);
+                     PortSet ports, Moment now) {
+        const Tuple<Family> first = draw(reply, addresses, ports);
+        return reserve_from(claim, first, claim.hash(first), addresses, ports, now);
     }
 
     /// As above, beginning with what was drawn ahead, and its hash.
     Proposed reserve_from(Claim& claim, Tuple<Family> reply, std::uint64_t hash,
-                          std::span<const Address> addresses, PortRange range, Moment now) {
+                          std::span<const Address> addresses, PortSet ports, Moment now) {
         const auto count = static_cast<std::uint32_t>(addresses.size());
         for (int draws = 1; draws <= blind_draws; ++draws) {
             if (propose(claim, reply, hash) == InsertOutcome::inserted) return Proposed::reserved;
             // Of one address that is known as crowded, the map knows better. (With several, going
             // to one address' map would favour its ports over those of the others.)
-            if (draws == draws_before_map && count == 1 && crowded_.find(reply, range, now)) break;
-            reply = draw(reply, addresses, range);
+            if (draws == draws_before_map && count == 1 && crowded_.find(reply, ports, now)) break;
+            reply = draw(reply, addresses, ports);
             hash = claim.hash(reply);
         }
         left_ = proposals_of_a_visit;
@@ -75,7 +80,7 @@ class PortProposals {
         Proposed result = Proposed::exhausted;
         for (std::uint32_t i = 0; i < count; ++i) {
             reply.destination = addresses[(first + i) % count];
-            const Proposed found = search(claim, reply, range, now);
+            const Proposed found = search(claim, reply, ports, now);
             if (found == Proposed::reserved) return found;
             if (found != Proposed::exhausted) result = found;
             if (left_ <= 0) return Proposed::unfinished;
@@ -90,6 +95,12 @@ class PortProposals {
     void top_up() { random_.top_up(); }
 
   private:
+    [[nodiscard]] Tuple<Family> draw_address(Tuple<Family> reply,
+                                             std::span<const Address> addresses) {
+        reply.destination = addresses[random_.below(static_cast<std::uint32_t>(addresses.size()))];
+        return reply;
+    }
+
     static constexpr int blind_draws = 8;
     static constexpr int draws_before_map = 2;
     static constexpr std::size_t most_at_once = 16;
@@ -105,12 +116,12 @@ class PortProposals {
     }
 
     /// Every port of one address that may be free, as far as this visit may go.
-    Proposed search(Claim& claim, Tuple<Family>& reply, PortRange range, Moment now) {
+    Proposed search(Claim& claim, Tuple<Family>& reply, PortSet ports, Moment now) {
         left_ -= cost_of_an_address;
-        auto* map = crowded_.acquire(reply, range, now, [&](OccupancyMap<Traits>& fresh) {
+        auto* map = crowded_.acquire(reply, ports, now, [&](OccupancyMap<Traits>& fresh) {
             left_ -= cost_of_a_map;
             served_.for_each(reply.protocol, reply.destination,
-                             [&](PortRange ports) { fresh.exclude(ports); });
+                             [&](PortRange served) { fresh.exclude(served); });
         });
         if (map == nullptr) return Proposed::unfinished;  // all maps are in use: wait for one
 

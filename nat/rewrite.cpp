@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nat/rewrite.hpp"
 
+#include <array>
+#include <bit>
 #include <cstddef>
+#include <cstdint>
 
 #include "nat/checksum.hpp"
+#include "nat/crc32c.hpp"
 #include "nat/headers.hpp"
 #include "nat/tcp_options.hpp"
 
@@ -38,21 +42,53 @@ Delta take_hop(IpHeader<V4>& ip) {
     return delta;
 }
 
-/// Ports or identifier become those of `to`, and the checksum follows them and, except in ICMP, the
-/// addresses. `available` bytes of the segment are there, at least 8: of quoted TCP, the checksum
-/// may be missing. Returns what changed in the segment, its checksum included.
+/// A segment, or what is quoted of one.
+struct Segment {
+    std::uint32_t offset;
+    /// How much of it is there: at least 8 bytes, so of quoted TCP and SCTP the checksum may be
+    /// missing. Without ports, nothing need be.
+    std::uint32_t available;
+    std::uint16_t length;  ///< of the whole, as it was sent
+};
+
+/// The checksum covers the segment alone, without addresses.
 template <class Family>
-Delta rewrite_transport(const PacketView& packet, std::uint32_t offset, std::uint32_t available,
-                        const Tuple<Family>& to, const Delta& addresses) {
+Delta rewrite_sctp(const PacketView& packet, const Segment& segment, const Tuple<Family>& to) {
+    using Ports = std::array<Be16, 2>;
     Delta changed;
+    auto& sctp = header<SctpHeader>(packet, segment.offset);
+    const auto before =
+        std::bit_cast<std::uint32_t>(Ports{sctp.source_port.get(), sctp.destination_port.get()});
+    const auto after = std::bit_cast<std::uint32_t>(Ports{to.source_port, to.destination_port});
+    set(sctp.source_port, to.source_port, changed);
+    set(sctp.destination_port, to.destination_port, changed);
+    constexpr std::uint16_t ports = sizeof(Ports);
+    if (segment.available < sizeof sctp || segment.length < ports) return changed;
+    const auto difference = std::bit_cast<std::array<std::uint8_t, ports>>(before ^ after);
+    const std::uint32_t crc =
+        crc32c::from_wire(sctp.checksum.get()) ^
+        crc32c::change(difference, static_cast<std::uint16_t>(segment.length - ports));
+    set(sctp.checksum, crc32c::to_wire(crc), changed);
+    return changed;
+}
+
+/// Ports or identifier become those of `to`, and the checksum follows them and, except in ICMP and
+/// SCTP, the addresses. Returns what changed in the segment, its checksum included.
+template <class Family>
+Delta rewrite_transport(const PacketView& packet, const Segment& segment, const Tuple<Family>& to,
+                        const Delta& addresses) {
+    Delta changed;
+    const std::uint32_t offset = segment.offset;
     if (to.protocol == Family::icmp_protocol) {
         auto& icmp = header<IcmpHeader>(packet, offset);
-        const bool request = icmp.type == icmp_type::echo_request;
-        set(icmp.id, request ? to.source_port : to.destination_port, changed);
-        const Be16 checksum = icmp.checksum.get();
-        set(icmp.checksum, request ? changed.apply(checksum) : changed.apply_nonzero(checksum),
+        set(icmp.id, icmp_type::is_request(icmp.type) ? to.source_port : to.destination_port,
             changed);
-    } else if (to.protocol == ip_protocol::udp) {
+        const Be16 checksum = icmp.checksum.get();
+        const bool may_be_all_zero = icmp.type == icmp_type::echo_reply;
+        set(icmp.checksum,
+            may_be_all_zero ? changed.apply_nonzero(checksum) : changed.apply(checksum), changed);
+    } else if (to.protocol == ip_protocol::udp || to.protocol == ip_protocol::udp_lite) {
+        // UDP-Lite's checksum covers addresses and ports, whatever else.
         auto& udp = header<UdpHeader>(packet, offset);
         set(udp.source_port, to.source_port, changed);
         set(udp.destination_port, to.destination_port, changed);
@@ -60,16 +96,24 @@ Delta rewrite_transport(const PacketView& packet, std::uint32_t offset, std::uin
         Delta covered = changed;
         covered.add(addresses);
         set(udp.checksum, covered.apply_nonzero(udp.checksum.get()), changed);
-    } else {
+    } else if (to.protocol == ip_protocol::sctp) {
+        return rewrite_sctp(packet, segment, to);
+    } else if (to.protocol == ip_protocol::tcp) {
         auto& tcp = header<TcpHeader>(packet, offset);
         set(tcp.source_port, to.source_port, changed);
         set(tcp.destination_port, to.destination_port, changed);
-        if (available < offsetof(TcpHeader, checksum) + sizeof tcp.checksum) return changed;
+        if (segment.available < offsetof(TcpHeader, checksum) + sizeof tcp.checksum) return changed;
         Delta covered = changed;
         covered.add(addresses);
         set(tcp.checksum, covered.apply(tcp.checksum.get()), changed);
     }
     return changed;
+}
+
+template <class Family>
+Segment segment_of(const Parsed<Family>& parsed) {
+    const std::uint32_t length = parsed.length - parsed.l4_offset;
+    return {parsed.l4_offset, length, static_cast<std::uint16_t>(length)};
 }
 
 }  // namespace
@@ -79,7 +123,7 @@ void rewrite<V4>(const PacketView& packet, const Parsed<V4>& parsed, const Tuple
     auto& ip = header<IpHeader<V4>>(packet, 0);
     const Delta addresses = set_addresses(ip, to.source, to.destination);
     ip.checksum = addresses.apply(ip.checksum.get());
-    rewrite_transport(packet, parsed.l4_offset, parsed.length - parsed.l4_offset, to, addresses);
+    rewrite_transport(packet, segment_of(parsed), to, addresses);
 }
 
 template <>
@@ -113,8 +157,7 @@ void rewrite_and_forward<V4>(const PacketView& packet, const Parsed<V4>& parsed,
     if (to != parsed.tuple) {
         const Delta addresses = set_addresses(ip, to.source, to.destination);
         header.add(addresses);
-        rewrite_transport(packet, parsed.l4_offset, parsed.length - parsed.l4_offset, to,
-                          addresses);
+        rewrite_transport(packet, segment_of(parsed), to, addresses);
     }
     ip.checksum = header.apply(ip.checksum.get());
 }
@@ -136,8 +179,11 @@ void rewrite_icmp_error<V4>(const PacketView& packet, const Parsed<V4>& parsed,
     const Delta addresses = set_addresses(inner, quoted.source, quoted.destination);
     Delta changed = addresses;
     set(inner.checksum, addresses.apply(inner.checksum.get()), changed);
-    changed.add(rewrite_transport(packet, parsed.inner_l4_offset,
-                                  parsed.length - parsed.inner_l4_offset, quoted, addresses));
+    // What it says of itself may be wrong; then so is what SCTP's checksum was, and stays.
+    const Segment segment{
+        parsed.inner_l4_offset, parsed.length - parsed.inner_l4_offset,
+        static_cast<std::uint16_t>(inner.total_length.get().host() - inner.header_length())};
+    changed.add(rewrite_transport(packet, segment, quoted, addresses));
 
     auto& icmp = header<IcmpHeader>(packet, parsed.l4_offset);
     icmp.checksum = changed.apply(icmp.checksum.get());

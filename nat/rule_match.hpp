@@ -7,6 +7,7 @@
 
 #include "nat/packet.hpp"
 #include "nat/policy.hpp"
+#include "nat/protocols.hpp"
 
 namespace noclash::nat {
 
@@ -22,7 +23,7 @@ template <class Family>
                            std::uint16_t ingress_port) {
     if (rule.ingress_port && *rule.ingress_port != ingress_port) return false;
     if (rule.protocol && *rule.protocol != tuple.protocol) return false;
-    if (rule.to_port && (tuple.protocol == Family::icmp_protocol ||
+    if (rule.to_port && (!ip_protocol::has_ports(tuple.protocol) ||
                          !rule.to_port->contains(tuple.destination_port.host())))
         return false;
     return within<Family>(rule.from, tuple.source) && within<Family>(rule.to, tuple.destination);

@@ -17,9 +17,15 @@ struct Timeouts {
     std::uint32_t tcp_last_ack_s = 240;
     std::uint32_t tcp_time_wait_s = 240;  ///< nor is the port used anew meanwhile [RFC 6888 REQ-8]
     std::uint32_t tcp_close_s = 240;      ///< 4 min after a RST [RFC 7857 section 2.2]
-    std::uint32_t udp_s = 300;            ///< at least 120, 300 recommended [RFC 4787 REQ-5]
+    // UDP-Lite's, too.
+    std::uint32_t udp_s = 300;  ///< at least 120, 300 recommended [RFC 4787 REQ-5]
     std::uint32_t udp_stream_s = 300;
     std::uint32_t icmp_s = 60;  ///< at least 60 [RFC 5508 REQ-2]
+    // SCTP sends heartbeats every 30 s when it has nothing else to say (RFC 9260, section 16), but
+    // need not: so its floors are TCP's.
+    std::uint32_t sctp_established_s = 7440;
+    std::uint32_t sctp_transitory_s = 240;  ///< opening and closing
+    std::uint32_t generic_s = 600;          ///< of protocols without ports
 
     friend bool operator==(const Timeouts&, const Timeouts&) = default;
 };

@@ -32,7 +32,7 @@ concept Router = requires(const R router, const typename Family::Address& addres
 enum class Outcome : std::uint8_t {
     drop,      ///< for `reason`
     reject,    ///< drop for `reason`, and tell the sender by `error`
-    transmit,  ///< rewritten; send it to `hop`
+    transmit,  ///< rewritten; send it to `hop`, in fragments when it is longer than `hop.mtu`
     park,      ///< its flow cannot be decided just now: process it again soon
 };
 

@@ -47,6 +47,7 @@ via = "198.18.0.2"
 [[pool]]
 name = "bench"
 addresses = ["{}"]
+pooling = "arbitrary"
 [[rule]]
 name = "clients"
 in = "inside"

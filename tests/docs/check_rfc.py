@@ -34,6 +34,9 @@ it does not are named. *Partly* and *not met* say what is missing; *later* belon
 not built yet. Code and tests name the clauses that they are about, as `[RFC 4787 REQ-5]`; this page
 is made of these annotations and of [the statements](../tests/rfc/clauses.toml), and
 `meson test` fails when it is not up to date.
+
+Of the failures in the field, the column *netfilter* says what Linux 6.18's own NAT does in the same
+tests, or in those of `tests/gateway/test_baseline.py`, which run on whatever kernel is there.
 """
 
 
@@ -49,7 +52,7 @@ def read_clauses(root: Path) -> tuple[dict, dict, list[str]]:
     sources, clauses, problems = document["sources"], {}, []
     for clause in document["clause"]:
         name = clause.get("id", "?")
-        if unknown := clause.keys() - {"id", "says", "state", "lacks"}:
+        if unknown := clause.keys() - {"id", "says", "state", "lacks", "netfilter"}:
             problems.append(f"{CLAUSES}: {name}: no such key: {', '.join(sorted(unknown))}")
         if missing := {"id", "says", "state"} - clause.keys():
             problems.append(f"{CLAUSES}: {name}: lacks {', '.join(sorted(missing))}")
@@ -108,15 +111,21 @@ def render(sources: dict, clauses: dict, code: list[Place], tests: list[Place]) 
         if not rows:
             continue
         heading = title.capitalize() if source == "field" else f"{source}: {title}"
-        lines += ["", f"## {heading}", "", "| clause | the gateway | state | code | shown by |",
-                  "| --- | --- | --- | --- | --- |"]
+        columns = ["clause", "the gateway", "state", "code", "shown by"]
+        compares = any("netfilter" in clause for clause in rows.values())
+        if compares:
+            columns.insert(3, "netfilter")
+        lines += ["", f"## {heading}", "", "| " + " | ".join(columns) + " |",
+                  "| --- " * len(columns) + "|"]
         for name, clause in rows.items():
             state = f"**{clause['state']}**"
             if "lacks" in clause:
                 state += f": {clause['lacks']}"
-            cells = (name.removeprefix(source).strip() or "all of it", clause["says"], state,
+            cells = [name.removeprefix(source).strip() or "all of it", clause["says"], state,
                      code_cell([place for place in code if place.clause == name]),
-                     test_cell([place for place in tests if place.clause == name]))
+                     test_cell([place for place in tests if place.clause == name])]
+            if compares:
+                cells.insert(3, clause.get("netfilter", ""))
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -11,8 +11,11 @@
 #include <cstdlib>
 #include <vector>
 
+#include "nat/fragment.hpp"
+#include "nat/headers.hpp"
 #include "nat/icmp.hpp"
 #include "nat/parse.hpp"
+#include "nat/protocols.hpp"
 #include "nat/rewrite.hpp"
 #include "nat/timestamp_option.hpp"
 
@@ -48,11 +51,12 @@ Tuple<V4> other_tuple(const Parsed<V4>& parsed) {
     Tuple<V4> tuple = parsed.tuple;
     tuple.source = from;
     tuple.destination = to;
-    // Ports that an ICMP query leaves 0 stay so.
-    if (tuple.protocol != V4::icmp_protocol || tuple.source_port != Be16{}) {
+    // Ports that are none stay 0.
+    const bool has_ports = ip_protocol::has_ports(tuple.protocol);
+    if (has_ports || tuple.source_port != Be16{}) {
         tuple.source_port = Be16::from_host(0xabcd);
     }
-    if (tuple.protocol != V4::icmp_protocol || tuple.destination_port != Be16{}) {
+    if (has_ports || tuple.destination_port != Be16{}) {
         tuple.destination_port = Be16::from_host(0x0102);
     }
     return tuple;
@@ -127,17 +131,29 @@ void answer(Packet packet, const Parsed<V4>& parsed) {
     require(l4_checksum_ok<V4>(packet.view(), after) == was_right);
 }
 
+/// A fragment that is kept ends within the longest packet, wherever it begins.
+void judge_fragment(Packet packet) {
+    constexpr std::uint32_t longest = 12000;
+    if (check_fragment<V4>(packet.view(), longest) != DropReason::none) return;
+    const auto& ip = header<IpHeader<V4>>(packet.view(), 0);
+    const std::uint32_t offset = (ip.fragment.get().host() & IpHeader<V4>::offset_mask) * 8U;
+    require(ip.total_length.get().host() > ip.header_length());
+    require(offset + ip.total_length.get().host() <= longest);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     if (size == 0) return 0;
     Packet packet{{data + 1, data + size}, (data[0] & 1) != 0 ? Checked::good : Checked::unknown};
     Parsed<V4> parsed;
-    if (parse<V4>(packet.view(), 1, parsed) != DropReason::none) return 0;
+    const DropReason reason = parse<V4>(packet.view(), 1, parsed);
+    if (reason == DropReason::fragment) judge_fragment(packet);
+    if (reason != DropReason::none) return 0;
     require(parsed.length <= packet.bytes.size());
     translate(packet, parsed);
     report(packet, parsed);
     if (parsed.kind == PacketKind::tcp) restamp(packet, parsed);
-    if (parsed.kind == PacketKind::icmp_request) answer(packet, parsed);
+    if (is_echo_request<V4>(packet.view(), parsed)) answer(packet, parsed);
     return 0;
 }

@@ -5,7 +5,8 @@ computed."""
 import socket
 import struct
 
-TCP, UDP, ICMP = 6, 17, 1
+TCP, UDP, ICMP, GRE, SCTP, UDP_LITE = 6, 17, 1, 47, 132, 136
+SCTP_INIT = b"\1\0\0\x14" + b"\0\0\0\7" + b"\0\1\0\0" + b"\0\1\0\1" + b"\0\0\0\1"
 
 
 def checksum(data):
@@ -19,13 +20,13 @@ def checksum(data):
 
 
 def ip(source, destination, protocol, payload, *, ttl=64, options=b"", length=None,
-       header_words=None, version=4, fragment=0x4000, check=None):
+       header_words=None, version=4, identification=1, fragment=0x4000, check=None):
     words = 5 + len(options) // 4 if header_words is None else header_words
     length = 20 + len(options) + len(payload) if length is None else length
 
     def header(value):
-        return struct.pack("!BBHHHBBH4s4s", version << 4 | words, 0, length, 1, fragment, ttl,
-                           protocol, value, socket.inet_aton(source),
+        return struct.pack("!BBHHHBBH4s4s", version << 4 | words, 0, length, identification,
+                           fragment, ttl, protocol, value, socket.inet_aton(source),
                            socket.inet_aton(destination)) + options
     return header(checksum(header(0)) if check is None else check) + payload
 
@@ -60,10 +61,79 @@ def udp(source, destination, sport, dport, *, length=None, check=None, payload=b
     return header(check) + payload
 
 
+def udp_lite(source, destination, sport, dport, *, coverage=0, check=None, payload=b"data"):
+    """RFC 3828; a coverage of 0 is the whole datagram."""
+    def header(value):
+        return struct.pack("!HHHH", sport, dport, coverage, value)
+    if check is None:
+        body = header(0) + payload
+        check = checksum(_pseudo(source, destination, UDP_LITE, len(body)) +
+                         body[:coverage or len(body)]) or 0xffff
+    return header(check) + payload
+
+
+def crc32c(data):
+    """Bit by bit, as RFC 9260 means it."""
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+
+
+def sctp(sport, dport, chunks, *, tag=0, check=None):
+    def header(value):
+        return struct.pack("!HHI", sport, dport, tag) + struct.pack("<I", value)
+    return header(crc32c(header(0) + chunks) if check is None else check) + chunks
+
+
 def icmp(kind, code=0, *, rest=b"\0\1\0\1", payload=b"", check=None):
     def message(value):
         return struct.pack("!BBH", kind, code, value) + rest + payload
     return message(checksum(message(0)) if check is None else check)
+
+
+MORE_FRAGMENTS, DONT_FRAGMENT, OFFSET = 0x2000, 0x4000, 0x1fff
+
+
+def fragment(packet, begin, end):
+    """The bytes from `begin` to `end` of an IP packet's payload, with its header but the options.
+
+    Whether there is more behind them is told by the packet's length; `begin` is a multiple of 8.
+    """
+    header, payload = packet[:20], packet[packet[0] % 16 * 4:]
+    word, = struct.unpack("!H", header[6:8])
+    word |= begin // 8 | (MORE_FRAGMENTS if end < len(payload) else 0)
+    part = payload[begin:end]
+    header = struct.pack("!BBHHHBBH", 0x45, header[1], 20 + len(part),
+                         *struct.unpack("!H", header[4:6]), word, header[8], header[9], 0) + \
+        header[12:20]
+    return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + part
+
+
+def fragments(packet, mtu=1500):
+    """An IP packet without options, cut as a router with this MTU would."""
+    step = (mtu - 20) // 8 * 8
+    length = len(packet) - 20
+    return [fragment(packet, begin, min(begin + step, length))
+            for begin in range(0, length, step)]
+
+
+def reassembled(parts):
+    """The IP packet whose fragments, each a Packet, these are; None while some are missing."""
+    parts = sorted(parts, key=lambda part: part.offset)
+    payload = b""
+    for part in parts:
+        if part.offset != len(payload):
+            return None
+        payload += part.segment
+    if not parts or parts[-1].has_more:
+        return None
+    first = parts[0]
+    return Packet(ip(first.source, first.destination, first.protocol, payload, ttl=first.ttl,
+                     identification=first.identification,
+                     fragment=DONT_FRAGMENT if first.dont_fragment else 0))
 
 
 def frame(to_mac, from_mac, packet, ethertype=0x0800):
@@ -77,11 +147,14 @@ class Packet:
         self.data = data[:struct.unpack("!H", data[2:4])[0]]  # without the link's padding
         self.source, self.destination = map(socket.inet_ntoa, (data[12:16], data[16:20]))
         self.ttl, self.protocol = data[8], data[9]
+        self.identification, word = struct.unpack("!HH", data[4:8])
+        self.dont_fragment, self.has_more = bool(word & DONT_FRAGMENT), bool(word & MORE_FRAGMENTS)
+        self.offset = (word & OFFSET) * 8
         self.segment = self.data[20:]
 
     @property
     def ports(self):
-        """Of TCP or UDP: of the source and of the destination."""
+        """Of the source and of the destination, where the protocol has ports."""
         return struct.unpack("!HH", self.segment[:4])
 
     @property
@@ -114,7 +187,7 @@ class Packet:
     @property
     def payload(self):
         """Of TCP or UDP."""
-        return self.segment[8 if self.protocol == UDP else self.segment[12] // 16 * 4:]
+        return self.segment[8 if self.protocol in (UDP, UDP_LITE) else self.segment[12] // 16 * 4:]
 
     @property
     def kind(self):
@@ -132,6 +205,16 @@ class Packet:
             return False
         if self.protocol == ICMP:
             return checksum(self.segment) == 0
+        if self.protocol == SCTP:
+            blank = self.segment[:8] + bytes(4) + self.segment[12:]
+            return crc32c(blank) == struct.unpack("<I", self.segment[8:12])[0]
+        if self.protocol == UDP_LITE:
+            coverage = struct.unpack("!H", self.segment[4:6])[0] or len(self.segment)
+            pseudo = _pseudo(self.source, self.destination, UDP_LITE, len(self.segment))
+            return self.segment[6:8] != b"\0\0" and checksum(
+                pseudo + self.segment[:coverage]) == 0
+        if self.protocol not in (TCP, UDP):
+            return True
         if self.protocol == UDP and self.segment[6:8] == b"\0\0":
             return True
         pseudo = _pseudo(self.source, self.destination, self.protocol, len(self.segment))

@@ -7,6 +7,7 @@ import time
 
 import packets
 from gateway_case import GatewayCase
+from lab.netfilter import Netfilter
 from lab.topology import GATEWAY_LB, GATEWAY_POD
 
 ETHER_IPV4, ETHER_ARP = 0x0800, 0x0806
@@ -59,15 +60,19 @@ class RawHost:
         return None
 
 
-class RawCase(GatewayCase):
+class RawHosts(GatewayCase):
     """A raw host on either side, which see what the gateway makes of each packet, byte for byte."""
 
     INSIDE, OUTSIDE = "10.1.0.50", "10.2.0.50"
 
     def setUp(self):
         super().setUp()
+        self.start_other_gateway()
         self.inside = self.inside_host(self.INSIDE)
         self.outside = self.outside_host(self.OUTSIDE)
+
+    def start_other_gateway(self):
+        """For those that have another one than noclash."""
 
     def inside_host(self, address):
         return self._host(self.lb, "lb0", address, GATEWAY_LB, "gw-lb")
@@ -79,10 +84,12 @@ class RawCase(GatewayCase):
         host = RawHost(namespace, interface, address, gateway=gateway,
                        gateway_mac=self.gateway_mac(gateway_interface))
         self.addCleanup(host.close)
-        self.wait_until(lambda: any(row["address"] == address and row["state"] == "reachable"
-                                    for row in self.gateway.json("neighbors")),
-                        f"the gateway knows {address}")
+        self.wait_until(lambda: self.gateway_knows(address), f"the gateway knows {address}")
         return host
+
+    def gateway_knows(self, address):
+        """Whether the gateway has the link-layer address of a host."""
+        raise NotImplementedError
 
     def udp(self, source, destination, **options):
         """A datagram between two ends, each (address, port)."""
@@ -108,8 +115,32 @@ class RawCase(GatewayCase):
         """Sends a packet that the other side has to get; returns it as it got there."""
         sender.send(packet)
         arrived = self.arrives(receiver, packet[9])
-        self.assertIsNotNone(arrived, f"nothing arrived; drops: {self.gateway.drops()}")
+        self.assertIsNotNone(arrived, f"nothing arrived; drops: {self.drops()}")
         return arrived
+
+    def drops(self):
+        """What the gateway says that it has dropped."""
+        return "not known"
+
+    def establish(self, here, there):
+        """A TCP connection from the inside host; returns its outside end."""
+        outside = self.crosses(self.inside, self.outside, self.tcp(here, there, SYN)).ends[0]
+        self.crosses(self.outside, self.inside,
+                     self.tcp(there, outside, SYN | ACK, acknowledgment=2))
+        self.crosses(self.inside, self.outside,
+                     self.tcp(here, there, ACK, sequence=2, acknowledgment=2))
+        return outside
+
+
+class RawCase(RawHosts):
+    """With noclash between them."""
+
+    def gateway_knows(self, address):
+        return any(row["address"] == address and row["state"] == "reachable"
+                   for row in self.gateway.json("neighbors"))
+
+    def drops(self):
+        return self.gateway.drops()
 
     def is_dropped(self, sender, receiver, packet, reason):
         """Sends a packet that goes no further, and is counted by `reason`."""
@@ -125,11 +156,19 @@ class RawCase(GatewayCase):
                                  "--source-port", source_port)
         return row
 
-    def establish(self, here, there):
-        """A TCP connection from the inside host; returns its outside end."""
-        outside = self.crosses(self.inside, self.outside, self.tcp(here, there, SYN)).ends[0]
-        self.crosses(self.outside, self.inside,
-                     self.tcp(there, outside, SYN | ACK, acknowledgment=2))
-        self.crosses(self.inside, self.outside,
-                     self.tcp(here, there, ACK, sequence=2, acknowledgment=2))
-        return outside
+
+class KernelRawCase(RawHosts):
+    """With the machine's own netfilter between them, which masquerades."""
+
+    starts_gateway = False
+
+    def start_other_gateway(self):
+        self.kernel = Netfilter("masquerade")
+        self.kernel.start(self.topology)
+
+    def gateway_knows(self, address):
+        return " lladdr " in self.topology.gateway.run("ip", "neighbor", "show", address).stdout
+
+    def tracked(self):
+        """netfilter's connections, as conntrack lists them."""
+        return self.topology.gateway.run("conntrack", "-L").stdout

@@ -3,7 +3,7 @@
 """ICMP errors about flows, made byte by byte, in both directions."""
 
 from gateway_case import main, rule
-from lab.topology import GATEWAY_POD
+from lab.topology import GATEWAY_LB, GATEWAY_POD
 from raw_host import ACK, RawCase
 
 import packets
@@ -118,6 +118,20 @@ class Errors(RawCase):
         self.assertEqual(error.segment[8 + len(quoted):], extension)
         self.assertEqual(error.quoted.ends, (self.here, self.there))
 
+    def test_timestamps(self):
+        """[RFC 5508 REQ-1]"""
+        times = bytes(range(12))
+        asked = self.crosses(self.inside, self.outside, self.icmp(
+            self.INSIDE, self.OUTSIDE, (13, 0), rest=b"\x15\xb3\0\1", payload=times))
+        self.assertEqual((asked.source, asked.segment[6:]), (GATEWAY_POD, b"\0\1" + times))
+        answer = self.crosses(self.outside, self.inside, self.icmp(
+            self.OUTSIDE, GATEWAY_POD, (14, 0), rest=asked.segment[4:8], payload=times[::-1]))
+        self.assertEqual((answer.kind, answer.destination, answer.segment[4:]),
+                         ((14, 0), self.INSIDE, b"\x15\xb3\0\1" + times[::-1]))
+        # To the gateway itself it is no question: it tells nobody the time.
+        self.is_dropped(self.inside, self.outside, self.icmp(
+            self.INSIDE, GATEWAY_LB, (13, 0), rest=b"\x15\xb3\0\1", payload=times), "unsolicited")
+
     def test_queries(self):
         """[RFC 5508 REQ-1]: an echo request and its reply, with an identifier of the gateway's."""
         asked = self.crosses(self.inside, self.outside, self.icmp(
@@ -128,6 +142,32 @@ class Errors(RawCase):
             self.OUTSIDE, GATEWAY_POD, (0, 0), rest=asked.segment[4:8], payload=b"here I am"))
         self.assertEqual((answer.destination, answer.segment[4:]),
                          (self.INSIDE, b"\x15\xb3\0\1here I am"))
+
+
+class AboutServices(RawCase):
+    """Errors about connections to an address of the gateway's, which forwards them."""
+
+    settings = {"rules": rule("service", "dnat", in_="lb", protocol="udp", to=f"{GATEWAY_LB}/32",
+                              to_port=53, target="10.2.0.50:7000", source="masquerade")}
+
+    def test_fragmentation_needed(self):
+        """[RFC 5508 REQ-4] [RFC 5508 REQ-5]: either side learns of the MTU behind the gateway, from
+        an error about the connection as it knows it."""
+        here, service, there = (self.INSIDE, 5555), (GATEWAY_LB, 53), (self.OUTSIDE, 7000)
+        mtu = b"\0\0" + (1200).to_bytes(2, "big")
+        sent = self.crosses(self.inside, self.outside, self.udp(here, service))
+        end = sent.ends[0]
+        self.assertEqual(sent.ends[1], there)
+        error = self.crosses(self.outside, self.inside, self.icmp(
+            ROUTER, GATEWAY_POD, (UNREACHABLE, 4), rest=mtu, payload=sent.data))
+        self.assertEqual((error.kind, error.segment[4:8]), ((UNREACHABLE, 4), mtu))
+        self.assertEqual((error.source, error.quoted.ends), (GATEWAY_LB, (here, service)))
+        answer = self.crosses(self.outside, self.inside, self.udp(there, end))
+        self.assertEqual(answer.ends, (service, here))
+        error = self.crosses(self.inside, self.outside, self.icmp(
+            INSIDE_ROUTER, GATEWAY_LB, (UNREACHABLE, 4), rest=mtu, payload=answer.data))
+        self.assertEqual((error.kind, error.segment[4:8]), ((UNREACHABLE, 4), mtu))
+        self.assertEqual((error.source, error.quoted.ends), (GATEWAY_POD, (there, end)))
 
 
 if __name__ == "__main__":

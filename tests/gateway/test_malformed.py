@@ -40,6 +40,15 @@ def icmp_with(kind, **options):
     return packets.ip(HERE, THERE, packets.ICMP, packets.icmp(kind, **options))
 
 
+def udp_lite_with(**options):
+    return packets.ip(HERE, THERE, packets.UDP_LITE,
+                      packets.udp_lite(HERE, THERE, 1111, 2222, **options))
+
+
+def sctp_with(chunks, **options):
+    return packets.ip(HERE, THERE, packets.SCTP, packets.sctp(1111, 2222, chunks, **options))
+
+
 # What is wrong: (packet, the reason that it is counted by).
 CASES = {
     "nothing after Ethernet": (b"", "truncated"),
@@ -53,7 +62,8 @@ CASES = {
     "option of length 0": (good_udp(options=b"\x44\x00\x00\x00"), "bad_ip_header"),
     "loose source route": (good_udp(options=b"\x83\x07\x04\x0a\x02\x00\x02\x00"), "source_route"),
     "strict source route": (good_udp(options=b"\x89\x07\x04\x0a\x02\x00\x02\x00"), "source_route"),
-    "GRE": (packets.ip(HERE, THERE, 47, b"\0" * 8), "protocol"),
+    "protocol 0": (packets.ip(HERE, THERE, 0, b"\0" * 8), "protocol"),
+    "IGMP": (packets.ip(HERE, THERE, 2, b"\0" * 8), "protocol"),
     "protocol 255": (packets.ip(HERE, THERE, 255, b"\0" * 8), "protocol"),
     "source 127.0.0.1": (udp_between("127.0.0.1", THERE), "bad_address"),
     "source 0.0.0.0": (udp_between("0.0.0.0", THERE), "bad_address"),
@@ -86,7 +96,20 @@ CASES = {
     "ICMP error about no flow": (icmp_with(3, payload=good_udp()), "icmp_unrelated"),
     "ICMP error that quotes a bad checksum": (
         icmp_with(3, payload=good_udp(check=0x1234)), "bad_ip_checksum"),
-    "ICMP timestamp request": (icmp_with(13, payload=b"\0" * 12), "protocol"),
+    "ICMP timestamp request cut": (icmp_with(13, payload=b"\0" * 11), "bad_l4_header"),
+    "ICMP address mask request": (icmp_with(17, payload=b"\0" * 4), "protocol"),
+    "SCTP header cut": (packets.ip(HERE, THERE, packets.SCTP, b"\0" * 11), "bad_l4_header"),
+    "SCTP without chunks": (sctp_with(b""), "bad_l4_header"),
+    "SCTP chunk of length 3": (sctp_with(b"\1\0\0\3"), "bad_l4_header"),
+    "SCTP chunk beyond the packet": (sctp_with(b"\1\0\0\x14" + b"\0" * 15), "bad_l4_header"),
+    "SCTP INIT with a tag": (sctp_with(packets.SCTP_INIT, tag=1), "bad_l4_header"),
+    "SCTP INIT in company": (sctp_with(packets.SCTP_INIT * 2), "bad_l4_header"),
+    "SCTP checksum": (sctp_with(packets.SCTP_INIT, check=1), "bad_l4_checksum"),
+    "SCTP data of nothing": (sctp_with(b"\0\3\0\x11" + b"\0" * 16, tag=1), "sctp_not_init"),
+    "UDP-Lite coverage of 7": (udp_lite_with(coverage=7), "bad_l4_header"),
+    "UDP-Lite coverage beyond the packet": (udp_lite_with(coverage=13), "bad_l4_header"),
+    "UDP-Lite without checksum": (udp_lite_with(check=0), "bad_l4_checksum"),
+    "UDP-Lite checksum": (udp_lite_with(check=0x1234), "bad_l4_checksum"),
 }
 
 

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The router around the NAT: TTL, MTU, its own addresses, neighbours, routes."""
 
+import os
+
 from gateway_case import GatewayCase, main, rule
 from lab.noclash import DEFAULT_RULES
 from lab.services import WEB_SERVER
@@ -42,6 +44,34 @@ class Router(GatewayCase):
         self.wait_until(lambda: ":80 " in self.pod.run("ss", "-lnt").stdout, "the server listens")
         self.assertEqual(self.lb.run("python3", "-c", script).stdout.strip(), "True")
 
+    # Sends a datagram that is too big, until the kernel knows better; prints the MTU that it knows.
+    MTU_FINDER = """
+import socket, time
+client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+client.setsockopt(socket.IPPROTO_IP, 10, 2)  # IP_MTU_DISCOVER, IP_PMTUDISC_DO
+client.bind(("0.0.0.0", 5555))
+client.connect(("{}", {}))
+for _ in range(100):
+    mtu = client.getsockopt(socket.IPPROTO_IP, 14)  # IP_MTU
+    if mtu < 1500:
+        break
+    try:
+        client.send(b"x" * 1450)
+    except OSError:
+        pass
+    time.sleep(0.1)
+print(mtu)
+"""
+
+    def find_mtu(self, namespace, address, port):
+        script = self.MTU_FINDER.format(address, port)
+        return int(namespace.run("python3", "-c", script).stdout)
+
+    def test_udp_finds_the_mtu(self):
+        """[RFC 4787 REQ-13]: to a host outside, and to a service that is forwarded there."""
+        self.assertEqual(self.find_mtu(self.lb, POD, 7000), 1400)
+        self.assertEqual(self.find_mtu(self.lb, GATEWAY_LB, 53), 1400)
+
     def test_own_addresses_answer(self):
         self.assert_pings(GATEWAY_LB, count=3)
         self.assert_pings(GATEWAY_POD, count=3)
@@ -60,6 +90,31 @@ class Router(GatewayCase):
                   f"s.settimeout(3);s.connect(('{POD}',9));s.send(b'x');s.recv(10)")
         result = self.lb.run("python3", "-c", script, check=False)
         self.assertIn("ConnectionRefusedError", result.stderr)
+
+
+class NarrowInside(GatewayCase):
+    """Two real hosts on links of 1,500 bytes, and a gateway that lets fewer through to the client:
+    servers outside have to learn."""
+
+    settings = {"lb_mtu": 1400, "pod_mtu": 1500}
+
+    def test_tcp_finds_the_mtu(self):
+        """[RFC 4787 REQ-13]: about connections that are masqueraded, and to a forwarded service."""
+        content = self.pod.lab.path("content")
+        os.makedirs(content)
+        with open(os.path.join(content, "large"), "wb") as handle:
+            handle.write(bytes(200000))
+        for port in (80, 8080):
+            self.pod.start("python3", "-B", WEB_SERVER, POD, port, content, name=f"web-{port}")
+        for port in (80, 8080):
+            self.wait_until(lambda port=port: f":{port} " in self.pod.run("ss", "-lnt").stdout,
+                            "the server listens")
+        for url in (f"http://{POD}:8080/large", f"http://{GATEWAY_LB}:30080/large"):
+            with self.subTest(url):
+                size = self.lb.run("curl", "-sS", "--noproxy", "*", "-m", 30, "-o", "/dev/null",
+                                   "-w", "%{size_download}", url).stdout
+                self.assertEqual(size, "200000")
+        self.assertGreater(self.gateway.drops().get("too_big", 0), 0)
 
 
 class SegmentSizes(GatewayCase):

@@ -10,12 +10,16 @@ what must come out: hex, or words.
 
 import pathlib
 import random
+from socket import inet_aton
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_LSRR, IPOption_NOP, IPOption_RR
 from scapy.layers.l2 import ARP, Ether
+from scapy.layers.sctp import SCTP, SCTPChunkAbort, SCTPChunkData, SCTPChunkInit
 from scapy.packet import Raw
+from scapy.utils import checksum
 
 INSIDE, OUTSIDE, SERVER, ROUTER = "10.1.2.3", "198.51.100.7", "203.0.113.9", "192.0.2.254"
+UDP_LITE = 136
 PAYLOAD = bytes(random.Random(1).randbytes(77))
 TCP_OPTIONS = [("MSS", 1460), ("SAckOK", b""), ("Timestamp", (123456, 0)), ("NOP", None),
                ("WScale", 7)]
@@ -44,7 +48,77 @@ def transports(source_port, destination_port):
         / Raw(PAYLOAD[:9]),
         "echo request": ICMP(type=8, id=source_port, seq=3) / Raw(PAYLOAD[:56]),
         "echo reply": ICMP(type=0, id=destination_port, seq=3) / Raw(PAYLOAD[:56]),
+        "timestamp request": ICMP(type=13, id=source_port, seq=3, ts_ori=0x01020304, ts_rx=0,
+                                  ts_tx=0),
+        "timestamp reply": ICMP(type=14, id=destination_port, seq=3, ts_ori=0x01020304,
+                                ts_rx=0x01020309, ts_tx=0x01020309),
     }
+
+
+def udp_lite(source, destination, source_port, destination_port, coverage, payload):
+    """scapy does not know it: UDP, with the coverage in place of the length (RFC 3828)."""
+    body = bytes(UDP(sport=source_port, dport=destination_port, len=coverage, chksum=0)) + payload
+    pseudo = (inet_aton(source) + inet_aton(destination)
+              + UDP_LITE.to_bytes(2, "big") + len(body).to_bytes(2, "big"))
+    check = checksum(pseudo + body[:coverage or len(body)]) or 0xffff
+    return ip(source, destination, proto=UDP_LITE, flags="DF") / Raw(
+        body[:6] + check.to_bytes(2, "big") + body[8:])
+
+
+def associations(source_port, destination_port):
+    """SCTP packets, each with a name."""
+    ports = {"sport": source_port, "dport": destination_port}
+    return {"SCTP INIT": SCTP(**ports, tag=0) / SCTPChunkInit(init_tag=7, a_rwnd=65536),
+            "SCTP data": SCTP(**ports, tag=9) / SCTPChunkData(data=PAYLOAD[:13], tsn=5),
+            "SCTP ABORT": SCTP(**ports, tag=9) / SCTPChunkAbort()}
+
+
+def other_protocols():
+    """Translated as `rewrites`, and reported about."""
+    directive = f"rewrite {OUTSIDE}:61234 {SERVER}:80"
+    for coverage, payload in ((0, PAYLOAD), (8, PAYLOAD), (19, PAYLOAD), (8 + len(PAYLOAD), PAYLOAD),
+                              (8, b"")):
+        yield block(f"UDP-Lite, {coverage or 'all'} bytes of {8 + len(payload)} covered", directive,
+                    udp_lite(INSIDE, ROUTER, 40000, 8080, coverage, payload),
+                    udp_lite(OUTSIDE, SERVER, 61234, 80, coverage, payload))
+    before, after = associations(40000, 8080), associations(61234, 80)
+    for name in before:
+        yield block(f"{name} to another source and destination", directive,
+                    ip(INSIDE, ROUTER) / before[name], ip(OUTSIDE, SERVER) / after[name])
+    gre, esp = (bytes.fromhex("00000800") + PAYLOAD, b"\0\0\1\0\0\0\0\1" + PAYLOAD)
+    for name, number, inside in (("GRE", 47, gre), ("ESP", 50, esp), ("protocol 200, empty", 200, b"")):
+        yield block(f"{name}, by address", f"rewrite {OUTSIDE}:0 {SERVER}:0",
+                    ip(INSIDE, ROUTER, proto=number) / Raw(inside),
+                    ip(OUTSIDE, SERVER, proto=number) / Raw(inside))
+        sent, known = (bytes(ip(source, SERVER, proto=number) / Raw(inside))[:60]
+                       for source in (OUTSIDE, INSIDE))
+        yield block(f"time exceeded about {name}",
+                    f"rewrite_error {INSIDE}:0 {SERVER}:0 from {ROUTER} to {INSIDE}",
+                    ip(ROUTER, OUTSIDE) / ICMP(type=11) / Raw(sent),
+                    ip(ROUTER, INSIDE) / ICMP(type=11) / Raw(known))
+    for cut in (28, 200):
+        for name in before:
+            sent = bytes(ip(OUTSIDE, SERVER) / associations(61234, 80)[name])[:cut]
+            known = bytes(ip(INSIDE, SERVER) / associations(40000, 80)[name])[:cut]
+            yield block(f"unreachable about {name}, {cut} bytes quoted at most",
+                        f"rewrite_error {INSIDE}:40000 {SERVER}:80 from {ROUTER} to {INSIDE}",
+                        ip(ROUTER, OUTSIDE) / ICMP(type=3, code=2) / Raw(sent),
+                        ip(ROUTER, INSIDE) / ICMP(type=3, code=2) / Raw(known))
+    for name, segment in before.items():
+        yield block(name, "parse", ip(INSIDE, SERVER) / segment,
+                    f"sctp {INSIDE}:40000 {SERVER}:8080 checksum good")
+    yield block("SCTP, damaged", "parse", bytes(ip(INSIDE, SERVER) / before["SCTP data"])[:-1] + b"x",
+                f"sctp {INSIDE}:40000 {SERVER}:8080 checksum bad")
+    yield block("UDP-Lite", "parse", udp_lite(INSIDE, SERVER, 1, 2, 12, PAYLOAD),
+                f"udp_lite {INSIDE}:1 {SERVER}:2 checksum good")
+    yield block("UDP-Lite, damaged where nothing covers it", "parse",
+                bytes(udp_lite(INSIDE, SERVER, 1, 2, 12, PAYLOAD))[:-1] + b"x",
+                f"udp_lite {INSIDE}:1 {SERVER}:2 checksum good")
+    yield block("UDP-Lite with a coverage of 7", "parse",
+                udp_lite(INSIDE, SERVER, 1, 2, 7, PAYLOAD), "drop bad_l4_header")
+    yield block("GRE", "parse", ip(INSIDE, SERVER, proto=47) / Raw(gre),
+                f"other {INSIDE}:0 {SERVER}:0 checksum good")
+    yield block("IGMP", "parse", ip(INSIDE, SERVER, proto=2) / Raw(gre), "drop protocol")
 
 
 def rewrites():
@@ -195,6 +269,13 @@ def parses():
                f"icmp_request {INSIDE}:77 {SERVER}:0 checksum good")
     yield case("echo reply", ip(SERVER, INSIDE) / ICMP(type=0, id=77),
                f"icmp_reply {SERVER}:0 {INSIDE}:77 checksum good")
+    for kind, type_, ends in (("request", 13, (INSIDE, SERVER)), ("reply", 14, (SERVER, INSIDE))):
+        stamps = ip(*ends) / ICMP(type=type_, id=77, ts_ori=1, ts_rx=2, ts_tx=3)
+        ports = (77, 0) if type_ == 13 else (0, 77)
+        yield case(f"timestamp {kind}", stamps,
+                   f"icmp_{kind} {ends[0]}:{ports[0]} {ends[1]}:{ports[1]} checksum good")
+        yield case(f"timestamp {kind}, cut short", ip(*ends, proto=1) / Raw(bytes(stamps[ICMP])[:19]),
+                   "drop bad_l4_header")
     yield case("ICMP error", ip(ROUTER, INSIDE) / ICMP(type=3, code=3) / Raw(bytes(good)[:28]),
                f"icmp_error {INSIDE}:53 {SERVER}:5353 checksum good")
     yield case("loose source route",
@@ -208,7 +289,6 @@ def parses():
     yield case("to a multicast group", ip(INSIDE, "224.0.0.1") / udp, "drop bad_address")
     yield case("from loopback", ip("127.0.0.1", SERVER) / udp, "drop bad_address")
     yield case("from itself to itself", ip(SERVER, SERVER) / udp, "drop bad_address")
-    yield case("GRE", ip(INSIDE, SERVER, proto=47) / Raw(PAYLOAD), "drop protocol")
     yield case("TCP XMAS", ip(INSIDE, SERVER) / TCP(flags="FPU"), "drop bad_l4_header")
     yield case("TCP without flags", ip(INSIDE, SERVER) / TCP(flags=0), "drop bad_l4_header")
     yield case("TCP data offset", ip(INSIDE, SERVER) / TCP(dataofs=15), "drop bad_l4_header")
@@ -216,7 +296,7 @@ def parses():
                "drop bad_l4_header")
     yield case("redirect", ip(ROUTER, INSIDE) / ICMP(type=5, code=1, gw=ROUTER) / Raw(bytes(good)),
                "drop icmp_unrelated")
-    yield case("timestamp", ip(INSIDE, SERVER) / ICMP(type=13, ts_ori=0, ts_rx=0, ts_tx=0),
+    yield case("address mask request", ip(INSIDE, SERVER) / ICMP(type=17, addr_mask="0.0.0.0"),
                "drop protocol")
 
 
@@ -231,7 +311,7 @@ def arps():
 def main():
     here = pathlib.Path(__file__).parent
     for name, blocks in (("rewrite", rewrites()), ("icmp", icmp_errors()), ("parse", parses()),
-                         ("arp", arps())):
+                         ("arp", arps()), ("protocols", other_protocols())):
         text = "# SPDX-License-Identifier: Apache-2.0\n# Made by generate.py.\n\n"
         (here / f"{name}.txt").write_text(text + "\n".join(blocks))
 

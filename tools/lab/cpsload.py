@@ -54,6 +54,7 @@ udp_stream_s = {TIME_WAIT_S}
 [[pool]]
 name = "sources"
 addresses = ["{POOL}"]
+pooling = "arbitrary"
 """
 
 

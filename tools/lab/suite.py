@@ -23,7 +23,7 @@ QUICK_GATEWAY_TESTS = ("services", "rules", "router Router", "control Flows",
                        "storm Instrument Storm.test_in_step",
                        "cpsload OverMemif.test_mix OtherGateways.test_the_kernels_nat")
 SANITIZED_GATEWAY_TESTS = ("services", "rules", "router", "malformed", "lifecycle", "control",
-                           "mappings", "icmp", "field")
+                           "mappings", "icmp", "field", "protocols")
 
 # Suite of the unit and stress tests whose threads race on purpose.
 TSAN_SUITES = ("tsan",)

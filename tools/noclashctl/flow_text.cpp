@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <nlohmann/json.hpp>
 #include <string_view>
 
@@ -16,7 +17,18 @@ using Output = fmt::memory_buffer;
 unsigned protocol_number(std::string_view name) {
     if (name == "tcp") return 6;
     if (name == "udp") return 17;
-    return name == "icmp" ? 1 : 58;
+    if (name == "icmp") return 1;
+    if (name == "sctp") return 132;
+    if (name == "udplite") return 136;
+    if (name == "gre") return 47;
+    if (name == "esp") return 50;
+    if (name == "ah") return 51;
+    if (name == "ipip") return 4;
+    if (name == "ipv6") return 41;
+    if (name == "icmpv6") return 58;
+    unsigned number = 0;  // protocols without a name are called by it
+    std::from_chars(name.data(), name.data() + name.size(), number);
+    return number;
 }
 
 template <class Json>

@@ -2,11 +2,14 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <cctype>
 #include <cstdio>
 #include <exception>
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "dpdk/config_values.hpp"
 #include "tools/noclashctl/client.hpp"
@@ -67,10 +70,11 @@ void add_filter(CLI::App& command, FlowFilter& filter) {
     command.add_option("--destination-port", filter.destination_port)->group(group);
     command.add_option("--port", filter.port, "Either end, before or after translation")
         ->group(group);
-    command.add_option("--protocol", filter.protocol)
-        ->check(CLI::IsMember({"tcp", "udp", "icmp"}))
+    command
+        .add_option("--protocol", filter.protocol,
+                    "tcp, udp, icmp, sctp, udplite, gre, esp, ah, ipip, ipv6 or a number")
         ->group(group);
-    command.add_option("--state", filter.state, "Of TCP, such as ESTABLISHED")
+    command.add_option("--state", filter.state, "Of TCP or SCTP, such as ESTABLISHED")
         ->transform(CLI::Validator(
             [](std::string& text) {
                 for (char& c : text)
@@ -102,10 +106,12 @@ void add_flows(CLI::App& app, Wish& wish) {
     for (const char* part : {"--protocol", "--source", "--destination", "--source-port"}) {
         show->get_option(part)->required();
     }
-    show->get_option("--destination-port")->description("Required, except of ICMP");
+    show->get_option("--destination-port")->description("Required where there are ports");
     show->parse_complete_callback([&wish] {
-        const bool icmp = wish.filter.protocol == "icmp";
-        if (!icmp && !wish.filter.destination_port) {
+        constexpr std::array<std::string_view, 4> with_ports{"tcp", "udp", "sctp", "udplite"};
+        const bool ports =
+            std::ranges::find(with_ports, wish.filter.protocol.value_or("")) != with_ports.end();
+        if (ports && !wish.filter.destination_port) {
             throw CLI::RequiredError("--destination-port");
         }
     });

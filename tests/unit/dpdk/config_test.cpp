@@ -57,6 +57,7 @@ tcp_timestamps = "normalize"
 tcp_reuse = "never"
 memory = { huge_pages = "required", dpdk_megabytes = 64, packet_buffers = 9000 }
 neighbors = { refresh_s = 3, queue_packets = 17, capacity = 99 }
+fragments = { capacity = 64, per_source = 9, timeout_ms = 700 }
 timeouts = { udp_s = 121, tcp_established_s = 7440 }
 )") + small,
                                        "f");
@@ -77,8 +78,21 @@ timeouts = { udp_s = 121, tcp_established_s = 7440 }
     EXPECT_EQ(config.neighbors.refresh_s, 3U);
     EXPECT_EQ(config.neighbors.queue_packets, 17U);
     EXPECT_EQ(config.neighbors.capacity, 99U);
+    EXPECT_EQ(config.fragments.capacity, 64U);
+    EXPECT_EQ(config.fragments.per_source, 9U);
+    EXPECT_EQ(config.fragments.timeout_ms, 700U);
     EXPECT_EQ(config.timeouts.udp_s, 121U);
     EXPECT_EQ(config.timeouts.tcp_established_s, 7440U);
+}
+
+TEST(Config, ASourceGetsAQuarterOfFewFragments) {
+    const auto per_source = [](const char* text) {
+        return parse_config(text + std::string(small), "f").fragments.per_source;
+    };
+    EXPECT_EQ(per_source(""), 128U);
+    EXPECT_EQ(per_source("fragments = { capacity = 512 }\n"), 128U);
+    EXPECT_EQ(per_source("fragments = { capacity = 100 }\n"), 25U);
+    EXPECT_EQ(per_source("fragments = { capacity = 0 }\n"), 2U);
 }
 
 TEST(Config, ReadsEveryTimeout) {
@@ -149,6 +163,36 @@ ports = "2000-2999"
                             v4("203.0.113.12"), v4("198.51.100.0"), v4("198.51.100.1"),
                             v4("198.51.100.2"), v4("198.51.100.3")));
     EXPECT_EQ(pool.ports, (nat::PortRange{2000, 2999}));
+    EXPECT_EQ(pool.pooling, nat::Pooling::paired) << "the default of RFC 6888";
+    EXPECT_EQ(pool.likeness, nat::PortLikeness{}) << "unpredictable unless asked otherwise";
+}
+
+TEST(Config, ReadsHowAddressesAndPortsAreChosen) {
+    const Config config = parse_config(std::string(small) + R"(
+[[pool]]
+name = "p"
+addresses = "192.0.2.2"
+pooling = "arbitrary"
+port_preservation = true
+[[pool]]
+name = "o"
+addresses = "192.0.2.3"
+pooling = "paired"
+port_parity = true
+[[rule]]
+name = "r"
+action = "masquerade"
+port_preservation = true
+port_parity = true
+)",
+                                       "f");
+    const auto& pools = config.policy.pools;
+    EXPECT_EQ(pools[0].pooling, nat::Pooling::arbitrary);
+    EXPECT_EQ(pools[0].likeness, (nat::PortLikeness{.preservation = true}));
+    EXPECT_EQ(pools[1].pooling, nat::Pooling::paired);
+    EXPECT_EQ(pools[1].likeness, (nat::PortLikeness{.parity = true}));
+    EXPECT_EQ(config.policy.rules[0].likeness,
+              (nat::PortLikeness{.preservation = true, .parity = true}));
 }
 
 TEST(Config, ReadsRules) {

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 namespace noclash::dpdk {
 namespace {
@@ -90,6 +91,25 @@ TEST(MemoryPlan, BuffersHoldTheLargestMtu) {
 TEST(MemoryPlan, AfXdpNeedsBuffersForItsOwnRings) {
     EXPECT_GE(plan_memory(config_of({"af_xdp:a"}, 1)).packet_buffers,
               plan_memory(config_of({"tap:a"}, 1)).packet_buffers + 4096U);
+}
+
+TEST(MemoryPlan, FragmentsThatWaitTakeNoBuffersFromOthers) {
+    Config config = config_of({"tap:a"}, 2);
+    const MemoryPlan with = plan_memory(config);
+    const std::uint32_t capacity = std::exchange(config.fragments.capacity, 0U);
+    const MemoryPlan without = plan_memory(config);
+    EXPECT_EQ(with.packet_buffers, without.packet_buffers + 2 * capacity);
+    // And what they make is kept, too, until it is sent.
+    EXPECT_GE(std::uint64_t{with.megabytes - without.megabytes} << 20,
+              std::uint64_t{2} * (capacity * std::uint64_t{with.buffer_room} +
+                                  datagrams_at_once * longest_datagram(config)));
+}
+
+TEST(MemoryPlan, ADatagramFitsOneBuffer) {
+    Config config = config_of({"tap:a", "tap:b"}, 1);
+    EXPECT_EQ(longest_datagram(config), 8U * 1500U);
+    config.ports[1].mtu = 9000;
+    EXPECT_LT(longest_datagram(config) + 128U + 14U + 64U, 65536U);
 }
 
 TEST(MemoryPlan, ObeysTheConfiguration) {

@@ -89,8 +89,8 @@ std::string describe(const PacketView& view) {
     Parsed<V4> parsed;
     const DropReason reason = parse<V4>(view, 0, parsed);
     if (reason != DropReason::none) return "drop " + std::string(to_string(reason));
-    constexpr std::array<const char*, 5> kinds{"tcp", "udp", "icmp_request", "icmp_reply",
-                                               "icmp_error"};
+    constexpr std::array<const char*, 8> kinds{
+        "tcp", "udp", "icmp_request", "icmp_reply", "icmp_error", "udp_lite", "sctp", "other"};
     std::ostringstream text;
     text << kinds.at(static_cast<std::size_t>(parsed.kind)) << ' '
          << to_string<V4>(parsed.tuple.source) << ':' << parsed.tuple.source_port.host() << ' '

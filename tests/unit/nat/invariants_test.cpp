@@ -300,10 +300,10 @@ TEST(Invariant8Reuse, AMapInUseIsNotTakenForAnotherDestination) {
         }
     };
     storm(1);
-    EXPECT_EQ(held->range(), (PortRange{1, 100}));
+    EXPECT_EQ(held->ports(), (PortRange{1, 100}));
     table.quiescence().quiescent(1);
     storm(2001);
-    EXPECT_EQ(held->range(), (PortRange{200, 300})) << "its place was wanted all the time";
+    EXPECT_EQ(held->ports(), (PortRange{200, 300})) << "its place was wanted all the time";
 }
 
 TEST(Invariant8Reuse, AMapThatRetiredAgainIsNotTakenOnTheOldGracePeriod) {
@@ -338,7 +338,7 @@ TEST(Invariant8Reuse, AMapThatRetiredAgainIsNotTakenOnTheOldGracePeriod) {
             crowded.acquire(key[next + 2], {20, 24}, 5000, as_it_is));  // by a worker that stalled
         calm();
         if (held != nullptr) {
-            EXPECT_EQ(held->range(), (PortRange{10, 14})) << "step " << n;
+            EXPECT_EQ(held->ports(), (PortRange{10, 14})) << "step " << n;
         }
     });
 }

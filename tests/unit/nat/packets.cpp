@@ -132,6 +132,65 @@ Bytes icmp(const Ends& ends, std::uint8_t type, std::uint8_t code, std::uint32_t
     return packet;
 }
 
+Bytes udp_lite(const Ends& ends, std::uint16_t coverage, const Bytes& payload) {
+    Bytes segment(8);
+    put16(segment, 0, ends.source_port);
+    put16(segment, 2, ends.destination_port);
+    put16(segment, 4, coverage);
+    segment.insert(segment.end(), payload.begin(), payload.end());
+    Bytes packet = ipv4(ends, 136, segment);
+    Bytes pseudo(packet.begin() + 12, packet.begin() + 20);
+    pseudo.resize(12);
+    put16(pseudo, 8, 136);
+    put16(pseudo, 10, static_cast<unsigned>(segment.size()));
+    const std::size_t covered = coverage == 0 ? segment.size() : coverage;
+    const unsigned checksum =
+        0xffffU ^ slow_sum(std::span(segment).first(covered), slow_sum(pseudo));
+    put16(packet, 26, checksum == 0 ? 0xffff : checksum);
+    return packet;
+}
+
+std::uint32_t slow_crc32c(std::span<const std::uint8_t> bytes) {
+    std::uint32_t crc = ~0U;
+    for (const std::uint8_t byte : bytes) {
+        crc ^= byte;
+        for (int bit = 0; bit < 8; ++bit)
+            crc = (crc & 1) != 0 ? crc >> 1 ^ 0x82f63b78 : crc >> 1;
+    }
+    return ~crc;
+}
+
+Bytes sctp_chunk(std::uint8_t type, const Bytes& value) {
+    Bytes chunk(4);
+    chunk[0] = type;
+    put16(chunk, 2, static_cast<unsigned>(4 + value.size()));
+    chunk.insert(chunk.end(), value.begin(), value.end());
+    chunk.resize((chunk.size() + 3) / 4 * 4);
+    return chunk;
+}
+
+Bytes sctp(const Ends& ends, std::uint32_t tag, const Bytes& chunks) {
+    Bytes segment(12);
+    put16(segment, 0, ends.source_port);
+    put16(segment, 2, ends.destination_port);
+    put32(segment, 4, tag);
+    segment.insert(segment.end(), chunks.begin(), chunks.end());
+    const std::uint32_t crc = slow_crc32c(segment);
+    for (std::size_t i = 0; i < 4; ++i)
+        segment[8 + i] = static_cast<std::uint8_t>(crc >> 8 * i);
+    return ipv4(ends, 132, segment);
+}
+
+bool sctp_crc_ok(const Bytes& packet) {
+    Bytes segment(packet.begin() + static_cast<std::ptrdiff_t>(l4_offset(packet)), packet.end());
+    std::uint32_t found = 0;
+    for (std::size_t i = 0; i < 4; ++i) {
+        found |= std::uint32_t{segment.at(8 + i)} << 8 * i;
+        segment.at(8 + i) = 0;
+    }
+    return slow_crc32c(segment) == found;
+}
+
 PacketView view(Bytes& packet) {
     return {packet.data(), static_cast<std::uint32_t>(packet.size())};
 }

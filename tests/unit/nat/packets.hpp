@@ -44,6 +44,17 @@ struct Ends {
 [[nodiscard]] Bytes icmp(const Ends& ends, std::uint8_t type, std::uint8_t code, std::uint32_t rest,
                          const Bytes& payload = {}, const Bytes& ip_options = {});
 
+/// With a checksum over `coverage` bytes of the datagram, or all when that is 0 (RFC 3828).
+[[nodiscard]] Bytes udp_lite(const Ends& ends, std::uint16_t coverage, const Bytes& payload = {});
+/// RFC 9260; `chunks` as they are.
+[[nodiscard]] Bytes sctp(const Ends& ends, std::uint32_t tag, const Bytes& chunks);
+/// A chunk with padding.
+[[nodiscard]] Bytes sctp_chunk(std::uint8_t type, const Bytes& value = {});
+/// Bit by bit.
+[[nodiscard]] std::uint32_t slow_crc32c(std::span<const std::uint8_t> bytes);
+/// Whether the checksum of an SCTP packet is right.
+[[nodiscard]] bool sctp_crc_ok(const Bytes& packet);
+
 /// Where the transport begins, as the header says.
 [[nodiscard]] std::size_t l4_offset(const Bytes& packet);
 /// Computes the header checksum anew.

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 
 #include "tests/unit/nat/packets.hpp"
 
@@ -87,7 +88,9 @@ TEST(Parse, IpHeader) {
     EXPECT_EQ(reason_with(packet, 0, 0x44), DropReason::bad_ip_header);
     EXPECT_EQ(reason_with(packet, 3, 19), DropReason::bad_ip_header);
     EXPECT_EQ(reason_with(packet, 2, 1), DropReason::truncated);
-    EXPECT_EQ(reason_with(packet, 9, 132), DropReason::protocol);
+    constexpr std::array<std::uint8_t, 4> never_forwarded{0, 2, 58, 255};
+    for (const std::uint8_t protocol : never_forwarded)
+        EXPECT_EQ(reason_with(packet, 9, protocol), DropReason::protocol) << int{protocol};
     EXPECT_EQ(reason_with(packet, 6, 0x20), DropReason::fragment);
     EXPECT_EQ(reason_with(packet, 7, 1), DropReason::fragment);
 }
@@ -159,7 +162,8 @@ TEST(Parse, UdpLength) {
 TEST(Parse, IcmpTypes) {
     for (int type = 0; type < 256; ++type) {
         DropReason expected = DropReason::protocol;
-        if (type == 0 || type == 3 || type == 4 || type == 8 || type == 11 || type == 12) {
+        if (type == 0 || type == 3 || type == 4 || type == 8 || type == 11 || type == 12 ||
+            type == 13 || type == 14) {
             expected = DropReason::none;
         }
         if (type == 5) expected = DropReason::icmp_unrelated;
@@ -206,7 +210,8 @@ TEST(Parse, QuotesThatAreOfNoFlow) {
     EXPECT_EQ(quoting(udp, 3, 1), DropReason::none);  // The quoted length tells nothing.
     EXPECT_EQ(quoting(udp, 7, 1), DropReason::icmp_unrelated);
     EXPECT_EQ(quoting(udp, 6, 0x20), DropReason::none);
-    EXPECT_EQ(quoting(udp, 9, 47), DropReason::icmp_unrelated);
+    EXPECT_EQ(quoting(udp, 9, 2), DropReason::icmp_unrelated);
+    EXPECT_EQ(quoting(udp, 9, 47), DropReason::none);
     EXPECT_EQ(quoting(test::icmp(ends, 3, 1, 0, Bytes(28)), 1, 0), DropReason::icmp_unrelated);
     Bytes damaged = udp;
     damaged[8] ^= 1;

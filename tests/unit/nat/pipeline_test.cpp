@@ -210,6 +210,36 @@ TEST(Pipeline, TooBigIsToldWithTheMtu) {
     EXPECT_EQ(verdict.error.mtu, 1000);
 }
 
+// [RFC 4787 REQ-13]
+TEST(Pipeline, TooBigGoesInFragmentsWhereItMay) {
+    TestGateway gateway({masquerade()});
+    gateway.router.outside_mtu = 1000;
+    for (int i = 0; i < 2; ++i) {  // the first of a flow, and one that follows
+        Bytes packet = udp(client, Bytes(1200));
+        const auto verdict = gateway.pass(packet);
+        EXPECT_EQ(verdict.outcome, Outcome::transmit);
+        EXPECT_EQ(verdict.hop.mtu, 1000);
+        EXPECT_EQ(read(packet).tuple.source, ip("10.2.0.1"));
+    }
+}
+
+// [RFC 4787 REQ-13]: where each of the fragments that it came in fits.
+TEST(Pipeline, DontFragmentBindsFragmentsNotWhatTheyMake) {
+    TestGateway gateway({masquerade()});
+    gateway.router.outside_mtu = 1000;
+    for (const auto& [largest, outcome] :
+         {std::pair{999, Outcome::transmit}, {1000, Outcome::transmit}, {1001, Outcome::reject}}) {
+        Bytes packet = udp(client, Bytes(1200));
+        packet[6] |= 0x40;
+        fix_ip_checksum(packet);
+        Job<V4> job{};
+        job.packet = view(packet);
+        job.packet.largest_fragment = static_cast<std::uint16_t>(largest);
+        gateway.pipelines[0]->process({&job, 1}, gateway.now_ms);
+        EXPECT_EQ(job.verdict.outcome, outcome) << largest;
+    }
+}
+
 TEST(Pipeline, NoRouteIsTold) {
     TestGateway gateway({masquerade()});
     Bytes packet = udp({client.source, host("10.99.0.1"), 1, 2});

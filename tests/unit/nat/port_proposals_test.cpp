@@ -75,8 +75,10 @@ TEST(PortProposals, APoolIsUsedToTheLastPortOfTheLastAddress) {
     rule.action = Action::snat;
     rule.source_nat = SourceNat::pool;
     TestGateway gateway({rule});
-    gateway.policy.pools = {
-        {"p", {ip("203.0.113.1"), ip("203.0.113.7"), ip("198.51.100.3")}, {6000, 6099}}};
+    gateway.policy.pools = {{"p",
+                             {ip("203.0.113.1"), ip("203.0.113.7"), ip("198.51.100.3")},
+                             {6000, 6099},
+                             Pooling::arbitrary}};
     std::set<std::pair<std::uint32_t, std::uint16_t>> used;
     for (std::uint32_t i = 0; i < 300; ++i) {
         Bytes packet = open_from(i);

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace noclash::dpdk {
+
+/// As configurations, filters and listings call an IP protocol: `tcp`, `gre`, or its number.
+[[nodiscard]] std::string protocol_name(std::uint8_t protocol);
+/// The other way; only protocols that are translated.
+[[nodiscard]] std::optional<std::uint8_t> parse_protocol(std::string_view text);
+/// For error messages: the names that `parse_protocol` knows.
+[[nodiscard]] std::string known_protocols();
+
+}  // namespace noclash::dpdk

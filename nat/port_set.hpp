@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+namespace noclash::nat {
+
+/// Inclusive range of transport ports (or ICMP identifiers), in host order.
+struct PortRange {
+    std::uint16_t first = 1024;
+    std::uint16_t last = 65535;
+
+    [[nodiscard]] std::uint32_t size() const { return last - first + 1U; }
+    [[nodiscard]] bool contains(std::uint16_t port) const { return first <= port && port <= last; }
+    friend bool operator==(PortRange, PortRange) = default;
+};
+
+/// The ports that a translated source may get: a range of them, or those of one parity in it.
+class PortSet {
+  public:
+    PortSet() = default;
+    // NOLINTNEXTLINE(google-explicit-constructor): a range of ports is a set of ports
+    PortSet(PortRange range) : PortSet(range.first, range.last) {}
+    PortSet(std::uint16_t first, std::uint16_t last) : first_(first), last_(last) {}
+
+    /// Those ports of `range`, which holds two at least, that are even when `port` is, else odd.
+    [[nodiscard]] static PortSet like(std::uint16_t port, PortRange range) {
+        PortSet set(range);
+        set.step_ = 2;
+        set.first_ = static_cast<std::uint16_t>(range.first + ((range.first ^ port) & 1U));
+        set.last_ = static_cast<std::uint16_t>(range.last - ((range.last ^ port) & 1U));
+        return set;
+    }
+
+    [[nodiscard]] std::uint16_t first() const { return first_; }
+    [[nodiscard]] std::uint16_t last() const { return last_; }
+    [[nodiscard]] std::uint32_t size() const { return (last_ - first_) / step_ + 1U; }
+    /// The n-th of them, from 0.
+    [[nodiscard]] std::uint16_t operator[](std::uint32_t n) const {
+        return static_cast<std::uint16_t>(first_ + n * step_);
+    }
+    [[nodiscard]] bool contains(std::uint16_t port) const {
+        return first_ <= port && port <= last_ && ((port ^ first_) & (step_ - 1U)) == 0;
+    }
+    /// Those among the 64 ports from `64 * word` on: a bit for each.
+    [[nodiscard]] std::uint64_t bits(std::uint32_t word) const {
+        if (word < first_ / 64U || word > last_ / 64U) return 0;
+        std::uint64_t bits = ~0ULL;
+        if (step_ == 2)
+            bits = (first_ & 1U) == 0 ? 0x5555'5555'5555'5555ULL : 0xaaaa'aaaa'aaaa'aaaaULL;
+        if (word == first_ / 64U) bits &= ~0ULL << (first_ % 64U);
+        if (word == last_ / 64U) bits &= ~0ULL >> (63U - last_ % 64U);
+        return bits;
+    }
+    friend bool operator==(PortSet, PortSet) = default;
+
+  private:
+    std::uint16_t first_ = PortRange{}.first;
+    std::uint16_t last_ = PortRange{}.last;
+    std::uint16_t step_ = 1;  ///< 1 or 2
+};
+
+/// How the port of a translated source takes after the client's own (RFC 4787, section 4.2). By
+/// default it does not: that is what cannot be guessed.
+struct PortLikeness {
+    /// The client's own port is tried first. Who can guess that one can guess the translated one.
+    bool preservation = false;
+    /// Even stays even, and odd odd: [RFC 4787 REQ-4], for all protocols. The range holds two ports
+    /// at least. One bit less to be guessed.
+    bool parity = false;
+
+    [[nodiscard]] PortSet choose_from(PortRange range, std::uint16_t own) const {
+        return parity ? PortSet::like(own, range) : PortSet(range);
+    }
+    friend bool operator==(PortLikeness, PortLikeness) = default;
+};
+
+}  // namespace noclash::nat
