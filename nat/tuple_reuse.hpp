@@ -13,7 +13,8 @@
 #include "nat/conntrack.hpp"
 #include "nat/crowded_destinations.hpp"
 #include "nat/flow_memory.hpp"
-#include "nat/policy.hpp"
+#include "nat/port_set.hpp"
+#include "nat/timeouts.hpp"
 
 namespace noclash::nat {
 
@@ -71,14 +72,14 @@ class TupleReuse {
     TupleReuse(Table& table, const Timeouts& timeouts) : table_(table), timeouts_(timeouts) {}
 
     /// True when `claim` has succeeded a finished connection: its reply tuple is `reply` with one
-    /// of `addresses` as destination and a port out of `range`. `segment_from(address)` is what the
+    /// of `addresses` as destination and a port out of `ports`. `segment_from(address)` is what the
     /// SYN will say that leaves from that address.
     template <class SegmentFrom>
     bool succeed(Claim& claim, Tuple<Family> reply, std::span<const Address> addresses,
-                 PortRange range, RandomBuffer& random, std::uint64_t now_ms,
+                 const PortSet& ports, RandomBuffer& random, std::uint64_t now_ms,
                  SegmentFrom&& segment_from) {
         latest_expiry_of_reset_ = expiry(now_ms, timeouts_.tcp_close_s) - silent_after_reset_ms;
-        draw(reply, addresses, range, random);
+        draw(reply, addresses, ports, random);
         look(segment_from);
         while (const Candidate* best = oldest()) {
             if (take(claim, *best, segment_from(best->reply.destination))) return true;
@@ -97,17 +98,16 @@ class TupleReuse {
     };
 
     /// All tuples when they are few, else some at random; on their way into the cache.
-    void draw(Tuple<Family>& reply, std::span<const Address> addresses, PortRange range,
+    void draw(Tuple<Family>& reply, std::span<const Address> addresses, const PortSet& ports,
               RandomBuffer& random) {
         const auto count = static_cast<std::uint32_t>(addresses.size());
-        const std::uint64_t all = std::uint64_t{count} * range.size();
+        const std::uint64_t all = std::uint64_t{count} * ports.size();
         size_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(all, most));
         for (std::uint32_t i = 0; i < size_; ++i) {
             const bool each = all <= most;
-            const std::uint32_t port = each ? i % range.size() : random.below(range.size());
-            reply.destination = addresses[each ? i / range.size() : random.below(count)];
-            reply.destination_port =
-                Be16::from_host(static_cast<std::uint16_t>(range.first + port));
+            const std::uint32_t nth = each ? i % ports.size() : random.below(ports.size());
+            reply.destination = addresses[each ? i / ports.size() : random.below(count)];
+            reply.destination_port = Be16::from_host(ports[nth]);
             candidates_[i] = {reply, table_.index().hash(reply), no_flow, AtServer::may_refuse, 0};
             table_.index().prefetch(candidates_[i].hash);
         }
