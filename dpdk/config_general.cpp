@@ -170,11 +170,12 @@ void read_fragments(const Section& top, Config& config) {
 void read_timeouts(const Section& top, Config& config) {
     const auto section = top.table("timeouts");
     if (!section) return;
-    std::vector<std::string_view> known{"below_rfc_floor"};
+    std::vector<std::string_view> known{"below_rfc_floor", "inbound_refresh"};
     for (const TimeoutKey& timeout : timeout_keys)
         known.push_back(timeout.key);
     section->allow_only(known);
 
+    config.timeouts.inbound_refresh = section->boolean("inbound_refresh").value_or(true);
     const bool below_floor = section->boolean("below_rfc_floor").value_or(false);
     for (const TimeoutKey& timeout : timeout_keys) {
         std::uint32_t& value = config.timeouts.*timeout.member;

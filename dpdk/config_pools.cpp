@@ -93,8 +93,8 @@ void read_addresses(const Section& section, const Config& config, nat::Pool<V4>&
 }
 
 void read_pool(const Section& section, Config& config) {
-    section.allow_only(
-        {"name", "addresses", "ports", "pooling", "port_preservation", "port_parity"});
+    section.allow_only({"name", "addresses", "ports", "pooling", "port_preservation", "port_parity",
+                        "mapping", "filtering"});
     nat::Pool<V4> pool;
     pool.name = read_name(section);
     if (!pool.name.empty() && index_of(config.policy.pools, pool.name)) {
@@ -107,6 +107,8 @@ void read_pool(const Section& section, Config& config) {
     constexpr std::array words{"paired"sv, "arbitrary"sv};
     constexpr std::array poolings{nat::Pooling::paired, nat::Pooling::arbitrary};
     if (const auto word = section.choice("pooling", words)) pool.pooling = poolings[*word];
+    read_behavior(section, pool.behavior);
+    check_behavior(section, pool, config);
     config.policy.pools.push_back(std::move(pool));
 }
 

@@ -111,6 +111,7 @@ void read_pool_name(const Section& section, std::string_view key, const std::str
     rule.source_nat = SourceNat::pool;
     if (const auto index = index_of(config.policy.pools, name)) {
         rule.pool = *index;
+        rule.behavior = config.policy.pools[*index].behavior;
     } else {
         section.fault(key, fmt::format("no pool is called {:?}", name),
                       "a pool: " + names_of(config.policy.pools));
@@ -168,15 +169,17 @@ void check_keys_of_action(const Section& section, const Rule& rule) {
     };
     const bool dnat = rule.action == Action::dnat;
     const bool masquerade = rule.source_nat == SourceNat::masquerade;
-    constexpr std::string_view own_ports =
+    constexpr std::string_view of_masquerade =
         "it only with `action = \"masquerade\"` or `source = \"masquerade\"`; a pool has its own";
-    const std::array<Belongs, 6> keys{{
+    const std::array<Belongs, 8> keys{{
         {"pool", rule.action == Action::snat, "it only with `action = \"snat\"`"},
         {"target", dnat, "it only with `action = \"dnat\"`"},
         {"source", dnat, "it only with `action = \"dnat\"`"},
-        {"ports", masquerade, own_ports},
-        {"port_preservation", masquerade, own_ports},
-        {"port_parity", masquerade, own_ports},
+        {"ports", masquerade, of_masquerade},
+        {"port_preservation", masquerade, of_masquerade},
+        {"port_parity", masquerade, of_masquerade},
+        {"mapping", masquerade, of_masquerade},
+        {"filtering", masquerade, of_masquerade},
     }};
     for (const Belongs& belongs : keys) {
         if (!belongs.here && section.has(belongs.key)) {
@@ -207,6 +210,7 @@ void read_action(const Section& section, const Config& config, Rule& rule) {
     check_keys_of_action(section, rule);
     read_port_range(section, "ports", rule.ports);
     read_port_likeness(section, rule.ports, rule.likeness);
+    if (rule.source_nat == SourceNat::masquerade) read_behavior(section, rule.behavior);
 }
 
 /// `true` means as the MTUs say; a number is a further bound.
@@ -227,8 +231,8 @@ void read_mss_clamp(const Section& section, Rule& rule) {
 
 void read_rule(const Section& section, Config& config) {
     section.allow_only({"name", "action", "in", "protocol", "from", "to", "to_port", "pool",
-                        "ports", "port_preservation", "port_parity", "target", "source",
-                        "mss_clamp"});
+                        "ports", "port_preservation", "port_parity", "mapping", "filtering",
+                        "target", "source", "mss_clamp"});
     Rule rule;
     rule.name = read_name(section);
     if (!rule.name.empty() && index_of(config.policy.rules, rule.name)) {
@@ -238,6 +242,7 @@ void read_rule(const Section& section, Config& config) {
     read_match(section, config, rule);
     read_action(section, config, rule);
     read_mss_clamp(section, rule);
+    check_behavior(section, rule, config);
     config.policy.rules.push_back(std::move(rule));
 }
 

@@ -28,6 +28,12 @@ void read_port_range(const Section& section, std::string_view key, nat::PortRang
 /// Reads how ports of `ports` are chosen: `port_preservation` and `port_parity`.
 void read_port_likeness(const Section& section, nat::PortRange ports, nat::PortLikeness& likeness);
 
+/// Reads `mapping` and `filtering`, and notes what needs the other.
+void read_behavior(const Section& section, nat::NatBehavior& behavior);
+/// Notes when what is read gives out ports that an earlier rule, or pool, gives out otherwise.
+void check_behavior(const Section& section, const nat::Rule<V4>& rule, const Config& config);
+void check_behavior(const Section& section, const nat::Pool<V4>& pool, const Config& config);
+
 /// The index of the element with this name.
 template <class Elements>
 [[nodiscard]] std::optional<std::uint16_t> index_of(const Elements& elements,

@@ -46,5 +46,8 @@ struct AddressRange {
 [[nodiscard]] bool usable_by_host(V4Address address);
 
 [[nodiscard]] std::string to_text(const Prefix<V4>& prefix);
+/// As the configuration has them.
+[[nodiscard]] std::string_view to_text(nat::Mapping mapping);
+[[nodiscard]] std::string_view to_text(nat::Filtering filtering);
 
 }  // namespace noclash::dpdk

@@ -37,6 +37,13 @@ FlowFilter filter_of(const json& request) {
     return FlowFilter::parse(request.value("filter", json{}));
 }
 
+std::uint64_t opened(const nat::MappingCounters& counters) {
+    return counters.mappings_opened.value() + counters.permissions_opened.value();
+}
+std::uint64_t ended(const nat::MappingCounters& counters) {
+    return counters.mappings_ended.value() + counters.permissions_ended.value();
+}
+
 }  // namespace
 
 Control::Control(Gateway& gateway, const std::vector<std::unique_ptr<Worker>>& workers)
@@ -57,13 +64,15 @@ void Control::answer(const json& request, ResponseWriter& writer) {
 
 std::uint64_t Control::live_flows() const {
     // Removals first: a flow that ends in between is counted as live, never as less than nothing.
-    std::uint64_t removed = flushed_.removed.value();
+    std::uint64_t removed = flushed_.removed.value() - ended(flushed_mappings_);
     for (const auto& worker : workers_)
-        removed += worker->engine_counters().removed.value();
+        removed += worker->engine_counters().removed.value() -
+                   ended(worker->pipeline().mapping_counters());
     std::uint64_t inserted = 0;
     for (const auto& worker : workers_)
-        inserted += worker->engine_counters().insert.value();
-    return inserted - removed;
+        inserted += worker->engine_counters().insert.value() -
+                    opened(worker->pipeline().mapping_counters());
+    return inserted > removed ? inserted - removed : 0;  // counters of one flow change one by one
 }
 
 void Control::flows_list(const json& request, ResponseWriter& writer) {
@@ -86,7 +95,7 @@ void Control::flows_flush(const json& request, ResponseWriter& writer) {
     const std::lock_guard lock(flushing_);
     std::uint64_t ended = 0;
     for_each_flow(gateway_, filter_of(request), [&](FlowReader& reader, const FlowView& flow) {
-        ended += reader.flush(flow, flushed_) ? 1U : 0U;
+        ended += reader.flush(flow, flushed_, flushed_mappings_) ? 1U : 0U;
     });
     if (ended > 0) gateway_.flows.hurry_reclamation();
     writer.row(json{{"flushed", ended}}.dump());
@@ -98,6 +107,7 @@ void Control::stats(ResponseWriter& writer) const {
         const Worker& worker = *workers_[id];
         const WorkerCounters& c = worker.counters();
         const EngineCounters& e = worker.engine_counters();
+        const nat::MappingCounters& m = worker.pipeline().mapping_counters();
         // What netfilter loses to a clash at confirm would here be a packet given up while it
         // waited for another worker's set-up.
         const std::uint64_t clashes_lost =
@@ -145,6 +155,10 @@ void Control::stats(ResponseWriter& writer) const {
               {"flows_removed", e.removed.value()},
               {"rolled_back", e.rolled_back.value()},
               {"tuple_reused", worker.pipeline().counters().tuple_reused.value()},
+              {"mappings_opened", m.mappings_opened.value()},
+              {"mappings_ended", m.mappings_ended.value()},
+              {"permissions_opened", m.permissions_opened.value()},
+              {"permissions_ended", m.permissions_ended.value()},
               {"naps", c.naps.value()}}},
             {"drops", drops}};
         writer.row(row.dump());

@@ -22,7 +22,7 @@ class Control {
     /// @throws std::runtime_error whose text is the answer to a request that cannot be served
     void answer(const nlohmann::json& request, ResponseWriter& writer);
 
-    /// Flows that live now.
+    /// Flows that live now; mappings and permissions are none.
     [[nodiscard]] std::uint64_t live_flows() const;
 
   private:
@@ -40,6 +40,7 @@ class Control {
     std::uint64_t started_ms_;
     std::mutex flushing_;  ///< one flush at a time: its counters have one writer
     EngineCounters flushed_;
+    nat::MappingCounters flushed_mappings_;
 };
 
 }  // namespace noclash::dpdk

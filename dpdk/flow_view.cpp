@@ -11,6 +11,7 @@
 #include "dpdk/config_values.hpp"
 #include "dpdk/protocol_names.hpp"
 #include "engine/clock.hpp"
+#include "nat/flow_end.hpp"
 #include "nat/headers.hpp"
 #include "nat/sctp.hpp"
 #include "nat/tcp_state.hpp"
@@ -18,6 +19,10 @@
 namespace noclash::dpdk {
 
 namespace {
+
+// What stands for a TCP state with what is no connection.
+constexpr std::string_view mapping_state = "MAPPING";
+constexpr std::string_view permission_state = "PERMISSION";
 
 [[noreturn]] void refuse(const std::string& key, std::string_view expected) {
     throw std::runtime_error(fmt::format("filter: {}: expected {}", key, expected));
@@ -47,13 +52,14 @@ std::uint8_t to_protocol(const nlohmann::json& value) {
 std::string to_state(const nlohmann::json& value) {
     std::string name = value.is_string() ? value.get<std::string>() : "";
     std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::toupper(c); });
+    if (name == mapping_state || name == permission_state) return name;
     const auto is_of = [&](const auto& names) {
         return std::ranges::find(names, name) != names.end();
     };
     if (!is_of(nat::tcp_state_names) && !is_of(nat::sctp_state_names))
-        refuse("state",
-               fmt::format("one of {}, or of SCTP {}", fmt::join(nat::tcp_state_names, ", "),
-                           fmt::join(nat::sctp_state_names, ", ")));
+        refuse("state", fmt::format("{}, {}, one of {}, or of SCTP {}", mapping_state,
+                                    permission_state, fmt::join(nat::tcp_state_names, ", "),
+                                    fmt::join(nat::sctp_state_names, ", ")));
     return name;
 }
 
@@ -64,9 +70,32 @@ std::string side_json(const Tuple<V4>& tuple, std::uint64_t packets, std::uint64
         tuple.destination_port.host(), packets, bytes);
 }
 
+std::string end_json(const V4Address& address, Be16 port) {
+    return fmt::format(R"({{"address":"{}","port":{}}})", to_string<V4>(address), port.host());
+}
+
+/// Of a mapping: `outside` is whose, and who gets in. Of a permission: to which address.
+std::string wildcard_json(const FlowView& view, const Config& config) {
+    const Tuple<V4>& original = view.original;
+    const Tuple<V4>& reply = view.reply;
+    const std::string whose =
+        view.state() == mapping_state
+            ? fmt::format(R"("inside":{},"filtering":"{}")",
+                          end_json(original.source, original.source_port),
+                          to_text(static_cast<nat::Filtering>(view.protocol_state)))
+            : fmt::format(R"("remote":"{}")", to_string<V4>(reply.source));
+    return fmt::format(
+        R"({{"protocol":"{}","state":"{}","zone":{},"outside":{},{},"references":{},"rule":{},"worker":{}}})",
+        protocol_name(original.protocol), view.state(), original.zone,
+        end_json(reply.destination, reply.destination_port), whose, view.references,
+        nlohmann::json(config.policy.rules[view.rule].name).dump(), view.worker);
+}
+
 }  // namespace
 
 std::string_view FlowView::state() const {
+    if (original.reserved == nat::wildcard::remote) return mapping_state;
+    if (original.reserved == nat::wildcard::remote_port) return permission_state;
     switch (original.protocol) {
         case nat::ip_protocol::tcp:
             return nat::to_string(static_cast<nat::TcpState>(protocol_state));
@@ -107,6 +136,7 @@ FlowFilter FlowFilter::parse(const nlohmann::json& filter) {
 }
 
 bool FlowFilter::matches(const FlowView& flow) const {
+    if (flow.is_wildcard() && (!state || flow.state() != *state)) return false;
     const Tuple<V4>& o = flow.original;
     const Tuple<V4>& r = flow.reply;
     if (source && !source->contains(o.source)) return false;
@@ -125,6 +155,7 @@ bool FlowFilter::matches(const FlowView& flow) const {
 }
 
 std::string to_json(const FlowView& flow, const Config& config) {
+    if (flow.is_wildcard()) return wildcard_json(flow, config);
     const std::string_view state = flow.state();
     return fmt::format(
         R"({{"protocol":"{}","state":{},"timeout_s":{},"zone":{},"original":{},"reply":{},"assured":{},"replied":{},"rule":{},"worker":{}}})",
@@ -174,20 +205,22 @@ void FlowReader::copy(FlowId first, std::uint32_t count, const FlowFilter& filte
         view.worker = flow.owner;
         view.protocol_state = flow.protocol_state.load(std::memory_order_relaxed);
         view.marks = flow.marks.load(std::memory_order_relaxed);
+        view.references = nat::references(flow).load(std::memory_order_relaxed);
         if (filter.matches(view)) out.push_back(view);
     }
     gateway_.flows.quiescence().offline(reader_);
 }
 
-bool FlowReader::flush(const FlowView& flow, EngineCounters& counters) {
+bool FlowReader::flush(const FlowView& flow, EngineCounters& counters,
+                       nat::MappingCounters& mappings) {
+    if (flow.is_wildcard()) return false;
+    nat::FlowEnd<V4, Production> end(gateway_.flows, gateway_.crowded, counters, mappings);
     gateway_.flows.quiescence().online(reader_);
     auto& record = gateway_.flows.pool()[flow.id];
     const bool same = record.status.load(std::memory_order_acquire) == FlowStatus::live &&
                       record.tuple(Direction::original) == flow.original &&
                       record.tuple(Direction::reply) == flow.reply;
-    const bool ended = same && gateway_.flows.release(flow.id, counters, [this](const auto& gone) {
-        gateway_.crowded.ended(gone);
-    });
+    const bool ended = same && gateway_.flows.release(flow.id, counters, end);
     gateway_.flows.quiescence().offline(reader_);
     return ended;
 }

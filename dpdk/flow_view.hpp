@@ -23,12 +23,16 @@ struct FlowView {
     std::uint16_t worker;
     std::uint8_t protocol_state;
     std::uint8_t marks;
+    std::uint32_t references;  ///< of a mapping or permission: flows that hold it
 
+    /// A mapping or permission, no connection.
+    [[nodiscard]] bool is_wildcard() const { return original.reserved != 0; }
     /// The name as conntrack prints it; empty for a protocol without states.
     [[nodiscard]] std::string_view state() const;
 };
 
-/// Which flows somebody wants to see; what is absent matches any.
+/// Which flows somebody wants to see; what is absent matches any. Mappings and permissions are seen
+/// when `state` names them, else not.
 struct FlowFilter {
     std::optional<Prefix<V4>> source;       ///< of the original tuple
     std::optional<Prefix<V4>> destination;  ///< of the original tuple
@@ -64,7 +68,8 @@ class FlowReader {
               std::vector<FlowView>& out);
 
     /// Ends the flow if it still is the one that was seen.
-    bool flush(const FlowView& flow, EngineCounters& counters);
+    /// A mapping ends with its last flow.
+    bool flush(const FlowView& flow, EngineCounters& counters, nat::MappingCounters& mappings);
 
   private:
     Gateway& gateway_;

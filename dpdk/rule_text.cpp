@@ -36,16 +36,23 @@ std::string likeness_text(nat::PortLikeness likeness) {
                        likeness.parity ? ", parity kept" : "");
 }
 
+std::string behavior_text(nat::NatBehavior behavior) {
+    if (behavior.mapping == nat::Mapping::endpoint_dependent) return "";
+    return fmt::format(", {} mapping, {} filtering", to_text(behavior.mapping),
+                       to_text(behavior.filtering));
+}
+
 std::string source_text(const nat::Rule<V4>& rule, const Config& config) {
     switch (rule.source_nat) {
         case nat::SourceNat::keep:
             return "";
         case nat::SourceNat::masquerade:
-            return fmt::format("masquerade, ports {}{}", range_text(rule.ports),
-                               likeness_text(rule.likeness));
+            return fmt::format("masquerade, ports {}{}{}", range_text(rule.ports),
+                               likeness_text(rule.likeness), behavior_text(rule.behavior));
         case nat::SourceNat::pool: {
             const auto& pool = config.policy.pools[rule.pool];
-            return fmt::format("snat to pool {}{}", pool.name, likeness_text(pool.likeness));
+            return fmt::format("snat to pool {}{}{}", pool.name, likeness_text(pool.likeness),
+                               behavior_text(rule.behavior));
         }
     }
     return "";

@@ -45,12 +45,18 @@ class FlowWorker {
     /// most `budget` of each. Called between bursts. `gone(record)` follows each release.
     template <class Gone>
     void maintain(std::uint64_t now_ms, std::uint32_t budget, Gone&& gone) {
+        maintain(now_ms, budget, gone, [](Record&) { return false; });
+    }
+    /// As above. `lives_on(record)` is asked about live flows whose time is over: true for one that
+    /// lives on all the same, having been given a new time.
+    template <class Gone, class LivesOn>
+    void maintain(std::uint64_t now_ms, std::uint32_t budget, Gone&& gone, LivesOn&& lives_on) {
         if (const std::uint32_t flushes = table_.flushes(); flushes != flushes_seen_) {
             flushes_seen_ = flushes;
             wheel_.look_at_all();
         }
         wheel_.advance(now_ms, budget,
-                       [&](std::span<const FlowId> ids) { look(ids, now_ms, gone); });
+                       [&](std::span<const FlowId> ids) { look(ids, now_ms, gone, lives_on); });
         retired_.collect(budget, [this](std::span<const FlowId> ids) { reclaim(ids); });
         succeeded_.collect(budget);
     }
@@ -70,8 +76,8 @@ class FlowWorker {
   private:
     using Wheel = ExpiryWheel<Family, Traits>;
 
-    template <class Gone>
-    void look(std::span<const FlowId> ids, std::uint64_t now_ms, Gone&& gone) {
+    template <class Gone, class LivesOn>
+    void look(std::span<const FlowId> ids, std::uint64_t now_ms, Gone&& gone, LivesOn&& lives_on) {
         std::array<FlowId, Wheel::lists> over;
         std::size_t count = 0;
         for (const FlowId id : ids) {
@@ -79,7 +85,7 @@ class FlowWorker {
             const Moment expires = flow.expires.load(std::memory_order_relaxed);
             const bool stays =
                 flow.status.load(std::memory_order_acquire) == FlowStatus::live &&  // (5)
-                ms_between(to_moment(now_ms), expires) > 0;
+                (ms_between(to_moment(now_ms), expires) > 0 || lives_on(flow));
             if (stays) {
                 wheel_.arm(id, now_ms);
             } else {

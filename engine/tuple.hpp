@@ -16,7 +16,8 @@ namespace noclash {
 /// as source port in requests and as destination port in replies, the other port being 0, so that
 /// `inverse()` holds for them too.
 ///
-/// Tuples are hashed and compared as bytes: the type has no padding, and `reserved` stays 0.
+/// Tuples are hashed and compared as bytes: the type has no padding. `reserved` is 0 in tuples of
+/// packets; the layer above may set it in tuples that no packet is to match.
 template <class Family>
 struct Tuple {
     typename Family::Address source;
@@ -29,7 +30,7 @@ struct Tuple {
 
     /// The tuple of a packet that answers this one, when nothing is translated.
     [[nodiscard]] Tuple inverse() const {
-        return {destination, source, destination_port, source_port, zone, protocol, 0};
+        return {destination, source, destination_port, source_port, zone, protocol, reserved};
     }
     /// All at once: field by field would be a branch each.
     friend bool operator==(const Tuple& a, const Tuple& b) {

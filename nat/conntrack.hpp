@@ -5,6 +5,7 @@
 
 #include "engine/clock.hpp"
 #include "engine/flow.hpp"
+#include "nat/mapping.hpp"
 #include "nat/packet.hpp"
 #include "nat/sctp.hpp"
 #include "nat/tcp_state.hpp"
@@ -74,14 +75,16 @@ void mark(Record& flow, std::uint8_t bits) {
         flow.marks.fetch_or(bits, std::memory_order_relaxed);
 }
 
-/// Takes note of a packet of a live flow: state, refreshed timeout (both directions refresh
-/// [RFC 4787 REQ-6]), counters. False when the flow's state does not allow the packet [field h].
+/// Takes note of a packet of a live flow: state, refreshed timeout (both directions refresh,
+/// unless told otherwise [RFC 4787 REQ-6]), counters. False when the flow's state does not allow
+/// the packet [field h].
 template <class Record, class Family>
 [[nodiscard, gnu::always_inline]] inline bool track(Record& flow, Direction direction,
                                                     const Parsed<Family>& packet,
                                                     const Timeouts& timeouts,
                                                     std::uint64_t now_ms) {
     std::uint32_t timeout = timeouts.icmp_s;
+    bool refreshes = true;
     if (packet.kind == PacketKind::tcp) {
         const TcpState state = track_tcp(flow, direction, packet.tcp_flags);
         if (state == TcpState::invalid) return false;
@@ -95,6 +98,8 @@ template <class Record, class Family>
         const bool stream = (flow.marks.load(std::memory_order_relaxed) & flow_mark::replied) != 0;
         timeout = stream ? timeouts.udp_stream_s : timeouts.udp_s;
         if (stream && direction == Direction::original) mark(flow, flow_mark::assured);
+        if (!timeouts.inbound_refresh) [[unlikely]]  // [RFC 7857 section 6]
+            refreshes = !comes_from_outside(flow.marks.load(std::memory_order_relaxed), direction);
     } else if (packet.kind == PacketKind::sctp) {
         const SctpState state = track_sctp(flow, packet.tcp_flags);
         if (state == SctpState::established) mark(flow, flow_mark::assured);
@@ -105,7 +110,7 @@ template <class Record, class Family>
     if (direction == Direction::reply) mark(flow, flow_mark::replied);
     // Packets of one millisecond leave the line as it is, for whichever worker has the next.
     const Moment expires = expiry(now_ms, timeout);
-    if (flow.expires.load(std::memory_order_relaxed) != expires)
+    if (refreshes && flow.expires.load(std::memory_order_relaxed) != expires)
         flow.expires.store(expires, std::memory_order_relaxed);
     flow.counter(direction).add(packet.length);
     return true;

@@ -32,6 +32,7 @@ namespace noclash::nat {
     X(rule, "a rule says drop")                                                               \
     X(no_rule, "no rule matches")                                                             \
     X(unsolicited, "to an address of our own, belonging to no flow and no service")           \
+    X(filtered, "to a mapping, whose filtering does not admit the sender")                    \
     X(no_route, "no route to the destination")                                                \
     X(ttl, "time to live exceeded")                                                           \
     X(too_big, "larger than the egress MTU, and not to be fragmented")                        \

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -8,7 +9,9 @@
 #include <vector>
 
 #include "engine/tuple_index.hpp"
+#include "nat/mapping.hpp"
 #include "nat/port_proposals.hpp"
+#include "nat/protocols.hpp"
 #include "nat/rule_match.hpp"
 #include "nat/verdict.hpp"
 
@@ -18,15 +21,19 @@ namespace noclash::nat {
 template <class Family>
 struct Opening {
     const Rule<Family>* rule;
-    std::optional<Hop<Family>> hop;  ///< towards the flow's destination
-    Tuple<Family> reply;             ///< before source NAT
+    const Rule<Family>* source_rule;   ///< that says how the source is translated; mostly the same
+    std::optional<Hop<Family>> hop;    ///< towards the flow's destination
+    Tuple<Family> reply;               ///< before source NAT
+    typename Family::Address outside;  ///< what `masquerade` gives
     /// That source NAT may choose from; empty when no flow will be set up.
     std::span<const typename Family::Address> addresses;
     PortSet ports;           ///< likewise
     bool preserves_port;     ///< the client's port is tried first
     bool keeps_source;       ///< no source NAT
-    Tuple<Family> proposal;  ///< the reply tuple to try first
+    bool maps_source;        ///< source NAT by an endpoint-independent mapping
+    Tuple<Family> proposal;  ///< the reply tuple to try first; or the mapping's original tuple
     std::uint64_t hash;      ///< of `proposal`
+    FlowId mapping;          ///< whose outside endpoint the packet goes to, or `no_flow`
 };
 
 /// Decides what packets without a flow would open, before anything is claimed, and brings what
@@ -48,8 +55,8 @@ class Openings {
             apply_policy(jobs[i], openings_[i]);
         for (const std::uint8_t i : which) {
             Opening<Family>& opening = openings_[i];
-            const bool draws = !opening.addresses.empty() && !opening.keeps_source;
-            opening.proposal = draws ? first_proposal(opening) : opening.reply;
+            const bool translates = !opening.addresses.empty() && !opening.keeps_source;
+            opening.proposal = translates ? first_proposal(jobs[i], opening) : opening.reply;
         }
         for (const std::uint8_t i : which) {
             if (openings_[i].addresses.empty()) continue;
@@ -65,12 +72,65 @@ class Openings {
         return openings_[job];
     }
 
+    /// What a packet to the outside endpoint of a live mapping would open: a flow to its inside
+    /// endpoint. From outside its source stays; from inside, hairpin, it becomes what it becomes
+    /// towards the outside [RFC 4787 REQ-9] [RFC 5382 REQ-8].
+    /// @param outward  what `prepare` made of the packet
+    template <class Record>
+    [[nodiscard]] const Opening<Family>& inward(const Job<Family>& job,
+                                                const Opening<Family>& outward, FlowId id,
+                                                const Record& mapping) {
+        const bool hairpin = from_inside(job, outward);
+        inward_ = outward;
+        inward_.mapping = id;
+        inward_.rule = outward.source_rule;
+        inward_.reply = job.parsed.tuple.inverse();
+        inward_.reply.source = mapping.tuple(Direction::original).source;
+        inward_.reply.source_port = mapping.tuple(Direction::original).source_port;
+        inward_.hop = router_.route(inward_.reply.source);
+        if (!hairpin) {
+            inward_.rule = &policy_.rules[mapping.rule];
+            inward_.source_rule = inward_.rule;
+            inward_.keeps_source = true;
+            inward_.addresses = {&inward_.reply.destination, 1};
+            inward_.ports = PortRange{};
+        }
+        if (hairpin && inward_.maps_source) return inward_;
+        inward_.proposal = hairpin ? first_proposal(job, inward_) : inward_.reply;
+        inward_.hash = index_.hash(inward_.proposal);
+        return inward_;
+    }
+
   private:
     using Address = typename Family::Address;
+
+    /// Whether a packet to an outside endpoint is of a host whose source is translated outwards.
+    /// A rule that says nothing of where it comes from would match those outside, too.
+    bool from_inside(const Job<Family>& job, const Opening<Family>& outward) const {
+        if (outward.rule == nullptr || outward.addresses.empty() || outward.keeps_source)
+            return false;
+        return outward.rule->ingress_port || !outward.rule->from.empty() ||
+               outward.hop->port != job.ingress_port;
+    }
+
+    /// Of a flow whose source is translated.
+    Tuple<Family> first_proposal(const Job<Family>& job, const Opening<Family>& opening) {
+        if (!opening.maps_source)
+            return opening.preserves_port
+                       ? proposals_.preserve(opening.reply, opening.addresses, opening.ports)
+                       : proposals_.draw(opening.reply, opening.addresses, opening.ports);
+        const Rule<Family>& rule = *opening.source_rule;
+        const bool pool = rule.source_nat == SourceNat::pool;
+        return mapping_of_source(
+            job.parsed.tuple, pool ? Address{} : opening.addresses.front(),
+            static_cast<std::uint16_t>(pool ? rule.pool + 1U : opening.ports.first()));
+    }
 
     /// What policy and route say about a packet without a flow.
     void apply_policy(const Job<Family>& job, Opening<Family>& opening) {
         opening.addresses = {};
+        opening.maps_source = false;
+        opening.mapping = no_flow;
         opening.rule = first_match<Family>(policy_.rules, job.parsed.tuple, job.ingress_port);
         if (opening.rule == nullptr) return;
         const Rule<Family>& rule = *opening.rule;
@@ -78,6 +138,15 @@ class Openings {
         if (!rule.targets.empty()) redirect(opening.reply, rule.targets);
         opening.hop = router_.route(opening.reply.source);
         if (!opening.hop) return;
+        opening.source_rule = &rule;
+        opening.outside = opening.hop->port_address;
+        if (rule.action == Action::dnat && opening.hop->port == job.ingress_port)
+            let_answers_come_back(job, opening);
+        choose_source(*opening.source_rule, opening);
+    }
+
+    /// What source NAT may choose from.
+    void choose_source(const Rule<Family>& rule, Opening<Family>& opening) {
         opening.keeps_source = rule.source_nat == SourceNat::keep;
         if (opening.keeps_source) {
             opening.addresses = {&opening.reply.destination, 1};
@@ -85,12 +154,14 @@ class Openings {
         } else {
             const bool masquerade = rule.source_nat == SourceNat::masquerade;
             const Pool<Family>* pool = masquerade ? nullptr : &policy_.pools[rule.pool];
-            opening.addresses = masquerade ? std::span(&opening.hop->port_address, 1)
-                                           : addresses_for(job.parsed.tuple.source, *pool);
+            opening.addresses = masquerade ? std::span<const Address>(&opening.outside, 1)
+                                           : addresses_for(opening.reply.destination, *pool);
             const PortLikeness likeness = masquerade ? rule.likeness : pool->likeness;
             opening.ports = likeness.choose_from(masquerade ? rule.ports : pool->ports,
                                                  opening.reply.destination_port.host());
             opening.preserves_port = likeness.preservation;
+            opening.maps_source = rule.behavior.mapping == Mapping::endpoint_independent &&
+                                  !ip_protocol::is_portless(opening.reply.protocol);
         }
     }
 
@@ -101,10 +172,19 @@ class Openings {
         return all.subspan(pool.pairing.choose(inside, all.size()), 1);
     }
 
-    Tuple<Family> first_proposal(const Opening<Family>& opening) {
-        return opening.preserves_port
-                   ? proposals_.preserve(opening.reply, opening.addresses, opening.ports)
-                   : proposals_.draw(opening.reply, opening.addresses, opening.ports);
+    /// A port-forward sends the packet back to the link that it came from: with its source kept,
+    /// the answer would go past us. So its source becomes what it becomes towards the outside,
+    /// where the client took the service to be: hairpin [RFC 4787 REQ-9] [RFC 5382 REQ-8].
+    void let_answers_come_back(const Job<Family>& job, Opening<Family>& opening) const {
+        if (opening.rule->source_nat != SourceNat::keep) return;
+        const auto towards = router_.route(job.parsed.tuple.destination);
+        if (!towards) return;
+        const auto outward = std::ranges::find_if(policy_.rules, [&](const Rule<Family>& rule) {
+            return rule.action != Action::dnat && matches(rule, job.parsed.tuple, job.ingress_port);
+        });
+        if (outward == policy_.rules.end() || outward->source_nat == SourceNat::keep) return;
+        opening.source_rule = &*outward;
+        opening.outside = towards->port_address;
     }
 
     /// Lets `reply` come from one of `targets`. Of packets that open the same flow at once, each
@@ -121,6 +201,7 @@ class Openings {
     const TupleIndex<Family, Traits>& index_;
     PortProposals<Family, Traits>& proposals_;
     std::array<Opening<Family>, burst> openings_{};  ///< by job
+    Opening<Family> inward_{};                       ///< the latest
 };
 
 }  // namespace noclash::nat

@@ -29,6 +29,7 @@
 #include "nat/address_proposals.hpp"
 #include "nat/conntrack.hpp"
 #include "nat/headers.hpp"
+#include "nat/mapped_source.hpp"
 #include "nat/opening.hpp"
 #include "nat/parse.hpp"
 #include "nat/port_proposals.hpp"
@@ -73,6 +74,8 @@ class Pipeline {
           proposals_(shared.crowded, shared.served),
           reuse_(worker.table(), shared.timeouts),
           openings_(shared.policy, shared.router, worker.table().index(), proposals_),
+          mappings_(worker, shared.crowded, proposals_),
+          maps_endpoints_(has_mappings(shared.policy)),
           rule_hits_(shared.policy.rules.size()) {}
 
     /// Gives each job its verdict; at most `burst` jobs.
@@ -124,8 +127,9 @@ class Pipeline {
 
     /// Between bursts: timers, reclamation, random numbers.
     void maintain(std::uint64_t now_ms, std::uint32_t budget) {
-        worker_.maintain(now_ms, budget,
-                         [this](const Record& flow) { shared_.crowded.ended(flow); });
+        worker_.maintain(now_ms, budget, mappings_.end(), [now_ms](Record& record) {
+            return Mappings<Family, Traits>::lives_on(record, now_ms);
+        });
         proposals_.top_up();
     }
 
@@ -133,6 +137,7 @@ class Pipeline {
     [[nodiscard]] RandomBuffer& random() { return proposals_.random(); }
 
     [[nodiscard]] const PipelineCounters& counters() const { return counters_; }
+    [[nodiscard]] const MappingCounters& mapping_counters() const { return mappings_.counters(); }
     [[nodiscard]] std::uint64_t rule_hits(std::size_t rule) const {
         return rule_hits_[rule].value();
     }
@@ -141,7 +146,13 @@ class Pipeline {
     using V = Verdict<Family>;
     using Claim = Reservation<Family, Traits>;
     using Opening = nat::Opening<Family>;
+    using References = typename Mappings<Family, Traits>::References;
 
+    static bool has_mappings(const PolicyConfig<Family>& policy) {
+        return std::ranges::any_of(policy.rules, [](const Rule<Family>& rule) {
+            return rule.behavior.mapping == Mapping::endpoint_independent;
+        });
+    }
     static bool parsed(const Job<Family>& job) { return job.verdict.reason == DropReason::none; }
 
     void end_step(Step step) {
@@ -150,7 +161,7 @@ class Pipeline {
     }
 
     /// Flows are found by both ends' addresses and ports, so what comes from anybody but a flow's
-    /// peer finds none: APDF [RFC 4787 REQ-8] [RFC 5382 REQ-3].
+    /// peer finds none: APDF, unless a mapping says otherwise [RFC 4787 REQ-8] [RFC 5382 REQ-3].
     void decide(Job<Family>& job, const Opening& opening) {
         if (job.lookup.found) [[likely]]
             return hit(job, job.lookup.found);
@@ -199,6 +210,8 @@ class Pipeline {
             job.verdict = V::park();  // another worker may be giving the tuple to a new flow
             return;
         }
+        if (!shared_.timeouts.inbound_refresh) [[unlikely]]
+            mappings_.note_outward(flow, direction, flow.expires.load(std::memory_order_relaxed));
         if ((job.parsed.tcp_flags & tcp_flag::syn) != 0 && flow.rule < shared_.policy.rules.size())
             clamp(job, shared_.policy.rules[flow.rule], *hop);
         if (shared_.timestamps != nullptr && job.parsed.kind == PacketKind::tcp) [[unlikely]]
@@ -250,8 +263,8 @@ class Pipeline {
 
     /// The quoted packet gets back the addresses its sender knows, and where the sender knows
     /// another destination than the error's reporter, the error comes from there: [RFC 5508 REQ-4]
-    /// [RFC 5508 REQ-5] [RFC 5382 REQ-9]. Neither state nor timeout of the flow changes:
-    /// [RFC 5508 REQ-6] [RFC 4787 REQ-12] [RFC 5382 REQ-10].
+    /// [RFC 5508 REQ-5] [RFC 5382 REQ-9]; of a hairpinned flow too [RFC 5508 REQ-7]. Neither state
+    /// nor timeout of the flow changes: [RFC 5508 REQ-6] [RFC 4787 REQ-12] [RFC 5382 REQ-10].
     V translate_error(Job<Family>& job, const Record& flow, Direction direction) {
         if (!l4_checksum_ok<Family>(job.packet, job.parsed))
             return V::drop(DropReason::bad_l4_checksum);
@@ -291,10 +304,35 @@ class Pipeline {
             return V::drop(DropReason::rule);
         }
         const bool own = shared_.router.is_own(packet.tuple.destination);
+        if (own && maps_endpoints_)
+            if (const std::optional<V> verdict = to_mapping(job, opening)) return *verdict;
         if (own && (rule == nullptr || rule->action != Action::dnat)) return local(job);
         if (packet.kind == PacketKind::icmp_reply) return V::drop(DropReason::icmp_unrelated);
         if (rule == nullptr) return V::drop(DropReason::no_rule);
         return set_up(job, opening);
+    }
+
+    /// To the outside endpoint of a mapping, from outside or, hairpin, from inside; nothing, when
+    /// it is not, or when a service may have the packet. (A service with ports of its own has them
+    /// for itself; one with all ports of an address shares it with mappings.)
+    std::optional<V> to_mapping(Job<Family>& job, const Opening& opening) {
+        const Parsed<Family>& packet = job.parsed;
+        if (packet.kind != PacketKind::tcp && packet.kind != PacketKind::udp) return {};
+        const bool service = opening.rule != nullptr && opening.rule->action == Action::dnat;
+        if (service && opening.rule->to_port) return {};
+        const Found found = mappings_.find_destination(packet.tuple);
+        if (!found) return {};
+        const Record& mapping = worker_.record(found.flow);
+        if (mapping.status.load(std::memory_order_acquire) != FlowStatus::live)  // (5)
+            return V::park();
+        const Opening& inward = openings_.inward(job, opening, found.flow, mapping);
+        // Of a hairpin, the remote is known only when its source is translated.
+        const bool open = shared_.timeouts.inbound_refresh || mappings_.in_use(found.flow, now_ms_);
+        if (inward.keeps_source && !(open && mappings_.admits(found.flow, packet.tuple))) {
+            if (service) return {};
+            return V::drop(DropReason::filtered);
+        }
+        return set_up(job, inward);
     }
 
     std::size_t rule_number(const Rule<Family>& rule) const {
@@ -338,16 +376,22 @@ class Pipeline {
             case ClaimOutcome::chain_too_long:
                 return no_room(DropReason::chain_too_long);
         }
-        const V verdict =
-            opening.keeps_source ? keep_source(claim, job, opening) : propose(claim, job, opening);
+        References references(mappings_);
+        const V verdict = translate_source(claim, job, opening, references);
         if (verdict.outcome != Outcome::transmit) return verdict;
 
         rule_hits_[rule_number(*opening.rule)].add();
         Record& flow = claim.record();
         flow.rule = static_cast<std::uint16_t>(rule_number(*opening.rule));
         const Tuple<Family> to = flow.tuple(Direction::reply).inverse();
-        const Moment expires =
+        Moment expires =
             track_first(flow, job.parsed.kind, job.parsed.length, shared_.timeouts, now_ms_);
+        references.keep(flow);
+        if (!shared_.timeouts.inbound_refresh) [[unlikely]] {
+            if (opening.mapping != no_flow && opening.keeps_source)
+                expires = mappings_.bounded(opening.mapping, expires);
+            mappings_.note_outward(flow, Direction::original, expires);
+        }
         if (shared_.timestamps != nullptr)
             shared_.timestamps->opens(job.packet, job.parsed, flow, now_ms_);
         claim.publish(expires, now_ms_);
@@ -363,8 +407,34 @@ class Pipeline {
         return job.verdict;
     }
 
-    /// Both: a verdict other than `transmit` says why there is no reply tuple.
-    ///
+    /// Reserves the reply tuple, and takes the references that the flow needs. Here and below: a
+    /// verdict other than `transmit` says why that cannot be.
+    V translate_source(Claim& claim, const Job<Family>& job, const Opening& opening,
+                       References& references) {
+        const V verdict = opening.keeps_source  ? keep_source(claim, job, opening)
+                          : opening.maps_source ? map_source(claim, opening, references)
+                                                : propose(claim, job, opening);
+        if (verdict.outcome != Outcome::transmit || opening.mapping == no_flow) return verdict;
+        const Record& flow = claim.record();
+        const Mapped held = mappings_.hold_destination(
+            references, opening.mapping,
+            to_destination(flow.tuple(Direction::original), flow.tuple(Direction::reply)));
+        return held == Mapped::held ? verdict : not_mapped(held);
+    }
+
+    V map_source(Claim& claim, const Opening& opening, References& references) {
+        const auto rule = static_cast<std::uint16_t>(rule_number(*opening.source_rule));
+        const Mapped held =
+            nat::map_source(mappings_, references, claim, opening, rule, worker_, now_ms_);
+        return held == Mapped::held ? V::transmit(*opening.hop) : not_mapped(held);
+    }
+
+    V not_mapped(Mapped why) const {
+        const NotMapped& verdict = not_mapped_because(why);
+        if (verdict.outcome == Outcome::reject) return no_room(verdict.reason);
+        return {verdict.outcome, verdict.reason, {}, {}};
+    }
+
     /// The source stays, unless that very tuple has another owner: then its port moves.
     V keep_source(Claim& claim, const Job<Family>& job, const Opening& opening) {
         switch (claim.reserve(opening.reply, opening.hash)) {
@@ -408,10 +478,11 @@ class Pipeline {
         return V::park(DropReason::chain_too_long);
     }
 
-    /// No port is free; but a connection that has ended may have one to give.
+    /// No port is free; but a connection that has ended may have one to give. Not for a flow that
+    /// may still be given up: of its destination's mapping.
     bool succeeds(Claim& claim, const Job<Family>& job, const Opening& opening) {
         if (shared_.timestamps == nullptr || shared_.policy.tcp_reuse == TcpReuse::never ||
-            !is_opening(job.parsed))
+            !is_opening(job.parsed) || opening.mapping != no_flow)
             return false;
         const auto segment_from = [&](const Address& address) {
             return OpeningSegment{
@@ -429,6 +500,8 @@ class Pipeline {
     PortProposals<Family, Traits> proposals_;
     TupleReuse<Family, Traits> reuse_;
     Openings<Family, RouterType, Traits> openings_;
+    Mappings<Family, Traits> mappings_;
+    bool maps_endpoints_;  ///< some rule does
     std::vector<Counter> rule_hits_;
     PipelineCounters counters_;
     std::uint64_t now_ms_ = 0;

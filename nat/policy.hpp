@@ -26,6 +26,26 @@ enum class SourceNat : std::uint8_t {
     pool,        ///< becomes an address of a pool
 };
 
+/// What a translated source depends on [RFC 4787 REQ-1] [RFC 5382 REQ-1].
+enum class Mapping : std::uint8_t {
+    endpoint_dependent,    ///< EDM: each flow has a port of its own, which other flows may share
+    endpoint_independent,  ///< EIM: an inside endpoint has one outside endpoint for all it talks to
+};
+
+/// Who may send to the outside endpoint of a mapping [RFC 4787 REQ-8] [RFC 5382 REQ-3].
+enum class Filtering : std::uint8_t {
+    address_and_port_dependent,  ///< APDF: only endpoints that the inside endpoint has sent to
+    address_dependent,           ///< ADF: any port of such an address
+    endpoint_independent,        ///< EIF: everybody
+};
+
+/// How source NAT behaves, in the words of RFC 4787. Other filtering than APDF needs EIM.
+struct NatBehavior {
+    Mapping mapping = Mapping::endpoint_dependent;
+    Filtering filtering = Filtering::address_and_port_dependent;
+    friend bool operator==(NatBehavior, NatBehavior) = default;
+};
+
 /// What becomes of the TCP timestamps of connections whose source is translated (RFC 7323).
 enum class TcpTimestamps : std::uint8_t {
     preserve,   ///< they pass as they are
@@ -65,6 +85,7 @@ struct Rule {
     std::uint16_t pool = 0;   ///< index into the pools, when `source_nat` is `pool`
     PortRange ports;          ///< of `masquerade`
     PortLikeness likeness{};  ///< likewise
+    NatBehavior behavior;     ///< of the source NAT; with a pool, the pool's
     /// When there, SYNs and SYN-ACKs of the rule's flows promise to take no larger segments than
     /// this (bytes of payload) and than fit the MTU of both ports.
     std::optional<std::uint16_t> mss_clamp;
@@ -81,6 +102,7 @@ struct Pool {
     Pooling pooling = Pooling::paired;
     PortLikeness likeness{};
     Pairing pairing{};
+    NatBehavior behavior;
 };
 
 template <class Family>

@@ -27,6 +27,10 @@ struct Timeouts {
     std::uint32_t sctp_transitory_s = 240;  ///< opening and closing
     std::uint32_t generic_s = 600;          ///< of protocols without ports
 
+    /// Whether packets from outside keep a UDP flow alive, and open flows to a mapping that nothing
+    /// has left by for its flows' timeout [RFC 7857 section 6].
+    bool inbound_refresh = true;
+
     friend bool operator==(const Timeouts&, const Timeouts&) = default;
 };
 

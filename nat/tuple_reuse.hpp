@@ -13,6 +13,7 @@
 #include "nat/conntrack.hpp"
 #include "nat/crowded_destinations.hpp"
 #include "nat/flow_memory.hpp"
+#include "nat/mapping.hpp"
 #include "nat/port_set.hpp"
 #include "nat/timeouts.hpp"
 
@@ -164,9 +165,12 @@ class TupleReuse {
         return true;
     }
 
-    /// The server's side, at most, remembers the connection.
+    /// The server's side, at most, remembers the connection, and its ports are its own: not those
+    /// of a mapping, which other flows share.
     template <class Record>
     [[nodiscard]] bool is_closed(TcpState state, const Record& flow) const {
+        constexpr std::uint8_t mapped = flow_mark::source_mapped | flow_mark::destination_mapped;
+        if ((flow.marks.load(std::memory_order_relaxed) & mapped) != 0) return false;
         if (state == TcpState::close)
             return ms_between(flow.expires.load(std::memory_order_relaxed),
                               latest_expiry_of_reset_) >= 0;

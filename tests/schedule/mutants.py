@@ -23,6 +23,9 @@ RETIRED = 'engine/retired.hpp'
 CROWDED = 'nat/crowded_destinations.hpp'
 MAP = 'nat/occupancy_map.hpp'
 REUSE = 'nat/tuple_reuse.hpp'
+MAPPING = 'nat/mapping.hpp'
+MAPPINGS = 'nat/mappings.hpp'
+FLOW_END = 'nat/flow_end.hpp'
 
 # name: (what is wrong, scenario, checks of which one has to catch it, [(file, original, instead)])
 MUTANTS = {
@@ -172,6 +175,27 @@ MUTANTS = {
         'a map is given to another destination while somebody uses it',
         'maps_in_use', 'reuse',
         [(CROWDED, 'table_.quiescence().passed(', 'true || table_.quiescence().passed(')]),
+    # Mappings.
+    'mapping_joined_after_its_end': (
+        'a flow joins a mapping whose last reference is gone',
+        'mappings', 'mapping outlives flows,no leak',
+        [(MAPPING, 'while (seen != 0) {', 'for (;;) {')]),
+    'mapping_expires_under_flows': (
+        'a mapping ends when its time in the wheel is over, whoever refers to it',
+        'mappings', 'mapping outlives flows',
+        [(MAPPINGS, 'if (references(record).load(std::memory_order_relaxed) == 0) return false;',
+          'return false;')]),
+    'reference_not_atomic': (
+        'a reference is taken off in two steps',
+        'mappings', 'mapping outlives flows,no leak',
+        [(MAPPING, 'return references(record).fetch_sub(1, std::memory_order_acq_rel) == 1;',
+          '''const auto left = references(record).load() - 1;
+             references(record).store(left);
+             return left == 0;''')]),
+    'permission_does_not_leave': (
+        'a permission keeps its reference to the mapping when it ends',
+        'permissions', 'no leak',
+        [(FLOW_END, 'leave_found(mapping_of_destination(record.tuple(Direction::reply)));', '')]),
 }
 
 

@@ -89,7 +89,8 @@ class MapHolders final : public Observer {
     void look() override {
         for (const auto& list : lists_)
             for (const auto& [map, range] : list)
-                if (map->ports() != nat::PortSet(range)) fail("reuse: a map was taken back from one who used it");
+                if (map->ports() != nat::PortSet(range))
+                    fail("reuse: a map was taken back from one who used it");
     }
     void show(unsigned worker, std::uint64_t step, const Access& access) override {
         world_.show(worker, step, access);

@@ -31,5 +31,6 @@ struct Scenario {
 
 std::vector<Scenario> engine_scenarios();
 std::vector<Scenario> nat_scenarios();
+std::vector<Scenario> mapping_scenarios();
 
 }  // namespace noclash::schedule

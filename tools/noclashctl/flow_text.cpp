@@ -58,6 +58,24 @@ void append_tuple(Output& out, const json& flow, Side side, std::string_view pro
                    tuple.at("bytes").get<std::uint64_t>());
 }
 
+std::string end_text(const json& end) {
+    return fmt::format("{}:{}", end.at("address").get_ref<const std::string&>(),
+                       end.at("port").get<unsigned>());
+}
+
+/// A mapping, or a permission, which have no flow's fields.
+std::string mapping_line(const json& mapping) {
+    const std::string& protocol = mapping.at("protocol").get_ref<const std::string&>();
+    const bool permission = mapping.contains("remote");
+    return fmt::format("{:8} {} {} {}={} outside={} references={}{} zone={} rule={}\n", protocol,
+                       protocol_number(protocol), scalar(mapping.at("state")),
+                       permission ? "remote" : "inside",
+                       permission ? scalar(mapping.at("remote")) : end_text(mapping.at("inside")),
+                       end_text(mapping.at("outside")), mapping.at("references").get<unsigned>(),
+                       permission ? "" : " filtering=" + scalar(mapping.at("filtering")),
+                       mapping.at("zone").get<unsigned>(), scalar(mapping.at("rule")));
+}
+
 void append_fields(Output& out, const nlohmann::ordered_json& object, const std::string& prefix) {
     for (const auto& [key, value] : object.items()) {
         if (value.is_object()) {
@@ -72,6 +90,7 @@ void append_fields(Output& out, const nlohmann::ordered_json& object, const std:
 }  // namespace
 
 std::string flow_line(const json& flow) {
+    if (flow.contains("outside")) return mapping_line(flow);
     Output out;
     auto to = std::back_inserter(out);
     const std::string& protocol = flow.at("protocol").get_ref<const std::string&>();

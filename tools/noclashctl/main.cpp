@@ -74,7 +74,9 @@ void add_filter(CLI::App& command, FlowFilter& filter) {
         .add_option("--protocol", filter.protocol,
                     "tcp, udp, icmp, sctp, udplite, gre, esp, ah, ipip, ipv6 or a number")
         ->group(group);
-    command.add_option("--state", filter.state, "Of TCP or SCTP, such as ESTABLISHED")
+    command
+        .add_option("--state", filter.state,
+                    "Of TCP or SCTP, such as ESTABLISHED; or MAPPING, PERMISSION")
         ->transform(CLI::Validator(
             [](std::string& text) {
                 for (char& c : text)

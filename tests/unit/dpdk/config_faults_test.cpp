@@ -276,12 +276,46 @@ constexpr Case policy[] = {
      "f:15:1: rule: is a table; expected a list of tables, each under [[rule]]"},
 };
 
+// `mapping` and `filtering`, and what may not stand beside them.
+constexpr Case behavior[] = {
+    {"MappingWord", "", "[[rule]]\nname = \"r\"\naction = \"masquerade\"\nmapping = \"cone\"",
+     "f:18:11: [rule \"r\"] mapping: \"cone\" is not known; expected \"endpoint-dependent\" or "
+     "\"endpoint-independent\""},
+    {"FilteringNeedsMapping", "",
+     "[[rule]]\nname = \"r\"\naction = \"masquerade\"\nfiltering = \"address-dependent\"",
+     "f:18:13: [rule \"r\"] filtering: \"address-dependent\" needs endpoint-independent mappings; "
+     "expected `mapping = \"endpoint-independent\"` beside it"},
+    {"FilteringOfPoolNeedsMapping", "",
+     "[[pool]]\nname = \"p\"\naddresses = \"203.0.113.5\"\nfiltering = \"endpoint-independent\"",
+     "f:18:13: [pool \"p\"] filtering: \"endpoint-independent\" needs"},
+    {"MappingBelongsToPool", "",
+     "[[rule]]\nname = \"r\"\naction = \"snat\"\npool = \"good\"\n"
+     "mapping = \"endpoint-independent\"",
+     "f:19:11: [rule \"r\"] mapping: has no meaning in this rule; expected it only with"},
+    {"PoolsShareAnAddress", "",
+     "[[pool]]\nname = \"p\"\naddresses = \"203.0.113.0/28\"\nmapping = \"endpoint-independent\"",
+     "f:18:11: [pool \"p\"] mapping: pool \"good\" has 203.0.113.1 too, with another `mapping`; "
+     "expected the same `mapping` in both"},
+    {"RulesShareOutsidePorts", "",
+     "[[rule]]\nname = \"q\"\naction = \"masquerade\"\n"
+     "[[rule]]\nname = \"r\"\naction = \"masquerade\"\nmapping = \"endpoint-independent\"",
+     "f:21:11: [rule \"r\"] mapping: gives out the same ports as \"q\" does, and "
+     "endpoint-independent mappings share none; expected the same"},
+    {"ForwardsShareOutsidePorts", "",
+     "[[rule]]\nname = \"q\"\naction = \"masquerade\"\nmapping = \"endpoint-independent\"\n"
+     "[[rule]]\nname = \"r\"\naction = \"dnat\"\ntarget = \"10.1.0.2\"\nsource = \"masquerade\"",
+     "f:21:10: [rule \"r\"] action: gives out the same ports as \"q\" does"},
+    {"InboundRefreshWord", "[timeouts]\ninbound_refresh = \"no\"", "",
+     "f:3:19: [timeouts] inbound_refresh: is a string; expected true or false"},
+};
+
 std::string case_name(const testing::TestParamInfo<Case>& info) {
     return info.param.name;
 }
 
 INSTANTIATE_TEST_SUITE_P(General, ConfigFault, testing::ValuesIn(general), case_name);
 INSTANTIATE_TEST_SUITE_P(Ports, ConfigFault, testing::ValuesIn(ports), case_name);
+INSTANTIATE_TEST_SUITE_P(Behavior, ConfigFault, testing::ValuesIn(behavior), case_name);
 INSTANTIATE_TEST_SUITE_P(Policy, ConfigFault, testing::ValuesIn(policy), case_name);
 
 TEST(ConfigFaults, NoPortAtAll) {

@@ -272,6 +272,51 @@ ports = "7000"
     EXPECT_EQ(rules[6].ports, (nat::PortRange{7000, 7000}));
 }
 
+TEST(Config, ReadsHowSourceNatBehaves) {
+    const Config config = parse_config(std::string(small) + R"(
+[[pool]]
+name = "p"
+addresses = "192.0.2.2"
+mapping = "endpoint-independent"
+filtering = "address-dependent"
+[[rule]]
+name = "r0"
+action = "snat"
+pool = "p"
+[[rule]]
+name = "r1"
+action = "masquerade"
+ports = "5000-5999"
+mapping = "endpoint-independent"
+filtering = "endpoint-independent"
+[[rule]]
+name = "r2"
+action = "masquerade"
+protocol = "udp"
+ports = "6000-6999"
+[[rule]]
+name = "r3"
+action = "dnat"
+target = "10.1.0.2"
+protocol = "icmp"
+source = "masquerade"
+ports = "6000-6999"
+mapping = "endpoint-independent"
+[timeouts]
+inbound_refresh = false
+)",
+                                       "f");
+    using nat::Filtering, nat::Mapping, nat::NatBehavior;
+    const auto& rules = config.policy.rules;
+    EXPECT_EQ(rules[0].behavior,
+              (NatBehavior{Mapping::endpoint_independent, Filtering::address_dependent}));
+    EXPECT_EQ(rules[1].behavior,
+              (NatBehavior{Mapping::endpoint_independent, Filtering::endpoint_independent}));
+    EXPECT_EQ(rules[2].behavior, NatBehavior{});  // the default is EDM with APDF
+    EXPECT_EQ(rules[3].behavior.mapping, Mapping::endpoint_independent);
+    EXPECT_FALSE(config.timeouts.inbound_refresh);
+}
+
 TEST(Config, EveryExampleLoads) {
     std::size_t examples = 0;
     for (const auto& entry : std::filesystem::directory_iterator(NOCLASH_EXAMPLES)) {

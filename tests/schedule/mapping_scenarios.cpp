@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Programs on endpoint-independent mappings: flows of one inside endpoint come and go on several
+// workers, so that its mapping is set up, joined and ended at any moment. What has to be so at each
+// step: whoever sees a live flow finds its mapping live and referred to, with the flow's own inside
+// and outside endpoints. In the end nothing is left.
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "nat/mappings.hpp"
+#include "tests/schedule/failure.hpp"
+#include "tests/schedule/place_names.hpp"
+#include "tests/schedule/run_world.hpp"
+
+namespace noclash::schedule {
+namespace {
+
+using nat::Filtering;
+using nat::Mapped;
+using Mappings = nat::Mappings<V4, Scheduled>;
+using Crowded = nat::CrowdedDestinations<V4, Scheduled>;
+using Proposals = nat::PortProposals<V4, Scheduled>;
+
+constexpr unsigned workers = 3;
+constexpr std::uint32_t remotes = 2;
+constexpr nat::PortRange two_ports{5000, 5001};
+
+/// From an inside endpoint to a remote one.
+Key outward(std::uint32_t inside, std::uint32_t remote) {
+    Key key = original(inside);
+    key.destination_port = Be16::from_host(static_cast<std::uint16_t>(80 + remote));
+    return key;
+}
+
+class MappingWorld final : public Observer {
+  public:
+    MappingWorld(std::uint64_t seed, Filtering filtering)
+        : scheduler(seed), table_(flows(), workers, workers), crowded_(table_), served_({}) {
+        SeededRandom seeds(~seed);
+        filtering_ = filtering;
+        for (unsigned id = 0; id < workers; ++id)
+            actors_.push_back(std::make_unique<Actor>(*this, id, seeds.next()));
+        scheduler.observe(*this);
+    }
+
+    RunReport run(Tracing tracing) {
+        if (tracing == Tracing::on) scheduler.trace();
+        for (auto& actor : actors_)
+            scheduler.spawn([this, &actor] { work(*actor); });
+        scheduler.run();
+        const RunReport report{scheduler.steps(), scheduler.fingerprint(), scheduler.strategy(),
+                               events_};
+        check_end();
+        return report;
+    }
+
+    void look() override {
+        const Unseen unseen;
+        std::vector<const Record*> mappings;
+        for (FlowId id = 1; id <= table_.pool().last_id(); ++id)
+            if (live(id) && nat::is_mapping(table_.pool()[id]))
+                mappings.push_back(&table_.pool()[id]);
+        for (FlowId id = 1; id <= table_.pool().last_id(); ++id)
+            if (live(id) && !nat::is_wildcard(table_.pool()[id])) check(id, mappings);
+    }
+    void show(unsigned worker, std::uint64_t step, const Access& access) override {
+        names_.print(worker, step, access);
+    }
+
+    Scheduler scheduler;
+
+  private:
+    struct Actor {
+        Actor(MappingWorld& world, unsigned number, std::uint64_t seed)
+            : random(seed),
+              engine(world.table_, static_cast<std::uint16_t>(number), 0),
+              proposals(world.crowded_, world.served_),
+              mappings(engine, world.crowded_, proposals) {
+            engine.online();
+        }
+        SeededRandom random;
+        FlowWorker<V4, Scheduled> engine;
+        Proposals proposals;
+        Mappings mappings;
+    };
+
+    static std::uint32_t flows() {
+        collisions = Collisions::spread;
+        return 16;
+    }
+    [[nodiscard]] bool live(FlowId id) {
+        return table_.pool()[id].status.load() == FlowStatus::live;
+    }
+
+    void check(FlowId id, const std::vector<const Record*>& mappings) {
+        const Record& flow = table_.pool()[id];
+        const bool inward = (flow.marks.load() & nat::flow_mark::destination_mapped) != 0;
+        const Key from_remote =
+            inward ? flow.tuple(Direction::original) : flow.tuple(Direction::reply);
+        const Key to_remote =
+            inward ? flow.tuple(Direction::reply) : flow.tuple(Direction::original);
+        const Key outside = nat::mapping_of_destination(from_remote);
+        const auto mapping = std::ranges::find_if(
+            mappings, [&](const Record* m) { return m->tuple(Direction::reply) == outside; });
+        if (mapping == mappings.end())
+            fail("mapping outlives flows: flow " + std::to_string(id) + " is live without one");
+        if (nat::references(**mapping).load() == 0)
+            fail("mapping outlives flows: the one of flow " + std::to_string(id) +
+                 " has no reference");
+        if ((*mapping)->tuple(Direction::original).source != to_remote.source)
+            fail("one mapping: flow " + std::to_string(id) + " uses another endpoint's");
+    }
+
+    void work(Actor& me) {
+        for (int round = 0; round < 3; ++round) {
+            const std::uint32_t inside = me.random.below(4) == 0 ? 1 : 0;
+            const std::uint32_t remote = me.random.below(remotes);
+            if (me.random.one_in(3))
+                receive(me, remote);
+            else
+                send(me, outward(inside, remote));
+            if (me.random.one_in(2)) end(me, outward(inside, me.random.below(remotes)));
+            if (!me.random.one_in(3)) rest(me);
+        }
+    }
+
+    /// A first packet from inside.
+    void send(Actor& me, const Key& key) {
+        Claim claim(me.engine, key);
+        if (claim.outcome() != ClaimOutcome::claimed) return events_.saw(Event::claim_lost);
+        Mappings::References references(me.mappings);
+        Key reply = key.inverse();
+        const std::array<V4Address, 1> addresses{schedule::reply(0).destination};
+        const Key mapping = nat::mapping_of_source(key, V4Address{}, 1);
+        Mapped held = me.mappings.hold_source(
+            references, {mapping, claim.hash(mapping), addresses, two_ports, 0, filtering_}, reply,
+            now_ms_);
+        if (held == Mapped::held) held = me.mappings.permit(references, reply, now_ms_);
+        if (held != Mapped::held) return not_held(held);
+        if (claim.reserve(reply) != InsertOutcome::inserted)
+            return events_.saw(Event::reserve_lost);
+        publish(me, claim, references);
+    }
+
+    /// A packet of a remote to whatever outside endpoint there is.
+    void receive(Actor& me, std::uint32_t remote) {
+        Key key = outward(0, remote).inverse();
+        key.destination = schedule::reply(0).destination;
+        key.destination_port = Be16::from_host(
+            static_cast<std::uint16_t>(two_ports.first + me.random.below(two_ports.size())));
+        const Found found = me.mappings.find_destination(key);
+        if (!found) return;
+        const Record& mapping = me.engine.record(found.flow);
+        if (mapping.status.load(std::memory_order_acquire) != FlowStatus::live)
+            return events_.saw(Event::found_setup);
+        if (!me.mappings.admits(found.flow, key)) return events_.saw(Event::gave_up);
+        Key reply = key.inverse();
+        reply.source = mapping.tuple(Direction::original).source;
+        reply.source_port = mapping.tuple(Direction::original).source_port;
+        Claim claim(me.engine, key);
+        if (claim.outcome() != ClaimOutcome::claimed) return events_.saw(Event::claim_lost);
+        if (claim.reserve(reply) != InsertOutcome::inserted)
+            return events_.saw(Event::reserve_lost);
+        Mappings::References references(me.mappings);
+        const Mapped held =
+            me.mappings.hold_destination(references, found.flow, nat::to_destination(key, reply));
+        if (held != Mapped::held) return not_held(held);
+        publish(me, claim, references);
+    }
+
+    void not_held(Mapped why) {
+        events_.saw(why == Mapped::wait ? Event::found_ending : Event::exhausted);
+    }
+    void publish(Actor& me, Claim& claim, Mappings::References& references) {
+        references.keep(claim.record());
+        const std::uint64_t lifetime_ms = me.random.one_in(2) ? 600 : 40'000'000;
+        claim.publish(to_moment(now_ms_ + lifetime_ms), now_ms_);
+        events_.saw(Event::published);
+    }
+
+    void end(Actor& me, const Key& key) {
+        const Found found = table_.index().find(key, table_.index().hash(key));
+        if (!found) return;
+        if (!table_.release(found.flow, me.engine.counters(), me.mappings.end()))
+            events_.saw(Event::release_lost);
+    }
+    void rest(Actor& me) {
+        me.engine.quiescent();
+        now_ms_ += me.random.one_in(3) ? 3'700'000 : 200;
+        maintain(me);
+    }
+    void maintain(Actor& me) {
+        me.engine.maintain(now_ms_, 64, me.mappings.end(), [this](Record& record) {
+            if (!Mappings::lives_on(record, now_ms_)) return false;
+            events_.saw(Event::refreshed);
+            return true;
+        });
+    }
+
+    /// Ends every flow, and with them every mapping, and lets every grace period end.
+    void check_end() {
+        Actor& any = *actors_[0];
+        for (FlowId id = 1; id <= table_.pool().last_id(); ++id)
+            if (live(id) && !nat::is_wildcard(table_.pool()[id]))
+                table_.release(id, any.engine.counters(), any.mappings.end());
+        for (FlowId id = 1; id <= table_.pool().last_id(); ++id)
+            if (live(id)) fail("no leak: a mapping or permission is left without flows");
+        if (table_.index().occupancy().entries != 0) fail("no leak: tuples are left");
+        table_.hurry_reclamation();
+        for (int i = 0; i < 8; ++i)
+            for (auto& actor : actors_) {
+                actor->engine.quiescent();
+                now_ms_ += 20'000;
+                maintain(*actor);
+            }
+        for (FlowId id = 1; id <= table_.pool().last_id(); ++id)
+            if (table_.pool()[id].status.load() != FlowStatus::free)
+                fail("no leak: record " + std::to_string(id) + " did not come back");
+    }
+
+    Table table_;
+    Crowded crowded_;
+    nat::ServedPorts<V4> served_;
+    Filtering filtering_{};
+    std::vector<std::unique_ptr<Actor>> actors_;
+    std::uint64_t now_ms_ = 0;
+    Events events_;
+    PlaceNames names_{table_};
+};
+
+auto mapping_runs(Filtering filtering) {
+    return [=](std::uint64_t seed, Tracing tracing) {
+        return MappingWorld(seed, filtering).run(tracing);
+    };
+}
+
+}  // namespace
+
+std::vector<Scenario> mapping_scenarios() {
+    using enum Event;
+    return {
+        {"mappings",
+         "flows of one inside endpoint come and go under its mapping",
+         mapping_runs(Filtering::endpoint_independent),
+         {published, claim_lost, found_ending, refreshed},
+         1},
+        {"permissions",
+         "the same, with address-dependent filtering",
+         mapping_runs(Filtering::address_dependent),
+         {published, claim_lost, found_ending, refreshed, gave_up},
+         1},
+    };
+}
+
+}  // namespace noclash::schedule
