@@ -137,8 +137,8 @@ class MappingWorld final : public Observer {
         const std::array<V4Address, 1> addresses{schedule::reply(0).destination};
         const Key mapping = nat::mapping_of_source(key, V4Address{}, 1);
         Mapped held = me.mappings.hold_source(
-            references, {mapping, claim.hash(mapping), addresses, two_ports, 0, filtering_}, reply,
-            now_ms_);
+            references, {mapping, claim.hash(mapping), addresses, two_ports, false, 0, filtering_},
+            reply, now_ms_);
         if (held == Mapped::held) held = me.mappings.permit(references, reply, now_ms_);
         if (held != Mapped::held) return not_held(held);
         if (claim.reserve(reply) != InsertOutcome::inserted)
