@@ -82,10 +82,10 @@ std::string read_name(const Section& section) {
 }
 
 void read_general(const Section& top, Config& config) {
-    top.allow_only({"flows", "workers", "cores", "idle", "control_socket", "log_level",
-                    "no_room_icmp", "tcp_window", "tcp_pickup", "tcp_timestamps", "memory",
-                    "neighbors", "fragments", "limits", "timeouts", "port", "route", "pool",
-                    "rule"});
+    top.allow_only({"flows",     "workers",      "cores",      "idle",       "control_socket",
+                    "log_level", "no_room_icmp", "tcp_window", "tcp_pickup", "tcp_timestamps",
+                    "tcp_reuse", "memory",       "neighbors",  "fragments",  "limits",
+                    "timeouts",  "port",         "route",      "pool",       "rule"});
     top.read("flows", config.flows, 1024, 1 << 27);
     read_workers(top, config);
 
@@ -116,6 +116,10 @@ void read_general(const Section& top, Config& config) {
                                          nat::TcpTimestamps::normalize, nat::TcpTimestamps::strip};
     if (const auto word = top.choice("tcp_timestamps", timestamp_words)) {
         config.policy.tcp_timestamps = timestamp_modes[*word];
+    }
+    constexpr std::array reuse_words{"never"sv, "safe"sv};
+    if (const auto word = top.choice("tcp_reuse", reuse_words)) {
+        config.policy.tcp_reuse = *word == 0 ? nat::TcpReuse::never : nat::TcpReuse::safe;
     }
     const std::string expected =
         fmt::format("an absolute path of at most {} bytes", longest_socket);

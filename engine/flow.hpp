@@ -15,10 +15,11 @@ namespace noclash {
 /// The life of a flow record. From `setup` it may go back to `free`: rolled back.
 enum class FlowStatus : std::uint8_t {
     free,
-    setup,   ///< claimed: its original tuple is taken, nobody may use it yet
-    live,    ///< published
-    ending,  ///< being released: its tuples are on their way out of the index
-    dead,    ///< released: nobody can find it any more, somebody may still be reading it
+    setup,      ///< claimed: its original tuple is taken, nobody may use it yet
+    live,       ///< published
+    ending,     ///< being released: its tuples are on their way out of the index
+    dead,       ///< released: nobody can find it any more, somebody may still be reading it
+    succeeded,  ///< dead, and nothing is left of it in the index: another flow has its reply tuple
 };
 
 /// Bits of `Flow::marks`.

@@ -51,17 +51,26 @@ class FlowTable {
     }
     [[nodiscard]] std::size_t bytes() const { return pool_.bytes() + index_.bytes(); }
 
+    /// Begins to end a live flow: who gets true decides alone what becomes of its tuples. Others
+    /// that find it wait meanwhile. Any online thread.
+    [[nodiscard]] bool begin_end(FlowId id) {
+        FlowStatus live = FlowStatus::live;
+        // Sequentially consistent: who ends a flow for what it remembers looks at that afterwards.
+        return pool_[id].status.compare_exchange_strong(
+            live, FlowStatus::ending, std::memory_order_seq_cst, std::memory_order_relaxed);  // (6)
+    }
+    /// After all, it goes on living. Who has begun to end it, as long as its tuples are its own.
+    void revive(FlowId id) {
+        pool_[id].status.store(FlowStatus::live, std::memory_order_release);  // (4)
+    }
+
     /// Ends a live flow: from now on neither tuple is found. Any online thread may; true for the
     /// one that did it. The record is reclaimed by its owner when its turn in the wheel comes.
     /// `gone(record)` is called after the tuples were given back.
     template <class Gone>
     bool release(FlowId id, EngineCounters& counters, Gone&& gone) {
         Record& record = pool_[id];
-        FlowStatus live = FlowStatus::live;
-        if (!record.status.compare_exchange_strong(live, FlowStatus::ending,
-                                                   std::memory_order_acq_rel,  // (6)
-                                                   std::memory_order_relaxed))
-            return false;
+        if (!begin_end(id)) return false;
         for (const IndexPlace place : record.places)
             index_.remove(place);
         counters.removed.add();

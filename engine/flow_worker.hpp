@@ -10,6 +10,7 @@
 #include "engine/expiry_wheel.hpp"
 #include "engine/flow_table.hpp"
 #include "engine/retired.hpp"
+#include "engine/succeeded.hpp"
 
 namespace noclash {
 
@@ -27,7 +28,8 @@ class FlowWorker {
           id_(id),
           cache_(table.pool()),
           wheel_(table.pool(), now_ms),
-          retired_(table.pool(), table.quiescence()) {}
+          retired_(table.pool(), table.quiescence()),
+          succeeded_(table) {}
 
     [[nodiscard]] Table& table() { return table_; }
     [[nodiscard]] std::uint16_t id() const { return id_; }
@@ -57,6 +59,7 @@ class FlowWorker {
         wheel_.advance(now_ms, budget,
                        [&](std::span<const FlowId> ids) { look(ids, now_ms, gone, lives_on); });
         retired_.collect(budget, [this](std::span<const FlowId> ids) { reclaim(ids); });
+        succeeded_.collect(budget);
     }
 
     /// Ends one of the worker's own flows of which `may_go(record)` is true, looking at no more
@@ -87,6 +90,7 @@ class FlowWorker {
     void give_back_record(FlowId id) { cache_.give(id); }
     void arm(FlowId id, std::uint64_t now_ms) { wheel_.arm(id, now_ms); }
     void retire(FlowId id) { retired_.add(id); }
+    void succeed(FlowId id) { succeeded_.add(id); }
 
   private:
     using Wheel = ExpiryWheel<Family, Traits>;
@@ -117,7 +121,8 @@ class FlowWorker {
     template <class Gone>
     bool end(FlowId id, std::uint64_t now_ms, Gone&& gone) {
         table_.release(id, counters_, gone);
-        if (record(id).status.load(std::memory_order_acquire) == FlowStatus::dead) {  // (8)
+        const FlowStatus status = record(id).status.load(std::memory_order_acquire);  // (8)
+        if (status == FlowStatus::dead || status == FlowStatus::succeeded) {
             retired_.add(id);
             return true;
         }
@@ -130,12 +135,16 @@ class FlowWorker {
             table_.prefetch_entries(id);
         for (const FlowId id : ids) {
             Record& flow = record(id);
-            table_.index().reclaim_slot(flow.place(Direction::original));
-            // A claim that was rolled back may have an original tuple only.
-            if (!rolled_back(flow)) table_.index().reclaim_slot(flow.place(Direction::reply));
+            if (flow.status.load(std::memory_order_relaxed) != FlowStatus::succeeded)
+                reclaim_slots(flow);
             flow.status.store(FlowStatus::free, std::memory_order_relaxed);
             cache_.give(id);
         }
+    }
+    void reclaim_slots(Record& flow) {
+        table_.index().reclaim_slot(flow.place(Direction::original));
+        // A claim that was rolled back may have an original tuple only.
+        if (!rolled_back(flow)) table_.index().reclaim_slot(flow.place(Direction::reply));
     }
     static bool rolled_back(const Record& flow) {
         return flow.status.load(std::memory_order_relaxed) == FlowStatus::setup;
@@ -146,6 +155,7 @@ class FlowWorker {
     FlowCache<Family, Traits> cache_;
     Wheel wheel_;
     Retired<Family, Traits> retired_;
+    Succeeded<Family, Traits> succeeded_;
     EngineCounters counters_;
     std::uint32_t flushes_seen_ = 0;
 };

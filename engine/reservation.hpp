@@ -111,7 +111,22 @@ class Reservation {
         return result.outcome;
     }
 
-    /// Makes the flow usable by everyone. After a successful `reserve`.
+    /// Takes over the reply tuple of a live flow that the caller has begun to end: at no moment has
+    /// the tuple no owner, so nobody comes between. As a successful `reserve`, but not given up any
+    /// more: publish.
+    /// @param hash  the index's hash of the tuple
+    void succeed(FlowId before, std::uint64_t hash) {
+        Record& old = worker_.record(before);
+        record().tuple(Direction::reply) = old.tuple(Direction::reply);
+        place(Direction::reply) = old.place(Direction::reply);
+        worker_.table().index().hand_over(place(Direction::reply), id_, Direction::reply, hash);
+        reserved_ = true;
+        worker_.table().index().remove(old.place(Direction::original));
+        worker_.counters().removed.add();
+        worker_.succeed(before);
+    }
+
+    /// Makes the flow usable by everyone. After a successful `reserve`, or `succeed`.
     FlowId publish(Moment expires, std::uint64_t now_ms) {
         Record& flow = record();
         flow.expires.store(expires, std::memory_order_relaxed);

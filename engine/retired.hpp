@@ -11,17 +11,29 @@
 
 namespace noclash {
 
+/// How the flows of a list that nobody else has in a list are linked.
+struct OwnerLink {
+    template <class Record>
+    static void set(Record& flow, FlowId next) {
+        flow.link = next;
+    }
+    template <class Record>
+    [[nodiscard]] static FlowId get(const Record& flow) {
+        return flow.link;
+    }
+};
+
 /// One worker's flows that nobody can find any more but somebody may still be reading. They wait in
 /// two lists, an open one that collects and a closed one for which a grace period runs, so that one
 /// grace period serves many flows.
-template <class Family, class Traits>
+template <class Family, class Traits, class Link = OwnerLink>
 class Retired {
   public:
     Retired(FlowPool<Family, Traits>& pool, typename Traits::Quiescence& quiescence)
         : pool_(pool), quiescence_(quiescence) {}
 
     void add(FlowId id) {
-        pool_[id].link = open_;
+        Link::set(pool_[id], open_);
         open_ = id;
         ++size_;
     }
@@ -49,7 +61,7 @@ class Retired {
             std::size_t count = 0;
             for (; closed_ != no_flow && count < ids.size() && budget > 0; --budget) {
                 ids[count++] = closed_;
-                closed_ = pool_[closed_].link;
+                closed_ = Link::get(pool_[closed_]);
             }
             size_ -= static_cast<std::uint32_t>(count);
             reclaim(std::span<const FlowId>(ids.data(), count));

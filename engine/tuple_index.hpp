@@ -129,6 +129,11 @@ class TupleIndex {
     /// Takes a shown entry out of sight. Once for each `inserted`.
     void remove(IndexPlace place);
 
+    /// The shown entry at `place` becomes that of another flow's tuple with the same key: it is in
+    /// the index all the time, of one flow first and then of the other. The caller alone may remove
+    /// the entry, and has written the tuple to the other's record before.
+    void hand_over(IndexPlace place, FlowId to, Direction direction, std::uint64_t hash);
+
     /// Empties the slot of a removed entry, after a grace period.
     void reclaim_slot(IndexPlace place);
 

@@ -20,11 +20,12 @@ Found TupleIndex<Family, Traits>::first_shown(std::size_t number, BucketHeader h
                                               std::uint64_t hash, Accept accept) const {
     const Bucket& bucket = buckets_[number];
     for (PositionSet left = header.tagged(BucketHeader::tag_of(hash)); left; left.drop_first()) {
-        const SlotRef ref = bucket.refs[left.first_tagged()].load(std::memory_order_relaxed);
+        const SlotRef ref =
+            bucket.refs[left.first_tagged()].load(std::memory_order_acquire);  // (31)
         if (accept(ref)) return found(ref);
     }
     for (PositionSet left = header.overflow(); left; left.drop_first()) {
-        const SlotRef ref = slot(number, left.first()).load(std::memory_order_relaxed);
+        const SlotRef ref = slot(number, left.first()).load(std::memory_order_acquire);  // (31)
         if (accept(ref)) return found(ref);
     }
     return {};
@@ -124,6 +125,13 @@ template <class Family, class Traits>
 void TupleIndex<Family, Traits>::remove(IndexPlace place) {
     buckets_[place.bucket()].header.fetch_and(BucketHeader::all_but(place.position()),
                                               std::memory_order_seq_cst);  // (3)
+}
+
+template <class Family, class Traits>
+void TupleIndex<Family, Traits>::hand_over(IndexPlace place, FlowId to, Direction direction,
+                                           std::uint64_t hash) {
+    slot(place.bucket(), place.position())
+        .store(format_.pack(to, direction, hash), std::memory_order_release);  // (30)
 }
 
 template <class Family, class Traits>

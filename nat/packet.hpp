@@ -53,10 +53,11 @@ struct Parsed {
     std::uint16_t inner_l4_offset = 0;  ///< `icmp_error`: the quoted transport header
 };
 
-/// A SYN that acknowledges nothing: it opens a connection.
+/// A SYN of TCP that acknowledges nothing: it opens a connection.
 template <class Family>
 [[nodiscard]] bool is_opening(const Parsed<Family>& packet) {
-    return (packet.tcp_flags & (tcp_flag::syn | tcp_flag::ack)) == tcp_flag::syn;
+    return packet.kind == PacketKind::tcp &&
+           (packet.tcp_flags & (tcp_flag::syn | tcp_flag::ack)) == tcp_flag::syn;
 }
 
 }  // namespace noclash::nat

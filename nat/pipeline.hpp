@@ -39,12 +39,14 @@
 #include "nat/served_ports.hpp"
 #include "nat/step_cycles.hpp"
 #include "nat/timestamps.hpp"
+#include "nat/tuple_reuse.hpp"
 #include "nat/verdict.hpp"
 
 namespace noclash::nat {
 
 /// What a pipeline counts beside drops. Written by its worker.
 struct PipelineCounters {
+    Counter tuple_reused;    ///< flows that succeeded a finished one before its time
     Counter clash_resolved;  ///< packets that adopted a flow another worker was setting up
     Counter uncounted;       ///< flows that limits do not know: the table of sources had no place
 };
@@ -74,6 +76,7 @@ class Pipeline {
         : worker_(worker),
           shared_(shared),
           proposals_(shared.crowded, shared.served),
+          reuse_(worker.table(), shared.timeouts, shared.limits),
           openings_(shared.policy, shared.router, worker.table().index(), proposals_),
           mappings_(worker, shared.crowded, proposals_, shared.limits),
           maps_endpoints_(has_mappings(shared.policy)),
@@ -211,6 +214,10 @@ class Pipeline {
                                             shared_.timeouts, shared_.policy.tcp.window, now_ms_);
             reason != DropReason::none) {
             job.verdict.reason = reason;
+            return;
+        }
+        if (reopens && flow.status.load(std::memory_order_seq_cst) != FlowStatus::live) {  // (33)
+            job.verdict = V::park();  // another worker may be giving the tuple to a new flow
             return;
         }
         if (!shared_.timeouts.inbound_refresh) [[unlikely]]
@@ -427,7 +434,7 @@ class Pipeline {
             if (admitted == Admitted::uncounted) counters_.uncounted.add();
         }
         References references(mappings_);
-        const V verdict = translate_source(claim, opening, references);
+        const V verdict = translate_source(claim, job, opening, references);
         if (verdict.outcome != Outcome::transmit) return verdict;
 
         rule_hits_[rule_number(*opening.rule)].add();
@@ -459,10 +466,11 @@ class Pipeline {
 
     /// Reserves the reply tuple, and takes the references that the flow needs. Here and below: a
     /// verdict other than `transmit` says why that cannot be.
-    V translate_source(Claim& claim, const Opening& opening, References& references) {
-        const V verdict = opening.keeps_source  ? keep_source(claim, opening)
+    V translate_source(Claim& claim, const Job<Family>& job, const Opening& opening,
+                       References& references) {
+        const V verdict = opening.keeps_source  ? keep_source(claim, job, opening)
                           : opening.maps_source ? map_source(claim, opening, references)
-                                                : propose(claim, opening);
+                                                : propose(claim, job, opening);
         if (verdict.outcome != Outcome::transmit || opening.mapping == no_flow) return verdict;
         const Record& flow = claim.record();
         const Mapped held = mappings_.hold_destination(
@@ -485,7 +493,7 @@ class Pipeline {
     }
 
     /// The source stays, unless that very tuple has another owner: then its port moves.
-    V keep_source(Claim& claim, const Opening& opening) {
+    V keep_source(Claim& claim, const Job<Family>& job, const Opening& opening) {
         switch (claim.reserve(opening.reply, opening.hash)) {
             case InsertOutcome::inserted:
                 return V::transmit(*opening.hop);
@@ -502,10 +510,10 @@ class Pipeline {
             worker_.record(claim.owner().flow).status.load(std::memory_order_acquire) !=  // (5)
                 FlowStatus::live)
             return V::park();
-        return opening.binds_source ? no_room(DropReason::exhausted) : propose(claim, opening);
+        return opening.binds_source ? no_room(DropReason::exhausted) : propose(claim, job, opening);
     }
 
-    V propose(Claim& claim, const Opening& opening) {
+    V propose(Claim& claim, const Job<Family>& job, const Opening& opening) {
         const bool portless = ip_protocol::is_portless(opening.proposal.protocol);
         const Proposed proposed =
             portless
@@ -517,6 +525,7 @@ class Pipeline {
             case Proposed::reserved:
                 return V::transmit(*opening.hop);
             case Proposed::exhausted:
+                if (succeeds(claim, job, opening)) return V::transmit(*opening.hop);
                 return no_room(DropReason::exhausted);
             case Proposed::unfinished:
                 return V::park(no_room(DropReason::search_timeout));
@@ -526,9 +535,27 @@ class Pipeline {
         return V::park(no_room(DropReason::chain_too_long));
     }
 
+    /// No port is free; but a connection that has ended may have one to give. Not for a flow that
+    /// may still be given up: of its destination's mapping.
+    bool succeeds(Claim& claim, const Job<Family>& job, const Opening& opening) {
+        if (shared_.timestamps == nullptr || shared_.policy.tcp_reuse == TcpReuse::never ||
+            !is_opening(job.parsed) || opening.mapping != no_flow)
+            return false;
+        const auto segment_from = [&](const Address& address) {
+            return OpeningSegment{
+                header<TcpHeader>(job.packet, job.parsed.l4_offset).sequence.get().host(),
+                shared_.timestamps->offered(job.packet, job.parsed, address, now_ms_)};
+        };
+        const bool done = reuse_.succeed(claim, opening.reply, opening.addresses, opening.ports,
+                                         proposals_.random(), now_ms_, segment_from);
+        if (done) counters_.tuple_reused.add();
+        return done;
+    }
+
     Worker& worker_;
     Shared shared_;
     PortProposals<Family, Traits> proposals_;
+    TupleReuse<Family, Traits> reuse_;
     Openings<Family, RouterType, Traits> openings_;
     Mappings<Family, Traits> mappings_;
     bool maps_endpoints_;  ///< some rule does

@@ -59,6 +59,12 @@ enum class TcpTimestamps : std::uint8_t {
     strip,      ///< SYNs do not offer them
 };
 
+/// Whether a new connection may succeed one that has ended but still holds its tuple.
+enum class TcpReuse : std::uint8_t {
+    never,  ///< it waits for its timeout
+    safe,   ///< when no port is free, and no server that follows RFC 6191 refuses it
+};
+
 /// Where a `dnat` rule sends a flow.
 template <class Family>
 struct Target {
@@ -142,6 +148,7 @@ struct PolicyConfig {
     bool early_drop = false;
     TcpPolicy tcp{};
     TcpTimestamps tcp_timestamps = TcpTimestamps::preserve;
+    TcpReuse tcp_reuse = TcpReuse::safe;
 };
 
 }  // namespace noclash::nat

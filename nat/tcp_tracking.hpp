@@ -139,8 +139,10 @@ template <class Record, class Family>
                 return {state, segment.has(tcp_flag::rst) ? DropReason::tcp_reset
                                                           : DropReason::tcp_window};
         }
-        if (next == state || flow.protocol_state.compare_exchange_weak(
-                                 seen, static_cast<std::uint8_t>(next), std::memory_order_relaxed))
+        if (next == state ||
+            flow.protocol_state.compare_exchange_weak(seen, static_cast<std::uint8_t>(next),
+                                                      std::memory_order_seq_cst,  // (32)
+                                                      std::memory_order_relaxed))
             return {next};
     }
 }

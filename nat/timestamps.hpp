@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "engine/flow.hpp"
+#include "nat/conntrack.hpp"
 #include "nat/flow_memory.hpp"
 #include "nat/packet.hpp"
 #include "nat/policy.hpp"
@@ -27,9 +29,6 @@ class Timestamps {
   public:
     explicit Timestamps(TcpTimestamps mode) : mode_(mode) {}
 
-    /// There is anything to do: else nobody need ask.
-    [[nodiscard]] bool active() const { return mode_ != TcpTimestamps::preserve; }
-
     /// The first packet of a flow that is not published yet, both tuples known.
     template <class Record>
     void opens(const PacketView& packet, const Parsed<Family>& parsed, Record& flow,
@@ -38,6 +37,7 @@ class Timestamps {
         set(flow, flow_memory::timestamp_sent, 0);
         // A connection that is older than its flow has told the server timestamps before.
         if (is_opening(parsed) && source_is_translated(flow)) begin(packet, parsed, flow, now_ms);
+        if (parsed.kind == PacketKind::tcp) note(packet, parsed, flow);
     }
 
     /// A later segment of the flow, which its state allows.
@@ -45,6 +45,10 @@ class Timestamps {
     template <class Record>
     void passes(const PacketView& packet, const Parsed<Family>& parsed, Record& flow,
                 Direction direction, bool reopens, std::uint64_t now_ms) {
+        if (mode_ != TcpTimestamps::normalize && tcp_state(flow) == TcpState::established)
+            [[likely]]
+            return;
+        if (reopens) set(flow, flow_memory::timestamp_sent, 0);
         if (mode_ == TcpTimestamps::strip) {
             if ((parsed.tcp_flags & tcp_flag::syn) != 0 && source_is_translated(flow))
                 strip_timestamps(packet, parsed.l4_offset);
@@ -54,6 +58,20 @@ class Timestamps {
             else
                 shift(packet, parsed, flow, direction, now_ms);
         }
+        if (direction == Direction::original) note(packet, parsed, flow);
+    }
+
+    /// The TSval that a SYN will have when it leaves from `address`; nothing when it offers none.
+    template <class Address>
+    [[nodiscard]] std::optional<std::uint32_t> offered(const PacketView& packet,
+                                                       const Parsed<Family>& parsed,
+                                                       const Address& address,
+                                                       std::uint64_t now_ms) const {
+        const std::uint32_t at = find_timestamps(packet, parsed.l4_offset);
+        const bool translated = address != parsed.tuple.source;
+        if (at == 0 || (translated && mode_ == TcpTimestamps::strip)) return std::nullopt;
+        if (translated && mode_ == TcpTimestamps::normalize) return clocks_.read(address, now_ms);
+        return timestamp_value(packet, at);
     }
 
   private:
@@ -88,6 +106,16 @@ class Timestamps {
             set(flow, flow_memory::timestamp_sent, clock);
         }
         set(flow, flow_memory::timestamp_offset, offset);
+    }
+
+    /// What was said last, for who wants to succeed the flow. Of an established flow only where the
+    /// option is looked at anyway: the segments that end it say the same, and later.
+    template <class Record>
+    void note(const PacketView& packet, const Parsed<Family>& parsed, Record& flow) {
+        if (mode_ == TcpTimestamps::normalize && get(flow, flow_memory::timestamp_offset) != 0)
+            return;
+        if (const std::uint32_t at = find_timestamps(packet, parsed.l4_offset); at != 0)
+            set(flow, flow_memory::timestamp_sent, timestamp_value(packet, at));
     }
 
     /// Between the client's clock and the address' clock.

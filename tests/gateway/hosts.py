@@ -11,6 +11,9 @@
     hosts.py pairs ADDRESS:PORT COUNT                    COUNT times two questions at once from a
                                                          fresh UDP socket; prints how many pairs
                                                          were answered, and by one server each
+    hosts.py connect ADDRESS:PORT COUNT                  COUNT TCP connections, one after the other,
+                                                         which the server closes first; prints how
+                                                         many were answered
 
 The answer is one line: the address and port that the server saw, and the one it was asked on.
 """
@@ -126,6 +129,26 @@ def pairs(destination, count):
     return answered, agreed
 
 
+def connect(destination, count):
+    """Returns how many of `count` connections were answered. After three that were not, the rest
+    are taken to be lost."""
+    answered = lost = 0
+    while answered + lost < count:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as client:
+            client.settimeout(5 * PATIENCE_S)
+            try:
+                client.connect(split(destination))
+                while client.recv(200):
+                    pass
+            except OSError:
+                lost += 1
+                if lost == 3:
+                    break
+                continue
+            answered += 1
+    return answered
+
+
 def main(argv):
     if argv[0] == "serve":
         serve(argv[1:])
@@ -137,6 +160,8 @@ def main(argv):
             return 1
     elif argv[0] == "open":
         print(open_many(argv[1], int(argv[2]), argv[3] if len(argv) > 3 else "udp"))
+    elif argv[0] == "connect":
+        print(connect(argv[1], int(argv[2])))
     elif argv[0] == "pairs":
         print(*pairs(argv[1], int(argv[2])))
     else:

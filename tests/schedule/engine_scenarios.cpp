@@ -127,6 +127,19 @@ void expire(Actor& me) {
     }
 }
 
+/// One tuple goes from flow to flow and always has an owner, while others end its flows, look them
+/// up and want the tuple for themselves.
+void succession(Actor& me) {
+    for (std::uint32_t round = 0; round < 4; ++round) {
+        const std::uint32_t number = 1 + me.id() * 2 + round % 2;
+        if (me.succeed(original(number), reply(0)) == no_flow && me.random.one_in(2))
+            me.open(original(number), reply(0));
+        if (me.random.one_in(4)) me.find_and_release(reply(0));
+        if (me.random.one_in(4)) me.find(original(number));
+        if (!me.random.one_in(3)) me.rest();
+    }
+}
+
 /// A worker may stop in the middle of a release, just when the flow's owner comes to it in its
 /// wheel; a third worker finds the flow in between, and looks at it to the end.
 void release_half_done(Actor& me) {
@@ -178,6 +191,10 @@ void three_of_each(World& world) {
 }
 void one_flow(World& world) {
     watch_keys(world, 1, 1);
+    world.actor(0).open(original(0), reply(0));
+}
+void one_flow_of_many(World& world) {
+    watch_keys(world, 1 + 2 * world.shape.workers, 1);
     world.actor(0).open(original(0), reply(0));
 }
 void flow_to_expire(World& world) {
@@ -254,6 +271,10 @@ std::vector<Scenario> engine_scenarios() {
          runs(equal_tags, flow_to_expire, release_half_done),
          {expired, release_lost, found_ending},
          12},
+        {"succession",
+         "a tuple goes from flow to flow without a moment between",
+         runs(equal_tags, one_flow_of_many, succession),
+         {published, claim_lost, succeeded, revived, found_ending, release_lost, reused}},
         {"free_records",
          "records through the pool's stack",
          runs(equal_tags, no_flows, free_records),

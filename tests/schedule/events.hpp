@@ -28,6 +28,10 @@ enum class Event : std::uint8_t {
     exhausted,
     map_gone,
     over_limit,
+    succeeded,         ///< a flow took over another's reply tuple
+    revived,           ///< one that had begun to end another let it live
+    client_came_back,  ///< a finished connection was opened anew before another could have its
+                       ///< tuple
     count
 };
 
@@ -48,8 +52,9 @@ class Events {
 };
 
 inline constexpr std::array<const char*, static_cast<std::size_t>(Event::count)> event_names = {
-    "published",    "claim lost", "reserve lost", "gave up",  "found in setup", "found ending",
-    "release lost", "reused",     "scan again",   "busy",     "bucket full",    "shared slot",
-    "expired",      "refreshed",  "exhausted",    "map gone", "over limit"};
+    "published",    "claim lost",   "reserve lost", "gave up",    "found in setup",
+    "found ending", "release lost", "reused",       "scan again", "busy",
+    "bucket full",  "shared slot",  "expired",      "refreshed",  "exhausted",
+    "map gone",     "over limit",   "succeeded",    "revived",    "client came back"};
 
 }  // namespace noclash::schedule

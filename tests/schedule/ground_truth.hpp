@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "engine/flow_table.hpp"
@@ -39,6 +41,7 @@ class GroundTruth {
     void found(const Key& key, Found answer, std::uint64_t since);
 
     // What a worker is about to do.
+    void hands_over(FlowId from, FlowId to, const Key& reply);
     void publishes(FlowId id, std::uint16_t rule, Moment expires, std::uint16_t owner);
     void refreshes(FlowId id, Moment expires) { flow(id).expires_too = expires; }
     void gives_up(FlowId id);
@@ -89,6 +92,7 @@ class GroundTruth {
     [[nodiscard]] bool some_span(const Key& key, std::uint64_t since, Holds&& holds) const;
     void inserted(const Key& key, Found me, std::uint64_t since);
     void changed(Watched& watched, Found now);
+    [[nodiscard]] bool inherits(Found before, Found now) const;
     void check_live(FlowId id);
     void check_held();
 
@@ -97,6 +101,8 @@ class GroundTruth {
     Events& events_;
     std::vector<Watched> watched_;
     std::vector<Expected> flows_;
+    /// Of a flow that ends and one that may have its reply tuple then.
+    std::set<std::pair<FlowId, FlowId>> heirs_;
     std::array<std::vector<Held>, Scheduler::most_workers> held_;
 };
 

@@ -22,6 +22,7 @@ WORKER = 'engine/flow_worker.hpp'
 RETIRED = 'engine/retired.hpp'
 CROWDED = 'nat/crowded_destinations.hpp'
 MAP = 'nat/occupancy_map.hpp'
+REUSE = 'nat/tuple_reuse.hpp'
 MAPPING = 'nat/mapping.hpp'
 MAPPINGS = 'nat/mappings.hpp'
 FLOW_END = 'nat/flow_end.hpp'
@@ -104,13 +105,14 @@ MUTANTS = {
     'release_not_exclusive': (
         'two workers release the same flow',
         'release_and_reopen', 'released once,no abort',
-        [(TABLE, 'if (!record.status.compare_exchange_strong(live, FlowStatus::ending,',
-          '''const auto store = [&](FlowStatus from, FlowStatus to, auto...) {
+        [(TABLE, 'return pool_[id].status.compare_exchange_strong(live, FlowStatus::ending,',
+          '''auto& record = pool_[id];
+             const auto store = [&](FlowStatus from, FlowStatus to, auto...) {
                  if (record.status.load() != from) return false;
                  record.status.store(to);
                  return true;
              };
-             if (!store(live, FlowStatus::ending,''')]),
+             return store(live, FlowStatus::ending,''')]),
     'dead_before_removed': (
         'a flow counts as dead while it can be found: its grace period starts too early',
         'expire', 'lost,reuse',
@@ -118,7 +120,7 @@ MUTANTS = {
     'wheel_retires_half_ended': (
         'the wheel retires a flow that another worker is still releasing',
         'release_half_done', 'reuse',
-        [(WORKER, '== FlowStatus::dead)', '!= FlowStatus::live)')]),
+        [(WORKER, 'status == FlowStatus::dead ||', 'status != FlowStatus::live ||')]),
     # Reclamation.
     'reclaimed_before_quiescence': (
         'a record is reclaimed while its grace period runs',
@@ -141,6 +143,19 @@ MUTANTS = {
         'a pop of the free records is overtaken (ABA)',
         'free_records', 'no record twice,no leak',
         [('engine/free_stack.hpp', '((previous_top >> 32U) + 1) << 32U', '0ULL')]),
+    # Succession.
+    'heir_shown_before_written': (
+        'a tuple is handed over to a flow that has not got it written in its record yet',
+        'succession', 'one owner',
+        [(RESERVATION, 'record().tuple(Direction::reply) = old.tuple(Direction::reply);', ''),
+         (RESERVATION, 'worker_.counters().removed.add();',
+          '''worker_.counters().removed.add();
+             record().tuple(Direction::reply) = old.tuple(Direction::reply);''')]),
+    'heir_does_not_look_again': (
+        'a flow is succeeded though its client has just opened it anew',
+        'client_comes_back', 'one owner',
+        [(REUSE, 'if (!is_closed(state, flow) || judge(flow, segment) == AtServer::may_refuse)',
+          'if (judge(flow, segment) == AtServer::may_refuse)')]),
     # Ports.
     'freed_port_forgotten': (
         'the port of a flow that ended does not come back to the map',

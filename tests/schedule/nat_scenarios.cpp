@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "nat/conntrack.hpp"
+#include "nat/tuple_reuse.hpp"
 #include "tests/schedule/failure.hpp"
 #include "tests/schedule/nat_world.hpp"
 #include "tests/schedule/run_world.hpp"
@@ -117,6 +119,70 @@ class MapHolders final : public Observer {
     std::array<std::vector<std::pair<const Map*, nat::PortRange>>, Scheduler::most_workers> lists_;
 };
 
+/// One finished connection holds the only port. Its client opens it anew while others would have
+/// its tuple: either it goes on, or one of them succeeds it, never both.
+class OnePort {
+  public:
+    explicit OnePort(NatWorld& world) : world_(world) {}
+
+    void prepare() {
+        watch_originals(world_);
+        world_.open(world_.engine.actor(0), 0);
+        const Unseen unseen;
+        Record& flow = record_of(original(0));
+        flow.protocol_state.store(static_cast<std::uint8_t>(nat::TcpState::time_wait));
+        flow.memory[nat::flow_memory::timestamp_sent].store(sent);
+    }
+    void work(Actor& me) {
+        if (me.id() == 0)
+            come_back(me);
+        else
+            world_.succeed(me, me.id(), {{}, sent + 1});
+        if (came_back_ && world_.engine.events[Event::succeeded] > 0)
+            fail("one owner: a connection was opened anew and its tuple given away");
+    }
+
+  private:
+    static constexpr std::uint32_t sent = 1000;
+
+    Record& record_of(const Key& key) {
+        auto& table = world_.engine.table;
+        return table.pool()[table.index().find(key, table.index().hash(key)).flow];
+    }
+    /// As Pipeline::forward does.
+    void come_back(Actor& me) {
+        const Found found = me.find(original(0));
+        if (!found) return;
+        Record& flow = me.engine().record(found.flow);
+        if (flow.status.load(std::memory_order_acquire) != FlowStatus::live) return;
+        std::array<std::uint8_t, 40> bytes{};
+        bytes[32] = 5 << 4;  // the length of the TCP header, in words
+        nat::Parsed<V4> syn{};
+        syn.l4_offset = 20;
+        syn.length = bytes.size();
+        syn.kind = nat::PacketKind::tcp;
+        syn.tcp_flags = nat::tcp_flag::syn;
+        if (nat::track_tcp(flow, Direction::original, {bytes.data(), bytes.size()}, syn,
+                           nat::TcpWindow::off)
+                .state != nat::TcpState::syn_sent)
+            fail("the state of a finished connection refuses a SYN");
+        if (flow.status.load(std::memory_order_seq_cst) != FlowStatus::live) return;
+        came_back_ = true;
+        me.world().events.saw(Event::client_came_back);
+    }
+
+    NatWorld& world_;
+    bool came_back_ = false;
+};
+
+RunReport client_comes_back(std::uint64_t seed, Tracing tracing) {
+    NatWorld world(spread, seed, {5000, 5000});
+    OnePort port(world);
+    return run_world(
+        world.engine, tracing, [&](World&) { port.prepare(); }, [&](Actor& me) { port.work(me); },
+        [](World&) {});
+}
+
 RunReport maps_in_use(std::uint64_t seed, Tracing tracing) {
     World world({3, 2, Collisions::equal}, seed);
     MapHolders holders(world);
@@ -139,6 +205,11 @@ std::vector<Scenario> nat_scenarios() {
          "flows end while others look for a port",
          nat_runs(three_ports, crowded, port_freed),
          {published, exhausted, gave_up},
+         1},
+        {"client_comes_back",
+         "a finished connection is opened anew while its tuple is given away",
+         client_comes_back,
+         {client_came_back, succeeded, gave_up},
          1},
         {"maps_in_use", "more destinations than maps", maps_in_use, {map_gone}, 1},
     };

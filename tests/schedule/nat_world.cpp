@@ -68,6 +68,29 @@ nat::Proposed NatWorld::open(Actor& me, std::uint32_t number) {
     return proposed;
 }
 
+bool NatWorld::succeed(Actor& me, std::uint32_t number, const nat::OpeningSegment& segment) {
+    const Operation operation(me, "succession", 3000);
+    Claim claim(me.engine(), original(number));
+    if (!me.claimed(claim, original(number), operation.since())) return false;
+    const std::array<V4Address, 1> addresses{reply(0).destination};
+    const Found before = engine.truth.owner(reply_with(ports_.first));
+    engine.truth.hands_over(before.flow, claim.id(), reply_with(ports_.first));
+    const nat::Timeouts timeouts;
+    nat::TupleReuse<V4, Scheduled> reuse(engine.table, timeouts, nullptr);
+    const bool done =
+        reuse.succeed(claim, reply_with(0), addresses, ports_, proposals_[me.id()]->random(),
+                      engine.now_ms, [&](const V4Address&) { return segment; });
+    if (!done) {
+        me.give_up(claim);
+        return false;
+    }
+    engine.truth.ended(before.flow);
+    engine.truth.reserved(claim.id(), claim.record().tuple(Direction::reply), operation.since());
+    engine.events.saw(Event::succeeded);
+    me.publish(claim);
+    return true;
+}
+
 std::size_t NatWorld::hidden_since(const Actor& me, std::uint64_t since) const {
     std::size_t workers = 0;
     for (unsigned worker = 0; worker < in_hand_until_.size(); ++worker)

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "nat/port_proposals.hpp"
+#include "nat/tuple_reuse.hpp"
 #include "tests/schedule/world.hpp"
 
 namespace noclash::schedule {
@@ -23,6 +24,8 @@ class NatWorld {
     nat::Proposed open(Actor& me, std::uint32_t number);
     /// Ends the flow of this original tuple, if there is one.
     bool release(Actor& me, std::uint32_t number);
+    /// Sets a flow up in the place of a finished one. Whether it did.
+    bool succeed(Actor& me, std::uint32_t number, const nat::OpeningSegment& segment);
     void rest(Actor& me);
     /// When nothing else happens, every free port is found, and then none.
     void check_complete();

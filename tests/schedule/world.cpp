@@ -123,6 +123,34 @@ FlowId Actor::open(const Key& key, std::span<const Key> replies, Until until) {
     return no_flow;
 }
 
+FlowId Actor::succeed(const Key& key, const Key& reply) {
+    const Operation operation(*this, "succession", 600);
+    FlowId given_up = no_flow;
+    {
+        Claim claim(engine_, key);
+        if (!claimed(claim, key, operation.since())) return no_flow;
+        const Found before = find(reply);
+        const bool mine =
+            before && before.direction == Direction::reply && world_.table.begin_end(before.flow);
+        if (mine && !random.one_in(4)) {
+            world_.truth.hands_over(before.flow, claim.id(), reply);
+            claim.succeed(before.flow, claim.hash(reply));
+            world_.truth.ended(before.flow);
+            world_.truth.reserved(claim.id(), reply, operation.since());
+            world_.events.saw(Event::succeeded);
+            return publish(claim);
+        }
+        if (mine) {
+            world_.events.saw(Event::revived);
+            world_.table.revive(before.flow);
+        }
+        give_up(claim);
+        given_up = claim.id();
+    }
+    world_.truth.check_gone(given_up);
+    return no_flow;
+}
+
 FlowId Actor::publish(Claim& claim) {
     const Moment expires = to_moment(world_.now_ms + lifetime_ms);
     claim.record().rule = rule_of(claim.id());
@@ -145,7 +173,8 @@ Found Actor::find(const Key& key) {
     world_.truth.holds(id(), found, key);
     const FlowStatus status = engine_.record(found.flow).status.load(std::memory_order_acquire);
     if (status == FlowStatus::setup) world_.events.saw(Event::found_setup);
-    if (status == FlowStatus::ending || status == FlowStatus::dead)
+    if (status == FlowStatus::ending || status == FlowStatus::dead ||
+        status == FlowStatus::succeeded)
         world_.events.saw(Event::found_ending);
     return found;
 }

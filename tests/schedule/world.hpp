@@ -43,6 +43,8 @@ class Actor {
     FlowId open(const Key& key, const Key& reply, Until until = Until::published) {
         return open(key, {&reply, 1}, until);
     }
+    /// Claims `key` and takes the reply tuple over from the flow that owns it; may change its mind.
+    FlowId succeed(const Key& key, const Key& reply);
     /// Looks the tuple up, and looks at what was found until `rest`.
     Found find(const Key& key);
     /// A packet of the flow came: it lives until `refreshed`.

@@ -69,6 +69,14 @@ class KernelRules(_Kernel):
     """netfilter with the statements that a test wants in its chains."""
 
 
+class NetfilterOfFewPorts(_Kernel):
+    """netfilter with a range of ports for what leaves, as "5000-5063"."""
+
+    def __init__(self, ports):
+        super().__init__("netfilter", incoming=[], outgoing=[
+            f'oifname "gw-pod" meta l4proto tcp masquerade to :{ports}'])
+
+
 class NetfilterBalancer(_Kernel):
     """netfilter as kube-proxy sets it up for a resolver: a backend is drawn for each connection,
     which keeps its source address."""

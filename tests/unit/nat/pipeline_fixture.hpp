@@ -71,16 +71,16 @@ struct TestGateway {
           served(policy.rules),
           table(flows, workers, workers),
           crowded(table),
+          timestamps(mode),
           limits_config(std::move(most)),
           limits(limits_config, policy.rules, table) {
-        if (mode != TcpTimestamps::preserve) timestamps.emplace(mode);
         for (unsigned id = 0; id < workers; ++id) {
             engines.push_back(
                 std::make_unique<FlowWorker<V4>>(table, static_cast<std::uint16_t>(id), 0));
             pipelines.push_back(std::make_unique<TestPipeline>(
-                *engines.back(), TestPipeline::Shared{policy, timeouts, router, served, crowded,
-                                                      timestamps ? &*timestamps : nullptr,
-                                                      limits.active() ? &limits : nullptr}));
+                *engines.back(),
+                TestPipeline::Shared{policy, timeouts, router, served, crowded, &timestamps,
+                                     limits.active() ? &limits : nullptr}));
         }
         engines[0]->online();
     }
@@ -107,7 +107,7 @@ struct TestGateway {
     ServedPorts<V4> served;
     FlowTable<V4> table;
     CrowdedDestinations<V4, Production> crowded;
-    std::optional<Timestamps<V4, Production>> timestamps;
+    Timestamps<V4, Production> timestamps;
     LimitsConfig<V4> limits_config;
     Limits<V4, Production> limits;
     std::vector<std::unique_ptr<FlowWorker<V4>>> engines;
