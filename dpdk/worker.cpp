@@ -35,7 +35,7 @@ Worker::Worker(Gateway& gateway, std::uint16_t id)
       flows_(gateway.flows, id, now_ms()),
       pipeline_(flows_, {gateway.config.policy, gateway.config.timeouts, gateway.routes,
                          gateway.served, gateway.crowded}),
-      reassembly_(gateway.config, id, gateway.buffers, counters_),
+      reassembly_(gateway.config, gateway.buffers, counters_),
       egress_(gateway, id, counters_),
       parked_(park_packets),
       errors_(errors_per_second, errors_at_once),
