@@ -140,6 +140,15 @@ TEST_F(Fragments, LeaveTheirPaddingBehind) {
     EXPECT_EQ(add(parts[1], 0, 14), packet);
 }
 
+TEST_F(Fragments, TheLargestMayBeAny) {
+    const Bytes packet = nat::test::udp({}, Bytes(1000));
+    const std::vector<Bytes> fine = cut(packet, 104), coarse = cut(packet, 520);
+    EXPECT_EQ(add_all({fine[0], fine[1], fine[2], fine[3], fine[4], coarse[1]}), packet);
+    EXPECT_EQ(largest_, 20 + 1008 - 520);
+    EXPECT_EQ(add_all({fine[9], coarse[0], fine[5], fine[6], fine[7], fine[8]}), packet);
+    EXPECT_EQ(largest_, 20 + 520);
+}
+
 TEST_F(Fragments, OfOtherProtocolsAndPortsAreOthers) {
     const Bytes udp = nat::test::udp({}, Bytes(1000));
     const Bytes icmp = nat::test::icmp({}, 8, 0, 1, Bytes(1000));
