@@ -80,8 +80,8 @@ std::string read_name(const Section& section) {
 
 void read_general(const Section& top, Config& config) {
     top.allow_only({"flows", "workers", "cores", "idle", "control_socket", "log_level",
-                    "no_room_icmp", "memory", "neighbors", "fragments", "timeouts", "port", "route",
-                    "pool", "rule"});
+                    "no_room_icmp", "tcp_timestamps", "memory", "neighbors", "fragments", "timeouts",
+                    "port", "route", "pool", "rule"});
     top.read("flows", config.flows, 1024, 1 << 27);
     read_workers(top, config);
 
@@ -99,6 +99,12 @@ void read_general(const Section& top, Config& config) {
         nat::icmp_error::host_unreachable, nat::icmp_error::admin_prohibited, std::nullopt};
     if (const auto word = top.choice("no_room_icmp", no_room_words)) {
         config.policy.no_room_error = no_room_errors[*word];
+    }
+    constexpr std::array timestamp_words{"preserve"sv, "normalize"sv, "strip"sv};
+    constexpr std::array timestamp_modes{nat::TcpTimestamps::preserve,
+                                         nat::TcpTimestamps::normalize, nat::TcpTimestamps::strip};
+    if (const auto word = top.choice("tcp_timestamps", timestamp_words)) {
+        config.policy.tcp_timestamps = timestamp_modes[*word];
     }
     const std::string expected =
         fmt::format("an absolute path of at most {} bytes", longest_socket);

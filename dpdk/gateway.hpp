@@ -13,11 +13,13 @@
 #include "engine/flow_table.hpp"
 #include "nat/crowded_destinations.hpp"
 #include "nat/pipeline.hpp"
+#include "nat/timestamps.hpp"
 
 namespace noclash::dpdk {
 
 using Table = FlowTable<V4>;
 using Crowded = nat::CrowdedDestinations<V4, Production>;
+using Timestamps = nat::Timestamps<V4, Production>;
 using Pipeline = nat::Pipeline<V4, RouteTable>;
 
 /// Threads beside the workers that may look at flows at once: one for each control connection.
@@ -34,7 +36,8 @@ struct Gateway {
           neighbors(config.neighbors, seed),
           served(config.policy.rules),
           flows(config.flows, config.workers, config.workers + control_readers),
-          crowded(flows) {
+          crowded(flows),
+          timestamps(config.policy.tcp_timestamps) {
         for (const auto& port : ports)
             macs.push_back({port->mac()});
     }
@@ -52,6 +55,7 @@ struct Gateway {
     nat::ServedPorts<V4> served;
     Table flows;
     Crowded crowded;
+    Timestamps timestamps;
     std::atomic<std::uint32_t> readers_taken{0};  ///< bits of the control readers in use
 };
 

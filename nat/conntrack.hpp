@@ -28,6 +28,11 @@ template <class Record>
     return expiry(now_ms, kind == PacketKind::udp ? timeouts.udp_s : timeouts.icmp_s);
 }
 
+template <class Record>
+[[nodiscard]] TcpState tcp_state(const Record& flow) {
+    return static_cast<TcpState>(flow.protocol_state.load(std::memory_order_relaxed));
+}
+
 /// Moves the flow's TCP state; `invalid` when the segment is not allowed (then nothing changed).
 /// Two workers may have a segment of either direction at once: one goes first.
 template <class Record>

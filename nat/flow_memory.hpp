@@ -26,6 +26,12 @@ namespace flow_memory {
 /// scales are in `Flow::protocol_detail`.
 inline constexpr std::size_t tcp_windows = 4;
 
+/// What is added to the original direction's TSval; 0: nothing.
+inline constexpr std::size_t timestamp_offset = 5;
+
+/// The latest TSval that went out in the original direction; 0: none.
+inline constexpr std::size_t timestamp_sent = 6;
+
 }  // namespace flow_memory
 
 }  // namespace noclash::nat

@@ -50,4 +50,10 @@ struct Parsed {
     std::uint16_t inner_l4_offset = 0;  ///< `icmp_error`: the quoted transport header
 };
 
+/// A SYN that acknowledges nothing: it opens a connection.
+template <class Family>
+[[nodiscard]] bool is_opening(const Parsed<Family>& packet) {
+    return (packet.tcp_flags & (tcp_flag::syn | tcp_flag::ack)) == tcp_flag::syn;
+}
+
 }  // namespace noclash::nat

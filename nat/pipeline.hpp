@@ -34,6 +34,7 @@
 #include "nat/rewrite.hpp"
 #include "nat/served_ports.hpp"
 #include "nat/step_cycles.hpp"
+#include "nat/timestamps.hpp"
 #include "nat/verdict.hpp"
 
 namespace noclash::nat {
@@ -60,6 +61,7 @@ class Pipeline {
         const RouterType& router;
         const ServedPorts<Family>& served;
         CrowdedDestinations<Family, Traits>& crowded;
+        Timestamps<Family, Traits>* timestamps = nullptr;  ///< null: they pass as they are
     };
 
     Pipeline(Worker& worker, const Shared& shared)
@@ -173,10 +175,14 @@ class Pipeline {
         }
         // What may end or restart a connection is checked whole, like what opens one.
         constexpr std::uint8_t decisive = tcp_flag::syn | tcp_flag::fin | tcp_flag::rst;
-        if ((job.parsed.tcp_flags & decisive) != 0 &&
-            !l4_checksum_ok<Family>(job.packet, job.parsed)) {
-            job.verdict.reason = DropReason::bad_l4_checksum;
-            return;
+        bool reopens = false;
+        if ((job.parsed.tcp_flags & decisive) != 0) {
+            if (!l4_checksum_ok<Family>(job.packet, job.parsed)) {
+                job.verdict.reason = DropReason::bad_l4_checksum;
+                return;
+            }
+            reopens = is_opening(job.parsed) && direction == Direction::original &&
+                      is_over(tcp_state(flow));
         }
         if (!track(flow, direction, job.parsed, shared_.timeouts, now_ms_)) {
             job.verdict.reason = DropReason::tcp_invalid;
@@ -184,6 +190,8 @@ class Pipeline {
         }
         if ((job.parsed.tcp_flags & tcp_flag::syn) != 0 && flow.rule < shared_.policy.rules.size())
             clamp(job, shared_.policy.rules[flow.rule], *hop);
+        if (shared_.timestamps != nullptr && job.parsed.kind == PacketKind::tcp) [[unlikely]]
+            shared_.timestamps->passes(job.packet, job.parsed, flow, direction, reopens, now_ms_);
         translated(job, to, *hop);
     }
 
@@ -325,6 +333,8 @@ class Pipeline {
         const Tuple<Family> to = flow.tuple(Direction::reply).inverse();
         const Moment expires =
             track_first(flow, job.parsed.kind, job.parsed.length, shared_.timeouts, now_ms_);
+        if (shared_.timestamps != nullptr)
+            shared_.timestamps->opens(job.packet, job.parsed, flow, now_ms_);
         claim.publish(expires, now_ms_);
         clamp(job, *opening.rule, *hop);
         translated(job, to, *hop);

@@ -34,6 +34,13 @@ enum class SourceNat : std::uint8_t {
     pool,        ///< becomes an address of a pool
 };
 
+/// What becomes of the TCP timestamps of connections whose source is translated (RFC 7323).
+enum class TcpTimestamps : std::uint8_t {
+    preserve,   ///< they pass as they are
+    normalize,  ///< each outside address has one clock
+    strip,      ///< SYNs do not offer them
+};
+
 /// Where a `dnat` rule sends a flow.
 template <class Family>
 struct Target {
@@ -83,6 +90,7 @@ struct PolicyConfig {
     /// "administratively prohibited", the first is the error that hosts take for a passing one
     /// (RFC 1122, section 4.2.3.9), which a shortage is.
     std::optional<IcmpError> no_room_error = icmp_error::host_unreachable;
+    TcpTimestamps tcp_timestamps = TcpTimestamps::preserve;
 };
 
 }  // namespace noclash::nat

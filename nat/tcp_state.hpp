@@ -111,6 +111,11 @@ inline constexpr std::array<Rows, 2> next{{
         tcp_event(flags))][static_cast<std::size_t>(state)];
 }
 
+/// Both sides have finished, or one was reset: a SYN opens the connection anew.
+[[nodiscard]] constexpr bool is_over(TcpState state) {
+    return state == TcpState::last_ack || state == TcpState::time_wait || state == TcpState::close;
+}
+
 /// How long a flow in `state` (not `none` nor `invalid`) lives without a segment, in seconds.
 [[nodiscard]] std::uint32_t timeout_s(const Timeouts& timeouts, TcpState state);
 

@@ -16,6 +16,7 @@
 #include "nat/icmp.hpp"
 #include "nat/parse.hpp"
 #include "nat/rewrite.hpp"
+#include "nat/timestamp_option.hpp"
 
 namespace {
 
@@ -83,6 +84,30 @@ void translate(Packet packet, const Parsed<V4>& parsed) {
     require(all_zero || l4_checksum_ok<V4>(packet.view(), after) == was_right);
 }
 
+/// TCP timestamps: what is written is read, nothing else changes, and nothing is left when they are
+/// stripped but what a second option of that kind says.
+void restamp(Packet packet, const Parsed<V4>& parsed) {
+    const bool was_right = l4_checksum_ok<V4>(packet.view(), parsed);
+    const PacketView view = packet.view();
+    const std::uint32_t at = find_timestamps(view, parsed.l4_offset);
+    if (at != 0) {
+        require(at > parsed.l4_offset + 20 && at + 8 <= parsed.length);
+        const std::uint32_t value = timestamp_value(view, at);
+        const std::uint32_t echo = timestamp_echo(view, at);
+        set_timestamp_value(view, parsed.l4_offset, at, ~value);
+        set_timestamp_echo(view, parsed.l4_offset, at, echo + 0x01020304);
+        require(find_timestamps(view, parsed.l4_offset) == at);
+        require(timestamp_value(view, at) == ~value);
+        require(timestamp_echo(view, at) == echo + 0x01020304);
+        require(l4_checksum_ok<V4>(view, parse_again(packet)) == was_right);
+    }
+    strip_timestamps(view, parsed.l4_offset);
+    const Parsed<V4> after = parse_again(packet);
+    require(after.tuple == parsed.tuple && after.length == parsed.length);
+    require(l4_checksum_ok<V4>(view, after) == was_right);
+    if (at != 0) require(find_timestamps(view, parsed.l4_offset) != at);
+}
+
 void report(Packet packet, const Parsed<V4>& parsed) {
     Packet error;
     error.bytes.resize(icmp_error_bytes);
@@ -126,6 +151,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(parsed.length <= packet.bytes.size());
     translate(packet, parsed);
     report(packet, parsed);
+    if (parsed.kind == PacketKind::tcp) restamp(packet, parsed);
     if (parsed.kind == PacketKind::icmp_request) answer(packet, parsed);
     return 0;
 }

@@ -35,11 +35,14 @@ def _pseudo(source, destination, protocol, length):
         "!BBH", 0, protocol, length)
 
 
-def tcp(source, destination, sport, dport, *, flags=0x02, words=5, check=None, payload=b"",
-        sequence=1, acknowledgment=0):
+def tcp(source, destination, sport, dport, *, flags=0x02, words=None, check=None, payload=b"",
+        sequence=1, acknowledgment=0, options=b""):
+    """`options`: a multiple of four bytes."""
+    words = 5 + len(options) // 4 if words is None else words
+
     def header(value):
         return struct.pack("!HHIIBBHHH", sport, dport, sequence, acknowledgment, words << 4, flags,
-                           1000, value, 0)
+                           1000, value, 0) + options
     if check is None:
         body = header(0) + payload
         check = checksum(_pseudo(source, destination, TCP, len(body)) + body)
@@ -139,6 +142,19 @@ class Packet:
     def sequence(self):
         """Of TCP."""
         return struct.unpack("!I", self.segment[4:8])[0]
+
+    @property
+    def timestamps(self):
+        """Of TCP: TSval and TSecr; None when the segment has none."""
+        options = self.segment[20:self.segment[12] // 16 * 4]
+        while options and options[0] != 0:
+            if options[0] == 1:
+                options = options[1:]
+                continue
+            if options[0] == 8:
+                return struct.unpack("!II", options[2:10])
+            options = options[options[1]:]
+        return None
 
     @property
     def payload(self):

@@ -60,6 +60,7 @@ def rewrites():
                 ip(INSIDE, ROUTER, flags="DF", **extra) / before[name],
                 ip(OUTSIDE, SERVER, flags="DF", **extra) / after[name])
     yield from clamps()
+    yield from timestamps()
     yield block("one hop less", "ttl", ip(INSIDE, SERVER, ttl=64) / UDP() / b"x",
                 ip(INSIDE, SERVER, ttl=63) / UDP() / b"x")
     yield block("the last hop", "ttl", ip(INSIDE, SERVER, ttl=1, id=0x1234) / UDP(),
@@ -97,6 +98,41 @@ def clamps():
             ("MSS option of 3 bytes",
              bytes(syn(mss(1460))).replace(b"\x02\x04\x05\xb4", b"\x02\x03\x05\x01"))):
         yield block(f"{name}, not clamped", "clamp_mss 1360", packet, packet)
+
+
+def timestamps():
+    """The option wherever hosts put it, with other values, or without it."""
+    def segment(*options, payload=PAYLOAD):
+        return ip(INSIDE, SERVER, flags="DF") / TCP(sport=5, dport=80, flags="PA", seq=7, ack=9,
+                                                    options=list(options)) / Raw(payload)
+
+    def stamp(value, echo):
+        return ("Timestamp", (value, echo))
+
+    nop, old, new = ("NOP", None), stamp(123456, 0xFFFFFFFE), stamp(4294967295, 65536)
+    for name, place in (
+            ("as usual", lambda *option: segment(nop, nop, *option)),
+            ("in a SYN", lambda *option: segment(("MSS", 1460), ("SAckOK", b""), *option, nop,
+                                                 ("WScale", 7))),
+            ("at an odd byte", lambda *option: segment(nop, *option, nop)),
+            ("behind selective acknowledgments",
+             lambda *option: segment(nop, nop, ("SAck", (1, 2)), nop, nop, *option)),
+            ("as the last bytes", lambda *option: segment(nop, nop, nop, ("WScale", 7), nop, nop,
+                                                          *option, payload=b""))):
+        yield block(f"timestamps {name}", "timestamps 4294967295 65536", place(old), place(new))
+        yield block(f"timestamps {name}, stripped", "strip_timestamps", place(old),
+                    place(*[nop] * 10))
+    broken = bytes(segment(("WScale", 7), nop, old, nop, nop)).replace(b"\x03\x03\x07",
+                                                                      b"\x03\x00\x07")
+    for name, packet in (
+            ("no options", segment()),
+            ("no timestamps", segment(nop, nop, ("SAckOK", b""))),
+            ("timestamps behind the end of the list", segment(("EOL", None), nop, old, nop)),
+            ("timestamps behind an option of length 0", broken),
+            ("timestamps of 8 bytes", bytes(segment(nop, nop, old)).replace(b"\x08\x0a\0",
+                                                                           b"\x08\x08\0"))):
+        yield block(name, "timestamps 1 2", packet, "no timestamps")
+        yield block(f"{name}, not stripped", "strip_timestamps", packet, packet)
 
 
 def icmp_errors():

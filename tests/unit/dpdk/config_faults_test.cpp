@@ -70,6 +70,8 @@ constexpr Case general[] = {
     {"UnknownKeyNear", "worker = 1", "", "f:2:1: worker: unknown key; did you mean `workers`?"},
     {"NoRoomIcmp", "no_room_icmp = \"3/13\"", "",
      "f:2:16: no_room_icmp: \"3/13\" is not known; expected \"host-unreachable\""},
+    {"TcpTimestamps", "tcp_timestamps = true", "",
+     "f:2:18: tcp_timestamps: is a boolean; expected \"preserve\""},
     {"MemoryNoTable", "memory = 3", "", "f:2:10: memory: is an integer; expected a table [memory]"},
     {"HugePages", "[memory]\nhuge_pages = true", "",
      "f:3:14: [memory] huge_pages: is a boolean; expected \"auto\""},

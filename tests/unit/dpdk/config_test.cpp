@@ -35,6 +35,7 @@ TEST(Config, LeavesDefaultsWhereNothingIsSaid) {
     EXPECT_EQ(config.log_level, "info");
     ASSERT_TRUE(config.policy.no_room_error.has_value());
     EXPECT_EQ(config.policy.no_room_error->code, 1);
+    EXPECT_EQ(config.policy.tcp_timestamps, nat::TcpTimestamps::preserve);
     EXPECT_EQ(config.memory.huge_pages, HugePages::automatic);
     EXPECT_EQ(config.timeouts, nat::Timeouts{});
     ASSERT_EQ(config.ports.size(), 1U);
@@ -51,6 +52,7 @@ idle = "nap"
 control_socket = "/tmp/x.sock"
 log_level = "debug"
 no_room_icmp = "prohibited"
+tcp_timestamps = "normalize"
 memory = { huge_pages = "required", dpdk_megabytes = 64, packet_buffers = 9000 }
 neighbors = { refresh_s = 3, queue_packets = 17, capacity = 99 }
 fragments = { capacity = 64, per_source = 9, timeout_ms = 700 }
@@ -58,6 +60,7 @@ timeouts = { udp_s = 121, tcp_established_s = 7440 }
 )") + small,
                                        "f");
     EXPECT_EQ(config.file, "f");
+    EXPECT_EQ(config.policy.tcp_timestamps, nat::TcpTimestamps::normalize);
     EXPECT_EQ(config.flows, 4096U);
     EXPECT_EQ(config.workers, 3);
     EXPECT_THAT(config.cores, ElementsAre(1, 0, 1));

@@ -15,6 +15,7 @@
 #include "nat/icmp.hpp"
 #include "nat/parse.hpp"
 #include "nat/rewrite.hpp"
+#include "nat/timestamp_option.hpp"
 #include "tests/unit/nat/packets.hpp"
 
 namespace noclash::nat {
@@ -142,6 +143,16 @@ std::string transform(const std::string& directive, std::istream& words, test::B
         std::uint16_t most = 0;
         words >> most;
         clamp_mss<V4>(view, parsed, most);
+    } else if (directive == "timestamps") {
+        std::uint32_t value = 0;
+        std::uint32_t echo = 0;
+        words >> value >> echo;
+        const std::uint32_t at = find_timestamps(view, parsed.l4_offset);
+        if (at == 0) return "no timestamps";
+        set_timestamp_value(view, parsed.l4_offset, at, value);
+        set_timestamp_echo(view, parsed.l4_offset, at, echo);
+    } else if (directive == "strip_timestamps") {
+        strip_timestamps(view, parsed.l4_offset);
     } else if (directive == "ttl") {
         decrement_ttl<V4>(view);
     } else if (directive == "echo_reply") {

@@ -60,16 +60,18 @@ inline Rule<V4> node_port(SourceNat source = SourceNat::masquerade) {
 
 struct TestGateway {
     explicit TestGateway(std::vector<Rule<V4>> rules, unsigned workers = 1,
-                         std::uint32_t flows = 4096)
+                         std::uint32_t flows = 4096, TcpTimestamps mode = TcpTimestamps::preserve)
         : policy{{}, std::move(rules)},
           served(policy.rules),
           table(flows, workers, workers),
           crowded(table) {
+        if (mode != TcpTimestamps::preserve) timestamps.emplace(mode);
         for (unsigned id = 0; id < workers; ++id) {
             engines.push_back(
                 std::make_unique<FlowWorker<V4>>(table, static_cast<std::uint16_t>(id), 0));
             pipelines.push_back(std::make_unique<TestPipeline>(
-                *engines.back(), TestPipeline::Shared{policy, timeouts, router, served, crowded}));
+                *engines.back(), TestPipeline::Shared{policy, timeouts, router, served, crowded,
+                                                      timestamps ? &*timestamps : nullptr}));
         }
         engines[0]->online();
     }
@@ -96,6 +98,7 @@ struct TestGateway {
     ServedPorts<V4> served;
     FlowTable<V4> table;
     CrowdedDestinations<V4, Production> crowded;
+    std::optional<Timestamps<V4, Production>> timestamps;
     std::vector<std::unique_ptr<FlowWorker<V4>>> engines;
     std::vector<std::unique_ptr<TestPipeline>> pipelines;
     std::uint64_t now_ms = 1000;
