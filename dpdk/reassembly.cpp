@@ -47,12 +47,13 @@ rte_ip_frag_tbl* make_table(const FragmentsConfig& config) {
     return table;
 }
 
-/// No device reads these buffers, so they may lie anywhere.
-rte_mempool* make_long_buffers(std::uint32_t longest, std::uint16_t worker) {
+/// No device reads these buffers, so they may lie anywhere. Named after their owner: a process may
+/// have several gateways, each with a worker 0.
+rte_mempool* make_long_buffers(std::uint32_t longest, const void* owner) {
     const auto room =
         static_cast<std::uint16_t>(RTE_PKTMBUF_HEADROOM + link_header + (longest + 63) / 64 * 64);
     rte_mempool* pool = ::rte_mempool_create_empty(
-        fmt::format("datagrams-{}", worker).c_str(), datagrams_at_once,
+        fmt::format("whole-{}", owner).c_str(), datagrams_at_once,
         static_cast<unsigned>(sizeof(rte_mbuf)) + room, 0, sizeof(rte_pktmbuf_pool_private),
         SOCKET_ID_ANY, RTE_MEMPOOL_F_NO_IOVA_CONTIG);
     if (pool == nullptr) no_memory("reassembled packets");
@@ -77,8 +78,7 @@ void Reassembly::FreePool::operator()(rte_mempool* pool) const {
     ::rte_mempool_free(pool);
 }
 
-Reassembly::Reassembly(const Config& config, std::uint16_t worker, rte_mempool* buffers,
-                       WorkerCounters& counters)
+Reassembly::Reassembly(const Config& config, rte_mempool* buffers, WorkerCounters& counters)
     : counters_(counters),
       buffers_(buffers),
       longest_(longest_datagram(config)),
@@ -86,7 +86,7 @@ Reassembly::Reassembly(const Config& config, std::uint16_t worker, rte_mempool* 
       shares_(std::max(config.fragments.capacity, 1U), config.fragments.per_source) {
     if (!in_service_) return;
     table_.reset(make_table(config.fragments));
-    long_buffers_.reset(make_long_buffers(longest_, worker));
+    long_buffers_.reset(make_long_buffers(longest_, this));
 }
 
 Reassembly::~Reassembly() {

@@ -43,8 +43,7 @@ class Reassembly {
 
     /// `buffers` are those that frames come in.
     /// @throws std::runtime_error when the memory does not suffice
-    Reassembly(const Config& config, std::uint16_t worker, rte_mempool* buffers,
-               WorkerCounters& counters);
+    Reassembly(const Config& config, rte_mempool* buffers, WorkerCounters& counters);
     Reassembly(const Reassembly&) = delete;
     Reassembly& operator=(const Reassembly&) = delete;
     ~Reassembly();

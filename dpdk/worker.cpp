@@ -34,7 +34,7 @@ Worker::Worker(Gateway& gateway, std::uint16_t id)
       pipeline_(flows_, {gateway.config.policy, gateway.config.timeouts, gateway.routes,
                          gateway.served, gateway.crowded, &gateway.timestamps,
                          gateway.limits.active() ? &gateway.limits : nullptr}),
-      reassembly_(gateway.config, id, gateway.buffers, counters_),
+      reassembly_(gateway.config, gateway.buffers, counters_),
       egress_(gateway, id, counters_),
       parked_(park_packets),
       errors_(pipeline_.random()),

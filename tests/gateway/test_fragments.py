@@ -189,6 +189,19 @@ class Fragments(RawCase):
         self.assertTrue(all(part.dont_fragment for part in arrived.parts))
 
 
+class OutOfService(RawCase):
+    """Without reassembly."""
+
+    settings = {**XDP, "rules": OUTBOUND, "extra": "[fragments]\ncapacity = 0\n"}
+
+    def test_fragments_are_dropped_by_name(self):
+        datagram = packets.ip(self.INSIDE, self.OUTSIDE, packets.UDP, packets.udp(
+            self.INSIDE, self.OUTSIDE, 5555, PORT, payload=bytes(100)), fragment=0)
+        for part in packets.fragments(datagram, 68):
+            self.is_dropped(self.inside, self.outside, part, "fragment")
+        self.crosses(self.inside, self.outside, datagram)
+
+
 class SmallerMtu(Fragments):
     """The outside link takes 1,400 bytes, the inside one 1,500. Everything else is as above."""
 

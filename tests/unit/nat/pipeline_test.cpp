@@ -244,6 +244,18 @@ TEST(Pipeline, TooBigGoesInFragmentsWhereItMay) {
     }
 }
 
+TEST(Pipeline, TooBigAndDamagedGoesNowhere) {
+    TestGateway gateway({masquerade()});
+    Bytes opening = tcp(client, tcp_flag::syn);
+    ASSERT_EQ(gateway.pass(opening).outcome, Outcome::transmit);
+    gateway.router.outside_mtu = 1000;
+    Bytes packet = tcp(client, tcp_flag::rst | tcp_flag::ack, Bytes(1200));
+    packet.back() ^= 1;
+    const auto verdict = gateway.pass(packet);
+    EXPECT_EQ(verdict.outcome, Outcome::drop);
+    EXPECT_EQ(verdict.reason, DropReason::bad_l4_checksum);
+}
+
 // [RFC 4787 REQ-13]: where each of the fragments that it came in fits.
 TEST(Pipeline, DontFragmentBindsFragmentsNotWhatTheyMake) {
     TestGateway gateway({masquerade()});
