@@ -158,7 +158,7 @@ void Control::stats(ResponseWriter& writer) const {
               {"uncounted", worker.pipeline().counters().uncounted.value()},
               {"flows_removed", e.removed.value()},
               {"rolled_back", e.rolled_back.value()},
-              {"tuple_reused", worker.pipeline().counters().tuple_reused.value()},
+              {"tuple_reused", worker.pipeline().tuples_reused().value()},
               {"mappings_opened", m.mappings_opened.value()},
               {"mappings_ended", m.mappings_ended.value()},
               {"permissions_opened", m.permissions_opened.value()},

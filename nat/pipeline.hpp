@@ -26,17 +26,16 @@
 
 #include "engine/flow_worker.hpp"
 #include "engine/reservation.hpp"
-#include "nat/address_proposals.hpp"
 #include "nat/conntrack.hpp"
 #include "nat/early_drop.hpp"
 #include "nat/headers.hpp"
 #include "nat/limits.hpp"
-#include "nat/mapped_source.hpp"
 #include "nat/opening.hpp"
 #include "nat/parse.hpp"
 #include "nat/port_proposals.hpp"
 #include "nat/rewrite.hpp"
 #include "nat/served_ports.hpp"
+#include "nat/source_translation.hpp"
 #include "nat/step_cycles.hpp"
 #include "nat/timestamps.hpp"
 #include "nat/tuple_reuse.hpp"
@@ -46,7 +45,6 @@ namespace noclash::nat {
 
 /// What a pipeline counts beside drops. Written by its worker.
 struct PipelineCounters {
-    Counter tuple_reused;    ///< flows that succeeded a finished one before its time
     Counter clash_resolved;  ///< packets that adopted a flow another worker was setting up
     Counter uncounted;       ///< flows that limits do not know: the table of sources had no place
 };
@@ -76,9 +74,10 @@ class Pipeline {
         : worker_(worker),
           shared_(shared),
           proposals_(shared.crowded, shared.served),
-          reuse_(worker.table(), shared.timeouts, shared.limits),
           openings_(shared.policy, shared.router, worker.table().index(), proposals_),
           mappings_(worker, shared.crowded, proposals_, shared.limits),
+          source_(worker, shared.policy, shared.timeouts, shared.timestamps, shared.limits,
+                  proposals_, mappings_),
           maps_endpoints_(has_mappings(shared.policy)),
           rule_hits_(shared.policy.rules.size()),
           early_drop_(worker, shared.policy.early_drop) {}
@@ -143,6 +142,8 @@ class Pipeline {
     [[nodiscard]] RandomBuffer& random() { return proposals_.random(); }
 
     [[nodiscard]] const PipelineCounters& counters() const { return counters_; }
+    /// Flows that succeeded a finished one before its time.
+    [[nodiscard]] const Counter& tuples_reused() const { return source_.tuples_reused(); }
     [[nodiscard]] const MappingCounters& mapping_counters() const { return mappings_.counters(); }
     [[nodiscard]] const EarlyDrop<Family, Traits>& early_drop() const { return early_drop_; }
     [[nodiscard]] std::uint64_t rule_hits(std::size_t rule) const {
@@ -360,7 +361,7 @@ class Pipeline {
     }
 
     std::size_t rule_number(const Rule<Family>& rule) const {
-        return static_cast<std::size_t>(&rule - shared_.policy.rules.data());
+        return nat::rule_number(shared_.policy, rule);
     }
 
     /// To one of our own addresses, and no service of ours: echo is answered, the rest is not ours,
@@ -374,12 +375,7 @@ class Pipeline {
         return V::transmit(*hop);
     }
 
-    /// What finds no room is dropped, and its sender told; no flow ever has to make room for it:
-    /// [RFC 6888 REQ-11] [RFC 5508 REQ-8] [field g].
-    V no_room(DropReason reason) const {
-        const std::optional<IcmpError>& error = shared_.policy.no_room_error;
-        return error ? V::reject(reason, *error) : V::drop(reason);
-    }
+    V no_room(DropReason reason) const { return nat::no_room(shared_.policy, reason); }
 
     /// Over a limit. Half-open connections that are too many are dropped in silence, as by a full
     /// backlog: their sources may be forged.
@@ -434,7 +430,7 @@ class Pipeline {
             if (admitted == Admitted::uncounted) counters_.uncounted.add();
         }
         References references(mappings_);
-        const V verdict = translate_source(claim, job, opening, references);
+        const V verdict = source_.translate(claim, job, opening, references, now_ms_);
         if (verdict.outcome != Outcome::transmit) return verdict;
 
         rule_hits_[rule_number(*opening.rule)].add();
@@ -464,100 +460,12 @@ class Pipeline {
         return job.verdict;
     }
 
-    /// Reserves the reply tuple, and takes the references that the flow needs. Here and below: a
-    /// verdict other than `transmit` says why that cannot be.
-    V translate_source(Claim& claim, const Job<Family>& job, const Opening& opening,
-                       References& references) {
-        const V verdict = opening.keeps_source  ? keep_source(claim, job, opening)
-                          : opening.maps_source ? map_source(claim, opening, references)
-                                                : propose(claim, job, opening);
-        if (verdict.outcome != Outcome::transmit || opening.mapping == no_flow) return verdict;
-        const Record& flow = claim.record();
-        const Mapped held = mappings_.hold_destination(
-            references, opening.mapping,
-            to_destination(flow.tuple(Direction::original), flow.tuple(Direction::reply)));
-        return held == Mapped::held ? verdict : not_mapped(held);
-    }
-
-    V map_source(Claim& claim, const Opening& opening, References& references) {
-        const auto rule = static_cast<std::uint16_t>(rule_number(*opening.source_rule));
-        const Mapped held =
-            nat::map_source(mappings_, references, claim, opening, rule, worker_, now_ms_);
-        return held == Mapped::held ? V::transmit(*opening.hop) : not_mapped(held);
-    }
-
-    V not_mapped(Mapped why) const {
-        const NotMapped& verdict = not_mapped_because(why);
-        if (verdict.outcome == Outcome::reject) return no_room(verdict.reason);
-        return {verdict.outcome, verdict.reason, {}, {}};
-    }
-
-    /// The source stays, unless that very tuple has another owner: then its port moves.
-    V keep_source(Claim& claim, const Job<Family>& job, const Opening& opening) {
-        switch (claim.reserve(opening.reply, opening.hash)) {
-            case InsertOutcome::inserted:
-                return V::transmit(*opening.hop);
-            case InsertOutcome::busy:
-                return V::park(no_room(DropReason::chain_too_long));
-            case InsertOutcome::chain_too_long:
-                return no_room(DropReason::chain_too_long);
-            case InsertOutcome::taken:
-                break;
-        }
-        // The owner may be this very connection, opened from the other side at the same moment
-        // [RFC 5382 REQ-2] and being set up by another worker: that one's set-up serves both.
-        if (claim.owner().direction == Direction::original &&
-            worker_.record(claim.owner().flow).status.load(std::memory_order_acquire) !=  // (5)
-                FlowStatus::live)
-            return V::park();
-        return opening.binds_source ? no_room(DropReason::exhausted) : propose(claim, job, opening);
-    }
-
-    V propose(Claim& claim, const Job<Family>& job, const Opening& opening) {
-        const bool portless = ip_protocol::is_portless(opening.proposal.protocol);
-        const Proposed proposed =
-            portless
-                ? reserve_address(claim, opening.proposal, opening.hash, opening.addresses,
-                                  proposals_.random())
-                : proposals_.reserve_from(claim, opening.proposal, opening.hash, opening.addresses,
-                                          opening.ports, to_moment(now_ms_));
-        switch (proposed) {
-            case Proposed::reserved:
-                return V::transmit(*opening.hop);
-            case Proposed::exhausted:
-                if (succeeds(claim, job, opening)) return V::transmit(*opening.hop);
-                return no_room(DropReason::exhausted);
-            case Proposed::unfinished:
-                return V::park(no_room(DropReason::search_timeout));
-            case Proposed::no_room:
-                break;
-        }
-        return V::park(no_room(DropReason::chain_too_long));
-    }
-
-    /// No port is free; but a connection that has ended may have one to give. Not for a flow that
-    /// may still be given up: of its destination's mapping.
-    bool succeeds(Claim& claim, const Job<Family>& job, const Opening& opening) {
-        if (shared_.timestamps == nullptr || shared_.policy.tcp_reuse == TcpReuse::never ||
-            !is_opening(job.parsed) || opening.mapping != no_flow)
-            return false;
-        const auto segment_from = [&](const Address& address) {
-            return OpeningSegment{
-                header<TcpHeader>(job.packet, job.parsed.l4_offset).sequence.get().host(),
-                shared_.timestamps->offered(job.packet, job.parsed, address, now_ms_)};
-        };
-        const bool done = reuse_.succeed(claim, opening.reply, opening.addresses, opening.ports,
-                                         proposals_.random(), now_ms_, segment_from);
-        if (done) counters_.tuple_reused.add();
-        return done;
-    }
-
     Worker& worker_;
     Shared shared_;
     PortProposals<Family, Traits> proposals_;
-    TupleReuse<Family, Traits> reuse_;
     Openings<Family, RouterType, Traits> openings_;
     Mappings<Family, Traits> mappings_;
+    SourceTranslation<Family, Traits> source_;
     bool maps_endpoints_;  ///< some rule does
     std::vector<Counter> rule_hits_;
     EarlyDrop<Family, Traits> early_drop_;

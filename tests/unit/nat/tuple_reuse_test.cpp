@@ -98,7 +98,7 @@ class TupleReuseTest : public ::testing::Test {
         ends.source_port = static_cast<std::uint16_t>(1000 + number);
         return ends;
     }
-    std::uint64_t reused() const { return gateway->pipelines[0]->counters().tuple_reused.value(); }
+    std::uint64_t reused() const { return gateway->pipelines[0]->tuples_reused().value(); }
 
     std::unique_ptr<TestGateway> gateway;
     Ends outside{};

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "engine/flow_worker.hpp"
+#include "engine/reservation.hpp"
+#include "nat/address_proposals.hpp"
+#include "nat/headers.hpp"
+#include "nat/mapped_source.hpp"
+#include "nat/mappings.hpp"
+#include "nat/opening.hpp"
+#include "nat/port_proposals.hpp"
+#include "nat/protocols.hpp"
+#include "nat/timestamps.hpp"
+#include "nat/tuple_reuse.hpp"
+#include "nat/verdict.hpp"
+
+namespace noclash::nat {
+
+/// What finds no room is dropped, and its sender told; no flow ever has to make room for it:
+/// [RFC 6888 REQ-11] [RFC 5508 REQ-8] [field g].
+template <class Family>
+[[nodiscard]] Verdict<Family> no_room(const PolicyConfig<Family>& policy, DropReason reason) {
+    const std::optional<IcmpError>& error = policy.no_room_error;
+    return error ? Verdict<Family>::reject(reason, *error) : Verdict<Family>::drop(reason);
+}
+
+template <class Family>
+[[nodiscard]] std::size_t rule_number(const PolicyConfig<Family>& policy,
+                                      const Rule<Family>& rule) {
+    return static_cast<std::size_t>(&rule - policy.rules.data());
+}
+
+/// Finds the reply tuple of a claimed flow, and reserves it: the source as it is, one that a
+/// mapping has, or one that is drawn; when none is free, one that a finished connection gives up.
+/// One per worker.
+template <class Family, class Traits>
+class SourceTranslation {
+  public:
+    using Worker = FlowWorker<Family, Traits>;
+    using Record = typename Worker::Record;
+    using Address = typename Family::Address;
+    using Claim = Reservation<Family, Traits>;
+    using Opening = nat::Opening<Family>;
+    using References = typename Mappings<Family, Traits>::References;
+    using V = Verdict<Family>;
+
+    /// All outlive this; `timestamps` and `limits` may be null.
+    SourceTranslation(Worker& worker, const PolicyConfig<Family>& policy, const Timeouts& timeouts,
+                      Timestamps<Family, Traits>* timestamps, Limits<Family, Traits>* limits,
+                      PortProposals<Family, Traits>& proposals, Mappings<Family, Traits>& mappings)
+        : worker_(worker),
+          policy_(policy),
+          timestamps_(timestamps),
+          proposals_(proposals),
+          mappings_(mappings),
+          reuse_(worker.table(), timeouts, limits) {}
+
+    /// Reserves the reply tuple, and takes the references that the flow needs. Here and below: a
+    /// verdict other than `transmit` says why that cannot be.
+    V translate(Claim& claim, const Job<Family>& job, const Opening& opening,
+                References& references, std::uint64_t now_ms) {
+        now_ms_ = now_ms;
+        const V verdict = opening.keeps_source  ? keep_source(claim, job, opening)
+                          : opening.maps_source ? map_source(claim, opening, references)
+                                                : propose(claim, job, opening);
+        if (verdict.outcome != Outcome::transmit || opening.mapping == no_flow) return verdict;
+        const Record& flow = claim.record();
+        const Mapped held = mappings_.hold_destination(
+            references, opening.mapping,
+            to_destination(flow.tuple(Direction::original), flow.tuple(Direction::reply)));
+        return held == Mapped::held ? verdict : not_mapped(held);
+    }
+
+    /// Flows that succeeded a finished one before its time.
+    [[nodiscard]] const Counter& tuples_reused() const { return reused_; }
+
+  private:
+    V map_source(Claim& claim, const Opening& opening, References& references) {
+        const auto rule = static_cast<std::uint16_t>(rule_number(policy_, *opening.source_rule));
+        const Mapped held =
+            nat::map_source(mappings_, references, claim, opening, rule, worker_, now_ms_);
+        return held == Mapped::held ? V::transmit(*opening.hop) : not_mapped(held);
+    }
+
+    V not_mapped(Mapped why) const {
+        const NotMapped verdict = not_mapped_because(why);
+        if (verdict.outcome == Outcome::reject) return no_room(policy_, verdict.reason);
+        if (verdict.outcome == Outcome::drop) return V::drop(verdict.reason);
+        return verdict.reason == DropReason::park_timeout
+                   ? V::park()
+                   : V::park(no_room(policy_, verdict.reason));
+    }
+
+    /// The source stays, unless that very tuple has another owner: then its port moves.
+    V keep_source(Claim& claim, const Job<Family>& job, const Opening& opening) {
+        switch (claim.reserve(opening.reply, opening.hash)) {
+            case InsertOutcome::inserted:
+                return V::transmit(*opening.hop);
+            case InsertOutcome::busy:
+                return V::park(no_room(policy_, DropReason::chain_too_long));
+            case InsertOutcome::chain_too_long:
+                return no_room(policy_, DropReason::chain_too_long);
+            case InsertOutcome::taken:
+                break;
+        }
+        // The owner may be this very connection, opened from the other side at the same moment
+        // [RFC 5382 REQ-2] and being set up by another worker: that one's set-up serves both.
+        if (claim.owner().direction == Direction::original &&
+            worker_.record(claim.owner().flow).status.load(std::memory_order_acquire) !=  // (5)
+                FlowStatus::live)
+            return V::park();
+        return opening.binds_source ? no_room(policy_, DropReason::exhausted)
+                                    : propose(claim, job, opening);
+    }
+
+    V propose(Claim& claim, const Job<Family>& job, const Opening& opening) {
+        const bool portless = ip_protocol::is_portless(opening.proposal.protocol);
+        const Proposed proposed =
+            portless
+                ? reserve_address(claim, opening.proposal, opening.hash, opening.addresses,
+                                  proposals_.random())
+                : proposals_.reserve_from(claim, opening.proposal, opening.hash, opening.addresses,
+                                          opening.ports, to_moment(now_ms_));
+        switch (proposed) {
+            case Proposed::reserved:
+                return V::transmit(*opening.hop);
+            case Proposed::exhausted:
+                if (succeeds(claim, job, opening)) return V::transmit(*opening.hop);
+                return no_room(policy_, DropReason::exhausted);
+            case Proposed::unfinished:
+                return V::park(no_room(policy_, DropReason::search_timeout));
+            case Proposed::no_room:
+                break;
+        }
+        return V::park(no_room(policy_, DropReason::chain_too_long));
+    }
+
+    /// No port is free; but a connection that has ended may have one to give. Not for a flow that
+    /// may still be given up: of its destination's mapping.
+    bool succeeds(Claim& claim, const Job<Family>& job, const Opening& opening) {
+        if (timestamps_ == nullptr || policy_.tcp_reuse == TcpReuse::never ||
+            !is_opening(job.parsed) || opening.mapping != no_flow)
+            return false;
+        const auto segment_from = [&](const Address& address) {
+            return OpeningSegment{
+                header<TcpHeader>(job.packet, job.parsed.l4_offset).sequence.get().host(),
+                timestamps_->offered(job.packet, job.parsed, address, now_ms_)};
+        };
+        const bool done = reuse_.succeed(claim, opening.reply, opening.addresses, opening.ports,
+                                         proposals_.random(), now_ms_, segment_from);
+        if (done) reused_.add();
+        return done;
+    }
+
+    Worker& worker_;
+    const PolicyConfig<Family>& policy_;
+    Timestamps<Family, Traits>* timestamps_;
+    PortProposals<Family, Traits>& proposals_;
+    Mappings<Family, Traits>& mappings_;
+    TupleReuse<Family, Traits> reuse_;
+    Counter reused_;
+    std::uint64_t now_ms_ = 0;
+};
+
+}  // namespace noclash::nat
