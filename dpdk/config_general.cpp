@@ -42,6 +42,7 @@ constexpr std::array timeout_keys{
     TimeoutKey{"sctp_established_s", &nat::Timeouts::sctp_established_s, 1, ""},
     TimeoutKey{"sctp_transitory_s", &nat::Timeouts::sctp_transitory_s, 1, ""},
     TimeoutKey{"generic_s", &nat::Timeouts::generic_s, 1, ""},
+    TimeoutKey{"port_quarantine_s", &nat::Timeouts::port_quarantine_s, 120, "RFC 6888 REQ-8"},
 };
 
 void read_workers(const Section& top, Config& config) {

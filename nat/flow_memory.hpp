@@ -36,6 +36,7 @@ inline constexpr std::size_t timestamp_sent = 6;
 
 inline constexpr std::size_t references = 0;     ///< how many flows and permissions hold it
 inline constexpr std::size_t outward_until = 1;  ///< a Moment: see `outward_until()`
+inline constexpr std::size_t idle = 2;           ///< 1: in quarantine
 
 }  // namespace flow_memory
 

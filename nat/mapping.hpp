@@ -33,6 +33,14 @@
 // A reference is taken off after the flow's tuples are out of the index, so the next owner of an
 // outside endpoint meets no tuple of the last one's flows.
 //
+// ## Quarantine
+//
+// What was let in without being asked for may go on coming when its mapping has ended, and would
+// reach whoever gets the outside endpoint next. So a mapping with endpoint-independent filtering
+// refers to itself: after its last flow it keeps the endpoint, for its inside endpoint alone, and
+// admits nobody, until `Timeouts::port_quarantine_s` have passed. Others need not: TCP is tracked,
+// and other filtering is known to let in nothing of the last owner's [RFC 6888 REQ-8].
+//
 // A packet outward of any flow keeps that flow and so the mapping [RFC 4787 REQ-6]; an idle
 // mapping ends with its last flow's timeout, which is no less than a mapping's has to be
 // [RFC 4787 REQ-5]. With `inbound_refresh = false` strangers cannot keep a mapping alive
@@ -63,6 +71,8 @@ inline constexpr std::uint8_t source_mapped = 64;
 /// It was opened to a mapping's outside endpoint, the original tuple's destination. With both bits,
 /// it goes from one inside endpoint to another: hairpin.
 inline constexpr std::uint8_t destination_mapped = 128;
+/// Of a mapping: it refers to itself.
+inline constexpr std::uint8_t quarantine = 32;
 }  // namespace flow_mark
 
 /// Whether a packet of a flow comes from outside.
@@ -152,16 +162,38 @@ template <class Record>
     return mapping.memory[flow_memory::outward_until];
 }
 
+/// Whether a mapping refers to itself: see "Quarantine". Set before it is published.
+template <class Record>
+[[nodiscard]] bool has_quarantine(const Record& mapping) {
+    return (mapping.marks.load(std::memory_order_relaxed) & flow_mark::quarantine) != 0;
+}
+
+/// 1 while the wheel waits for a mapping's quarantine to be over.
+template <class Record>
+[[nodiscard]] auto& idle(Record& mapping) {
+    return mapping.memory[flow_memory::idle];
+}
+
 /// One reference more. False when the last one is gone. The record must have been found, live, in
 /// the caller's critical section.
 template <class Record>
 [[nodiscard]] bool join(Record& record) {
     std::uint32_t seen = references(record).load(std::memory_order_relaxed);
     while (seen != 0) {
-        if (references(record).compare_exchange_weak(seen, seen + 1, std::memory_order_relaxed))
+        if (references(record).compare_exchange_weak(seen, seen + 1, std::memory_order_relaxed)) {
+            if (seen == 1) idle(record).store(0, std::memory_order_relaxed);
             return true;
+        }
     }
     return false;
+}
+
+/// Takes a mapping's own reference off, when it is the only one.
+template <class Record>
+[[nodiscard]] bool leave_itself(Record& mapping) {
+    std::uint32_t itself = 1;
+    return references(mapping).compare_exchange_strong(itself, 0,
+                                                       std::memory_order_acq_rel);  // (20)
 }
 
 /// One reference less; true for who took the last one, and has to end the record. What the others

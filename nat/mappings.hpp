@@ -82,10 +82,13 @@ class Mappings {
         std::uint8_t marks_ = 0;
     };
 
-    /// @param limits  null when there are none
-    Mappings(Worker& worker, Crowded& crowded, Proposals& proposals, Limits<Family, Traits>* limits)
+    /// @param limits        null when there are none
+    /// @param quarantine_s  `Timeouts::port_quarantine_s`
+    Mappings(Worker& worker, Crowded& crowded, Proposals& proposals, Limits<Family, Traits>* limits,
+             std::uint32_t quarantine_s)
         : worker_(worker),
           proposals_(proposals),
+          quarantine_s_(quarantine_s),
           end_(worker.table(), crowded, limits, worker.counters(), counters_) {}
 
     /// The mapping of a flow's source: the one there is, or a new one. Once for a flow, and first.
@@ -122,7 +125,7 @@ class Mappings {
     [[nodiscard]] bool admits(FlowId mapping, const Tuple<Family>& from_remote) const {
         switch (filtering_of(worker_.record(mapping))) {
             case Filtering::endpoint_independent:
-                return true;
+                return !in_quarantine(worker_.record(mapping));
             case Filtering::address_dependent:
                 return static_cast<bool>(find(permission_of(from_remote)));
             case Filtering::address_and_port_dependent:
@@ -171,11 +174,20 @@ class Mappings {
     }
 
     /// A mapping or permission lives on while it has references; asked when its wheel comes to it.
-    [[nodiscard]] static bool lives_on(Record& record, std::uint64_t now_ms) {
+    [[nodiscard]] bool lives_on(Record& record, std::uint64_t now_ms) const {
         if (!is_wildcard(record)) [[likely]]
             return false;
-        if (references(record).load(std::memory_order_relaxed) == 0) return false;
-        record.expires.store(expiry(now_ms, recheck_s), std::memory_order_relaxed);
+        const std::uint32_t count = references(record).load(std::memory_order_relaxed);
+        if (count == 0) return false;
+        std::uint32_t asked_again_s = recheck_s;
+        if (has_quarantine(record)) {
+            const bool idles = count == 1;
+            if (idles && idle(record).load(std::memory_order_relaxed) != 0 && leave_itself(record))
+                return false;
+            idle(record).store(idles ? 1 : 0, std::memory_order_relaxed);
+            asked_again_s = idles ? quarantine_s_ : recheck_of_quarantine_s;
+        }
+        record.expires.store(expiry(now_ms, asked_again_s), std::memory_order_relaxed);
         return true;
     }
 
@@ -188,6 +200,12 @@ class Mappings {
         Mapped outcome;
     };
     static constexpr std::uint32_t recheck_s = 3600;
+    static constexpr std::uint32_t recheck_of_quarantine_s = 10;
+
+    /// Nothing but the mapping itself refers to it.
+    [[nodiscard]] static bool in_quarantine(const Record& mapping) {
+        return has_quarantine(mapping) && references(mapping).load(std::memory_order_relaxed) == 1;
+    }
 
     [[nodiscard]] Moment until(FlowId mapping) const {
         return outward_until(worker_.record(mapping)).load(std::memory_order_relaxed);
@@ -218,6 +236,10 @@ class Mappings {
         record.rule = request.rule;
         record.protocol_state.store(static_cast<std::uint8_t>(request.filtering),
                                     std::memory_order_relaxed);
+        const bool quarantine = quarantine_s_ != 0 &&
+                                request.filtering == Filtering::endpoint_independent &&
+                                request.original.protocol != ip_protocol::tcp;
+        if (quarantine) mark(record, flow_mark::quarantine);
         return publish(claim, counters_.mappings_opened, now_ms);
     }
 
@@ -251,14 +273,17 @@ class Mappings {
         return publish(claim, counters_.permissions_opened, now_ms);
     }
 
-    /// With one reference, the caller's.
+    /// With one reference, the caller's; and one of its own, when it has a quarantine.
     Held publish(Claim& claim, Counter& opened, std::uint64_t now_ms) {
-        references(claim.record()).store(1, std::memory_order_relaxed);
+        const bool quarantine = has_quarantine(claim.record());
+        references(claim.record()).store(quarantine ? 2 : 1, std::memory_order_relaxed);
+        idle(claim.record()).store(0, std::memory_order_relaxed);
         // It ends with its flows, and for no other reason: nothing that looks for flows to do
         // without may take it for one.
         mark(claim.record(), flow_mark::assured);
         outward_until(claim.record()).store(to_moment(now_ms), std::memory_order_relaxed);
-        const FlowId id = claim.publish(expiry(now_ms, recheck_s), now_ms);
+        const FlowId id =
+            claim.publish(expiry(now_ms, quarantine ? recheck_of_quarantine_s : recheck_s), now_ms);
         opened.add();
         return {id, Mapped::held};
     }
@@ -294,6 +319,7 @@ class Mappings {
 
     Worker& worker_;
     Proposals& proposals_;
+    std::uint32_t quarantine_s_;
     MappingCounters counters_;
     FlowEnd<Family, Traits> end_;
 };

@@ -75,7 +75,8 @@ class Pipeline {
           shared_(shared),
           proposals_(shared.crowded, shared.served),
           openings_(shared.policy, shared.router, worker.table().index(), proposals_),
-          mappings_(worker, shared.crowded, proposals_, shared.limits),
+          mappings_(worker, shared.crowded, proposals_, shared.limits,
+                    shared.timeouts.port_quarantine_s),
           source_(worker, shared.policy, shared.timeouts, shared.timestamps, shared.limits,
                   proposals_, mappings_),
           maps_endpoints_(has_mappings(shared.policy)),
@@ -131,8 +132,8 @@ class Pipeline {
 
     /// Between bursts: timers, reclamation, random numbers.
     void maintain(std::uint64_t now_ms, std::uint32_t budget) {
-        worker_.maintain(now_ms, budget, mappings_.end(), [now_ms](Record& record) {
-            return Mappings<Family, Traits>::lives_on(record, now_ms);
+        worker_.maintain(now_ms, budget, mappings_.end(), [this, now_ms](Record& record) {
+            return mappings_.lives_on(record, now_ms);
         });
         early_drop_.round_is_over();
         proposals_.top_up();

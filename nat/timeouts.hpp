@@ -15,7 +15,7 @@ struct Timeouts {
     std::uint32_t tcp_fin_wait_s = 240;
     std::uint32_t tcp_close_wait_s = 240;
     std::uint32_t tcp_last_ack_s = 240;
-    std::uint32_t tcp_time_wait_s = 240;  ///< nor is the port used anew meanwhile [RFC 6888 REQ-8]
+    std::uint32_t tcp_time_wait_s = 240;  ///< nor is the tuple used anew meanwhile, as a rule
     std::uint32_t tcp_close_s = 240;      ///< 4 min after a RST [RFC 7857 section 2.2]
     // UDP-Lite's, too.
     std::uint32_t udp_s = 300;  ///< at least 120, 300 recommended [RFC 4787 REQ-5]
@@ -26,6 +26,9 @@ struct Timeouts {
     std::uint32_t sctp_established_s = 7440;
     std::uint32_t sctp_transitory_s = 240;  ///< opening and closing
     std::uint32_t generic_s = 600;          ///< of protocols without ports
+
+    /// How long the port of a mapping that let anybody in goes to nobody else [RFC 6888 REQ-8].
+    std::uint32_t port_quarantine_s = 120;
 
     /// Whether packets from outside keep a UDP flow alive, and open flows to a mapping that nothing
     /// has left by for its flows' timeout [RFC 7857 section 6].

@@ -32,16 +32,21 @@ constexpr nat::PortRange two_ports{5000, 5001};
 /// From an inside endpoint to a remote one.
 Key outward(std::uint32_t inside, std::uint32_t remote) {
     Key key = original(inside);
+    key.protocol = nat::ip_protocol::udp;
     key.destination_port = Be16::from_host(static_cast<std::uint16_t>(80 + remote));
     return key;
 }
 
 class MappingWorld final : public Observer {
   public:
-    MappingWorld(std::uint64_t seed, Filtering filtering)
-        : scheduler(seed), table_(flows(), workers, workers), crowded_(table_), served_({}) {
+    MappingWorld(std::uint64_t seed, Filtering filtering, std::uint32_t quarantine_s)
+        : scheduler(seed),
+          table_(flows(), workers, workers),
+          crowded_(table_),
+          served_({}),
+          filtering_(filtering),
+          quarantine_s_(quarantine_s) {
         SeededRandom seeds(~seed);
-        filtering_ = filtering;
         for (unsigned id = 0; id < workers; ++id)
             actors_.push_back(std::make_unique<Actor>(*this, id, seeds.next()));
         scheduler.observe(*this);
@@ -79,7 +84,7 @@ class MappingWorld final : public Observer {
             : random(seed),
               engine(world.table_, static_cast<std::uint16_t>(number), 0),
               proposals(world.crowded_, world.served_),
-              mappings(engine, world.crowded_, proposals, nullptr) {
+              mappings(engine, world.crowded_, proposals, nullptr, world.quarantine_s_) {
             engine.online();
         }
         SeededRandom random;
@@ -194,8 +199,8 @@ class MappingWorld final : public Observer {
         maintain(me);
     }
     void maintain(Actor& me) {
-        me.engine.maintain(now_ms_, 64, me.mappings.end(), [this](Record& record) {
-            if (!Mappings::lives_on(record, now_ms_)) return false;
+        me.engine.maintain(now_ms_, 64, me.mappings.end(), [&](Record& record) {
+            if (!me.mappings.lives_on(record, now_ms_)) return false;
             events_.saw(Event::refreshed);
             return true;
         });
@@ -207,6 +212,7 @@ class MappingWorld final : public Observer {
         for (FlowId id = 1; id <= table_.pool().last_id(); ++id)
             if (live(id) && !nat::is_wildcard(table_.pool()[id]))
                 table_.release(id, any.engine.counters(), any.mappings.end());
+        if (quarantine_s_ != 0) let_quarantines_pass();
         for (FlowId id = 1; id <= table_.pool().last_id(); ++id)
             if (live(id)) fail("no leak: a mapping or permission is left without flows");
         if (table_.index().occupancy().entries != 0) fail("no leak: tuples are left");
@@ -222,19 +228,31 @@ class MappingWorld final : public Observer {
                 fail("no leak: record " + std::to_string(id) + " did not come back");
     }
 
+    /// A mapping is found idle, then to have been idle for so long.
+    void let_quarantines_pass() {
+        for (int i = 0; i < 200; ++i) {
+            now_ms_ += 1000 * quarantine_s_ / 50;
+            for (auto& actor : actors_) {
+                actor->engine.quiescent();
+                maintain(*actor);
+            }
+        }
+    }
+
     Table table_;
     Crowded crowded_;
     nat::ServedPorts<V4> served_;
-    Filtering filtering_{};
+    Filtering filtering_;
+    std::uint32_t quarantine_s_;
     std::vector<std::unique_ptr<Actor>> actors_;
     std::uint64_t now_ms_ = 0;
     Events events_;
     PlaceNames names_{table_};
 };
 
-auto mapping_runs(Filtering filtering) {
+auto mapping_runs(Filtering filtering, std::uint32_t quarantine_s = 0) {
     return [=](std::uint64_t seed, Tracing tracing) {
-        return MappingWorld(seed, filtering).run(tracing);
+        return MappingWorld(seed, filtering, quarantine_s).run(tracing);
     };
 }
 
@@ -252,6 +270,11 @@ std::vector<Scenario> mapping_scenarios() {
          "the same, with address-dependent filtering",
          mapping_runs(Filtering::address_dependent),
          {published, claim_lost, found_ending, refreshed, gave_up},
+         1},
+        {"quarantine",
+         "as mappings, and the mapping stays a while after its last flow",
+         mapping_runs(Filtering::endpoint_independent, 120),
+         {published, claim_lost, found_ending, refreshed},
          1},
     };
 }

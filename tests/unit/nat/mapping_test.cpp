@@ -66,6 +66,42 @@ TEST_F(MappingTest, OneInsideEndpointHasOneOutsideEndpoint) {  // [RFC 4787 REQ-
     }
 }
 
+/// [RFC 6888 REQ-8]
+TEST_F(MappingTest, TheEndpointOfAMappingThatLetAnybodyInStaysItsOwnersForAWhile) {
+    make(eif, {5000, 5000});
+    const std::uint32_t flow_ms = 1000 * gateway->timeouts.udp_s;
+    const std::uint32_t quarantine_ms = 1000 * gateway->timeouts.port_quarantine_s;
+    const Ends other{host("10.1.0.3"), elsewhere.destination, 4000, 5000};
+    const Tuple<V4> sent = send(client);
+    ASSERT_EQ(sent.source_port.host(), 5000);
+    gateway->pass_time(flow_ms + 20'000);
+    EXPECT_EQ(records(), 1U);  // the mapping
+    // Nobody gets in, nobody else gets the port, and its owner has it again.
+    receive(from("198.51.100.77", 7777, sent));
+    EXPECT_EQ(verdict.reason, DropReason::filtered);
+    send(other);
+    EXPECT_EQ(verdict.reason, DropReason::exhausted);
+    EXPECT_EQ(send(elsewhere).source_port.host(), 5000);
+    EXPECT_EQ(receive(from("198.51.100.77", 7777, sent)).destination_port.host(),
+              client.source_port);
+    gateway->pass_time(flow_ms + quarantine_ms + 40'000);
+    EXPECT_EQ(records(), 0U);
+    EXPECT_EQ(send(other).source_port.host(), 5000);
+    EXPECT_EQ(counters().mappings_ended.value(), 1U);
+}
+
+/// [RFC 6888 REQ-8]
+TEST_F(MappingTest, OtherEndpointsAreFreeAtOnce) {
+    for (const auto& [filtering, protocol] :
+         {std::pair{apdf, ip_protocol::udp}, std::pair{adf, ip_protocol::udp},
+          std::pair{eif, ip_protocol::tcp}}) {
+        make(filtering, {5000, 5000});
+        ASSERT_EQ(send(client, protocol).source_port.host(), 5000);
+        gateway->pass_time(320'000);
+        EXPECT_EQ(records(), 0U);
+    }
+}
+
 TEST_F(MappingTest, QueriesHaveMappingsToo) {  // [RFC 5508 REQ-1]
     make(eif);
     std::set<std::uint16_t> identifiers;
