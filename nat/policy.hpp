@@ -112,7 +112,7 @@ struct Rule {
     std::uint16_t pool = 0;   ///< index into the pools, when `source_nat` is `pool`
     PortRange ports;          ///< of `masquerade`
     PortLikeness likeness{};  ///< likewise
-    NatBehavior behavior;     ///< of the source NAT; with a pool, the pool's
+    NatBehavior behavior{};   ///< of the source NAT; with a pool, the pool's
     /// When there, SYNs and SYN-ACKs of the rule's flows promise to take no larger segments than
     /// this (bytes of payload) and than fit the MTU of both ports.
     std::optional<std::uint16_t> mss_clamp;
@@ -131,7 +131,7 @@ struct Pool {
     Pooling pooling = Pooling::paired;
     PortLikeness likeness{};
     Pairing pairing{};
-    NatBehavior behavior;
+    NatBehavior behavior{};
 };
 
 template <class Family>

@@ -72,12 +72,12 @@ TEST(SourceShares, CountsAsAMapWould) {
         SourceShares<V4> shares(capacity, capacity);
         std::map<std::uint32_t, std::uint32_t> expected;
         for (int step = 0; step < 500; ++step) {
-            const std::uint32_t source = random() % (2 * capacity);
+            const auto source = static_cast<std::uint32_t>(random() % (2 * capacity));
             if (random() % 2 == 0 && !shares.full()) {
                 shares.add(address(source));
                 ++expected[source];
             } else if (expected[source] > 0) {
-                const std::uint32_t count = 1 + random() % expected[source];
+                const auto count = static_cast<std::uint32_t>(1 + random() % expected[source]);
                 shares.remove(address(source), count);
                 expected[source] -= count;
             }

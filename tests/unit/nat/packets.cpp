@@ -165,11 +165,11 @@ std::uint32_t slow_crc32c(std::span<const std::uint8_t> bytes) {
 }
 
 Bytes sctp_chunk(std::uint8_t type, const Bytes& value) {
-    Bytes chunk(4);
+    const std::size_t length = 4 + value.size();
+    Bytes chunk((length + 3) / 4 * 4);
     chunk[0] = type;
-    put16(chunk, 2, static_cast<unsigned>(4 + value.size()));
-    chunk.insert(chunk.end(), value.begin(), value.end());
-    chunk.resize((chunk.size() + 3) / 4 * 4);
+    put16(chunk, 2, static_cast<unsigned>(length));
+    std::copy(value.begin(), value.end(), chunk.begin() + 4);
     return chunk;
 }
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <random>
 
@@ -99,8 +100,10 @@ TEST(Sctp, WhatIsNoPacketOfItIsRefused) {
     Bytes two = init_chunk;
     two.insert(two.end(), {sack, 0, 0, 4});
     EXPECT_EQ(reason(test::sctp(ends, 0, two)), DropReason::bad_l4_header);
-    Bytes late{sack, 0, 0, 4};
-    late.insert(late.end(), init_chunk.begin(), init_chunk.end());
+    Bytes late(4 + init_chunk.size());
+    late[0] = sack;
+    late[3] = 4;
+    std::copy(init_chunk.begin(), init_chunk.end(), late.begin() + 4);
     EXPECT_EQ(reason(test::sctp(ends, 0, late)), DropReason::bad_l4_header);
 }
 
