@@ -82,13 +82,13 @@ class Mappings {
         std::uint8_t marks_ = 0;
     };
 
-    /// @param limits        null when there are none
-    /// @param quarantine_s  `Timeouts::port_quarantine_s`
+    /// @param limits    null when there are none
+    /// @param timeouts  outlives this
     Mappings(Worker& worker, Crowded& crowded, Proposals& proposals, Limits<Family, Traits>* limits,
-             std::uint32_t quarantine_s)
+             const Timeouts& timeouts)
         : worker_(worker),
           proposals_(proposals),
-          quarantine_s_(quarantine_s),
+          timeouts_(timeouts),
           end_(worker.table(), crowded, limits, worker.counters(), counters_) {}
 
     /// The mapping of a flow's source: the one there is, or a new one. Once for a flow, and first.
@@ -185,7 +185,7 @@ class Mappings {
             if (idles && idle(record).load(std::memory_order_relaxed) != 0 && leave_itself(record))
                 return false;
             idle(record).store(idles ? 1 : 0, std::memory_order_relaxed);
-            asked_again_s = idles ? quarantine_s_ : recheck_of_quarantine_s;
+            asked_again_s = idles ? timeouts_.port_quarantine_s : recheck_of_quarantine_s;
         }
         record.expires.store(expiry(now_ms, asked_again_s), std::memory_order_relaxed);
         return true;
@@ -236,7 +236,7 @@ class Mappings {
         record.rule = request.rule;
         record.protocol_state.store(static_cast<std::uint8_t>(request.filtering),
                                     std::memory_order_relaxed);
-        const bool quarantine = quarantine_s_ != 0 &&
+        const bool quarantine = timeouts_.port_quarantine_s != 0 &&
                                 request.filtering == Filtering::endpoint_independent &&
                                 request.original.protocol != ip_protocol::tcp;
         if (quarantine) mark(record, flow_mark::quarantine);
@@ -319,7 +319,7 @@ class Mappings {
 
     Worker& worker_;
     Proposals& proposals_;
-    std::uint32_t quarantine_s_;
+    const Timeouts& timeouts_;
     MappingCounters counters_;
     FlowEnd<Family, Traits> end_;
 };

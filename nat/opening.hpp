@@ -63,7 +63,7 @@ class Openings {
         for (const std::uint8_t i : which) {
             if (openings_[i].addresses.empty()) continue;
             if (ip_protocol::is_portless(openings_[i].proposal.protocol))
-                openings_[i].proposal.destination_port = Be16{};
+                without_port(openings_[i]);
             openings_[i].hash = index_.hash(openings_[i].proposal);
             index_.prefetch_for_write(openings_[i].hash);
         }
@@ -115,6 +115,16 @@ class Openings {
                outward.hop->port != job.ingress_port;
     }
 
+    /// First of all, the address that the inside host has with other protocols.
+    void without_port(Opening<Family>& opening) {
+        opening.proposal.destination_port = Be16{};
+        if (opening.keeps_source || opening.source_rule->source_nat != SourceNat::pool) return;
+        const Pool<Family>& pool = policy_.pools[opening.source_rule->pool];
+        if (pool.pooling == Pooling::paired)
+            opening.proposal.destination = pool.addresses[pool.pairing.choose(
+                opening.reply.destination, pool.addresses.size())];
+    }
+
     /// Of a flow whose source is translated.
     Tuple<Family> first_proposal(const Job<Family>& job, const Opening<Family>& opening) {
         if (!opening.maps_source)
@@ -160,7 +170,7 @@ class Openings {
             const bool masquerade = rule.source_nat == SourceNat::masquerade;
             const Pool<Family>* pool = masquerade ? nullptr : &policy_.pools[rule.pool];
             opening.addresses = masquerade ? std::span<const Address>(&opening.outside, 1)
-                                           : addresses_for(opening.reply.destination, *pool);
+                                           : addresses_for(opening.reply, *pool);
             const PortLikeness likeness = masquerade ? rule.likeness : pool->likeness;
             opening.ports = likeness.choose_from(masquerade ? rule.ports : pool->ports,
                                                  opening.reply.destination_port.host());
@@ -170,11 +180,14 @@ class Openings {
         }
     }
 
-    /// Those of the pool that an inside host's flows may get.
-    static std::span<const Address> addresses_for(const Address& inside, const Pool<Family>& pool) {
+    /// Those of the pool that a flow may get. Without ports, a paired address stands for one inside
+    /// host at a time: then any other is better than none.
+    static std::span<const Address> addresses_for(const Tuple<Family>& reply,
+                                                  const Pool<Family>& pool) {
         const std::span<const Address> all = pool.addresses;
-        if (pool.pooling == Pooling::arbitrary || all.size() == 1) return all;
-        return all.subspan(pool.pairing.choose(inside, all.size()), 1);
+        const bool pairs = pool.pooling == Pooling::paired && all.size() > 1;
+        if (!pairs || ip_protocol::is_portless(reply.protocol)) return all;
+        return all.subspan(pool.pairing.choose(reply.destination, all.size()), 1);
     }
 
     /// A port-forward sends the packet back to the link that it came from: with its source kept,

@@ -212,9 +212,15 @@ class SourceTable {
         return std::nullopt;
     }
 
-    /// Puts a mark into an empty word.
+    /// Puts a mark into an empty word, of the emptier bucket if it can: so both are full only when
+    /// nearly all are (Azar et al., "Balanced Allocations", 1999).
     [[nodiscard]] std::optional<Slot> put(const Place& place, std::uint64_t mark) {
-        for (std::size_t i = 0; i < window; ++i) {
+        std::array<unsigned, 2> taken{};
+        for (std::size_t i = 0; i < window; ++i)
+            if (words_[place[i]].load(std::memory_order_relaxed) != 0) ++taken[i / slots_of_bucket];
+        const std::size_t first = taken[0] <= taken[1] ? 0 : slots_of_bucket;
+        for (std::size_t n = 0; n < window; ++n) {
+            const std::size_t i = (first + n) % window;
             std::uint64_t empty = 0;
             if (words_[place[i]].load(order) == 0 &&                           // (41)
                 words_[place[i]].compare_exchange_strong(empty, mark, order))  // (40)

@@ -45,7 +45,7 @@ class MappingWorld final : public Observer {
           crowded_(table_),
           served_({}),
           filtering_(filtering),
-          quarantine_s_(quarantine_s) {
+          timeouts_{.port_quarantine_s = quarantine_s} {
         SeededRandom seeds(~seed);
         for (unsigned id = 0; id < workers; ++id)
             actors_.push_back(std::make_unique<Actor>(*this, id, seeds.next()));
@@ -84,7 +84,7 @@ class MappingWorld final : public Observer {
             : random(seed),
               engine(world.table_, static_cast<std::uint16_t>(number), 0),
               proposals(world.crowded_, world.served_),
-              mappings(engine, world.crowded_, proposals, nullptr, world.quarantine_s_) {
+              mappings(engine, world.crowded_, proposals, nullptr, world.timeouts_) {
             engine.online();
         }
         SeededRandom random;
@@ -212,7 +212,7 @@ class MappingWorld final : public Observer {
         for (FlowId id = 1; id <= table_.pool().last_id(); ++id)
             if (live(id) && !nat::is_wildcard(table_.pool()[id]))
                 table_.release(id, any.engine.counters(), any.mappings.end());
-        if (quarantine_s_ != 0) let_quarantines_pass();
+        if (timeouts_.port_quarantine_s != 0) let_quarantines_pass();
         for (FlowId id = 1; id <= table_.pool().last_id(); ++id)
             if (live(id)) fail("no leak: a mapping or permission is left without flows");
         if (table_.index().occupancy().entries != 0) fail("no leak: tuples are left");
@@ -231,7 +231,7 @@ class MappingWorld final : public Observer {
     /// A mapping is found idle, then to have been idle for so long.
     void let_quarantines_pass() {
         for (int i = 0; i < 200; ++i) {
-            now_ms_ += 1000 * quarantine_s_ / 50;
+            now_ms_ += 1000 * timeouts_.port_quarantine_s / 50;
             for (auto& actor : actors_) {
                 actor->engine.quiescent();
                 maintain(*actor);
@@ -243,7 +243,7 @@ class MappingWorld final : public Observer {
     Crowded crowded_;
     nat::ServedPorts<V4> served_;
     Filtering filtering_;
-    std::uint32_t quarantine_s_;
+    nat::Timeouts timeouts_;
     std::vector<std::unique_ptr<Actor>> actors_;
     std::uint64_t now_ms_ = 0;
     Events events_;
