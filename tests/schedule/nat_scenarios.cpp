@@ -157,6 +157,7 @@ class OnePort {
         if (flow.status.load(std::memory_order_acquire) != FlowStatus::live) return;
         std::array<std::uint8_t, 40> bytes{};
         bytes[32] = 5 << 4;  // the length of the TCP header, in words
+        bytes[33] = nat::tcp_flag::syn;
         nat::Parsed<V4> syn{};
         syn.l4_offset = 20;
         syn.length = bytes.size();
