@@ -206,6 +206,8 @@ void FlowReader::copy(FlowId first, std::uint32_t count, const FlowFilter& filte
         view.protocol_state = flow.protocol_state.load(std::memory_order_relaxed);
         view.marks = flow.marks.load(std::memory_order_relaxed);
         view.references = nat::references(flow).load(std::memory_order_relaxed);
+        if (view.is_wildcard() && nat::has_quarantine(flow) && view.references > 0)
+            --view.references;  // its own
         if (filter.matches(view)) out.push_back(view);
     }
     gateway_.flows.quiescence().offline(reader_);

@@ -224,7 +224,8 @@ class OutboundRefresh(BehaviorCase):
     timeout_s = 120
     settings = {"rules": outbound("endpoint-independent"),
                 "extra": "[timeouts]\ninbound_refresh = false\n"
-                         "udp_s = 10\nudp_stream_s = 10\nbelow_rfc_floor = true\n"}
+                         "udp_s = 10\nudp_stream_s = 10\nport_quarantine_s = 1\n"
+                         "below_rfc_floor = true\n"}
 
     def test_strangers_keep_no_mapping_alive(self):
         """[RFC 7857 section 6]"""
