@@ -160,7 +160,8 @@ class Unfinished(RawCase):
     """A pool of so many addresses that the search for a port comes to no end."""
 
     settings = {"rules": '[[pool]]\nname = "wide"\naddresses = ["10.2.64.0-10.2.67.255"]\n'
-                         'ports = "5000-5000"\n\n' + rule("outbound", "snat", in_="lb", pool="wide"),
+                         'ports = "5000-5000"\npooling = "arbitrary"\n\n' +
+                rule("outbound", "snat", in_="lb", pool="wide"),
                 "workers": 1}
 
     def test_the_sender_is_told(self):
