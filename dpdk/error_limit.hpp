@@ -56,7 +56,7 @@ class ErrorLimit {
     static constexpr std::uint32_t each_per_second = 20, burst_of_each = 20;  // a destination
 
     explicit ErrorLimit(RandomBuffer& random)
-        : random_(random), key_(random.below(~0U) | 1U), destinations_(sets * ways) {}
+        : random_(random), key_(random.below(~0U) | 1U), destinations_(std::size_t{sets} * ways) {}
 
     /// Whether an error may go to `to` now, which it then does.
     [[nodiscard]] bool allow(const V4Address& to, std::uint64_t now_ms) {

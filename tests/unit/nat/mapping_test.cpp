@@ -10,7 +10,7 @@
 namespace noclash::nat::test {
 namespace {
 
-using tcp_flag::ack, tcp_flag::syn;
+using tcp_flag::syn;
 
 Rule<V4> mapped(Filtering filtering, PortRange ports = {}) {
     Rule<V4> rule = masquerade(ports);
