@@ -40,7 +40,8 @@ std::uint32_t largest_mtu(const Config& config) {
 /// Of all workers: the tables of fragments, and buffers for what is made of them.
 std::uint64_t bytes_for_reassembly(const Config& config) {
     if (config.fragments.capacity == 0) return 0;
-    const std::uint64_t table = std::bit_ceil(config.fragments.capacity) * fragment_entry;
+    const std::uint64_t table =
+        std::uint64_t{std::bit_ceil(config.fragments.capacity)} * fragment_entry;
     const std::uint64_t datagram = headroom + link_layer + longest_datagram(config) + per_buffer;
     return config.workers * (table + datagrams_at_once * datagram + page);
 }
