@@ -88,6 +88,7 @@ class Delta {
     constexpr void replace(const T& from, const T& to) {
         // Wider words do as well as those of 16 bits, and are fewer.
         using Word = std::conditional_t<sizeof(T) % 4 == 0, std::uint32_t, std::uint16_t>;
+        // NOLINTNEXTLINE(bugprone-sizeof-expression): a word may be what is replaced
         using Words = std::array<Word, sizeof(T) / sizeof(Word)>;
         static_assert(sizeof(T) % sizeof(Word) == 0);
         const auto before = std::bit_cast<Words>(from);
