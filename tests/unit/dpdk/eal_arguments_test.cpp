@@ -102,7 +102,7 @@ TEST(MemoryPlan, FragmentsThatWaitTakeNoBuffersFromOthers) {
     // And what they make is kept, too, until it is sent.
     EXPECT_GE(std::uint64_t{with.megabytes - without.megabytes} << 20,
               std::uint64_t{2} * (capacity * std::uint64_t{with.buffer_room} +
-                                  datagrams_at_once * longest_datagram(config)));
+                                  std::size_t{datagrams_at_once} * longest_datagram(config)));
 }
 
 TEST(MemoryPlan, ADatagramFitsOneBuffer) {

@@ -227,7 +227,7 @@ TEST_F(Fragments, AreMadeAsTheyAreReassembled) {
             std::array<rte_mbuf*, most_fragments> made{};
             const std::size_t count = fragment_packet(frame, mtu, buffers_, made);
             rte_pktmbuf_free(frame);
-            const std::size_t step = (mtu - 20U) / 8 * 8;
+            const std::size_t step = (std::size_t{mtu} - 20) / 8 * 8;
             ASSERT_EQ(count, (1608 + step - 1) / step);
             std::vector<Bytes> parts;
             for (std::size_t i = 0; i < count; ++i) {

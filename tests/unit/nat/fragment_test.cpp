@@ -72,7 +72,7 @@ TEST(SourceShares, CountsAsAMapWould) {
         SourceShares<V4> shares(capacity, capacity);
         std::map<std::uint32_t, std::uint32_t> expected;
         for (int step = 0; step < 500; ++step) {
-            const auto source = static_cast<std::uint32_t>(random() % (2 * capacity));
+            const auto source = static_cast<std::uint32_t>(random() % (2UL * capacity));
             if (random() % 2 == 0 && !shares.full()) {
                 shares.add(address(source));
                 ++expected[source];

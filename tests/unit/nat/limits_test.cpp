@@ -13,7 +13,7 @@ namespace {
 
 using noclash::test::at_every_step, noclash::test::calm, noclash::test::interrupt,
     noclash::test::Stepped;
-using tcp_flag::ack, tcp_flag::fin, tcp_flag::rst, tcp_flag::syn;
+using tcp_flag::ack, tcp_flag::rst, tcp_flag::syn;
 
 LimitsConfig<V4> at_most(Quota quota, std::uint32_t most) {
     LimitsConfig<V4> limits;
