@@ -85,13 +85,14 @@ TEST(Pooling, HostsAreSpreadEvenly) {
     // Neighbouring hosts, over eight addresses. Chi-square with 7 degrees of freedom: 45 is
     // beyond one in 10^6.
     constexpr std::uint32_t hosts = 16'000;
+    constexpr double expected = hosts / 8.0;
     const Pairing pairing;
     std::array<double, 8> count{};
     for (std::uint32_t number = 0; number < hosts; ++number)
         count[pairing.choose(V4Address::from_host(inside + number), count.size())] += 1;
     double chi_square = 0;
     for (const double seen : count)
-        chi_square += (seen - hosts / 8) * (seen - hosts / 8) / (hosts / 8);
+        chi_square += (seen - expected) * (seen - expected) / expected;
     EXPECT_LT(chi_square, 45);
 }
 

@@ -177,7 +177,7 @@ TEST(PortParity, AMapsDrawsAreUniform) {
         ASSERT_TRUE(port == 5003 || port == 5997);
         first += port == 5003 ? 1 : 0;
     }
-    EXPECT_NEAR(first, draws / 2, 200);  // more than six standard deviations
+    EXPECT_NEAR(first, draws / 2.0, 200);  // more than six standard deviations
 }
 
 }  // namespace
