@@ -8,8 +8,6 @@
 namespace noclash::nat::test {
 namespace {
 
-using tcp_flag::ack, tcp_flag::syn;
-
 struct Full : TestGateway {
     static constexpr std::uint32_t flows = 1024;
 
