@@ -186,13 +186,6 @@ MUTANTS = {
         'a mapping ends when its time in the wheel is over, whoever refers to it',
         'mappings', 'mapping outlives flows',
         [(MAPPINGS, 'if (count == 0) return false;', 'return false;')]),
-    'quarantine_ends_under_a_flow': (
-        'a mapping takes its own reference off without looking whether it is the only one',
-        'quarantine', 'mapping outlives flows',
-        [(MAPPING, '''return references(mapping).compare_exchange_strong(itself, 0,
-                                                       std::memory_order_acq_rel);''',
-          '''references(mapping).store(0);
-             return itself == 1;''')]),
     'reference_not_atomic': (
         'a reference is taken off in two steps',
         'mappings', 'mapping outlives flows,no leak',
