@@ -228,7 +228,7 @@ class Pipeline {
             shared_.limits->opened(flow);
         if ((job.parsed.tcp_flags & tcp_flag::syn) != 0 && flow.rule < shared_.policy.rules.size())
             clamp(job, shared_.policy.rules[flow.rule], *hop);
-        if (shared_.timestamps != nullptr && job.parsed.kind == PacketKind::tcp) [[unlikely]]
+        if (shared_.timestamps != nullptr && job.parsed.kind == PacketKind::tcp)
             shared_.timestamps->passes(job.packet, job.parsed, flow, direction, reopens, now_ms_);
         translated(job, to, *hop);
     }
