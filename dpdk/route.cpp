@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "engine/huge_mapping.hpp"
+
 namespace noclash::dpdk {
 
 void RouteTable::Free::operator()(rte_lpm* lpm) const {
@@ -35,6 +37,7 @@ RouteTable::RouteTable(const Config& config) {
     for (const RouteConfig& route : config.routes)
         add(route.to, {hop_over(route.port, route.via), false});
     collect_own(config);
+    gather_on_huge_pages(lpm_->tbl24, sizeof lpm_->tbl24);
 }
 
 void RouteTable::collect_own(const Config& config) {

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "dpdk/memory_report.hpp"
+
 namespace noclash::bench {
 namespace {
 
@@ -72,6 +74,7 @@ void profile(Bed& bed, Trial& trial, const std::string& name, std::uint64_t coun
 void flows_by_number(Dpdk& dpdk, const Options& options, PipelineReport& report) {
     PipelineReport::progress("a flow table for 5 M");
     Bed bed(dpdk, {.flows = 5 * million});
+    report.remark(dpdk::memory_words(dpdk::memory_report(bed.gateway())));
     other_protocol(bed, nat::ip_protocol::udp, "UDP", options, report);
     other_protocol(bed, nat::ip_protocol::icmp, "ICMP", options, report);
     for (const Size& size :

@@ -3,6 +3,7 @@
 
 #include "bench/pipeline/cases.hpp"
 #include "bench/pipeline/least_gateway.hpp"
+#include "dpdk/page_kind.hpp"
 
 namespace noclash::bench {
 namespace {
@@ -53,6 +54,8 @@ void limit(Dpdk& dpdk, const Options& options, PipelineReport& report) {
     PipelineReport::progress("the least that a gateway can do");
     Bed bed(dpdk, {});
     LeastTable table(5 * million);
+    report.remark(
+        fmt::format("limit: records on {} pages", dpdk::to_string(dpdk::page_kind_at(&table[0]))));
     {
         Translations none({}, 64 * thousand, bed.gateway());
         Trial trial(bed, none);

@@ -82,7 +82,7 @@ int run(int argc, char** argv) {
                                        [&](const Case& one) { return name == one.name; });
         return known ? std::string() : "no case is called " + name;
     });
-    app.add_option("--huge-pages", pages, "for packet buffers and routes")
+    app.add_option("--huge-pages", pages, "reserved ones, for packets and tables")
         ->check(CLI::IsMember({"auto", "required", "none"}))
         ->capture_default_str();
     try {
@@ -103,8 +103,6 @@ int run(int argc, char** argv) {
         Dpdk dpdk(workers, pages == "auto"       ? dpdk::HugePages::automatic
                            : pages == "required" ? dpdk::HugePages::required
                                                  : dpdk::HugePages::none);
-        report.remark(fmt::format("{} pages for packet buffers and routes",
-                                  dpdk.pages() == dpdk::PageSize::huge ? "huge" : "normal"));
         for (const Case& one : cases) {
             if (!wanted.empty() &&
                 std::find(wanted.begin(), wanted.end(), one.name) == wanted.end())
