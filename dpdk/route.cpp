@@ -7,8 +7,6 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "engine/huge_mapping.hpp"
-
 namespace noclash::dpdk {
 
 void RouteTable::Free::operator()(rte_lpm* lpm) const {
@@ -37,7 +35,6 @@ RouteTable::RouteTable(const Config& config) {
     for (const RouteConfig& route : config.routes)
         add(route.to, {hop_over(route.port, route.via), false});
     collect_own(config);
-    gather_on_huge_pages(lpm_->tbl24, sizeof lpm_->tbl24);
 }
 
 void RouteTable::collect_own(const Config& config) {

@@ -12,18 +12,6 @@
 
 namespace noclash {
 
-/// Asks the kernel to put memory that is in use already on transparent huge pages, now; where it
-/// cannot (before Linux 6.1, or when no room is left), all stays as it is.
-inline void gather_on_huge_pages(void* memory, std::size_t bytes) {
-    constexpr int collapse = 25;  // MADV_COLLAPSE
-    constexpr std::uintptr_t page = std::uintptr_t{2} << 20U;
-    const auto begin = reinterpret_cast<std::uintptr_t>(memory);
-    const std::uintptr_t first = (begin + page - 1) / page * page;
-    const std::uintptr_t last = (begin + bytes) / page * page;
-    if (first < last)
-        static_cast<void>(::madvise(reinterpret_cast<void*>(first), last - first, collapse));
-}
-
 /// What becomes of huge pages that the administrator has reserved (`vm.nr_hugepages`).
 enum class ReservedPages : std::uint8_t {
     leave,  ///< for others
