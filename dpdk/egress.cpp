@@ -44,7 +44,7 @@ Resolution Egress::resolve(const nat::Hop<V4>& hop, std::uint64_t now_ms) {
 void Egress::send_first(rte_mbuf* frame, const nat::Hop<V4>& hop, std::uint64_t now_ms) {
     const Resolution found = resolve(hop, now_ms);
     if (found.state == NeighborState::reachable) {
-        recent(hop) = {hop.next_hop, hop.port, now_ms, header_to(hop.port, found.mac)};
+        recent(key(hop)) = {key(hop), now_ms, header_to(hop.port, found.mac)};
         return transmit(frame, hop, found.mac);
     }
     if (found.state == NeighborState::gone) return drop(frame, nat::DropReason::neighbor_full);

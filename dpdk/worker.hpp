@@ -69,7 +69,7 @@ class alignas(64) Worker {
     void handle_arp(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms);
     void handle(std::span<Job> jobs, std::uint64_t now_ms);
     void act(Job& job, std::uint64_t now_ms);
-    void transmit(rte_mbuf* frame, const Job& job, std::uint64_t now_ms);
+    void transmit(const Job& job, std::uint64_t now_ms);
     void reassemble(const Job& fragment, std::uint64_t now_ms);
     void park(const Job& job, std::uint64_t now_ms);
     void revisit_parked(std::uint64_t now_ms);
