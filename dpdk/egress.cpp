@@ -13,6 +13,7 @@ namespace noclash::dpdk {
 Egress::Egress(Gateway& gateway, std::uint16_t queue, WorkerCounters& counters)
     : gateway_(gateway),
       queue_(queue),
+      held_(gateway.gate != nullptr),
       counters_(counters),
       queues_(gateway.ports.size()),
       waiting_(gateway.config.neighbors.queue_packets) {
@@ -112,11 +113,14 @@ void Egress::flush() {
 void Egress::flush(std::uint16_t port) {
     constexpr int tries = 4;  // a ring that is full may drain a little; a dead one never does
     Queue& queue = queues_[port];
+    const bool held = held_ && gateway_.ports[port]->is_memif();
+    if (held && queue.used < burst) [[unlikely]]
+        return;
     std::uint64_t bytes = 0;
     for (std::uint16_t i = 0; i < queue.used; ++i)
         bytes += rte_pktmbuf_pkt_len(queue.frames[i]);
     std::uint16_t sent = 0;
-    for (int i = 0; i < tries && sent < queue.used; ++i)
+    for (int i = held ? tries : 0; i < tries && sent < queue.used; ++i)
         sent = static_cast<std::uint16_t>(
             sent + rte_eth_tx_burst(gateway_.ports[port]->id(), queue_, queue.frames.data() + sent,
                                     static_cast<std::uint16_t>(queue.used - sent)));

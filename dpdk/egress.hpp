@@ -48,6 +48,9 @@ class Egress {
     /// Hands what was sent to the devices. Once a loop.
     void flush();
 
+    /// While `held`, frames to memif devices wait, as far as there is room. Held at first.
+    void hold(bool held) { held_ = held; }
+
     /// Looks again, once a millisecond, at packets whose neighbour was not known. One whose
     /// neighbour does not answer becomes the caller's again: `give_up(frame)`.
     template <class GiveUp>
@@ -120,6 +123,7 @@ class Egress {
 
     Gateway& gateway_;
     std::uint16_t queue_;
+    bool held_;
     WorkerCounters& counters_;
     std::vector<Queue> queues_;  ///< by port
     WaitingRoom<Waiting> waiting_;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "dpdk/config.hpp"
+#include "dpdk/interrupt_gate.hpp"
 #include "dpdk/neighbor.hpp"
 #include "dpdk/port.hpp"
 #include "dpdk/route.hpp"
@@ -28,10 +29,12 @@ inline constexpr unsigned control_readers = 8;
 
 /// What all workers share. Built once by the main thread; everything in it is fixed or lock-free.
 struct Gateway {
+    /// `memif_gate` is there when a port is memif.
     Gateway(Config with, std::vector<std::unique_ptr<Port>> on, rte_mempool* packet_buffers,
-            std::uint64_t seed)
+            std::uint64_t seed, std::unique_ptr<InterruptGate> memif_gate = nullptr)
         : config(std::move(with)),
           ports(std::move(on)),
+          gate(std::move(memif_gate)),
           buffers(packet_buffers),
           routes(config),
           neighbors(config.neighbors, seed),
@@ -51,7 +54,8 @@ struct Gateway {
 
     Config config;
     std::vector<std::unique_ptr<Port>> ports;
-    std::vector<nat::MacAddress> macs;  ///< by port
+    std::unique_ptr<InterruptGate> gate;  ///< after the ports: it ends before they are closed
+    std::vector<nat::MacAddress> macs;    ///< by port
     rte_mempool* buffers;
     RouteTable routes;
     NeighborTable neighbors;

@@ -110,12 +110,16 @@ void serve(const Config& config) {
     const Eal eal(config);
     const PacketPool buffers(eal.memory(), eal.pages());
     std::vector<std::unique_ptr<Port>> ports;
-    for (std::size_t i = 0; i < config.ports.size(); ++i)
+    std::unique_ptr<InterruptGate> gate;
+    for (std::size_t i = 0; i < config.ports.size(); ++i) {
         ports.push_back(std::make_unique<Port>(config, i, buffers.get()));
+        if (!gate && ports.back()->is_memif())
+            gate = std::make_unique<InterruptGate>(config.workers);
+    }
 
     std::uint64_t seed = 0;
     kernel_random(&seed, sizeof seed);
-    Gateway gateway(config, std::move(ports), buffers.get(), seed);
+    Gateway gateway(config, std::move(ports), buffers.get(), seed, std::move(gate));
     std::vector<std::unique_ptr<Worker>> workers;
     for (std::uint16_t id = 0; id < config.workers; ++id)
         workers.push_back(std::make_unique<Worker>(gateway, id));

@@ -44,6 +44,8 @@ class Port {
     [[nodiscard]] const PortConfig& config() const { return config_; }
     [[nodiscard]] const std::array<std::uint8_t, 6>& mac() const { return mac_; }
     [[nodiscard]] const std::string& driver() const { return driver_; }
+    /// Its peer may vanish, and its memory with it: only where an InterruptGate lets workers.
+    [[nodiscard]] bool is_memif() const { return driver_ == "net_memif"; }
     [[nodiscard]] std::uint16_t queues() const { return queues_; }
     [[nodiscard]] bool checks_rx_checksums() const { return checks_rx_checksums_; }
     [[nodiscard]] bool spreads_by_rss() const { return spreads_by_rss_; }

@@ -63,6 +63,8 @@ void Worker::run(const std::atomic<bool>& stop) {
 std::size_t Worker::round(std::uint64_t now_ms) {
     if (cycles_ != nullptr) [[unlikely]]
         cycles_->begin();
+    if (gateway_.gate) [[unlikely]]
+        hold(gateway_.gate->window(id_));
     std::size_t received = 0;
     for (std::uint16_t port = 0; port < gateway_.port_count(); ++port)
         received += receive(port, now_ms);
@@ -96,6 +98,8 @@ void Worker::idle(std::uint32_t empty_loops) {
 }
 
 std::size_t Worker::receive(std::uint16_t port, std::uint64_t now_ms) {
+    if (held_ && gateway_.ports[port]->is_memif()) [[unlikely]]
+        return 0;
     std::array<rte_mbuf*, burst> frames;
     const std::uint16_t received =
         rte_eth_rx_burst(gateway_.ports[port]->id(), id_, frames.data(), burst);
