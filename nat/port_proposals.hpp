@@ -162,7 +162,7 @@ class PortProposals {
                 result = waiting == 0 ? Proposed::exhausted : Proposed::no_room;
                 break;
             }
-            const auto next = look_ahead(*map, reply, *port, at_once);
+            const auto next = look_ahead(*map, reply, *port, at_once, locality);
             at_once = std::min(2 * at_once, most_at_once);
             for (std::size_t i = 0; i < next.size(); ++i) {
                 if (i > 0 && !map->take_out(next[i])) continue;
@@ -183,14 +183,22 @@ class PortProposals {
         return result;
     }
 
-    /// Takes a port out of the map: when some looks find one, one that fulfils the wish.
-    std::optional<std::uint16_t> take(OccupancyMap<Traits>& map, Tuple<Family> reply,
+    /// Looks for a port in the map, as `draw` for one in the range.
+    std::optional<std::uint16_t> look(const OccupancyMap<Traits>& map, Tuple<Family> reply,
                                       const Locality<Family>& locality) {
-        for (; in_vain_ > 0; --in_vain_) {
+        for (;; --in_vain_) {
             const auto port = map.look(random_);
-            if (!port) break;
+            if (!port || in_vain_ == 0) return port;
             reply.destination_port = Be16::from_host(*port);
-            if (locality.fulfilled_by(reply) && map.take_out(*port)) return port;
+            if (locality.fulfilled_by(reply)) return port;
+        }
+    }
+    /// Takes one out; nothing only when the map is empty.
+    std::optional<std::uint16_t> take(OccupancyMap<Traits>& map, const Tuple<Family>& reply,
+                                      const Locality<Family>& locality) {
+        if (in_vain_ > 0) {
+            const auto port = look(map, reply, locality);
+            if (port && map.take_out(*port)) return port;
         }
         return map.take(random_);
     }
@@ -198,12 +206,12 @@ class PortProposals {
     /// `first` and up to `count - 1` ports that may come after it, on their way into the cache.
     std::span<const std::uint16_t> look_ahead(const OccupancyMap<Traits>& map,
                                               const Tuple<Family>& reply, std::uint16_t first,
-                                              std::size_t count) {
+                                              std::size_t count, const Locality<Family>& locality) {
         std::size_t size = 0;
         next_[size++] = first;
         if (count == 1) return {next_.data(), size};
         for (std::size_t i = 1; i < count; ++i)
-            if (const auto port = map.look(random_)) next_[size++] = *port;
+            if (const auto port = look(map, reply, locality)) next_[size++] = *port;
         crowded_.prefetch(reply, {next_.data(), size});
         return {next_.data(), size};
     }
