@@ -14,6 +14,7 @@
 #include "engine/flow_table.hpp"
 #include "nat/crowded_destinations.hpp"
 #include "nat/pipeline.hpp"
+#include "nat/steering.hpp"
 #include "nat/timestamps.hpp"
 
 namespace noclash::dpdk {
@@ -42,8 +43,8 @@ struct Gateway {
           flows(config.flows, config.workers, config.workers + control_readers),
           crowded(flows),
           timestamps(config.policy.tcp_timestamps),
-
-          limits(config.limits, config.policy.rules, flows) {
+          limits(config.limits, config.policy.rules, flows),
+          steering(config.reply_locality && config.workers > 1 ? ports.size() : 0) {
         for (const auto& port : ports)
             macs.push_back({port->mac()});
     }
@@ -64,6 +65,8 @@ struct Gateway {
     Crowded crowded;
     Timestamps timestamps;
     Limits limits;
+    /// By port, written before the workers begin; empty: replies may come to any worker.
+    std::vector<nat::Steering<V4>> steering;
     std::atomic<std::uint32_t> readers_taken{0};  ///< bits of the control readers in use
 };
 

@@ -20,6 +20,7 @@
 #include "dpdk/eal.hpp"
 #include "dpdk/gateway.hpp"
 #include "dpdk/packet_pool.hpp"
+#include "dpdk/rss.hpp"
 #include "dpdk/shortage_alarm.hpp"
 #include "dpdk/version.hpp"
 #include "dpdk/worker.hpp"
@@ -131,6 +132,7 @@ void serve(const Config& config) {
                          });
     for (const auto& port : gateway.ports)
         port->start();
+    learn_steering(gateway);
     spdlog::info("{} flows, {} MiB of flow table, {} workers, {} pages", config.flows,
                  gateway.flows.bytes() >> 20U, config.workers,
                  eal.pages() == PageSize::huge ? "huge" : "normal");

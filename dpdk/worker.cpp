@@ -33,7 +33,7 @@ Worker::Worker(Gateway& gateway, std::uint16_t id)
       flows_(gateway.flows, id, now_ms()),
       pipeline_(flows_, {gateway.config.policy, gateway.config.timeouts, gateway.routes,
                          gateway.served, gateway.crowded, &gateway.timestamps,
-                         gateway.limits.active() ? &gateway.limits : nullptr}),
+                         gateway.limits.active() ? &gateway.limits : nullptr, gateway.steering}),
       reassembly_(gateway.config, gateway.buffers, counters_),
       egress_(gateway, id, counters_),
       parked_(park_packets),

@@ -70,13 +70,15 @@ class Pipeline {
         CrowdedDestinations<Family, Traits>& crowded;
         Timestamps<Family, Traits>* timestamps = nullptr;  ///< null: they pass as they are
         Limits<Family, Traits>* limits = nullptr;          ///< null: none
+        std::span<const Steering<Family>> steering = {};   ///< by port; empty: no locality
     };
 
     Pipeline(Worker& worker, const Shared& shared)
         : worker_(worker),
           shared_(shared),
           proposals_(shared.crowded, shared.served),
-          openings_(shared.policy, shared.router, worker.table().index(), proposals_),
+          openings_(shared.policy, shared.router, worker.table().index(), proposals_,
+                    Localities<Family>(shared.steering, worker.id())),
           mappings_(worker, shared.crowded, proposals_, shared.limits, shared.timeouts),
           source_(worker, shared.policy, shared.timeouts, shared.timestamps, shared.limits,
                   proposals_, mappings_),
