@@ -19,6 +19,7 @@
 #include "dpdk/control_socket.hpp"
 #include "dpdk/eal.hpp"
 #include "dpdk/gateway.hpp"
+#include "dpdk/memory_report.hpp"
 #include "dpdk/packet_pool.hpp"
 #include "dpdk/rss.hpp"
 #include "dpdk/shortage_alarm.hpp"
@@ -133,9 +134,8 @@ void serve(const Config& config) {
     for (const auto& port : gateway.ports)
         port->start();
     learn_steering(gateway);
-    spdlog::info("{} flows, {} MiB of flow table, {} workers, {} pages", config.flows,
-                 gateway.flows.bytes() >> 20U, config.workers,
-                 eal.pages() == PageSize::huge ? "huge" : "normal");
+    spdlog::info("{} flows, {} workers; {}", config.flows, config.workers,
+                 memory_words(memory_report(gateway)));
 
     const RunningWorkers running(workers);
     spdlog::info("ready; control socket {}", config.control_socket);

@@ -3,9 +3,11 @@
 
 #include <rte_lpm.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <unordered_set>
 #include <vector>
 
@@ -50,6 +52,11 @@ class RouteTable {
     /// dnat rule names by address.
     [[nodiscard]] bool is_own(const V4Address& address) const {
         return own_.contains(address.value.wire());
+    }
+
+    /// What lookups read at random.
+    [[nodiscard]] std::span<const std::byte> memory() const {
+        return std::as_bytes(std::span(lpm_->tbl24));
     }
 
   private:

@@ -148,6 +148,8 @@ class TupleIndex {
     void reclaim_slot(IndexPlace place);
 
     [[nodiscard]] std::size_t bytes() const { return buckets_.bytes() + shared_.bytes(); }
+    /// Of the buckets in memory.
+    [[nodiscard]] const void* address() const { return &buckets_[0]; }
     [[nodiscard]] std::size_t buckets() const { return buckets_.size(); }
 
     struct Occupancy {

@@ -25,7 +25,6 @@ class Dpdk {
     Dpdk(unsigned workers, dpdk::HugePages pages);
 
     [[nodiscard]] rte_mempool* buffers() const { return buffers_.get(); }
-    [[nodiscard]] dpdk::PageSize pages() const { return eal_.pages(); }
     [[nodiscard]] unsigned workers() const { return workers_; }
 
   private:
