@@ -21,6 +21,7 @@
 #include "dpdk/gateway.hpp"
 #include "dpdk/memory_report.hpp"
 #include "dpdk/packet_pool.hpp"
+#include "dpdk/rss.hpp"
 #include "dpdk/shortage_alarm.hpp"
 #include "dpdk/version.hpp"
 #include "dpdk/worker.hpp"
@@ -111,12 +112,16 @@ void serve(const Config& config) {
     const Eal eal(config);
     const PacketPool buffers(eal.memory(), eal.pages());
     std::vector<std::unique_ptr<Port>> ports;
-    for (std::size_t i = 0; i < config.ports.size(); ++i)
+    std::unique_ptr<InterruptGate> gate;
+    for (std::size_t i = 0; i < config.ports.size(); ++i) {
         ports.push_back(std::make_unique<Port>(config, i, buffers.get()));
+        if (!gate && ports.back()->is_memif())
+            gate = std::make_unique<InterruptGate>(config.workers);
+    }
 
     std::uint64_t seed = 0;
     kernel_random(&seed, sizeof seed);
-    Gateway gateway(config, std::move(ports), buffers.get(), seed);
+    Gateway gateway(config, std::move(ports), buffers.get(), seed, std::move(gate));
     std::vector<std::unique_ptr<Worker>> workers;
     for (std::uint16_t id = 0; id < config.workers; ++id)
         workers.push_back(std::make_unique<Worker>(gateway, id));
@@ -128,6 +133,7 @@ void serve(const Config& config) {
                          });
     for (const auto& port : gateway.ports)
         port->start();
+    learn_steering(gateway);
     spdlog::info("{} flows, {} workers; {}", config.flows, config.workers,
                  memory_words(memory_report(gateway)));
 

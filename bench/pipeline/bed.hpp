@@ -44,6 +44,7 @@ struct Wish {
     std::string action = "action = \"snat\"\npool = \"bench\"";
     std::string pool = "198.51.100.0/26";
     std::string timeouts{};  ///< lines of [timeouts]
+    std::string general{};   ///< lines that stand before any table
 };
 
 /// A gateway on ports that are rings: the daemon's own workers, configuration and ports, without

@@ -2,6 +2,10 @@
 #include "bench/pipeline/cases.hpp"
 
 #include <fmt/format.h>
+#include <rte_ethdev.h>
+
+#include "dpdk/rss.hpp"
+#include "engine/random.hpp"
 
 #include "dpdk/memory_report.hpp"
 
@@ -226,6 +230,33 @@ void forwarding(Dpdk& dpdk, const Options& options, PipelineReport& report) {
                 established_cost(trial, options, established(translations, thousand, Way::out)),
                 50);
     expect(bed.dropped() == 0, "packets were dropped");
+}
+
+void reply_locality(Dpdk& dpdk, const Options& options, PipelineReport& report) {
+    PipelineReport::progress("new flows whose replies come to their worker");
+    for (const bool local : {false, true}) {
+        Bed bed(dpdk, {.flows = 128 * thousand,
+                       .workers = 2,
+                       .general = local ? "reply_locality = true" : ""});
+        if (local) {
+            dpdk::Rss rss{std::vector<std::uint8_t>(40), {0, 1}, RTE_ETH_RSS_NONFRAG_IPV4_TCP};
+            kernel_random(rss.key.data(), rss.key.size());
+            bed.gateway().steering.at(port_of(Side::outside)) = dpdk::steering_by(rss);
+        }
+        Translations translations({}, 64 * thousand, bed.gateway());
+        Trial trial(bed, translations);
+        trial.calibrate(1, opening({}));
+        std::vector<Cost> fills;
+        for (unsigned i = 0; i < options.fills; ++i) {
+            if (i > 0) bed.forget_flows();
+            translations.forget();
+            fills.push_back(trial.time_and_verify(1, translations.size(), opening({})));
+        }
+        report.rate(
+            fmt::format("new TCP flows, 64 k flows, of two workers, `reply_locality = {}`", local),
+            median(fills));
+        expect(bed.dropped() == 0, "packets were dropped");
+    }
 }
 
 }  // namespace noclash::bench

@@ -63,6 +63,8 @@ void two_workers(Dpdk& dpdk, const Options& options, PipelineReport& report);
 void one_destination(Dpdk& dpdk, const Options& options, PipelineReport& report);
 /// How long packets take, first ones and later ones together, at a load that the worker can bear.
 void latency(Dpdk& dpdk, const Options& options, PipelineReport& report);
+/// What it costs to choose ports so that replies come to the worker that owns their flow.
+void reply_locality(Dpdk& dpdk, const Options& options, PipelineReport& report);
 /// Forwarding without translation.
 void forwarding(Dpdk& dpdk, const Options& options, PipelineReport& report);
 /// What no gateway on this machine can exceed: the same traffic, and the least to do with it.

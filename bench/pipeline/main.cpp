@@ -36,6 +36,8 @@ constexpr std::array cases{
     Case{"churn", "new flows while as many old ones end", 1, churn},
     Case{"workers", "two workers on the same flows, beside one", 2, two_workers},
     Case{"crowd", "one destination, from empty to full", 1, one_destination},
+    Case{"locality", "new flows whose replies are to come to their worker, and others", 2,
+         reply_locality},
     Case{"latency", "from RX to TX, of first and later packets, under load", 1, latency},
     Case{"forward", "forwarding without translation", 1, forwarding},
     Case{"limit", "the least that can be done with the same traffic; what no gateway exceeds", 1,
