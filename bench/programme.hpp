@@ -86,32 +86,15 @@ inline void add_pairs(std::vector<Part>& parts) {
     const std::vector all{set_up, find_hit, find_miss, churn, release};
     std::vector<Part> parts;
     if (extent == Extent::quick) {
-        // One turn of all, two of those that may be the best.
-        parts = {{million,
-                  Order::random,
-                  1,
-                  1,
-                  Field::everyone,
-                  {set_up, find_hit},
-                  0,
-                  least_set_ups(million)},
-                 {million,
-                  Order::random,
-                  1,
-                  2,
-                  Field::strongest,
-                  {set_up, find_hit},
-                  1,
-                  least_set_ups(million)},
+        // One turn of all tables, else of those that may be the best.
+        parts = {{million, Order::random, 1, 1, Field::everyone, {set_up, find_hit}},
+                 {million, Order::random, 1, 2, Field::strongest, {set_up, find_hit}, 1},
                  {million, Order::random, 2, 1, Field::strongest, {set_up_contended}},
-                 {4 * million,
-                  Order::random,
-                  1,
-                  3,
-                  Field::strongest,
-                  {set_up, churn},
-                  0,
-                  least_set_ups(4 * million)}};
+                 {4 * million, Order::random, 1, 2, Field::strongest, {set_up, churn}},
+                 {4 * million, Order::random, 1, 1, Field::noclash, {set_up, churn}, 2}};
+        for (Part& part : parts)
+            if (part.workers == 1 && part.field != Field::noclash)
+                part.limits = least_set_ups(part.flows);
         add_pairs(parts);
         return parts;
     }

@@ -32,8 +32,8 @@ Each holds flows that are found by both their tuples and have a record of 128 by
               noclash they expire, after a simulated lifetime of 4 s
   release     flows ended on request, their records reclaimed
 
-The tables take turns at each operation, three times over; figures are medians, and ratios are those
-of the same turn. Every answer is checked. cpu_share in the details is how much of its CPU a
+The tables take turns at each operation, three times over (--quick: two or three); figures are
+medians, and ratios are those of the same turn. Every answer is checked. cpu_share in the details is how much of its CPU a
 measurement got: below 1 something else was running, and the figure says little. Of `two workers /
 one worker` turns count in which each got 98 % of it, as long as there are three.
 
