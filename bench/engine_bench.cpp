@@ -4,7 +4,9 @@
 // libcuckoo, and a table like netfilter's. Same keys, same process, same kind of pages; every
 // answer is checked. `tools/bench engine` runs it and says what the figures mean.
 //
-//     engine_bench [--quick] [--benchmark_...]
+//     engine_bench [--quick] [--reserved-pages] [--benchmark_...]
+//
+// --reserved-pages: tables may lie on huge pages that `vm.nr_hugepages` has set aside.
 //
 // Names are operation/table:T/flows:N/order:O/workers:W/repetition:R. In each repetition the tables
 // take turns at each operation, so that a machine that is busy elsewhere is so for all of them.
@@ -13,6 +15,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
@@ -182,22 +185,17 @@ void put_malloc_on_huge_pages(char** argv) {
     ::execv(program.c_str(), argv);  // when that fails, it works on ordinary pages
 }
 
-Extent take_extent(int& argc, char** argv) {
-    Extent extent = Extent::full;
-    int kept = 1;
-    for (int i = 1; i < argc; ++i) {
-        if (std::string_view(argv[i]) == "--quick") {
-            extent = Extent::quick;
-        } else {
-            argv[kept++] = argv[i];
-        }
-    }
-    argc = kept;
-    return extent;
+/// Whether the arguments have `flag`, which is taken out of them.
+bool take_flag(int& argc, char** argv, std::string_view flag) {
+    const auto last = std::remove(argv + 1, argv + argc, flag);
+    const bool found = last != argv + argc;
+    argc = static_cast<int>(last - argv);
+    return found;
 }
 
 int run(int argc, char** argv) {
-    const Extent extent = take_extent(argc, argv);
+    const Extent extent = take_flag(argc, argv, "--quick") ? Extent::quick : Extent::full;
+    if (take_flag(argc, argv, "--reserved-pages")) HugeMapping::use_reserved(ReservedPages::take);
     benchmark::Initialize(&argc, argv);
     if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
     const Contestants contestants = everyone();

@@ -67,6 +67,7 @@ struct Config {
     std::uint16_t workers = 1;
     std::vector<std::uint16_t> cores;  ///< of the workers; empty: the first allowed ones
     Idle idle = Idle::poll;
+    bool reply_locality = false;  ///< ports are chosen so that replies come to their flow's worker
     std::string control_socket = "/run/noclash/control.sock";
     std::string log_level = "info";
     MemoryConfig memory;

@@ -83,10 +83,11 @@ std::string read_name(const Section& section) {
 }
 
 void read_general(const Section& top, Config& config) {
-    top.allow_only({"flows",     "workers",      "cores",      "idle",       "control_socket",
-                    "log_level", "no_room_icmp", "tcp_window", "tcp_pickup", "tcp_timestamps",
-                    "tcp_reuse", "memory",       "neighbors",  "fragments",  "limits",
-                    "timeouts",  "port",         "route",      "pool",       "rule"});
+    top.allow_only({"flows",         "workers",      "cores",      "idle",       "control_socket",
+                    "log_level",     "no_room_icmp", "tcp_window", "tcp_pickup", "tcp_timestamps",
+                    "tcp_reuse",     "memory",       "neighbors",  "fragments",  "limits",
+                    "timeouts",      "port",         "route",      "pool",       "rule",
+                    "reply_locality"});
     top.read("flows", config.flows, 1024, 1 << 27);
     read_workers(top, config);
 
@@ -94,6 +95,7 @@ void read_general(const Section& top, Config& config) {
     if (const auto idle = top.choice("idle", idles)) {
         config.idle = *idle == 0 ? Idle::poll : Idle::nap;
     }
+    config.reply_locality = top.boolean("reply_locality").value_or(false);
     constexpr std::array levels{"trace"sv, "debug"sv,    "info"sv, "warning"sv,
                                 "error"sv, "critical"sv, "off"sv};
     if (const auto level = top.choice("log_level", levels)) {

@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include "dpdk/flow_view.hpp"
+#include "dpdk/memory_report.hpp"
 #include "dpdk/rule_text.hpp"
 #include "dpdk/version.hpp"
 #include "engine/clock.hpp"
@@ -61,6 +62,7 @@ void Control::answer(const json& request, ResponseWriter& writer) {
     if (command == "neighbors") return neighbors(writer);
     if (command == "rules") return rules(writer);
     if (command == "subscribers") return subscribers(request, writer);
+    if (command == "memory") return memory(writer);
     if (command == "version") return version(writer);
     throw std::runtime_error(fmt::format("no such command: \"{}\"", command));
 }
@@ -262,6 +264,12 @@ void Control::subscribers(const json& request, ResponseWriter& writer) const {
                         {"half_open", used(source, nat::Quota::half_open)}}
                        .dump());
     }
+}
+
+void Control::memory(ResponseWriter& writer) const {
+    for (const MemoryRow& row : memory_report(gateway_))
+        writer.row(
+            json{{"what", row.what}, {"bytes", row.bytes}, {"pages", to_string(row.pages)}}.dump());
 }
 
 void Control::version(ResponseWriter& writer) const {

@@ -34,6 +34,7 @@ class Control {
     void neighbors(ResponseWriter& writer) const;
     void rules(ResponseWriter& writer) const;
     void subscribers(const nlohmann::json& request, ResponseWriter& writer) const;
+    void memory(ResponseWriter& writer) const;
     void version(ResponseWriter& writer) const;
 
     Gateway& gateway_;

@@ -13,6 +13,7 @@ namespace noclash::dpdk {
 Egress::Egress(Gateway& gateway, std::uint16_t queue, WorkerCounters& counters)
     : gateway_(gateway),
       queue_(queue),
+      held_(gateway.gate != nullptr),
       counters_(counters),
       queues_(gateway.ports.size()),
       waiting_(gateway.config.neighbors.queue_packets) {
@@ -44,7 +45,7 @@ Resolution Egress::resolve(const nat::Hop<V4>& hop, std::uint64_t now_ms) {
 void Egress::send_first(rte_mbuf* frame, const nat::Hop<V4>& hop, std::uint64_t now_ms) {
     const Resolution found = resolve(hop, now_ms);
     if (found.state == NeighborState::reachable) {
-        recent(hop) = {hop.next_hop, hop.port, now_ms, header_to(hop.port, found.mac)};
+        recent(key(hop)) = {key(hop), now_ms, header_to(hop.port, found.mac)};
         return transmit(frame, hop, found.mac);
     }
     if (found.state == NeighborState::gone) return drop(frame, nat::DropReason::neighbor_full);
@@ -112,11 +113,14 @@ void Egress::flush() {
 void Egress::flush(std::uint16_t port) {
     constexpr int tries = 4;  // a ring that is full may drain a little; a dead one never does
     Queue& queue = queues_[port];
+    const bool held = held_ && gateway_.ports[port]->is_memif();
+    if (held && queue.used < burst) [[unlikely]]
+        return;
     std::uint64_t bytes = 0;
     for (std::uint16_t i = 0; i < queue.used; ++i)
         bytes += rte_pktmbuf_pkt_len(queue.frames[i]);
     std::uint16_t sent = 0;
-    for (int i = 0; i < tries && sent < queue.used; ++i)
+    for (int i = held ? tries : 0; i < tries && sent < queue.used; ++i)
         sent = static_cast<std::uint16_t>(
             sent + rte_eth_tx_burst(gateway_.ports[port]->id(), queue_, queue.frames.data() + sent,
                                     static_cast<std::uint16_t>(queue.used - sent)));

@@ -4,6 +4,8 @@
 #include <rte_mbuf.h>
 
 #include <array>
+#include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -27,8 +29,9 @@ class Egress {
 
     /// An IP packet, translated, whose Ethernet header is to be filled in.
     void send(rte_mbuf* frame, const nat::Hop<V4>& hop, std::uint64_t now_ms) {
-        const Recent& known = recent(hop);
-        if (known.at_ms != now_ms || known.next_hop != hop.next_hop || known.port != hop.port)
+        const std::uint64_t towards = key(hop);
+        const Recent& known = recent(towards);
+        if (known.at_ms != now_ms || known.towards != towards) [[unlikely]]
             return send_first(frame, hop, now_ms);
         ethernet(frame) = known.header;
         enqueue(hop.port, frame);
@@ -44,6 +47,9 @@ class Egress {
 
     /// Hands what was sent to the devices. Once a loop.
     void flush();
+
+    /// While `held`, frames to memif devices wait, as far as there is room. Held at first.
+    void hold(bool held) { held_ = held; }
 
     /// Looks again, once a millisecond, at packets whose neighbour was not known. One whose
     /// neighbour does not answer becomes the caller's again: `give_up(frame)`.
@@ -85,18 +91,20 @@ class Egress {
     /// A neighbour that a packet went to, and the header that its frames get. Good for the
     /// millisecond: then the neighbour table is asked again, which drives the asking by ARP.
     struct Recent {
-        V4Address next_hop;
-        std::uint16_t port = 0;
+        std::uint64_t towards = 0;  ///< the hop's `key`
         std::uint64_t at_ms = ~std::uint64_t{0};
         nat::EthernetHeader header{};
     };
     static constexpr std::size_t recents = 64;
 
-    [[nodiscard]] Recent& recent(const nat::Hop<V4>& hop) {
-        // From above the middle of the product, where every byte of the address has its say.
-        const std::uint64_t mixed =
-            (hop.next_hop.value.wire() ^ std::uint64_t{hop.port} << 32U) * 0x9e3779b97f4a7c15ULL;
-        return recent_[(mixed >> 40U) % recents];
+    /// Port, its MTU and the next hop's address, which lie side by side.
+    [[nodiscard]] static std::uint64_t key(const nat::Hop<V4>& hop) {
+        static_assert(offsetof(nat::Hop<V4>, next_hop) == sizeof(std::uint32_t));
+        return nat::word_at<std::uint64_t>(reinterpret_cast<const std::uint8_t*>(&hop));
+    }
+    [[nodiscard]] Recent& recent(std::uint64_t towards) {
+        // From the top of the product, where every byte of the key has its say.
+        return recent_[towards * 0x9e3779b97f4a7c15ULL >> (64U - std::countr_zero(recents))];
     }
     /// To a neighbour that must be looked up, or longer than the MTU.
     void send_first(rte_mbuf* frame, const nat::Hop<V4>& hop, std::uint64_t now_ms);
@@ -115,6 +123,7 @@ class Egress {
 
     Gateway& gateway_;
     std::uint16_t queue_;
+    bool held_;
     WorkerCounters& counters_;
     std::vector<Queue> queues_;  ///< by port
     WaitingRoom<Waiting> waiting_;

@@ -3,7 +3,10 @@
 
 #include <rte_mbuf.h>
 
+#include <bit>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "nat/headers.hpp"
 #include "nat/packet.hpp"
@@ -15,12 +18,24 @@ namespace noclash::dpdk {
     return *rte_pktmbuf_mtod(frame, nat::EthernetHeader*);
 }
 
-/// Whether a frame is an IP packet that is sent to `own` alone.
-[[nodiscard]] inline bool is_ip_for(rte_mbuf* frame, const nat::MacAddress& own) {
-    if (rte_pktmbuf_data_len(frame) < sizeof(nat::EthernetHeader)) return false;
-    const nat::EthernetHeader& header = ethernet(frame);
-    return header.destination == own && header.type.get() == Be16::from_host(nat::ether_type::ipv4);
-}
+/// Recognizes the IP packets that are sent to one station alone.
+class Station {
+  public:
+    explicit Station(const nat::MacAddress& mac) {
+        std::memcpy(&wanted_, mac.bytes.data(), mac.bytes.size());
+    }
+    /// @param bytes  of a frame of at least an Ethernet header
+    [[nodiscard]] bool takes_ip(const std::uint8_t* bytes) const {
+        constexpr unsigned beyond = 64 - 8 * sizeof(nat::MacAddress);
+        static_assert(std::endian::native == std::endian::little);
+        return (nat::word_at<std::uint64_t>(bytes) ^ wanted_) << beyond == 0 &&
+               nat::word_at<std::uint16_t>(bytes + offsetof(nat::EthernetHeader, type)) ==
+                   Be16::from_host(nat::ether_type::ipv4).wire();
+    }
+
+  private:
+    std::uint64_t wanted_ = 0;  ///< the address, as it lies in a frame, and zeros
+};
 
 /// What the device says about a checksum.
 [[nodiscard]] inline nat::Checked checked(std::uint64_t flags, std::uint64_t good,
@@ -33,10 +48,16 @@ namespace noclash::dpdk {
 /// The IP packet in a frame. One that the device spread over several buffers shows its first part
 /// only, and is refused by `parse` as truncated: ports are set up so that it does not happen.
 [[nodiscard]] inline nat::PacketView ip_packet(rte_mbuf* frame) {
-    return {rte_pktmbuf_mtod_offset(frame, std::uint8_t*, sizeof(nat::EthernetHeader)),
-            rte_pktmbuf_data_len(frame) - static_cast<std::uint32_t>(sizeof(nat::EthernetHeader)),
-            checked(frame->ol_flags, RTE_MBUF_F_RX_IP_CKSUM_GOOD, RTE_MBUF_F_RX_IP_CKSUM_BAD),
-            checked(frame->ol_flags, RTE_MBUF_F_RX_L4_CKSUM_GOOD, RTE_MBUF_F_RX_L4_CKSUM_BAD), 0};
+    constexpr std::uint64_t said = RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK;
+    nat::PacketView view{
+        rte_pktmbuf_mtod_offset(frame, std::uint8_t*, sizeof(nat::EthernetHeader)),
+        rte_pktmbuf_data_len(frame) - static_cast<std::uint32_t>(sizeof(nat::EthernetHeader))};
+    const std::uint64_t flags = frame->ol_flags;
+    if ((flags & said) != 0) {
+        view.ip_checksum = checked(flags, RTE_MBUF_F_RX_IP_CKSUM_GOOD, RTE_MBUF_F_RX_IP_CKSUM_BAD);
+        view.l4_checksum = checked(flags, RTE_MBUF_F_RX_L4_CKSUM_GOOD, RTE_MBUF_F_RX_L4_CKSUM_BAD);
+    }
+    return view;
 }
 
 }  // namespace noclash::dpdk

@@ -7,12 +7,14 @@
 #include <vector>
 
 #include "dpdk/config.hpp"
+#include "dpdk/interrupt_gate.hpp"
 #include "dpdk/neighbor.hpp"
 #include "dpdk/port.hpp"
 #include "dpdk/route.hpp"
 #include "engine/flow_table.hpp"
 #include "nat/crowded_destinations.hpp"
 #include "nat/pipeline.hpp"
+#include "nat/steering.hpp"
 #include "nat/timestamps.hpp"
 
 namespace noclash::dpdk {
@@ -28,10 +30,12 @@ inline constexpr unsigned control_readers = 8;
 
 /// What all workers share. Built once by the main thread; everything in it is fixed or lock-free.
 struct Gateway {
+    /// `memif_gate` is there when a port is memif.
     Gateway(Config with, std::vector<std::unique_ptr<Port>> on, rte_mempool* packet_buffers,
-            std::uint64_t seed)
+            std::uint64_t seed, std::unique_ptr<InterruptGate> memif_gate = nullptr)
         : config(std::move(with)),
           ports(std::move(on)),
+          gate(std::move(memif_gate)),
           buffers(packet_buffers),
           routes(config),
           neighbors(config.neighbors, seed),
@@ -39,8 +43,8 @@ struct Gateway {
           flows(config.flows, config.workers, config.workers + control_readers),
           crowded(flows),
           timestamps(config.policy.tcp_timestamps),
-
-          limits(config.limits, config.policy.rules, flows) {
+          limits(config.limits, config.policy.rules, flows),
+          steering(config.reply_locality && config.workers > 1 ? ports.size() : 0) {
         for (const auto& port : ports)
             macs.push_back({port->mac()});
     }
@@ -51,7 +55,8 @@ struct Gateway {
 
     Config config;
     std::vector<std::unique_ptr<Port>> ports;
-    std::vector<nat::MacAddress> macs;  ///< by port
+    std::unique_ptr<InterruptGate> gate;  ///< after the ports: it ends before they are closed
+    std::vector<nat::MacAddress> macs;    ///< by port
     rte_mempool* buffers;
     RouteTable routes;
     NeighborTable neighbors;
@@ -60,6 +65,8 @@ struct Gateway {
     Crowded crowded;
     Timestamps timestamps;
     Limits limits;
+    /// By port, written before the workers begin; empty: replies may come to any worker.
+    std::vector<nat::Steering<V4>> steering;
     std::atomic<std::uint32_t> readers_taken{0};  ///< bits of the control readers in use
 };
 

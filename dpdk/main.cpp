@@ -19,7 +19,9 @@
 #include "dpdk/control_socket.hpp"
 #include "dpdk/eal.hpp"
 #include "dpdk/gateway.hpp"
+#include "dpdk/memory_report.hpp"
 #include "dpdk/packet_pool.hpp"
+#include "dpdk/rss.hpp"
 #include "dpdk/shortage_alarm.hpp"
 #include "dpdk/version.hpp"
 #include "dpdk/worker.hpp"
@@ -110,12 +112,16 @@ void serve(const Config& config) {
     const Eal eal(config);
     const PacketPool buffers(eal.memory(), eal.pages());
     std::vector<std::unique_ptr<Port>> ports;
-    for (std::size_t i = 0; i < config.ports.size(); ++i)
+    std::unique_ptr<InterruptGate> gate;
+    for (std::size_t i = 0; i < config.ports.size(); ++i) {
         ports.push_back(std::make_unique<Port>(config, i, buffers.get()));
+        if (!gate && ports.back()->is_memif())
+            gate = std::make_unique<InterruptGate>(config.workers);
+    }
 
     std::uint64_t seed = 0;
     kernel_random(&seed, sizeof seed);
-    Gateway gateway(config, std::move(ports), buffers.get(), seed);
+    Gateway gateway(config, std::move(ports), buffers.get(), seed, std::move(gate));
     std::vector<std::unique_ptr<Worker>> workers;
     for (std::uint16_t id = 0; id < config.workers; ++id)
         workers.push_back(std::make_unique<Worker>(gateway, id));
@@ -127,9 +133,9 @@ void serve(const Config& config) {
                          });
     for (const auto& port : gateway.ports)
         port->start();
-    spdlog::info("{} flows, {} MiB of flow table, {} workers, {} pages", config.flows,
-                 gateway.flows.bytes() >> 20U, config.workers,
-                 eal.pages() == PageSize::huge ? "huge" : "normal");
+    learn_steering(gateway);
+    spdlog::info("{} flows, {} workers; {}", config.flows, config.workers,
+                 memory_words(memory_report(gateway)));
 
     const RunningWorkers running(workers);
     spdlog::info("ready; control socket {}", config.control_socket);

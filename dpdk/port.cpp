@@ -17,6 +17,7 @@
 #include "dpdk/device_string.hpp"
 #include "dpdk/dpdk_log.hpp"
 #include "dpdk/unix_socket.hpp"
+#include "engine/random.hpp"
 
 namespace noclash::dpdk {
 
@@ -47,7 +48,7 @@ Port::Port(const Config& config, std::size_t index, rte_mempool* packets)
     : config_(config.ports.at(index)), queues_(config.workers) {
     attach(index);
     try {
-        configure(packets);
+        configure(config, packets);
     } catch (...) {
         ::rte_eth_dev_close(id_);
         throw;
@@ -117,7 +118,7 @@ void Port::check_limits(const rte_eth_dev_info& info) const {
     }
 }
 
-void Port::configure(rte_mempool* packets) {
+void Port::configure(const Config& config, rte_mempool* packets) {
     DpdkLog::forget();
     rte_eth_dev_info info{};
     if (const int error = ::rte_eth_dev_info_get(id_, &info); error != 0) {
@@ -136,6 +137,13 @@ void Port::configure(rte_mempool* packets) {
     if (spreads_by_rss_) {
         wanted.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
         wanted.rx_adv_conf.rss_conf.rss_hf = rss;
+        // Drivers' own keys are in their source: who knows the key, knows more of the ports.
+        if (config.reply_locality && info.hash_key_size != 0) {
+            rss_key_.resize(info.hash_key_size);
+            kernel_random(rss_key_.data(), rss_key_.size());
+            wanted.rx_adv_conf.rss_conf.rss_key = rss_key_.data();
+            wanted.rx_adv_conf.rss_conf.rss_key_len = info.hash_key_size;
+        }
     }
     if (const int error = ::rte_eth_dev_configure(id_, queues_, queues_, &wanted); error != 0) {
         fail("cannot configure the device", error);

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "dpdk/config.hpp"
 
@@ -44,9 +45,13 @@ class Port {
     [[nodiscard]] const PortConfig& config() const { return config_; }
     [[nodiscard]] const std::array<std::uint8_t, 6>& mac() const { return mac_; }
     [[nodiscard]] const std::string& driver() const { return driver_; }
+    /// Its peer may vanish, and its memory with it: only where an InterruptGate lets workers.
+    [[nodiscard]] bool is_memif() const { return driver_ == "net_memif"; }
     [[nodiscard]] std::uint16_t queues() const { return queues_; }
     [[nodiscard]] bool checks_rx_checksums() const { return checks_rx_checksums_; }
     [[nodiscard]] bool spreads_by_rss() const { return spreads_by_rss_; }
+    /// That the device was given; empty: it has one of its own.
+    [[nodiscard]] const std::vector<std::uint8_t>& rss_key() const { return rss_key_; }
 
     /// From any thread but a worker's: both may make system calls.
     [[nodiscard]] PortStats stats() const;
@@ -54,7 +59,7 @@ class Port {
 
   private:
     void attach(std::size_t index);
-    void configure(rte_mempool* packets);
+    void configure(const Config& config, rte_mempool* packets);
     void check_limits(const rte_eth_dev_info& info) const;
     void set_up_queues(const rte_eth_dev_info& info, rte_mempool* packets, std::uint64_t offloads);
     void set_mtu();
@@ -69,6 +74,7 @@ class Port {
     bool started_ = false;
     bool checks_rx_checksums_ = false;
     bool spreads_by_rss_ = false;
+    std::vector<std::uint8_t> rss_key_;  ///< drivers may read it as long as the device lives
 };
 
 }  // namespace noclash::dpdk

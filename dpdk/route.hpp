@@ -3,9 +3,11 @@
 
 #include <rte_lpm.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <unordered_set>
 #include <vector>
 
@@ -21,18 +23,25 @@ class RouteTable {
     /// @throws std::runtime_error when DPDK has no memory for the table
     explicit RouteTable(const Config& config);
 
-    /// Where to send what is for `address`; nothing when no route leads there.
-    [[nodiscard]] std::optional<nat::Hop<V4>> route(const V4Address& address) const {
+    /// Where to send what is for `address`, in `hop`; false when no route leads there.
+    [[nodiscard, gnu::always_inline]] bool route(const V4Address& address,
+                                                 nat::Hop<V4>& hop) const {
         std::uint32_t number = 0;
         if (rte_lpm_lookup(lpm_.get(), address.value.host(), &number) != 0) {
-            if (!default_) return std::nullopt;
+            if (!default_) return false;
             number = *default_;
         }
-        // In one go, so that it stays in registers: patched up, it would be stored in parts and
-        // loaded as a whole, for which a processor waits.
-        const nat::Hop<V4>& hop = targets_[number].hop;
-        return nat::Hop<V4>{hop.port, hop.mtu, targets_[number].on_link ? address : hop.next_hop,
-                            hop.port_address};
+        const Target& target = targets_[number];
+        hop.port = target.hop.port;
+        hop.mtu = target.hop.mtu;
+        hop.next_hop = target.on_link ? address : target.hop.next_hop;
+        hop.port_address = target.hop.port_address;
+        return true;
+    }
+    /// The same; nothing when no route leads there.
+    [[nodiscard]] std::optional<nat::Hop<V4>> route(const V4Address& address) const {
+        nat::Hop<V4> hop;
+        return route(address, hop) ? std::optional(hop) : std::nullopt;
     }
 
     /// The addresses of a port that its link should be told of: its own, and those of pools and
@@ -43,6 +52,11 @@ class RouteTable {
     /// dnat rule names by address.
     [[nodiscard]] bool is_own(const V4Address& address) const {
         return own_.contains(address.value.wire());
+    }
+
+    /// What lookups read at random.
+    [[nodiscard]] std::span<const std::byte> memory() const {
+        return std::as_bytes(std::span(lpm_->tbl24));
     }
 
   private:

@@ -33,7 +33,7 @@ Worker::Worker(Gateway& gateway, std::uint16_t id)
       flows_(gateway.flows, id, now_ms()),
       pipeline_(flows_, {gateway.config.policy, gateway.config.timeouts, gateway.routes,
                          gateway.served, gateway.crowded, &gateway.timestamps,
-                         gateway.limits.active() ? &gateway.limits : nullptr}),
+                         gateway.limits.active() ? &gateway.limits : nullptr, gateway.steering}),
       reassembly_(gateway.config, gateway.buffers, counters_),
       egress_(gateway, id, counters_),
       parked_(park_packets),
@@ -63,6 +63,8 @@ void Worker::run(const std::atomic<bool>& stop) {
 std::size_t Worker::round(std::uint64_t now_ms) {
     if (cycles_ != nullptr) [[unlikely]]
         cycles_->begin();
+    if (gateway_.gate) [[unlikely]]
+        hold(gateway_.gate->window(id_));
     std::size_t received = 0;
     for (std::uint16_t port = 0; port < gateway_.port_count(); ++port)
         received += receive(port, now_ms);
@@ -96,6 +98,8 @@ void Worker::idle(std::uint32_t empty_loops) {
 }
 
 std::size_t Worker::receive(std::uint16_t port, std::uint64_t now_ms) {
+    if (held_ && gateway_.ports[port]->is_memif()) [[unlikely]]
+        return 0;
     std::array<rte_mbuf*, burst> frames;
     const std::uint16_t received =
         rte_eth_rx_burst(gateway_.ports[port]->id(), id_, frames.data(), burst);
@@ -103,23 +107,24 @@ std::size_t Worker::receive(std::uint16_t port, std::uint64_t now_ms) {
     for (std::uint16_t i = 0; i < received; ++i)
         rte_prefetch0(rte_pktmbuf_mtod(frames[i], void*));
 
-    const nat::MacAddress own = gateway_.macs[port];
-    std::size_t packets = 0;
+    const Station own(gateway_.macs[port]);
+    Job* job = jobs_.data();
     std::uint64_t bytes = 0;
-    for (std::uint16_t i = 0; i < received; ++i) {
-        bytes += rte_pktmbuf_pkt_len(frames[i]);
-        if (!is_ip_for(frames[i], own)) [[unlikely]] {
-            sort_out(port, frames[i], now_ms);
+    for (rte_mbuf* frame : std::span(frames).first(received)) {
+        bytes += rte_pktmbuf_pkt_len(frame);
+        if (rte_pktmbuf_data_len(frame) < sizeof(nat::EthernetHeader) ||
+            !own.takes_ip(rte_pktmbuf_mtod(frame, const std::uint8_t*))) [[unlikely]] {
+            sort_out(port, frame, now_ms);
             continue;
         }
-        Job& job = jobs_[packets++];
-        job.packet = ip_packet(frames[i]);
-        job.ingress_port = port;
-        job.buffer = frames[i];
+        job->packet = ip_packet(frame);
+        job->ingress_port = port;
+        job->buffer = frame;
+        ++job;
     }
     counters_.rx_bytes.add(bytes);
     counters_.rx_packets.add(received);
-    handle({jobs_.data(), packets}, now_ms);
+    handle({jobs_.data(), job}, now_ms);
     end_step(nat::Step::transmit);
     return received;
 }
@@ -158,29 +163,8 @@ void Worker::handle_arp(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_m
         egress_.send_arp(port, nat::arp_reply(*message, gateway_.macs[port]), message->sender_mac);
 }
 
-void Worker::handle(std::span<Job> jobs, std::uint64_t now_ms) {
-    pipeline_.process(jobs, now_ms);
-    for (Job& job : jobs)
-        act(job, now_ms);
-}
-
-void Worker::act(Job& job, std::uint64_t now_ms) {
+inline void Worker::transmit(const Job& job, std::uint64_t now_ms) {
     auto* frame = static_cast<rte_mbuf*>(job.buffer);
-    switch (job.verdict.outcome) {
-        case nat::Outcome::transmit:
-            return transmit(frame, job, now_ms);
-        case nat::Outcome::park:
-            return park(job, now_ms);
-        case nat::Outcome::reject:
-            reject(job, now_ms);
-            [[fallthrough]];
-        case nat::Outcome::drop:
-            if (job.verdict.reason == nat::DropReason::fragment) return reassemble(job, now_ms);
-            return egress_.drop(frame, job.verdict.reason);
-    }
-}
-
-void Worker::transmit(rte_mbuf* frame, const Job& job, std::uint64_t now_ms) {
     // What the link layer padded on the way in does not go out.
     const std::uint32_t length =
         static_cast<std::uint32_t>(sizeof(nat::EthernetHeader)) + job.parsed.length;
@@ -198,6 +182,32 @@ void Worker::transmit(rte_mbuf* frame, const Job& job, std::uint64_t now_ms) {
         return egress_.send_long(frame, hop, now_ms);
     }
     egress_.send(frame, job.verdict.hop, now_ms);
+}
+
+void Worker::handle(std::span<Job> jobs, std::uint64_t now_ms) {
+    pipeline_.process(jobs, now_ms);
+    for (Job& job : jobs) {
+        if (job.verdict.outcome == nat::Outcome::transmit) [[likely]]
+            transmit(job, now_ms);
+        else
+            act(job, now_ms);
+    }
+}
+
+void Worker::act(Job& job, std::uint64_t now_ms) {
+    auto* frame = static_cast<rte_mbuf*>(job.buffer);
+    switch (job.verdict.outcome) {
+        case nat::Outcome::transmit:
+            return transmit(job, now_ms);
+        case nat::Outcome::park:
+            return park(job, now_ms);
+        case nat::Outcome::reject:
+            reject(job, now_ms);
+            [[fallthrough]];
+        case nat::Outcome::drop:
+            if (job.verdict.reason == nat::DropReason::fragment) return reassemble(job, now_ms);
+            return egress_.drop(frame, job.verdict.reason);
+    }
 }
 
 /// A fragment, found by `parse` to be one. The packet that it completes goes through the pipeline

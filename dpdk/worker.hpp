@@ -37,11 +37,17 @@ class alignas(64) Worker {
     /// What `run` is made of, for who drives a worker himself; on the worker's thread.
     /// Rounds come between `begin` and `end`: while a worker has begun, the flow engine waits for
     /// its rounds before it reclaims anything.
-    void begin() { flows_.online(); }
+    void begin() {
+        flows_.online();
+        if (gateway_.gate) gateway_.gate->join(id_);
+    }
     /// One turn of the loop: a burst from each port, and what is done between bursts. Returns the
     /// number of frames received.
     std::size_t round(std::uint64_t now_ms);
-    void end() { flows_.offline(); }
+    void end() {
+        flows_.offline();
+        if (gateway_.gate) gateway_.gate->leave(id_);
+    }
 
     [[nodiscard]] const WorkerCounters& counters() const { return counters_; }
     [[nodiscard]] const EngineCounters& engine_counters() const { return flows_.counters(); }
@@ -64,12 +70,17 @@ class alignas(64) Worker {
         std::uint64_t since_ms;
     };
 
+    /// Whether memif devices are to be left alone in this round.
+    void hold(bool held) {
+        held_ = held;
+        egress_.hold(held);
+    }
     [[nodiscard]] std::size_t receive(std::uint16_t port, std::uint64_t now_ms);
     void sort_out(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms);
     void handle_arp(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms);
     void handle(std::span<Job> jobs, std::uint64_t now_ms);
     void act(Job& job, std::uint64_t now_ms);
-    void transmit(rte_mbuf* frame, const Job& job, std::uint64_t now_ms);
+    void transmit(const Job& job, std::uint64_t now_ms);
     void reassemble(const Job& fragment, std::uint64_t now_ms);
     void park(const Job& job, std::uint64_t now_ms);
     void revisit_parked(std::uint64_t now_ms);
@@ -87,6 +98,7 @@ class alignas(64) Worker {
 
     Gateway& gateway_;
     std::uint16_t id_;
+    bool held_ = false;
     WorkerCounters counters_;
     FlowWorker<V4> flows_;
     Pipeline pipeline_;

@@ -5,6 +5,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 
 #include "engine/address.hpp"
@@ -31,6 +32,21 @@ struct Tuple {
     /// The tuple of a packet that answers this one, when nothing is translated.
     [[nodiscard]] Tuple inverse() const {
         return {destination, source, destination_port, source_port, zone, protocol, reserved};
+    }
+    /// As `to = of.inverse()`, in whole words: two rotations of what is loaded, and stored as it
+    /// will be loaded again. What is stored in parts and loaded as a whole makes a processor wait.
+    static void invert(const Tuple& of, Tuple& to) {
+        if constexpr (sizeof(Tuple) == 2 * sizeof(std::uint64_t)) {
+            static_assert(std::endian::native == std::endian::little);
+            std::array<std::uint64_t, 2> words;
+            std::memcpy(words.data(), &of, sizeof of);
+            constexpr std::uint64_t ports = 0xffff'ffff;
+            words[0] = std::rotl(words[0], 32);
+            words[1] = (words[1] & ~ports) | std::rotl(static_cast<std::uint32_t>(words[1]), 16);
+            std::memcpy(static_cast<void*>(&to), words.data(), sizeof to);
+        } else {
+            to = of.inverse();
+        }
     }
     /// All at once: field by field would be a branch each.
     friend bool operator==(const Tuple& a, const Tuple& b) {

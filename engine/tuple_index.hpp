@@ -12,8 +12,8 @@
 // A bucket's set of visible entries is its header word (engine/index_bucket.hpp), nothing else:
 //
 // * `find` loads the header once and looks at the slots it shows. That load is its linearization
-//   point; `find_burst` has it in its second pass (`candidate`), and compares the tuple in its
-//   third.
+//   point; a lookup in a burst has it in `candidate`, its second pass, and compares the tuple in
+//   `confirm`, its third.
 // * `insert` loads the header, finds the key absent among the slots it shows, takes an empty slot
 //   by compare-and-swap (nobody sees it yet), then compare-and-swaps the header from the value it
 //   scanned to one that shows the slot. Had an entry come or gone since the scan, the swap would
@@ -115,6 +115,16 @@ class TupleIndex {
 
     [[nodiscard]] Found find(const Key& key, std::uint64_t hash) const;
 
+    /// What `find` will answer, save once in some hundred times; nothing when that is nothing. Told
+    /// by the bucket alone. A lookup in a burst is `prefetch`, then `candidate`, then `confirm`.
+    [[nodiscard, gnu::always_inline]] inline Found candidate(std::uint64_t hash) const;
+    /// What `find` answers, given what `candidate` did.
+    [[nodiscard]] Found confirm(Found likely, const Key& key, std::uint64_t hash) const {
+        if (!likely || pool_[likely.flow].tuple(likely.direction) == key) [[likely]]
+            return likely;
+        return find(key, hash);
+    }
+
     /// Finds a burst: the cache misses of all lookups overlap. `lookup_of(element)` is a `Lookup`;
     /// its key is given, hash and result are filled in. Some 32 elements are a good burst: enough
     /// to overlap, few enough to stay in the nearest cache.
@@ -138,6 +148,8 @@ class TupleIndex {
     void reclaim_slot(IndexPlace place);
 
     [[nodiscard]] std::size_t bytes() const { return buckets_.bytes() + shared_.bytes(); }
+    /// Of the buckets in memory.
+    [[nodiscard]] const void* address() const { return &buckets_[0]; }
     [[nodiscard]] std::size_t buckets() const { return buckets_.size(); }
 
     struct Occupancy {
@@ -174,9 +186,6 @@ class TupleIndex {
                                                                BucketHeader header,
                                                                std::uint64_t hash,
                                                                Accept accept) const;
-    /// The first shown entry whose bits of the hash agree: what `find` will answer, save once in
-    /// some hundred times. Nothing when there is none.
-    [[nodiscard, gnu::always_inline]] inline Found candidate(std::uint64_t hash) const;
     [[nodiscard]] Found scan(std::size_t bucket, BucketHeader header, const Key& key,
                              std::uint64_t hash) const;
     [[nodiscard]] bool holds(SlotRef ref, const Key& key, std::uint64_t hash) const {

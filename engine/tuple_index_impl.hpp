@@ -67,9 +67,7 @@ void TupleIndex<Family, Traits>::find_burst(Burst&& burst, Projection lookup_of)
     }
     for (auto&& element : burst) {
         Lookup<Family>& lookup = std::invoke(lookup_of, element);
-        const Found likely = lookup.found;
-        if (likely && pool_[likely.flow].tuple(likely.direction) != lookup.key)
-            lookup.found = find(lookup.key, lookup.hash);
+        lookup.found = confirm(lookup.found, lookup.key, lookup.hash);
     }
 }
 

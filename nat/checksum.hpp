@@ -99,6 +99,13 @@ class Delta {
         }
     }
 
+    /// What one hop less changes: the time to live is the first byte of its word.
+    [[nodiscard]] static constexpr Delta of_hop() {
+        Delta delta;
+        delta.replace(std::array<std::uint8_t, 2>{1, 0}, std::array<std::uint8_t, 2>{0, 0});
+        return delta;
+    }
+
     constexpr void add(const Delta& other) { total_ += other.total_; }
 
     [[nodiscard]] constexpr Be16 apply(Be16 checksum) const {

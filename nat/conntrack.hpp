@@ -61,7 +61,7 @@ template <class Record>
 
 /// Sets bits of `Flow::marks` that are not set yet; established flows only read.
 template <class Record>
-void mark(Record& flow, std::uint8_t bits) {
+[[gnu::always_inline]] inline void mark(Record& flow, std::uint8_t bits) {
     if ((flow.marks.load(std::memory_order_relaxed) & bits) != bits)
         flow.marks.fetch_or(bits, std::memory_order_relaxed);
 }

@@ -9,6 +9,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <type_traits>
 
@@ -17,6 +18,14 @@
 #include "nat/protocols.hpp"
 
 namespace noclash::nat {
+
+/// The bytes at any address as a word, in the order in which they lie there.
+template <class Word>
+[[nodiscard]] Word word_at(const std::uint8_t* bytes) {
+    Word word;
+    std::memcpy(&word, bytes, sizeof word);
+    return word;
+}
 
 /// A field of type T at any alignment.
 template <class T>

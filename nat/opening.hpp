@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/tuple_index.hpp"
+#include "nat/locality.hpp"
 #include "nat/mapping.hpp"
 #include "nat/port_proposals.hpp"
 #include "nat/protocols.hpp"
@@ -36,6 +37,8 @@ struct Opening {
     Tuple<Family> proposal;  ///< the reply tuple to try first; or the mapping's original tuple
     std::uint64_t hash;      ///< of `proposal`
     FlowId mapping;          ///< whose outside endpoint the packet goes to, or `no_flow`
+    /// Of its replies. None of a flow whose source a mapping translates.
+    Locality<Family> locality;
 };
 
 /// Decides what packets without a flow would open, before anything is claimed, and brings what
@@ -46,8 +49,13 @@ class Openings {
     static constexpr std::size_t burst = 32;
 
     Openings(const PolicyConfig<Family>& policy, const RouterType& router,
-             const TupleIndex<Family, Traits>& index, PortProposals<Family, Traits>& proposals)
-        : policy_(policy), router_(router), index_(index), proposals_(proposals) {}
+             const TupleIndex<Family, Traits>& index, PortProposals<Family, Traits>& proposals,
+             const Localities<Family>& localities)
+        : policy_(policy),
+          router_(router),
+          index_(index),
+          proposals_(proposals),
+          localities_(localities) {}
 
     /// For the jobs that `which` numbers; at most `burst` jobs. In three loops: what one stores
     /// field by field, the next loads as a whole, which is quick only when the stores are long
@@ -90,6 +98,7 @@ class Openings {
         inward_.reply.source = mapping.tuple(Direction::original).source;
         inward_.reply.source_port = mapping.tuple(Direction::original).source_port;
         inward_.hop = router_.route(inward_.reply.source);
+        inward_.locality = {};
         if (!hairpin) {
             inward_.rule = &policy_.rules[mapping.rule];
             inward_.source_rule = inward_.rule;
@@ -128,9 +137,10 @@ class Openings {
     /// Of a flow whose source is translated.
     Tuple<Family> first_proposal(const Job<Family>& job, const Opening<Family>& opening) {
         if (!opening.maps_source)
-            return opening.preserves_port
-                       ? proposals_.preserve(opening.reply, opening.addresses, opening.ports)
-                       : proposals_.draw(opening.reply, opening.addresses, opening.ports);
+            return opening.preserves_port ? proposals_.preserve(opening.reply, opening.addresses,
+                                                                opening.ports, opening.locality)
+                                          : proposals_.draw(opening.reply, opening.addresses,
+                                                            opening.ports, opening.locality);
         const Rule<Family>& rule = *opening.source_rule;
         const bool pool = rule.source_nat == SourceNat::pool;
         return mapping_of_source(
@@ -163,6 +173,7 @@ class Openings {
     /// What source NAT may choose from.
     void choose_source(const Rule<Family>& rule, Opening<Family>& opening) {
         opening.keeps_source = rule.source_nat == SourceNat::keep;
+        opening.locality = {};
         if (opening.keeps_source) {
             opening.addresses = {&opening.reply.destination, 1};
             opening.ports = PortRange{};
@@ -177,6 +188,8 @@ class Openings {
             opening.preserves_port = likeness.preservation;
             opening.maps_source = rule.behavior.mapping == Mapping::endpoint_independent &&
                                   !ip_protocol::is_portless(opening.reply.protocol);
+            if (!opening.maps_source)
+                opening.locality = localities_.of(opening.reply, opening.hop->port);
         }
     }
 
@@ -239,6 +252,7 @@ class Openings {
     const RouterType& router_;
     const TupleIndex<Family, Traits>& index_;
     PortProposals<Family, Traits>& proposals_;
+    Localities<Family> localities_;
     std::array<Opening<Family>, burst> openings_{};  ///< by job
     Opening<Family> inward_{};                       ///< the latest
 };

@@ -15,13 +15,6 @@ std::span<const std::uint8_t> bytes(const PacketView& packet, std::uint32_t offs
     return {packet.data + offset, length};
 }
 
-/// Neither "this network", loopback, multicast, reserved nor broadcast (RFC 1812, sections 4.2.2.11
-/// and 5.3.7).
-bool is_forwardable(V4Address address) {
-    const std::uint32_t first_byte = address.value.host() >> 24;
-    return first_byte != 0 && first_byte != 127 && first_byte < 224;
-}
-
 DropReason check_options(std::span<const std::uint8_t> options) {
     constexpr std::uint8_t end_of_list = 0, no_operation = 1, loose_source_route = 131,
                            strict_source_route = 137;
@@ -41,17 +34,6 @@ DropReason check_options(std::span<const std::uint8_t> options) {
     return DropReason::none;
 }
 
-/// Bit n is set when n, flags without PSH, ECE and CWR, is a combination that TCP sends.
-constexpr std::uint64_t sound_tcp_flags = [] {
-    using namespace tcp_flag;
-    std::uint64_t set = 0;
-    for (const int flags : {syn + 0, syn | ack, syn | urg, rst + 0, rst | ack, ack + 0, ack | urg,
-                            fin | ack, fin | ack | urg}) {
-        set |= std::uint64_t{1} << flags;
-    }
-    return set;
-}();
-
 template <class Family>
 DropReason parse_tcp(const PacketView& packet, Parsed<Family>& out) {
     const auto* tcp = header_at<TcpHeader>(packet, out.l4_offset, out.length);
@@ -60,8 +42,7 @@ DropReason parse_tcp(const PacketView& packet, Parsed<Family>& out) {
     if (header_length < sizeof(TcpHeader) || header_length > out.length - out.l4_offset) {
         return DropReason::bad_l4_header;
     }
-    const unsigned flags = tcp->flags & 0x3f & ~unsigned{tcp_flag::psh};
-    if ((sound_tcp_flags >> flags & 1) == 0) return DropReason::bad_l4_header;
+    if (!is_sound(tcp->flags)) return DropReason::bad_l4_header;
     if (packet.l4_checksum == Checked::bad) return DropReason::bad_l4_checksum;
     out.kind = PacketKind::tcp;
     out.tcp_flags = tcp->flags;
@@ -276,7 +257,7 @@ DropReason parse_ip(const PacketView& packet, Parsed<V4>& out) {
 }  // namespace
 
 template <>
-DropReason parse<V4>(const PacketView& packet, std::uint16_t zone, Parsed<V4>& out) {
+DropReason parse_any<V4>(const PacketView& packet, std::uint16_t zone, Parsed<V4>& out) {
     clear(out, zone);
     const DropReason reason = parse_ip(packet, out);
     if (reason != DropReason::none) return reason;

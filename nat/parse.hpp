@@ -5,8 +5,14 @@
 
 #include "nat/drop_reason.hpp"
 #include "nat/packet.hpp"
+#include "nat/usual_packet.hpp"
 
 namespace noclash::nat {
+
+/// As `parse`, for packets that are unlike most, too.
+template <class Family>
+[[nodiscard]] DropReason parse_any(const PacketView& packet, std::uint16_t zone,
+                                   Parsed<Family>& out);
 
 /// Reads and checks the headers of a packet; `out` means something only when the answer is `none`.
 /// A packet that passes is one that a router may forward and whose flow can be looked up: complete,
@@ -16,7 +22,11 @@ namespace noclash::nat {
 /// The transport checksum is not summed here, see `l4_checksum_ok`; what the device already found
 /// bad is refused. Any thread.
 template <class Family>
-[[nodiscard]] DropReason parse(const PacketView& packet, std::uint16_t zone, Parsed<Family>& out);
+[[nodiscard, gnu::always_inline]] inline DropReason parse(const PacketView& packet,
+                                                          std::uint16_t zone, Parsed<Family>& out) {
+    return parse_usual<Family>(packet, zone, out) ? DropReason::none
+                                                  : parse_any<Family>(packet, zone, out);
+}
 
 /// Whether the transport checksum is right, summed here unless the device said so. The
 /// packet must have passed `parse` and not have been changed since.

@@ -5,13 +5,15 @@
 //
 // What happens to a burst of IP packets, in the order it happens (`Pipeline::process`):
 //
-//     parse      bytes -> tuple, or a drop with its reason
-//     look up    tuple -> flow, for the whole burst with prefetches
-//     prepare    for those without a flow: policy, route, a first proposal; prefetch its bucket
+//     parse      bytes -> tuple, or a drop with its reason; prefetch its bucket
+//     look up    bucket -> the flow that it probably is; prefetch it
 //     hit        `track` its state, `forward` it: time to live, MTU
 //     being set up by another worker          -> park, and adopt the winner's flow next time
-//     miss       `set_up`: claim, reserve, publish; then as a hit
-//     rewrite    what was forwarded, for the whole burst
+//     prepare    for those without a flow: policy, route, a first proposal; prefetch its bucket
+//     open       `set_up`: claim, reserve, publish; then as a hit
+//     rewrite    what was forwarded
+//
+// Each is a loop over the whole burst, so that cache misses overlap.
 //
 // Policy, route and MTU are decided *before* the claim, so that nothing has to be undone because of
 // them. Every way out is a Verdict; every drop has a reason. Nothing here allocates, locks, logs or
@@ -68,13 +70,15 @@ class Pipeline {
         CrowdedDestinations<Family, Traits>& crowded;
         Timestamps<Family, Traits>* timestamps = nullptr;  ///< null: they pass as they are
         Limits<Family, Traits>* limits = nullptr;          ///< null: none
+        std::span<const Steering<Family>> steering = {};   ///< by port; empty: no locality
     };
 
     Pipeline(Worker& worker, const Shared& shared)
         : worker_(worker),
           shared_(shared),
           proposals_(shared.crowded, shared.served),
-          openings_(shared.policy, shared.router, worker.table().index(), proposals_),
+          openings_(shared.policy, shared.router, worker.table().index(), proposals_,
+                    Localities<Family>(shared.steering, worker.id())),
           mappings_(worker, shared.crowded, proposals_, shared.limits, shared.timeouts),
           source_(worker, shared.policy, shared.timeouts, shared.timestamps, shared.limits,
                   proposals_, mappings_),
@@ -85,41 +89,40 @@ class Pipeline {
     /// Gives each job its verdict; at most `burst` jobs.
     void process(std::span<Job<Family>> jobs, std::uint64_t now_ms) {
         now_ms_ = now_ms;
+        attends_all_ = !shared_.timeouts.inbound_refresh ||
+                       (shared_.timestamps != nullptr && shared_.timestamps->changes_all());
         end_step(Step::receive);
-        std::array<Lookup<Family>*, burst> lookups;
-        std::size_t count = 0;
+        const auto& index = worker_.table().index();
         for (Job<Family>& job : jobs) {
             job.rewrite = false;
             job.verdict.outcome = Outcome::drop;
             job.verdict.reason = parse<Family>(job.packet, 0, job.parsed);
-        }
-        // Apart from parsing: what was just stored field by field is slow to load as a whole.
-        for (Job<Family>& job : jobs) {
-            if (!parsed(job)) continue;
             // An ICMP error concerns the flow of the packet it quotes, seen from the other side.
-            job.lookup.key = job.parsed.kind == PacketKind::icmp_error ? job.parsed.tuple.inverse()
-                                                                       : job.parsed.tuple;
-            lookups[count++] = &job.lookup;
+            if (job.parsed.kind == PacketKind::icmp_error) [[unlikely]]
+                job.parsed.tuple = job.parsed.tuple.inverse();
+            job.hash = index.hash(job.parsed.tuple);
+            index.prefetch(job.hash);
         }
         end_step(Step::parse);
-        worker_.table().index().find_burst(
-            std::span(lookups).first(count),
-            [](Lookup<Family>* lookup) -> Lookup<Family>& { return *lookup; });
+        // Whatever did not parse is looked up, too: that is less than to ask each time.
+        for (Job<Family>& job : jobs) {
+            job.found = index.candidate(job.hash);
+            worker_.table().pool().prefetch_far(job.found.flow);
+        }
         end_step(Step::look_up);
         std::array<std::uint8_t, burst> without_flow;
         std::size_t misses = 0;
         for (std::size_t i = 0; i < jobs.size(); ++i) {
-            if (!parsed(jobs[i])) continue;
-            if (const Found found = jobs[i].lookup.found)
-                worker_.table().pool().prefetch(found.flow);
+            Job<Family>& job = jobs[i];
+            if (!parsed(job)) continue;
+            Record& likely = worker_.record(job.found.flow);
+            if (likely.tuple(job.found.direction) == job.parsed.tuple) [[likely]]
+                hit(job, likely, job.found.direction);
             else
                 without_flow[misses++] = static_cast<std::uint8_t>(i);
         }
-        openings_.prepare(jobs, std::span(without_flow).first(misses));
-        end_step(Step::prepare);
-        for (std::size_t i = 0; i < jobs.size(); ++i)
-            if (parsed(jobs[i])) decide(jobs[i], openings_[i]);
-        end_step(Step::decide);
+        end_step(Step::hit);
+        open(jobs, std::span(without_flow).first(misses));
         for (const Job<Family>& job : jobs)
             if (job.rewrite) rewrite_and_forward<Family>(job.packet, job.parsed, job.to);
         end_step(Step::rewrite);
@@ -151,6 +154,9 @@ class Pipeline {
     }
 
   private:
+    /// Segments that may end or restart a connection.
+    static constexpr std::uint8_t decisive = tcp_flag::syn | tcp_flag::fin | tcp_flag::rst;
+
     using V = Verdict<Family>;
     using Claim = Reservation<Family, Traits>;
     using Opening = nat::Opening<Family>;
@@ -170,67 +176,106 @@ class Pipeline {
 
     /// Flows are found by both ends' addresses and ports, so what comes from anybody but a flow's
     /// peer finds none: APDF, unless a mapping says otherwise [RFC 4787 REQ-8] [RFC 5382 REQ-3].
-    void decide(Job<Family>& job, const Opening& opening) {
-        if (job.lookup.found) [[likely]]
-            return hit(job, job.lookup.found);
-        // A packet before this one in the burst may have set the flow up.
-        const Found found = worker_.table().index().find(job.lookup.key, job.lookup.hash);
-        if (found) return hit(job, found);
-        const V verdict = miss(job, opening);
-        if (!job.rewrite) job.verdict = verdict;  // else `translated` has written the same
+    void open(std::span<Job<Family>> jobs, std::span<const std::uint8_t> which) {
+        if (which.empty()) [[likely]]
+            return;
+        openings_.prepare(jobs, which);
+        end_step(Step::prepare);
+        for (const std::uint8_t i : which) {
+            Job<Family>& job = jobs[i];
+            // The bucket may have pointed to another flow; or a packet before this one in the burst
+            // may have set the flow up.
+            if (const Found found = worker_.table().index().find(job.parsed.tuple, job.hash)) {
+                hit_late(job, found);
+                continue;
+            }
+            const V verdict = miss(job, openings_[i]);
+            if (!job.rewrite) job.verdict = verdict;  // else `translated` has written the same
+        }
+        end_step(Step::open);
     }
 
-    void hit(Job<Family>& job, Found found) {
-        Record& flow = worker_.record(found.flow);
+    [[gnu::always_inline]] void hit(Job<Family>& job, Record& flow, Direction direction) {
         if (flow.status.load(std::memory_order_acquire) != FlowStatus::live) {  // (5)
             job.verdict = V::park();
         } else if (job.parsed.kind == PacketKind::icmp_error) {
-            job.verdict = translate_error(job, flow, found.direction);
+            job.verdict = translate_error(job, flow, direction);
         } else {
-            forward(job, flow, found.direction);
+            forward(job, flow, direction);
         }
     }
 
-    void forward(Job<Family>& job, Record& flow, Direction direction) {
-        const Tuple<Family> to = flow.tuple(opposite(direction)).inverse();
-        const auto hop = shared_.router.route(to.destination);
-        if (!fits(job, hop)) [[unlikely]] {
-            job.verdict = routable(job, hop);
-            if (job.verdict.outcome != Outcome::transmit) return;
-            job.verdict = V::drop(DropReason::none);  // as `process` left it
-        }
-        // What may end or restart a connection is checked whole, like what opens one.
-        constexpr std::uint8_t decisive = tcp_flag::syn | tcp_flag::fin | tcp_flag::rst;
-        bool reopens = false;
-        if ((job.parsed.tcp_flags & decisive) != 0) {
-            if (!l4_checksum_ok<Family>(job.packet, job.parsed)) {
-                job.verdict.reason = DropReason::bad_l4_checksum;
+    /// As `hit`, where it is too rare to be inlined.
+    [[gnu::noinline]] void hit_late(Job<Family>& job, Found found) {
+        hit(job, worker_.record(found.flow), found.direction);
+    }
+
+    [[gnu::always_inline]] void forward(Job<Family>& job, Record& flow, Direction direction) {
+        Tuple<Family>::invert(flow.tuple(opposite(direction)), job.to);
+        const bool routed = shared_.router.route(job.to.destination, job.verdict.hop);
+        if (!routed || !fits(job)) [[unlikely]] {
+            const auto hop = routed ? std::optional(job.verdict.hop) : std::nullopt;
+            if (const V verdict = routable(job, hop); verdict.outcome != Outcome::transmit) {
+                job.verdict = verdict;
                 return;
             }
-            reopens = is_opening(job.parsed) && direction == Direction::original &&
-                      is_over(tcp_state(flow));
-            if (reopens && shared_.limits != nullptr && !may_reopen(job, flow)) return;
         }
-        if (const DropReason reason = track(flow, direction, job.packet, job.parsed,
-                                            shared_.timeouts, shared_.policy.tcp.window, now_ms_);
-            reason != DropReason::none) {
+        if (is_eventful(job, flow)) [[unlikely]] {
+            if (!attend(job, flow, direction)) return;
+        } else if (const DropReason reason = track(job, flow, direction);
+                   reason != DropReason::none) [[unlikely]] {
             job.verdict.reason = reason;
             return;
         }
+        translated(job);
+    }
+
+    [[gnu::always_inline]] DropReason track(Job<Family>& job, Record& flow, Direction direction) {
+        return nat::track(flow, direction, job.packet, job.parsed, shared_.timeouts,
+                          shared_.policy.tcp.window, now_ms_);
+    }
+
+    /// Whether more is to be seen to than the flow's state and timeout. Of what comes on
+    /// established flows, hardly ever.
+    bool is_eventful(const Job<Family>& job, const Record& flow) const {
+        if (attends_all_) return true;
+        if ((flow.marks.load(std::memory_order_relaxed) & flow_mark::half_open) != 0) return true;
+        if ((job.parsed.tcp_flags & decisive) != 0) return true;
+        return job.parsed.kind == PacketKind::tcp && tcp_state(flow) != TcpState::established;
+    }
+
+    /// Tracks a packet, with all that hangs on its flow's state; false when it goes no further, and
+    /// then the verdict says why.
+    [[gnu::noinline]] bool attend(Job<Family>& job, Record& flow, Direction direction) {
+        bool reopens = false;
+        // What may end or restart a connection is checked whole, like what opens one.
+        if ((job.parsed.tcp_flags & decisive) != 0) {
+            if (!l4_checksum_ok<Family>(job.packet, job.parsed)) {
+                job.verdict.reason = DropReason::bad_l4_checksum;
+                return false;
+            }
+            reopens = is_opening(job.parsed) && direction == Direction::original &&
+                      is_over(tcp_state(flow));
+            if (reopens && shared_.limits != nullptr && !may_reopen(job, flow)) return false;
+        }
+        if (const DropReason reason = track(job, flow, direction); reason != DropReason::none) {
+            job.verdict.reason = reason;
+            return false;
+        }
         if (reopens && flow.status.load(std::memory_order_seq_cst) != FlowStatus::live) {  // (33)
             job.verdict = V::park();  // another worker may be giving the tuple to a new flow
-            return;
+            return false;
         }
-        if (!shared_.timeouts.inbound_refresh) [[unlikely]]
+        if (!shared_.timeouts.inbound_refresh)
             mappings_.note_outward(flow, direction, flow.expires.load(std::memory_order_relaxed));
         if ((flow.marks.load(std::memory_order_relaxed) & flow_mark::half_open) != 0 &&
-            !is_half_open(flow)) [[unlikely]]
+            !is_half_open(flow))
             shared_.limits->opened(flow);
         if ((job.parsed.tcp_flags & tcp_flag::syn) != 0 && flow.rule < shared_.policy.rules.size())
-            clamp(job, shared_.policy.rules[flow.rule], *hop);
+            clamp(job, shared_.policy.rules[flow.rule]);
         if (shared_.timestamps != nullptr && job.parsed.kind == PacketKind::tcp)
             shared_.timestamps->passes(job.packet, job.parsed, flow, direction, reopens, now_ms_);
-        translated(job, to, *hop);
+        return true;
     }
 
     /// A SYN on a finished connection makes one more that is half open; when it may not, the
@@ -241,17 +286,19 @@ class Pipeline {
         return is_in(admitted);
     }
 
-    /// The packet can go to `hop`, as nearly all can.
-    bool fits(const Job<Family>& job, const std::optional<Hop<Family>>& hop) const {
-        return hop && job.parsed.ttl > 1 && job.parsed.length <= hop->mtu;
+    /// The packet can go to its hop, as nearly all can.
+    static bool fits(const Job<Family>& job) {
+        return job.parsed.ttl > 1 && job.parsed.length <= job.verdict.hop.mtu;
     }
 
-    /// The segments that a SYN asks for will come from behind `hop` and go back where it came from.
-    void clamp(Job<Family>& job, const Rule<Family>& rule, const Hop<Family>& hop) const {
+    /// The segments that a SYN asks for will come from behind its hop and go back where it came
+    /// from.
+    void clamp(Job<Family>& job, const Rule<Family>& rule) const {
         if (!rule.mss_clamp || job.parsed.kind != PacketKind::tcp) return;
         constexpr std::uint16_t headers = sizeof(IpHeader<Family>) + sizeof(TcpHeader);
         const auto back = shared_.router.route(job.parsed.tuple.source);
-        const std::uint16_t mtu = back ? std::min(hop.mtu, back->mtu) : hop.mtu;
+        const std::uint16_t mtu =
+            back ? std::min(job.verdict.hop.mtu, back->mtu) : job.verdict.hop.mtu;
         const auto fits = static_cast<std::uint16_t>(mtu - headers);
         clamp_mss<Family>(job.packet, job.parsed, std::min(*rule.mss_clamp, fits));
     }
@@ -272,14 +319,12 @@ class Pipeline {
         return !job.parsed.dont_fragment || (largest != 0 && largest <= hop.mtu);
     }
 
-    /// The packet goes to `hop` as `to`. The whole burst is rewritten when all of it is decided:
-    /// while flows are on their way from memory, nothing else stands between one and the next.
-    /// Written in place: a verdict that is handed up and copied costs more than what it says.
-    static void translated(Job<Family>& job, const Tuple<Family>& to, const Hop<Family>& hop) {
+    /// The packet goes to its hop as `job.to`. The whole burst is rewritten when all of it is
+    /// decided: while flows are on their way from memory, nothing else stands between one and the
+    /// next. Written in place: a verdict that is handed up and copied costs more than what it says.
+    static void translated(Job<Family>& job) {
         job.verdict.outcome = Outcome::transmit;
         job.verdict.reason = DropReason::none;
-        job.verdict.hop = hop;
-        job.to = to;
         job.rewrite = true;
     }
 
@@ -292,12 +337,12 @@ class Pipeline {
             return V::drop(DropReason::bad_l4_checksum);
         const auto& outer = header<IpHeader<Family>>(job.packet, 0);
         // The error goes to whom the quoted packet came from, as its reporter saw it.
-        if (outer.destination.get() != job.parsed.tuple.source)
+        if (outer.destination.get() != job.parsed.tuple.destination)
             return V::drop(DropReason::icmp_unrelated);
         const Tuple<Family>& quoted = flow.tuple(opposite(direction));
         const Address sender = outer.source.get();
         const Address source =
-            quoted.destination == job.parsed.tuple.destination ? sender : quoted.destination;
+            quoted.destination == job.parsed.tuple.source ? sender : quoted.destination;
         const auto hop = shared_.router.route(quoted.source);
         if (const V verdict = routable(job, hop); verdict.outcome != Outcome::transmit)
             return V::drop(verdict.reason);  // no error about an error
@@ -398,7 +443,7 @@ class Pipeline {
         if (const Admitted glance = shared_.limits->glance(job.parsed.tuple, rule);
             !is_in(glance)) {
             // Unless it is this very flow, set up since it was looked up, that is one too many.
-            if (const Found found = worker_.table().index().find(job.lookup.key, job.lookup.hash))
+            if (const Found found = worker_.table().index().find(job.parsed.tuple, job.hash))
                 return adopt(job, found);
             return refused(glance);
         }
@@ -409,7 +454,7 @@ class Pipeline {
     /// @param admission  null when there are no limits
     V claim_and_reserve(Job<Family>& job, const Opening& opening,
                         Admission<Family, Traits>* admission) {
-        Claim claim(worker_, job.parsed.tuple, job.lookup.hash);
+        Claim claim(worker_, job.parsed.tuple, job.hash);
         switch (claim.outcome()) {
             case ClaimOutcome::claimed:
                 break;
@@ -436,7 +481,7 @@ class Pipeline {
         rule_hits_[rule_number(*opening.rule)].add();
         Record& flow = claim.record();
         flow.rule = static_cast<std::uint16_t>(rule_number(*opening.rule));
-        const Tuple<Family> to = flow.tuple(Direction::reply).inverse();
+        Tuple<Family>::invert(flow.tuple(Direction::reply), job.to);
         if (admission != nullptr) admission->commit(flow);
         Moment expires = track_first(flow, job.packet, job.parsed, shared_.timeouts, now_ms_);
         references.keep(flow);
@@ -448,14 +493,15 @@ class Pipeline {
         if (shared_.timestamps != nullptr)
             shared_.timestamps->opens(job.packet, job.parsed, flow, now_ms_);
         claim.publish(expires, now_ms_);
-        clamp(job, *opening.rule, *opening.hop);
-        translated(job, to, *opening.hop);
+        job.verdict.hop = *opening.hop;
+        clamp(job, *opening.rule);
+        translated(job);
         return verdict;
     }
 
     /// Another packet of this flow was faster, in this burst or on another worker (invariant 2).
     V adopt(Job<Family>& job, Found owner) {
-        hit(job, owner);
+        hit_late(job, owner);
         if (job.verdict.outcome != Outcome::park) counters_.clash_resolved.add();
         return job.verdict;
     }
@@ -471,6 +517,7 @@ class Pipeline {
     EarlyDrop<Family, Traits> early_drop_;
     PipelineCounters counters_;
     std::uint64_t now_ms_ = 0;
+    bool attends_all_ = false;  ///< no packet of this burst is uneventful
     StepCycles* cycles_ = nullptr;
 };
 

@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "engine/random.hpp"
 #include "engine/reservation.hpp"
 #include "nat/crowded_destinations.hpp"
+#include "nat/locality.hpp"
 #include "nat/served_ports.hpp"
 
 namespace noclash::nat {
@@ -30,7 +32,12 @@ enum class Proposed : std::uint8_t {
 /// crowded and gets an occupancy map for each address, which remembers what was tried: a search
 /// that takes longer than one visit may take is continued at the packet's next one. Maps are
 /// searched address by address, from a random one on: then the choice is uniform over the free
-/// ports of an address, but not over those of several. One per worker.
+/// ports of an address, but not over those of several.
+///
+/// A wish for locality (nat/locality.hpp) makes it draw again, a bounded number of times, what does
+/// not fulfil it. In the end any port will do: the wish changes nothing of what is found.
+///
+/// One per worker.
 template <class Family, class Traits>
 class PortProposals {
   public:
@@ -43,17 +50,18 @@ class PortProposals {
 
     /// `reply` with one of `addresses` as its destination and one of `ports`: a first proposal.
     /// Drawn ahead, it gives time to fetch its index bucket.
-    [[nodiscard]] Tuple<Family> draw(Tuple<Family> reply, std::span<const Address> addresses,
-                                     PortSet ports) {
-        reply = draw_address(reply, addresses);
-        reply.destination_port = Be16::from_host(ports[random_.below(ports.size())]);
-        return reply;
+    [[nodiscard]] Tuple<Family> draw(const Tuple<Family>& reply, std::span<const Address> addresses,
+                                     PortSet ports, const Locality<Family>& locality = {}) {
+        std::uint32_t in_vain = locality.draws();
+        return draw(reply, addresses, ports, locality, in_vain);
     }
     /// Likewise, but with the port as it is, when it is one of `ports`: port preservation.
     [[nodiscard]] Tuple<Family> preserve(const Tuple<Family>& reply,
-                                         std::span<const Address> addresses, PortSet ports) {
-        return ports.contains(reply.destination_port.host()) ? draw_address(reply, addresses)
-                                                             : draw(reply, addresses, ports);
+                                         std::span<const Address> addresses, PortSet ports,
+                                         const Locality<Family>& locality = {}) {
+        return ports.contains(reply.destination_port.host())
+                   ? draw_address(reply, addresses)
+                   : draw(reply, addresses, ports, locality);
     }
 
     /// Reserves `reply` with one of `addresses` as its destination and one of `ports`.
@@ -65,14 +73,16 @@ class PortProposals {
 
     /// As above, beginning with what was drawn ahead, and its hash.
     Proposed reserve_from(Claim& claim, Tuple<Family> reply, std::uint64_t hash,
-                          std::span<const Address> addresses, PortSet ports, Moment now) {
+                          std::span<const Address> addresses, PortSet ports, Moment now,
+                          const Locality<Family>& locality = {}) {
+        in_vain_ = locality.draws();
         const auto count = static_cast<std::uint32_t>(addresses.size());
         for (int draws = 1; draws <= blind_draws; ++draws) {
             if (propose(claim, reply, hash) == InsertOutcome::inserted) return Proposed::reserved;
             // Of one address that is known as crowded, the map knows better. (With several, going
             // to one address' map would favour its ports over those of the others.)
             if (draws == draws_before_map && count == 1 && crowded_.find(reply, ports, now)) break;
-            reply = draw(reply, addresses, ports);
+            reply = draw(reply, addresses, ports, locality, in_vain_);
             hash = claim.hash(reply);
         }
         left_ = proposals_of_a_visit;
@@ -80,7 +90,7 @@ class PortProposals {
         Proposed result = Proposed::exhausted;
         for (std::uint32_t i = 0; i < count; ++i) {
             reply.destination = addresses[(first + i) % count];
-            const Proposed found = search(claim, reply, ports, now);
+            const Proposed found = search(claim, reply, ports, now, locality);
             if (found == Proposed::reserved) return found;
             if (found != Proposed::exhausted) result = found;
             if (left_ <= 0) return Proposed::unfinished;
@@ -95,9 +105,20 @@ class PortProposals {
     void top_up() { random_.top_up(); }
 
   private:
+    /// @param in_vain  how often it may draw again for the sake of `locality`; counted down
+    [[nodiscard]] Tuple<Family> draw(Tuple<Family> reply, std::span<const Address> addresses,
+                                     PortSet ports, const Locality<Family>& locality,
+                                     std::uint32_t& in_vain) {
+        for (;; --in_vain) {
+            reply = draw_address(reply, addresses);
+            reply.destination_port = Be16::from_host(ports[random_.below(ports.size())]);
+            if (in_vain == 0 || locality.fulfilled_by(reply)) return reply;
+        }
+    }
     [[nodiscard]] Tuple<Family> draw_address(Tuple<Family> reply,
                                              std::span<const Address> addresses) {
-        reply.destination = addresses[random_.below(static_cast<std::uint32_t>(addresses.size()))];
+        const auto count = static_cast<std::uint32_t>(addresses.size());
+        reply.destination = addresses[count == 1 ? 0 : random_.below(count)];
         return reply;
     }
 
@@ -116,7 +137,8 @@ class PortProposals {
     }
 
     /// Every port of one address that may be free, as far as this visit may go.
-    Proposed search(Claim& claim, Tuple<Family>& reply, PortSet ports, Moment now) {
+    Proposed search(Claim& claim, Tuple<Family>& reply, PortSet ports, Moment now,
+                    const Locality<Family>& locality) {
         left_ -= cost_of_an_address;
         auto* map = crowded_.acquire(reply, ports, now, [&](OccupancyMap<Traits>& fresh) {
             left_ -= cost_of_a_map;
@@ -135,12 +157,12 @@ class PortProposals {
             // The longer it takes, the further it looks ahead: most of the time goes into waiting
             // for memory. Only the port that is proposed next is out of the map: another worker
             // that finds the map empty knows that every port has an owner, or is about to.
-            const auto port = map->take(random_);
+            const auto port = take(*map, reply, locality);
             if (!port) {
                 result = waiting == 0 ? Proposed::exhausted : Proposed::no_room;
                 break;
             }
-            const auto next = look_ahead(*map, reply, *port, at_once);
+            const auto next = look_ahead(*map, reply, *port, at_once, locality);
             at_once = std::min(2 * at_once, most_at_once);
             for (std::size_t i = 0; i < next.size(); ++i) {
                 if (i > 0 && !map->take_out(next[i])) continue;
@@ -161,15 +183,35 @@ class PortProposals {
         return result;
     }
 
+    /// Looks for a port in the map, as `draw` for one in the range.
+    std::optional<std::uint16_t> look(const OccupancyMap<Traits>& map, Tuple<Family> reply,
+                                      const Locality<Family>& locality) {
+        for (;; --in_vain_) {
+            const auto port = map.look(random_);
+            if (!port || in_vain_ == 0) return port;
+            reply.destination_port = Be16::from_host(*port);
+            if (locality.fulfilled_by(reply)) return port;
+        }
+    }
+    /// Takes one out; nothing only when the map is empty.
+    std::optional<std::uint16_t> take(OccupancyMap<Traits>& map, const Tuple<Family>& reply,
+                                      const Locality<Family>& locality) {
+        if (in_vain_ > 0) {
+            const auto port = look(map, reply, locality);
+            if (port && map.take_out(*port)) return port;
+        }
+        return map.take(random_);
+    }
+
     /// `first` and up to `count - 1` ports that may come after it, on their way into the cache.
     std::span<const std::uint16_t> look_ahead(const OccupancyMap<Traits>& map,
                                               const Tuple<Family>& reply, std::uint16_t first,
-                                              std::size_t count) {
+                                              std::size_t count, const Locality<Family>& locality) {
         std::size_t size = 0;
         next_[size++] = first;
         if (count == 1) return {next_.data(), size};
         for (std::size_t i = 1; i < count; ++i)
-            if (const auto port = map.look(random_)) next_[size++] = *port;
+            if (const auto port = look(map, reply, locality)) next_[size++] = *port;
         crowded_.prefetch(reply, {next_.data(), size});
         return {next_.data(), size};
     }
@@ -178,7 +220,8 @@ class PortProposals {
     const ServedPorts<Family>& served_;
     RandomBuffer random_;
     std::array<std::uint16_t, most_at_once> next_{};
-    int left_ = 0;  ///< of this visit
+    int left_ = 0;               ///< of this visit
+    std::uint32_t in_vain_ = 0;  ///< what this visit may still draw in vain for locality
 };
 
 }  // namespace noclash::nat

@@ -122,7 +122,7 @@ class SourceTranslation {
                 ? reserve_address(claim, opening.proposal, opening.hash, opening.addresses,
                                   proposals_.random())
                 : proposals_.reserve_from(claim, opening.proposal, opening.hash, opening.addresses,
-                                          opening.ports, to_moment(now_ms_));
+                                          opening.ports, to_moment(now_ms_), opening.locality);
         switch (proposed) {
             case Proposed::reserved:
                 return V::transmit(*opening.hop);

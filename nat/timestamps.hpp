@@ -29,6 +29,9 @@ class Timestamps {
   public:
     explicit Timestamps(TcpTimestamps mode) : mode_(mode) {}
 
+    /// Whether segments of established connections change, too.
+    [[nodiscard]] bool changes_all() const { return mode_ == TcpTimestamps::normalize; }
+
     /// The first packet of a flow that is not published yet, both tuples known.
     template <class Record>
     void opens(const PacketView& packet, const Parsed<Family>& parsed, Record& flow,

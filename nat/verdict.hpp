@@ -24,9 +24,10 @@ struct Hop {
 /// What the pipeline asks of the router around it.
 template <class R, class Family>
 concept Router = requires(const R router, const typename Family::Address& address,
-                          std::uint16_t port) {
+                          Hop<Family>& hop) {
     { router.route(address) } -> std::same_as<std::optional<Hop<Family>>>;
-    { router.is_own(address) } -> std::same_as<bool>;  // of a port or a pool
+    { router.route(address, hop) } -> std::same_as<bool>;  // the same, written in place
+    { router.is_own(address) } -> std::same_as<bool>;      // of a port or a pool
 };
 
 enum class Outcome : std::uint8_t {
@@ -68,8 +69,11 @@ struct Job {
     PacketView packet{};
     std::uint16_t ingress_port = 0;
     void* buffer = nullptr;  ///< the caller's own: which buffer this is
+    /// Of ICMP errors, once it is known that they are, `tuple` is that of the direction in which
+    /// they go: the inverse of the quoted packet's.
     Parsed<Family> parsed{};
-    Lookup<Family> lookup{};
+    std::uint64_t hash = 0;  ///< of `parsed.tuple`
+    Found found{};           ///< its flow, as far as the bucket tells
     Verdict<Family> verdict{};
     Tuple<Family> to{};    ///< what the packet becomes, when `rewrite` is set
     bool rewrite = false;  ///< the pipeline's: it is still to be rewritten

@@ -23,6 +23,7 @@ std::string config_text(const Wish& wish, unsigned number) {
 flows = {}
 workers = {}
 idle = "poll"
+{}
 [memory]
 packet_buffers = {}
 [neighbors]
@@ -53,8 +54,8 @@ name = "clients"
 in = "inside"
 {}
 )",
-                       wish.flows, wish.workers, packet_buffers, wish.timeouts, number, number,
-                       wish.pool, wish.action);
+                       wish.flows, wish.workers, wish.general, packet_buffers, wish.timeouts,
+                       number, number, wish.pool, wish.action);
 }
 
 dpdk::Config config_of(const Wish& wish, unsigned number) {

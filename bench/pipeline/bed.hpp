@@ -25,7 +25,6 @@ class Dpdk {
     Dpdk(unsigned workers, dpdk::HugePages pages);
 
     [[nodiscard]] rte_mempool* buffers() const { return buffers_.get(); }
-    [[nodiscard]] dpdk::PageSize pages() const { return eal_.pages(); }
     [[nodiscard]] unsigned workers() const { return workers_; }
 
   private:
@@ -45,6 +44,7 @@ struct Wish {
     std::string action = "action = \"snat\"\npool = \"bench\"";
     std::string pool = "198.51.100.0/26";
     std::string timeouts{};  ///< lines of [timeouts]
+    std::string general{};   ///< lines that stand before any table
 };
 
 /// A gateway on ports that are rings: the daemon's own workers, configuration and ports, without

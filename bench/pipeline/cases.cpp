@@ -2,14 +2,15 @@
 #include "bench/pipeline/cases.hpp"
 
 #include <fmt/format.h>
+#include <rte_ethdev.h>
+
+#include "dpdk/rss.hpp"
+#include "engine/random.hpp"
+
+#include "dpdk/memory_report.hpp"
 
 namespace noclash::bench {
 namespace {
-
-std::string count_words(std::uint32_t count) {
-    return count >= million ? fmt::format("{} M", count / million)
-                            : fmt::format("{} k", count / thousand);
-}
 
 /// At which workers are told that time goes on, where it matters: some 10 M packets a second.
 constexpr double rounds_a_second = 300'000;
@@ -18,22 +19,6 @@ struct Size {
     std::uint32_t flows;
     double new_target, established_target;
 };
-
-/// The median of several fills.
-Cost median(std::vector<Cost> costs) {
-    std::sort(costs.begin(), costs.end(),
-              [](const Cost& a, const Cost& b) { return a.packets_per_us < b.packets_per_us; });
-    return costs[costs.size() / 2];
-}
-
-/// Packets of established flows, after each of as many was looked at on the way.
-Cost established_cost(Trial& trial, const Options& options, const Traffic& traffic,
-                      unsigned workers = 1) {
-    trial.calibrate(workers, traffic);
-    const Cost cost = trial.time(workers, options.packets / workers, traffic);
-    trial.verify(workers, options.packets / workers, traffic);
-    return cost;
-}
 
 void other_directions(Trial& trial, const Translations& translations, const Options& options,
                       PipelineReport& report) {
@@ -62,6 +47,25 @@ void other_protocol(Bed& bed, std::uint8_t protocol, const char* name, const Opt
 
 }  // namespace
 
+std::string count_words(std::uint32_t count) {
+    return count >= million ? fmt::format("{} M", count / million)
+                            : fmt::format("{} k", count / thousand);
+}
+
+Cost median(std::vector<Cost> costs) {
+    std::sort(costs.begin(), costs.end(),
+              [](const Cost& a, const Cost& b) { return a.packets_per_us < b.packets_per_us; });
+    return costs[costs.size() / 2];
+}
+
+Cost established_cost(Trial& trial, const Options& options, const Traffic& traffic,
+                      unsigned workers) {
+    trial.calibrate(workers, traffic);
+    const Cost cost = trial.time(workers, options.packets / workers, traffic);
+    trial.verify(workers, options.packets / workers, traffic);
+    return cost;
+}
+
 void profile(Bed& bed, Trial& trial, const std::string& name, std::uint64_t count,
              const Traffic& traffic, PipelineReport& report) {
     nat::StepCycles cycles;
@@ -74,10 +78,12 @@ void profile(Bed& bed, Trial& trial, const std::string& name, std::uint64_t coun
 void flows_by_number(Dpdk& dpdk, const Options& options, PipelineReport& report) {
     PipelineReport::progress("a flow table for 5 M");
     Bed bed(dpdk, {.flows = 5 * million});
+    report.remark(dpdk::memory_words(dpdk::memory_report(bed.gateway())));
     other_protocol(bed, nat::ip_protocol::udp, "UDP", options, report);
     other_protocol(bed, nat::ip_protocol::icmp, "ICMP", options, report);
     for (const Size& size :
          {Size{64 * thousand, 8, 22}, Size{million, 7, 16}, Size{4 * million, 6, 14}}) {
+        if (size.flows > options.most_flows) break;
         const std::string words = count_words(size.flows);
         PipelineReport::progress(fmt::format("TCP, {} flows", words));
         Translations translations({}, size.flows, bed.gateway());
@@ -224,6 +230,33 @@ void forwarding(Dpdk& dpdk, const Options& options, PipelineReport& report) {
                 established_cost(trial, options, established(translations, thousand, Way::out)),
                 50);
     expect(bed.dropped() == 0, "packets were dropped");
+}
+
+void reply_locality(Dpdk& dpdk, const Options& options, PipelineReport& report) {
+    PipelineReport::progress("new flows whose replies come to their worker");
+    for (const bool local : {false, true}) {
+        Bed bed(dpdk, {.flows = 128 * thousand,
+                       .workers = 2,
+                       .general = local ? "reply_locality = true" : ""});
+        if (local) {
+            dpdk::Rss rss{std::vector<std::uint8_t>(40), {0, 1}, RTE_ETH_RSS_NONFRAG_IPV4_TCP};
+            kernel_random(rss.key.data(), rss.key.size());
+            bed.gateway().steering.at(port_of(Side::outside)) = dpdk::steering_by(rss);
+        }
+        Translations translations({}, 64 * thousand, bed.gateway());
+        Trial trial(bed, translations);
+        trial.calibrate(1, opening({}));
+        std::vector<Cost> fills;
+        for (unsigned i = 0; i < options.fills; ++i) {
+            if (i > 0) bed.forget_flows();
+            translations.forget();
+            fills.push_back(trial.time_and_verify(1, translations.size(), opening({})));
+        }
+        report.rate(
+            fmt::format("new TCP flows, 64 k flows, of two workers, `reply_locality = {}`", local),
+            median(fills));
+        expect(bed.dropped() == 0, "packets were dropped");
+    }
 }
 
 }  // namespace noclash::bench

@@ -15,6 +15,8 @@ struct Options {
     std::uint64_t packets = 1U << 21U;
     /// How often flows are created from none, where that is quick.
     unsigned fills = 3;
+    /// Rows with more flows are left out.
+    std::uint32_t most_flows = 1U << 22U;
     /// Tell which step of the pipeline takes how long, too.
     bool profile = false;
 };
@@ -32,6 +34,14 @@ enum class Way : std::uint8_t { out, in, both };
 /// Packets of the first `count` flows, drawn at random. They are what an established connection
 /// carries; each worker draws differently.
 [[nodiscard]] Traffic established(const Translations& translations, std::uint32_t count, Way way);
+
+/// As rows name it.
+[[nodiscard]] std::string count_words(std::uint32_t flows);
+/// The median of several fills.
+[[nodiscard]] Cost median(std::vector<Cost> costs);
+/// Packets of established flows, after each of as many was looked at on the way.
+[[nodiscard]] Cost established_cost(Trial& trial, const Options& options, const Traffic& traffic,
+                                    unsigned workers = 1);
 
 /// Brings flows whose first packet has passed to where both sides have spoken, and looks at every
 /// packet: a first packet that is sent again, the answer, and the answer to that.
@@ -53,7 +63,11 @@ void two_workers(Dpdk& dpdk, const Options& options, PipelineReport& report);
 void one_destination(Dpdk& dpdk, const Options& options, PipelineReport& report);
 /// How long packets take, first ones and later ones together, at a load that the worker can bear.
 void latency(Dpdk& dpdk, const Options& options, PipelineReport& report);
+/// What it costs to choose ports so that replies come to the worker that owns their flow.
+void reply_locality(Dpdk& dpdk, const Options& options, PipelineReport& report);
 /// Forwarding without translation.
 void forwarding(Dpdk& dpdk, const Options& options, PipelineReport& report);
+/// What no gateway on this machine can exceed: the same traffic, and the least to do with it.
+void limit(Dpdk& dpdk, const Options& options, PipelineReport& report);
 
 }  // namespace noclash::bench

@@ -25,8 +25,19 @@ struct Sending {
     Content content;
 };
 
-/// What moves frames from a lane's RX rings to its TX rings: the worker itself, or this, which does
-/// nothing else with them. Its cost is what the rings and the lane cost.
+/// What moves frames from a lane's RX rings to its TX rings in a worker's stead.
+class Rounds {
+  public:
+    Rounds() = default;
+    Rounds(const Rounds&) = delete;
+    Rounds& operator=(const Rounds&) = delete;
+    virtual ~Rounds() = default;
+
+    /// How many frames it received: one burst of each port.
+    virtual std::size_t round(std::uint64_t now_ms) = 0;
+};
+
+/// Does nothing else with them. Its cost is what the rings and the lane cost.
 struct Mover {
     const Bed& bed;
     std::uint16_t queue;

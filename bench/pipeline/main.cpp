@@ -11,6 +11,7 @@
 #include <CLI/CLI.hpp>
 #include <array>
 #include <exception>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,8 +36,12 @@ constexpr std::array cases{
     Case{"churn", "new flows while as many old ones end", 1, churn},
     Case{"workers", "two workers on the same flows, beside one", 2, two_workers},
     Case{"crowd", "one destination, from empty to full", 1, one_destination},
+    Case{"locality", "new flows whose replies are to come to their worker, and others", 2,
+         reply_locality},
     Case{"latency", "from RX to TX, of first and later packets, under load", 1, latency},
     Case{"forward", "forwarding without translation", 1, forwarding},
+    Case{"limit", "the least that can be done with the same traffic; what no gateway exceeds", 1,
+         limit},
 };
 
 std::string footer() {
@@ -68,12 +73,18 @@ int run(int argc, char** argv) {
     app.add_flag("--quick", quick, "fewer packets and repetitions; about a minute");
     bool profile = false;
     app.add_flag("--profile", profile, "cycles a packet by step of the pipeline, too");
+    std::optional<std::uint64_t> packets;
+    app.add_option("--packets", packets, "of each timing of established flows (default 2097152)")
+        ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 32U));
+    std::uint32_t most_flows = 4 * million;
+    app.add_option("--most-flows", most_flows, "leave out rows with more flows than so many")
+        ->capture_default_str();
     app.add_option("--case", wanted, "only these")->check([](const std::string& name) {
         const bool known = std::any_of(cases.begin(), cases.end(),
                                        [&](const Case& one) { return name == one.name; });
         return known ? std::string() : "no case is called " + name;
     });
-    app.add_option("--huge-pages", pages, "for packet buffers and routes")
+    app.add_option("--huge-pages", pages, "reserved ones, for packets and tables")
         ->check(CLI::IsMember({"auto", "required", "none"}))
         ->capture_default_str();
     try {
@@ -82,7 +93,9 @@ int run(int argc, char** argv) {
         return app.exit(error) == 0 ? fine : usage;
     }
     Options options;
-    if (quick) options = {.packets = million / 2, .fills = 2, .profile = false};
+    if (quick) options = {.packets = million / 2, .fills = 2};
+    options.packets = packets.value_or(options.packets);
+    options.most_flows = most_flows;
     options.profile = profile;
 
     PipelineReport report;
@@ -92,8 +105,6 @@ int run(int argc, char** argv) {
         Dpdk dpdk(workers, pages == "auto"       ? dpdk::HugePages::automatic
                            : pages == "required" ? dpdk::HugePages::required
                                                  : dpdk::HugePages::none);
-        report.remark(fmt::format("{} pages for packet buffers and routes",
-                                  dpdk.pages() == dpdk::PageSize::huge ? "huge" : "normal"));
         for (const Case& one : cases) {
             if (!wanted.empty() &&
                 std::find(wanted.begin(), wanted.end(), one.name) == wanted.end())

@@ -81,6 +81,12 @@ void PipelineReport::remark(const std::string& text) {
     fmt::print("{}\n", text);
 }
 
+std::optional<double> PipelineReport::value(const std::string& name) const {
+    for (const Json& row : json_["rows"])
+        if (row["name"] == name && !row["value"].is_null()) return row["value"].get<double>();
+    return std::nullopt;
+}
+
 void PipelineReport::write(const std::string& path) const {
     std::ofstream file(path);
     file << json_.dump(2) << '\n';

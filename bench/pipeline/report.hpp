@@ -27,6 +27,8 @@ class PipelineReport {
     void profile(const std::string& name, const nat::StepCycles& cycles, std::uint64_t packets);
     void detail(const nlohmann::ordered_json& entry) { json_["details"].push_back(entry); }
     void remark(const std::string& text);
+    /// Of a row that is there already, when it could be measured.
+    [[nodiscard]] std::optional<double> value(const std::string& name) const;
 
     /// @throws std::runtime_error when the file cannot be written
     void write(const std::string& path) const;

@@ -156,6 +156,7 @@ void Trial::send_lane(Purpose purpose, unsigned worker, std::uint64_t count, con
         meet();
         rounds.begin();
         batches.push_back(purpose == Purpose::calibrate ? lane->run(mover, time_)
+                          : instead_ != nullptr         ? lane->run(*instead_, time_)
                                                         : lane->run(rounds, time_));
         lost_ += size - lane->out_count();
         if (purpose == Purpose::verify || purpose == Purpose::time_and_verify)

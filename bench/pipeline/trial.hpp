@@ -74,6 +74,8 @@ class Trial {
     /// What the rings cost for this traffic, ns a packet; taken out of all costs that follow.
     double calibrate(unsigned workers, const Traffic& traffic);
 
+    /// From now on `rounds`, which outlives its use, has worker 0's place.
+    void let_run(Rounds& rounds) { instead_ = &rounds; }
     /// From now on workers are told this time.
     void tell(const Time& time) { time_ = time; }
     /// Packets in a batch from now on, at most `batch_frames`.
@@ -94,6 +96,7 @@ class Trial {
     Bed& bed_;
     Translations& translations_;
     Time time_ = Time::real();
+    Rounds* instead_ = nullptr;
     double rings_ns_ = 0;
     std::uint32_t batch_ = batch_frames;
     std::vector<double> by_batch_;

@@ -70,6 +70,24 @@ bool is_all_zero(const Packet& packet, const Parsed<V4>& parsed) {
                        [](std::uint8_t byte) { return byte == 0; });
 }
 
+/// What parses the short way parses the long way, and says the same; and so does rewriting.
+void compare_ways(Packet packet, const Parsed<V4>& parsed) {
+    Parsed<V4> other;
+    if (parse_usual<V4>(packet.view(), 1, other)) {
+        require(parse_any<V4>(packet.view(), 1, other) == DropReason::none);
+        require(other.tuple == parsed.tuple && other.length == parsed.length);
+        require(other.l4_offset == parsed.l4_offset && other.kind == parsed.kind);
+        require(other.tcp_flags == parsed.tcp_flags && other.ttl == parsed.ttl);
+        require(other.dont_fragment == parsed.dont_fragment);
+    }
+    if (parsed.kind == PacketKind::icmp_error || parsed.ttl == 0) return;
+    const Tuple<V4> tuple = other_tuple(parsed);
+    Packet the_other = packet;
+    rewrite_and_forward<V4>(packet.view(), parsed, tuple);
+    rewrite_and_forward_any<V4>(the_other.view(), parsed, tuple);
+    require(packet.bytes == the_other.bytes);
+}
+
 void translate(Packet packet, const Parsed<V4>& parsed) {
     const bool was_right = l4_checksum_ok<V4>(packet.view(), parsed);
     const bool all_zero = is_all_zero(packet, parsed);
@@ -151,6 +169,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (reason == DropReason::fragment) judge_fragment(packet);
     if (reason != DropReason::none) return 0;
     require(parsed.length <= packet.bytes.size());
+    compare_ways(packet, parsed);
     translate(packet, parsed);
     report(packet, parsed);
     if (parsed.kind == PacketKind::tcp) restamp(packet, parsed);

@@ -85,7 +85,7 @@ class Flows(GatewayCase):
 
 
 class Tables(GatewayCase):
-    """stats, ports, neighbors, rules, version."""
+    """stats, ports, neighbors, rules, memory, version."""
 
     def test_stats(self):
         run_storm(build().storm, self.topology, self.gateway, connections=2000)
@@ -111,7 +111,7 @@ class Tables(GatewayCase):
         self.assert_pings(POD)
         names = [row["name"] for row in self.gateway.json("rules")]
         self.assertEqual(names, ["nodeport", "dns-udp", "dns-tcp", "outbound"])
-        for command in ("rules", "neighbors", "version"):
+        for command in ("rules", "neighbors", "memory", "version"):
             self.assertTrue(self.gateway.text(command).strip())
             self.assertTrue(self.gateway.json(command))
 

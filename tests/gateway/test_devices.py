@@ -50,13 +50,37 @@ class Devices(GatewayCase):
         self.assertEqual(self.driver_of(gateway), ["net_af_xdp"] * 2)
         self.assert_services()
 
-    def test_huge_pages(self):
+    def reserve_huge_pages(self, count):
         with open(HUGE_PAGES, "r+", encoding="ascii") as setting:
             before = int(setting.read())
             setting.seek(0)
-            setting.write(str(before + 256))
+            setting.write(str(before + count))
         self.addCleanup(self.write, HUGE_PAGES, str(before))
-        self.start(huge_pages="required")
+
+    def pages_of(self, gateway):
+        return {row["what"]: row["pages"] for row in gateway.json("memory")}
+
+    def test_huge_pages(self):
+        self.reserve_huge_pages(256)
+        gateway = self.start(huge_pages="required")
+        self.assertEqual(self.pages_of(gateway),
+                         dict.fromkeys(("flow records", "tuple index", "packet buffers", "routes"),
+                                       "2 MiB"))
+        self.assertIn("MiB of flow records on 2 MiB pages", gateway.process.log_tail(40))
+        self.assert_services()
+
+    def test_a_flow_table_that_finds_too_few_huge_pages_does_without(self):
+        self.reserve_huge_pages(256)
+        gateway = self.start(huge_pages="required", flows=4 << 20)
+        pages = self.pages_of(gateway)
+        self.assertEqual(pages["packet buffers"], "2 MiB")
+        self.assertIn(pages["flow records"], ("transparent huge", "normal"))
+        self.assert_services()
+
+    def test_no_huge_pages(self):
+        self.reserve_huge_pages(256)
+        gateway = self.start(huge_pages="none")
+        self.assertFalse({"2 MiB", "1 GiB"} & set(self.pages_of(gateway).values()))
         self.assert_services()
 
     @staticmethod

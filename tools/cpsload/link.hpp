@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <span>
 
+#include "dpdk/interrupt_gate.hpp"
+
 namespace noclash::cpsload {
 
 inline constexpr std::uint16_t burst = 64;
@@ -25,14 +27,23 @@ struct LinkCounters {
 class Link {
   public:
     explicit Link(std::uint16_t port) : port_(port) {}
+    /// A memif port; it is this `user` of the gate. `receive` must be called all the time.
+    Link(std::uint16_t port, dpdk::InterruptGate& gate, std::uint16_t user)
+        : port_(port), gate_(&gate), user_(user), held_(true) {
+        gate.join(user);
+    }
     Link(const Link&) = delete;
     Link& operator=(const Link&) = delete;
-    ~Link() { rte_pktmbuf_free_bulk(waiting_.data(), static_cast<unsigned>(waiting_count_)); }
+    ~Link() {
+        if (gate_ != nullptr) gate_->leave(user_);
+        rte_pktmbuf_free_bulk(waiting_.data(), static_cast<unsigned>(waiting_count_));
+    }
 
     /// Frames that are there, at most `burst`; none while there is no room for their answers. They
     /// belong to the caller and are valid until the next call.
     [[nodiscard]] std::span<rte_mbuf*> receive() {
-        if (room() < burst) return {};
+        if (gate_ != nullptr) held_ = gate_->window(user_);
+        if (held_ || room() < burst) return {};
         const std::uint16_t count = rte_eth_rx_burst(port_, 0, received_.data(), burst);
         counters_.received += count;
         return std::span(received_).first(count);
@@ -50,6 +61,7 @@ class Link {
     }
 
     void flush() {
+        if (held_) return;
         std::size_t sent = 0;
         while (sent < waiting_count_) {
             const std::size_t wanted = std::min<std::size_t>(burst, waiting_count_ - sent);
@@ -71,6 +83,9 @@ class Link {
 
   private:
     std::uint16_t port_;
+    dpdk::InterruptGate* gate_ = nullptr;
+    std::uint16_t user_ = 0;
+    bool held_ = false;  ///< by the gate, until the next `receive`
     std::array<rte_mbuf*, burst> received_{};
     std::array<rte_mbuf*, 1024> waiting_{};
     std::size_t waiting_count_ = 0;

@@ -9,9 +9,11 @@
 
 #include <atomic>
 #include <cstdio>
+#include <optional>
 #include <thread>
 
 #include "dpdk/eal.hpp"
+#include "dpdk/interrupt_gate.hpp"
 #include "dpdk/packet_pool.hpp"
 #include "dpdk/port.hpp"
 #include "tools/cpsload/introduce.hpp"
@@ -89,12 +91,17 @@ Outcome measure_through_gateway(const Options& options, const dpdk::Config& conf
                                 const Bench& bench) {
     dpdk::Port client_port(config, 0, bench.packets);
     dpdk::Port server_port(config, 1, bench.packets);
+    std::optional<dpdk::InterruptGate> gate;  // after the ports: it ends before they are closed
+    if (client_port.is_memif() || server_port.is_memif()) gate.emplace(std::uint16_t{2});
     for (dpdk::Port* port : {&client_port, &server_port}) {
         port->start();
         wait_for_link(*port, bench.clock);
     }
-    Link client_link(client_port.id());
-    Link server_link(server_port.id());
+    const auto link_of = [&gate](const dpdk::Port& port, std::uint16_t user) {
+        return port.is_memif() ? Link(port.id(), *gate, user) : Link(port.id());
+    };
+    Link client_link = link_of(client_port, 0);
+    Link server_link = link_of(server_port, 1);
     Station client = station_of(client_port, options.client);
     Station server = station_of(server_port, options.server);
     introduce({client_link, client}, {server_link, server}, bench.packets, bench.clock, patience,

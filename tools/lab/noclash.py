@@ -115,6 +115,7 @@ class Noclash:
         """`settings` are those of configuration()."""
         self._build = build
         self._settings = settings
+        self.environment = {}  # of the daemon, beside ours
         self.process = None
         self.config_path = None
         self.control_socket = None
@@ -139,7 +140,7 @@ class Noclash:
 
     def launch(self, namespace):
         """Starts the daemon on the configuration that is there; also after stop() or kill()."""
-        environment = dict(os.environ)
+        environment = {**os.environ, **self.environment}
         # A sanitized daemon must fail on the first report, not go on.
         environment.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
         self.process = namespace.start(self._build.daemon, "--config", self.config_path,

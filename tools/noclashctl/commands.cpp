@@ -123,6 +123,10 @@ void show_subscribers(const Settings& settings, std::optional<std::uint32_t> top
     });
 }
 
+void show_memory(const Settings& settings) {
+    gather_table(settings, "memory", {"what", "bytes", "pages"});
+}
+
 void show_version(const Settings& settings) {
     if (settings.format == Format::text) print("noclashctl " NOCLASH_VERSION "\n");
     stream(settings, json{{"command", "version"}}, [](std::string_view row) {

@@ -45,6 +45,7 @@ void show_neighbors(const Settings& settings);
 void show_rules(const Settings& settings);
 /// @param top  only so many of those that hold most flows; absent: all
 void show_subscribers(const Settings& settings, std::optional<std::uint32_t> top);
+void show_memory(const Settings& settings);
 void show_version(const Settings& settings);
 
 /// Needs no daemon. @return whether the configuration is fit for use

@@ -138,6 +138,7 @@ void add_others(CLI::App& app, Wish& wish) {
     subscribers->callback([&wish] {
         wish.action = [](Wish& all) { noclash::tools::show_subscribers(all.settings, all.top); };
     });
+    add("memory", "Large tables, and the pages that they lie on", noclash::tools::show_memory);
     add("version", "Of noclashctl, noclash and DPDK", noclash::tools::show_version);
 
     CLI::App* config = app.add_subcommand("config", "Configuration files");

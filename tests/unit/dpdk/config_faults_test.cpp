@@ -78,6 +78,8 @@ constexpr Case general[] = {
      "f:2:18: tcp_timestamps: is a boolean; expected \"preserve\""},
     {"TcpReuse", "tcp_reuse = \"always\"", "",
      "f:2:13: tcp_reuse: \"always\" is not known; expected \"never\""},
+    {"ReplyLocality", "reply_locality = \"on\"", "",
+     "f:2:18: reply_locality: is a string; expected true or false"},
     {"MemoryNoTable", "memory = 3", "", "f:2:10: memory: is an integer; expected a table [memory]"},
     {"HugePages", "[memory]\nhuge_pages = true", "",
      "f:3:14: [memory] huge_pages: is a boolean; expected \"auto\""},

@@ -31,6 +31,7 @@ TEST(Config, LeavesDefaultsWhereNothingIsSaid) {
     EXPECT_EQ(config.flows, 1U << 20);
     EXPECT_EQ(config.workers, 1);
     EXPECT_EQ(config.idle, Idle::poll);
+    EXPECT_FALSE(config.reply_locality);
     EXPECT_EQ(config.control_socket, "/run/noclash/control.sock");
     EXPECT_EQ(config.log_level, "info");
     ASSERT_TRUE(config.policy.no_room_error.has_value());
@@ -83,6 +84,7 @@ TEST(Config, ReadsGeneralKeys) {
 flows = 4096
 cores = [1, 0, 1]
 idle = "nap"
+reply_locality = true
 control_socket = "/tmp/x.sock"
 log_level = "debug"
 no_room_icmp = "prohibited"
@@ -103,6 +105,7 @@ timeouts = { udp_s = 121, tcp_established_s = 7440 }
     EXPECT_EQ(config.workers, 3);
     EXPECT_THAT(config.cores, ElementsAre(1, 0, 1));
     EXPECT_EQ(config.idle, Idle::nap);
+    EXPECT_TRUE(config.reply_locality);
     EXPECT_EQ(config.control_socket, "/tmp/x.sock");
     EXPECT_EQ(config.log_level, "debug");
     ASSERT_TRUE(config.policy.no_room_error.has_value());

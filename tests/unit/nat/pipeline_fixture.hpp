@@ -28,6 +28,11 @@ struct TestRouter {
         const bool on_link = same_prefix<V4>(address, ip("10.2.0.0"), 24);
         return Hop<V4>{1, outside_mtu, on_link ? address : ip("10.2.0.254"), ip("10.2.0.1")};
     }
+    [[nodiscard]] bool route(const V4Address& address, Hop<V4>& hop) const {
+        const auto found = route(address);
+        if (found) hop = *found;
+        return found.has_value();
+    }
     [[nodiscard]] bool is_own(const V4Address& address) const {
         return address == ip("10.1.0.1") || address == ip("10.2.0.1");
     }

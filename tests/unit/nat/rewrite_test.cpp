@@ -93,6 +93,27 @@ TEST_F(RewriteTest, ADamagedSegmentStaysDamaged) {
     }
 }
 
+TEST_F(RewriteTest, WhatIsForwardedIsTheSameByEitherWay) {
+    for (int i = 0; i < 20'000; ++i) {
+        const Recipe recipe = random_recipe();
+        const Ends before = random_ends();
+        const Ends after = random_() % 8 == 0 ? before : random_ends();
+        Bytes packet = recipe.cook(before);
+        // Any checksum, right or wrong; and those of which there are two.
+        const std::size_t checksum = test::l4_offset(packet) + (recipe.kind == 0 ? 16 : 6);
+        if (recipe.kind < 2 && random_() % 4 == 0)
+            test::put16(packet, checksum, random_() % 2 == 0 ? 0U : 0xffffU);
+        Bytes other = packet;
+        Parsed<V4> parsed;
+        ASSERT_EQ(parse<V4>(test::view(packet), 0, parsed), DropReason::none);
+        const Tuple<V4> to = test::tuple(after, recipe.protocol());
+        if (recipe.kind >= 2) continue;
+        rewrite_and_forward<V4>(test::view(packet), parsed, to);
+        rewrite_and_forward_any<V4>(test::view(other), parsed, to);
+        ASSERT_EQ(test::to_hex(packet), test::to_hex(other));
+    }
+}
+
 TEST_F(RewriteTest, UdpWithoutChecksumStaysWithout) {
     const Ends to = random_ends();
     Bytes packet = test::udp(random_ends(), Bytes(4));

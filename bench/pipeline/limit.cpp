@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include "bench/pipeline/cases.hpp"
+#include "bench/pipeline/least_gateway.hpp"
+#include "dpdk/page_kind.hpp"
+
+namespace noclash::bench {
+namespace {
+
+/// The gateway's own row beside the limit's, when it was measured in this run.
+void compare(const std::string& name, const Cost& least, PipelineReport& report) {
+    if (const auto value = report.value(name))
+        report.row("share of the limit: " + name, 100 * *value / least.packets_per_us, "%");
+}
+
+/// Of the flows just set up, in the order of their numbers, those whose entry has its slot.
+std::vector<std::uint32_t> found(LeastTable& table, std::uint32_t flows) {
+    std::vector<std::uint32_t> numbers;
+    numbers.reserve(flows);
+    for (std::uint32_t number = 0; number < flows; ++number)
+        if (table.shows(Flows{}.original(number), number + 1)) numbers.push_back(number);
+    return numbers;
+}
+
+void limit_of_established(Bed& bed, Trial& trial, const Translations& translations,
+                          LeastTable& table, std::uint32_t flows, const Options& options,
+                          PipelineReport& report) {
+    const std::vector<std::uint32_t> numbers = found(table, translations.size());
+    expect(numbers.size() > translations.size() / 2, "the least gateway knows too few flows");
+    const auto count = std::min(flows, static_cast<std::uint32_t>(numbers.size()));
+    const Traffic traffic = [&numbers, any = established(translations, count, Way::out)](
+                                unsigned worker, std::uint64_t i) {
+        Sending sending = any(worker, i);
+        sending.content.number = numbers[sending.content.number];
+        sending.tuple = Flows{}.original(sending.content.number);
+        return sending;
+    };
+    const std::string what = fmt::format("established, {} flows", count_words(flows));
+    LeastEstablished<Lines::one> one(bed, table);
+    LeastEstablished<Lines::two> two(bed, table);
+    for (const auto& [rounds, words] : {std::pair<Rounds*, const char*>{&one, "one line of a flow"},
+                                        {&two, "two lines of a flow"}}) {
+        trial.let_run(*rounds);
+        const Cost cost = established_cost(trial, options, traffic);
+        report.rate(fmt::format("limit: {}, {}", what, words), cost);
+        if (rounds == &two) compare(what + ", random order", cost, report);
+    }
+}
+
+}  // namespace
+
+void limit(Dpdk& dpdk, const Options& options, PipelineReport& report) {
+    PipelineReport::progress("the least that a gateway can do");
+    Bed bed(dpdk, {});
+    LeastTable table(5 * million);
+    report.remark(
+        fmt::format("limit: records on {} pages", dpdk::to_string(dpdk::page_kind_at(&table[0]))));
+    {
+        Translations none({}, 64 * thousand, bed.gateway());
+        Trial trial(bed, none);
+        report.row("limit: rings alone, which all other rows are without",
+                   1000 / trial.calibrate(1, opening({})), "M/s");
+    }
+    for (const std::uint32_t flows : {64 * thousand, million, 4 * million}) {
+        if (flows > options.most_flows) break;
+        Translations translations({}, flows, bed.gateway());
+        Trial trial(bed, translations);
+        trial.calibrate(1, opening({}));
+        std::vector<Cost> fills;
+        for (unsigned i = 0; i < (flows > million ? 1 : options.fills); ++i) {
+            table.clear();
+            translations.forget();
+            LeastSetUp set_up(bed, table);
+            trial.let_run(set_up);
+            fills.push_back(trial.time_and_verify(1, flows, opening({})));
+            translations.check_unique();
+        }
+        const std::string what = fmt::format("new TCP flows, {} flows", count_words(flows));
+        report.rate("limit: " + what, median(fills));
+        compare(what, median(fills), report);
+        if (flows == 64 * thousand)
+            limit_of_established(bed, trial, translations, table, thousand, options, report);
+        limit_of_established(bed, trial, translations, table, flows, options, report);
+    }
+    expect(bed.live_flows() == 0, "the worker was not left out");
+}
+
+}  // namespace noclash::bench
