@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "bench/limit.hpp"
 #include "bench/scenario.hpp"
 #include "bench/tables/table.hpp"
 #include "bench/workers.hpp"
@@ -16,17 +17,15 @@ namespace noclash::bench {
 /// What the machine itself allows: independent random reads of cache lines, prefetched in bursts,
 /// by each worker from the same 512 MiB. Two workers can be no more than so much faster than one at
 /// anything that is bound by memory.
-class RandomReads {
+class RandomReads final : public Limit {
   public:
-    static constexpr std::uint64_t reads_of_a_worker = 1U << 24U;
-
     RandomReads() : lines_(std::size_t{1} << 23U) {
         for (std::size_t i = 0; i < lines_.size(); ++i)
             lines_[i].number = i;
     }
 
     /// `reads_of_a_worker` reads each.
-    [[nodiscard]] Timed run(unsigned workers) const {
+    Measured run(unsigned workers) override {
         std::atomic<std::uint64_t> wrong{0};
         const Timed timed = time_on_workers(workers, [&](unsigned worker) {
             std::uint64_t state = 0x9e3779b97f4a7c15ULL * (worker + 1), bad = 0;
@@ -43,14 +42,50 @@ class RandomReads {
             wrong += bad;
         });
         expect(wrong == 0, "memory gave a wrong answer");
-        return timed;
+        return {reads_of_a_worker * workers, timed};
     }
 
   private:
     struct alignas(64) Line {
         std::uint64_t number = 0;
     };
+    static constexpr std::uint64_t reads_of_a_worker = 1U << 24U;
+
     HugeArray<Line> lines_;
+};
+
+/// Arithmetic that touches no memory: two workers do twice as much as one unless their CPUs are two
+/// threads of one core, or are not always theirs.
+class Arithmetic final : public Limit {
+  public:
+    /// `steps_of_a_worker` steps each.
+    Measured run(unsigned workers) override {
+        std::atomic<std::uint64_t> wrong{0};
+        const Timed timed = time_on_workers(workers, [&](unsigned) {
+            std::array<std::uint64_t, chains> states{};
+            for (std::uint64_t done = 0; done < steps_of_a_worker; done += chains)
+                for (std::size_t i = 0; i < chains; ++i)
+                    states[i] = states[i] * 6364136223846793005ULL + 1442695040888963407ULL + i;
+            for (std::size_t i = 0; i < chains; ++i)
+                wrong += states[i] == expected(i) ? 0U : 1U;
+        });
+        expect(wrong == 0, "arithmetic gave a wrong answer");
+        return {steps_of_a_worker * workers, timed};
+    }
+
+  private:
+    static constexpr std::uint64_t steps_of_a_worker = 1U << 27U;
+    static constexpr std::size_t chains = 8;
+
+    /// The state after all steps, by repeated squaring of the step.
+    static std::uint64_t expected(std::uint64_t chain) {
+        std::uint64_t factor = 6364136223846793005ULL, summand = 1442695040888963407ULL + chain;
+        for (std::uint64_t steps = steps_of_a_worker / chains; steps > 1; steps /= 2) {
+            summand += factor * summand;
+            factor *= factor;
+        }
+        return summand;
+    }
 };
 
 }  // namespace noclash::bench

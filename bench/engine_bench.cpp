@@ -84,19 +84,17 @@ void add_memory(const Contestants& contestants) {
     }
 }
 
-/// Turns of `Limit`, whose constructor takes `arguments` and whose `run(workers)` does `operations`
-/// of each worker.
-template <class Limit, class... Arguments>
-void add_limit(const std::string& name, std::uint64_t operations, unsigned repetitions,
-               Arguments... arguments) {
-    const auto limit = std::make_shared<std::optional<Limit>>();
+/// Turns of `Limited`, a limit whose constructor takes `arguments`.
+template <class Limited, class... Arguments>
+void add_limit(const std::string& name, unsigned repetitions, Arguments... arguments) {
+    const auto limit = std::make_shared<std::optional<Limited>>();
     for (unsigned repetition = 0; repetition < repetitions; ++repetition) {
         for (const unsigned workers : {1U, 2U}) {
             const bool last = repetition + 1 == repetitions && workers == 2;
             add(fmt::format("{}/workers:{}/repetition:{}", name, workers, repetition),
                 [=](benchmark::State& state) {
                     if (!*limit) limit->emplace(arguments...);
-                    report(state, {operations * workers, (*limit)->run(workers)});
+                    report(state, (*limit)->run(workers));
                     if (last) limit->reset();
                 });
         }
@@ -104,9 +102,19 @@ void add_limit(const std::string& name, std::uint64_t operations, unsigned repet
 }
 
 void add_calibration(unsigned repetitions) {
-    add_limit<RandomReads>("random_reads", RandomReads::reads_of_a_worker, repetitions);
+    add_limit<Arithmetic>("arithmetic", repetitions);
+    add_limit<RandomReads>("random_reads", repetitions);
     constexpr std::uint32_t million = 1'000'000;
-    add_limit<LeastLookup>("least_lookup", LeastLookup::lookups_of_a_worker, repetitions, million);
+    add_limit<LeastLookup>("least_lookup", repetitions, million);
+}
+
+void add_limits(const Part& part, unsigned repetition) {
+    for (const NamedLimit& limit : part.limits) {
+        add(fmt::format("{}/workers:{}/repetition:{}", limit.name, part.workers, repetition),
+            [make = limit.make, workers = part.workers](benchmark::State& state) {
+                report(state, make()->run(workers));
+            });
+    }
 }
 
 void add_operation(const std::unique_ptr<Contestant>& contestant, const Part& part,
@@ -149,13 +157,16 @@ void add_part(std::span<const std::unique_ptr<Contestant>> contestants, const Pa
     for (unsigned repetition = part.first_repetition;
          repetition < part.first_repetition + part.repetitions; ++repetition) {
         if (together) {
-            for (std::size_t number = 0; number < part.operations.size(); ++number)
+            for (std::size_t number = 0; number < part.operations.size(); ++number) {
                 for (const auto& contestant : contestants)
                     add_operation(contestant, part, number, repetition);
+                if (number == 0) add_limits(part, repetition);
+            }
         } else {
             for (const auto& contestant : contestants)
                 for (std::size_t number = 0; number < part.operations.size(); ++number)
                     add_operation(contestant, part, number, repetition);
+            add_limits(part, repetition);
         }
     }
 }

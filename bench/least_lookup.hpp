@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench/limit.hpp"
 #include "bench/scenario.hpp"
 #include "bench/tables/table.hpp"
 #include "bench/workers.hpp"
@@ -20,10 +21,8 @@ namespace noclash::bench {
 /// chooses, read the record that a slot of that line names, compare, with prefetches, in bursts.
 /// It is told by the hash which slot it is: there are no tags, no header and nobody who inserts.
 /// Lines and records are as many and as large as noclash's.
-class LeastLookup {
+class LeastLookup final : public Limit {
   public:
-    static constexpr std::uint64_t lookups_of_a_worker = lookups;
-
     explicit LeastLookup(std::uint32_t flows)
         : lines_(std::size_t{flows} / 5 * 2 + flows / 20), records_(flows + flows / 8) {
         const std::vector<FlowKeys>& keys = keys_of({.flows = flows});
@@ -42,7 +41,7 @@ class LeastLookup {
     }
 
     /// `lookups_of_a_worker` each.
-    [[nodiscard]] Timed run(unsigned workers) const {
+    Measured run(unsigned workers) override {
         std::atomic<std::uint64_t> wrong{0};
         const Timed timed = time_on_workers(workers, [&](unsigned) {
             std::uint64_t bad = 0;
@@ -63,10 +62,12 @@ class LeastLookup {
             wrong += bad;
         });
         expect(wrong == 0, "the least lookup gave a wrong answer");
-        return timed;
+        return {lookups_of_a_worker * workers, timed};
     }
 
   private:
+    static constexpr std::uint64_t lookups_of_a_worker = lookups;
+
     struct alignas(64) Line {
         std::array<std::uint32_t, 16> entries{};
     };

@@ -9,16 +9,12 @@
 #include <thread>
 #include <vector>
 
+#include "bench/limit.hpp"
 #include "bench/scenario.hpp"
 #include "bench/tables/table.hpp"
 #include "bench/workers.hpp"
 
 namespace noclash::bench {
-
-struct Measured {
-    std::uint64_t operations = 0;
-    Timed timed;
-};
 
 /// One table from being filled to being emptied. Each step checks what the table did and returns
 /// how many operations took how long.
@@ -39,12 +35,12 @@ class Life {
     }
 
     [[nodiscard]] const Scenario& scenario() const { return scenario_; }
-    [[nodiscard]] bool filled() const { return created_[0] > 0; }
+    [[nodiscard]] bool filled() const { return created_[0].flows > 0; }
 
     /// Every worker its own share of the flows.
     Measured set_up() {
         const Timed timed = run([this](Worker& worker, unsigned number) {
-            while (created_[number] < share(scenario_.flows) &&
+            while (created_[number].flows < share(scenario_.flows) &&
                    create_burst(worker, number, share(scenario_.flows))) {
             }
         });
@@ -84,7 +80,7 @@ class Life {
     Measured churn() {
         const std::uint32_t target = share(scenario_.flows) + share(scenario_.churned());
         const Timed timed = run([this, target](Worker& worker, unsigned number) {
-            for (std::uint32_t oldest = 0; created_[number] < target; oldest += burst_size) {
+            for (std::uint32_t oldest = 0; created_[number].flows < target; oldest += burst_size) {
                 if (!create_burst(worker, number, target)) return;
                 if constexpr (!Table::expires_flows)
                     worker.release({&flows_[place(number, oldest)], burst_size});
@@ -106,7 +102,7 @@ class Life {
         const std::uint64_t live = count_live();
         const Timed timed = run([this, count](Worker& worker, unsigned number) {
             for (std::uint32_t back = burst_size; back <= count; back += burst_size) {
-                worker.release({&flows_[place(number, created_[number] - back)], burst_size});
+                worker.release({&flows_[place(number, created_[number].flows - back)], burst_size});
                 worker.end_burst(now_ms(number));
             }
             worker.settle(now_ms(number));
@@ -127,6 +123,10 @@ class Life {
     struct alignas(64) Seat : Worker {
         using Worker::Worker;
     };
+    /// What a worker has set up. Lines of its own, two: they are fetched in pairs.
+    struct alignas(128) Created {
+        std::uint32_t flows = 0;
+    };
     enum class Expected : std::uint8_t { found, gone };
     static constexpr std::chrono::seconds patience{30};
     static constexpr std::uint32_t most_checked = 100'000;
@@ -146,19 +146,19 @@ class Life {
                                std::size_t{worker} * share(scenario_.churned()) + (n - first);
     }
     [[nodiscard]] std::uint64_t now_ms(unsigned worker) const {
-        return std::uint64_t{created_[worker]} * lifetime_ms / share(scenario_.flows);
+        return std::uint64_t{created_[worker].flows} * lifetime_ms / share(scenario_.flows);
     }
 
     /// False when a flow cannot be set up: the worker's next one in `created_`.
     bool create_burst(Worker& worker, unsigned number, std::uint32_t last) {
-        const std::size_t at = place(number, created_[number]);
-        const std::size_t size = std::min<std::size_t>(burst_size, last - created_[number]);
+        const std::size_t at = place(number, created_[number].flows);
+        const std::size_t size = std::min<std::size_t>(burst_size, last - created_[number].flows);
         const std::uint64_t now = now_ms(number);
         worker.set_up({&keys_[at], size}, {&flows_[at], size}, now);
         worker.end_burst(now);
         for (std::size_t i = at; i < at + size; ++i)
             if (flows_[i] == no_flow && !set_up_later(worker, i, now)) return false;
-        created_[number] += static_cast<std::uint32_t>(size);
+        created_[number].flows += static_cast<std::uint32_t>(size);
         return true;
     }
 
@@ -221,7 +221,7 @@ class Life {
         count = std::min({count, share(scenario_.flows) / 2, most_checked});
         for (unsigned worker = 0; worker < scenario_.workers; ++worker) {
             for (std::uint32_t back = 1; back <= count; ++back) {
-                const std::size_t at = place(worker, created_[worker] - back);
+                const std::size_t at = place(worker, created_[worker].flows - back);
                 keys.push_back(keys_[at]);
                 flows.push_back(flows_[at]);
             }
@@ -233,15 +233,15 @@ class Life {
     }
 
     void expect_created(unsigned worker, std::uint32_t wanted) const {
-        expect(created_[worker] == wanted, "a flow could not be set up");
+        expect(created_[worker].flows == wanted, "a flow could not be set up");
     }
 
     Scenario scenario_;
     const std::vector<FlowKeys>& keys_;
     Table table_;
     std::vector<std::unique_ptr<Seat>> workers_;
-    std::vector<FlowId> flows_;           ///< by place
-    std::vector<std::uint32_t> created_;  ///< by worker
+    std::vector<FlowId> flows_;     ///< by place
+    std::vector<Created> created_;  ///< by worker
 };
 
 }  // namespace noclash::bench

@@ -3,6 +3,7 @@
 
 import statistics
 from dataclasses import dataclass
+from typing import NamedTuple
 
 MILLION = 1_000_000
 
@@ -17,6 +18,17 @@ class Case:
     workers: int
 
 
+class Sample(NamedTuple):
+    """One turn."""
+
+    rate: float       # million a second
+    cpu_share: float  # how much of its CPU the worker got that got least
+
+    @property
+    def undisturbed(self):
+        return self.cpu_share >= 0.98
+
+
 def count_words(flows):
     """64 k, 4 M."""
     return f"{flows // MILLION} M" if flows >= MILLION else f"{flows // 1000} k"
@@ -28,11 +40,9 @@ class Samples:
     def __init__(self, benchmarks):
         """@param benchmarks  of Google Benchmark's JSON"""
         self.errors = []
-        self._rates = {}   # case: {table: {repetition: million a second}}
-        self._shares = {}  # case: [cpu_share]
+        self._cases = {}   # case: {table: {turn: Sample}}
+        self._limits = {}  # what the machine allows: {(name, workers): {turn: Sample}}
         self._memory = {}  # table: bytes
-        # What the machine allows: name: {workers: {repetition: million a second}}
-        self._limits = {"random_reads": {}, "least_lookup": {}}
         for line in benchmarks:
             if line.get("error_occurred"):
                 self.errors.append(f"{_plain(line['name'])}: {line['error_message']}")
@@ -40,31 +50,32 @@ class Samples:
                 self._add(line)
 
     def _add(self, line):
-        operation, *words = _plain(line["name"]).split("/")
+        name = _plain(line["name"])
+        operation, *words = name.split("/")
         labels = dict(word.split(":", 1) for word in words)
         if operation == "memory":
             self._memory[labels["table"]] = line["bytes_per_flow"]
             return
-        rate = line["items_per_second"] / MILLION
-        turn = int(labels["repetition"])
-        if operation in self._limits:
-            self._limits[operation].setdefault(int(labels["workers"]), {})[turn] = rate
-            return
-        case = Case(operation, int(labels["flows"]), labels["order"], int(labels["workers"]))
-        self._rates.setdefault(case, {}).setdefault(labels["table"], {})[turn] = rate
-        self._shares.setdefault(case, []).append(line["cpu_share"])
+        workers = int(labels["workers"])
+        if "table" in labels:
+            case = Case(operation, int(labels["flows"]), labels["order"], workers)
+            turns = self._cases.setdefault(case, {}).setdefault(labels["table"], {})
+        else:
+            turns = self._limits.setdefault((name.split("/workers:")[0], workers), {})
+        turns[int(labels["repetition"])] = Sample(line["items_per_second"] / MILLION,
+                                                  line["cpu_share"])
 
     def tables(self):
         """In the order in which they took turns, noclash first."""
-        names = {table: None for tables in self._rates.values() for table in tables}
+        names = {table: None for tables in self._cases.values() for table in tables}
         return list(names | {table: None for table in self._memory})
 
     def cases(self):
-        return list(self._rates)
+        return list(self._cases)
 
     def median(self, case, table):
         """Million a second; None when it was not measured."""
-        return _median(self._turns(case, table).values())
+        return _median_rate(self._turns(case, table))
 
     def rate(self, operation, flows, table="noclash"):
         """Of one worker, keys in random order."""
@@ -73,54 +84,80 @@ class Samples:
     def ratio(self, operation, flows, other=None):
         """noclash's rate over that of `other`, or of the best other table of the same turn."""
         case = Case(operation, flows, "random", 1)
-        others = [other] if other else [t for t in self.tables() if t != "noclash"]
-        ratios = []
-        for turn, rate in self._turns(case, "noclash").items():
-            rivals = [self._turns(case, table)[turn] for table in others
-                      if turn in self._turns(case, table)]
-            if rivals:
-                ratios.append(rate / max(rivals))
-        return _median(ratios)
+        return self._ratio(self._turns(case, "noclash"), case, other)
 
     def speed_up(self, operation, flows):
         """noclash's, of two workers over one."""
-        one = self._turns(Case(operation, flows, "random", 1), "noclash")
-        two = self._turns(Case(operation, flows, "random", 2), "noclash")
-        return _median(two[turn] / one[turn] for turn in two.keys() & one.keys())
+        one, two = (self._turns(Case(operation, flows, "random", workers), "noclash")
+                    for workers in (1, 2))
+        return _speed_up(one, two)
+
+    def limit(self, name, workers=1):
+        """Million a second that the machine allows."""
+        return _median_rate(self._limit(name, workers))
+
+    def limit_ratio(self, name, operation, flows):
+        """What the machine allows over the best other table than noclash of the same turn."""
+        return self._ratio(self._limit(name, 1), Case(operation, flows, "random", 1))
+
+    def limit_speed_up(self, name, one=None):
+        """Of two workers over one of the limit `one`, the same unless told."""
+        return _speed_up(self._limit(one or name, 1), self._limit(name, 2))
+
+    def limit_over_one(self, name, operation, flows):
+        """Of two workers over one worker's `operation` on noclash's table."""
+        return _speed_up(self._turns(Case(operation, flows, "random", 1), "noclash"),
+                         self._limit(name, 2))
 
     def bytes_per_flow(self, table):
         return self._memory.get(table)
 
-    def least_lookup(self):
-        """Million a second of the least lookup that compares a key, one worker."""
-        return _median(self._limits["least_lookup"].get(1, {}).values())
-
-    def random_reads(self):
-        """What two workers read at random beside one."""
-        reads = self._limits["random_reads"]
-        one, two = reads.get(1, {}), reads.get(2, {})
-        return _median(two[turn] / one[turn] for turn in two.keys() & one.keys())
-
     def least_cpu_share(self):
         """The median of the case that got least of its CPUs."""
-        return min(map(statistics.median, self._shares.values()), default=None)
+        return min(map(_median_share, self._cases.values()), default=None)
 
     def details(self):
         """All of it as JSON objects."""
         found = [{"benchmark": "engine", "operation": case.operation, "flows": case.flows,
                   "order": case.order, "workers": case.workers, "table": table, "unit": "M/s",
-                  "median": _median(turns.values()), "turns": [turns[turn] for turn in sorted(turns)],
-                  "cpu_share": statistics.median(self._shares[case])}
-                 for case, tables in self._rates.items() for table, turns in tables.items()]
+                  **_detail(turns)}
+                 for case, tables in self._cases.items() for table, turns in tables.items()]
         found += [{"benchmark": "memory", "table": table, "unit": "B", "bytes_per_flow": value}
                   for table, value in self._memory.items()]
-        found += [{"benchmark": name, "workers": workers, "unit": "M/s",
-                   "median": _median(turns.values())}
-                  for name, limit in self._limits.items() for workers, turns in limit.items()]
+        found += [{"benchmark": name, "workers": workers, "unit": "M/s", **_detail(turns)}
+                  for (name, workers), turns in self._limits.items()]
         return found
 
+    def _ratio(self, turns, case, other=None):
+        others = [other] if other else [t for t in self.tables() if t != "noclash"]
+        ratios = []
+        for turn, sample in turns.items():
+            rivals = [self._turns(case, table)[turn].rate for table in others
+                      if turn in self._turns(case, table)]
+            if rivals:
+                ratios.append(sample.rate / max(rivals))
+        return _median(ratios)
+
     def _turns(self, case, table):
-        return self._rates.get(case, {}).get(table, {})
+        return self._cases.get(case, {}).get(table, {})
+
+    def _limit(self, name, workers):
+        return self._limits.get((name, workers), {})
+
+
+def _speed_up(one, two):
+    """Whatever else runs takes its CPU from two workers, and leaves one worker alone. So turns in
+    which that happened say nothing, and do not count, as long as three others do."""
+    both = one.keys() & two.keys()
+    undisturbed = {turn for turn in both if one[turn].undisturbed and two[turn].undisturbed}
+    return _median(two[turn].rate / one[turn].rate
+                   for turn in (undisturbed if len(undisturbed) >= 3 else both))
+
+
+def _detail(turns):
+    ordered = [turns[turn] for turn in sorted(turns)]
+    return {"median": _median_rate(turns), "turns": [sample.rate for sample in ordered],
+            "cpu_shares": [round(sample.cpu_share, 3) for sample in ordered]}
 
 
 def _plain(name):
@@ -130,3 +167,11 @@ def _plain(name):
 def _median(values):
     values = list(values)
     return statistics.median(values) if values else None
+
+
+def _median_rate(turns):
+    return _median(sample.rate for sample in turns.values())
+
+
+def _median_share(tables):
+    return statistics.median(s.cpu_share for turns in tables.values() for s in turns.values())
