@@ -57,7 +57,7 @@ TEST(Parse, TheShortWayIsTheLongWay) {
         const bool tcp = random() % 2 == 0;
         const Bytes payload(random() % 40);
         Bytes packet = tcp ? test::tcp(ends, ack, payload) : test::udp(ends, payload);
-        for (unsigned changes = random() % 3; changes > 0; --changes)
+        for (auto changes = random() % 3; changes > 0; --changes)
             packet[random() % std::min<std::size_t>(packet.size(), 40)] = byte();
         if (random() % 8 != 0) test::fix_ip_checksum(packet);
         PacketView view = test::view(packet);
