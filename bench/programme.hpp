@@ -104,8 +104,9 @@ inline void add_pairs(std::vector<Part>& parts) {
         for (const unsigned workers : {1U, 2U}) {
             parts.push_back({flows, Order::random, workers, repetitions, Field::everyone, all, 0,
                              workers == 1 ? least_set_ups(flows) : std::vector<NamedLimit>{}});
-            if (!huge)
-                parts.push_back({flows, Order::key, workers, repetitions, Field::everyone, all});
+            // Where it takes minutes a table, only of those that may be the best.
+            parts.push_back({flows, Order::key, workers, repetitions,
+                             huge ? Field::strongest : Field::everyone, all});
         }
         if (!huge)
             parts.push_back(
