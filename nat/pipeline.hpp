@@ -30,6 +30,7 @@
 #include "engine/reservation.hpp"
 #include "nat/conntrack.hpp"
 #include "nat/early_drop.hpp"
+#include "nat/forwarding.hpp"
 #include "nat/headers.hpp"
 #include "nat/limits.hpp"
 #include "nat/opening.hpp"
@@ -286,11 +287,6 @@ class Pipeline {
         return is_in(admitted);
     }
 
-    /// The packet can go to its hop, as nearly all can.
-    static bool fits(const Job<Family>& job) {
-        return job.parsed.ttl > 1 && job.parsed.length <= job.verdict.hop.mtu;
-    }
-
     /// The segments that a SYN asks for will come from behind its hop and go back where it came
     /// from.
     void clamp(Job<Family>& job, const Rule<Family>& rule) const {
@@ -301,31 +297,6 @@ class Pipeline {
             back ? std::min(job.verdict.hop.mtu, back->mtu) : job.verdict.hop.mtu;
         const auto fits = static_cast<std::uint16_t>(mtu - headers);
         clamp_mss<Family>(job.packet, job.parsed, std::min(*rule.mss_clamp, fits));
-    }
-
-    /// A verdict other than `transmit` says why the packet cannot go to `hop` [RFC 4787 REQ-13].
-    V routable(const Job<Family>& job, const std::optional<Hop<Family>>& hop) const {
-        if (job.parsed.ttl <= 1) return V::reject(DropReason::ttl, icmp_error::ttl_exceeded);
-        if (!hop) return V::reject(DropReason::no_route, icmp_error::net_unreachable);
-        if (job.parsed.length > hop->mtu && !may_be_fragmented(job, *hop))
-            return V::reject(DropReason::too_big, icmp_error::fragmentation_needed(hop->mtu));
-        return V::transmit(*hop);
-    }
-
-    /// "Don't fragment" asks a packet that came in fragments for no more than that none of them is
-    /// cut: it was cut by its sender, who wants to hear of smaller MTUs.
-    static bool may_be_fragmented(const Job<Family>& job, const Hop<Family>& hop) {
-        const std::uint16_t largest = job.packet.largest_fragment;
-        return !job.parsed.dont_fragment || (largest != 0 && largest <= hop.mtu);
-    }
-
-    /// The packet goes to its hop as `job.to`. The whole burst is rewritten when all of it is
-    /// decided: while flows are on their way from memory, nothing else stands between one and the
-    /// next. Written in place: a verdict that is handed up and copied costs more than what it says.
-    static void translated(Job<Family>& job) {
-        job.verdict.outcome = Outcome::transmit;
-        job.verdict.reason = DropReason::none;
-        job.rewrite = true;
     }
 
     /// The quoted packet gets back the addresses its sender knows, and where the sender knows
