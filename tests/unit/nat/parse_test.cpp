@@ -59,7 +59,8 @@ TEST(Parse, TheShortWayIsTheLongWay) {
         Bytes packet = tcp ? test::tcp(ends, ack, payload) : test::udp(ends, payload);
         for (auto changes = random() % 3; changes > 0; --changes)
             packet[random() % std::min<std::size_t>(packet.size(), 40)] = byte();
-        if (random() % 8 != 0) test::fix_ip_checksum(packet);
+        const bool has_header = test::l4_offset(packet) <= packet.size();
+        if (has_header && random() % 8 != 0) test::fix_ip_checksum(packet);
         PacketView view = test::view(packet);
         view.length -= random() % 16 == 0 ? std::min<std::uint32_t>(view.length, byte()) : 0U;
         view.ip_checksum = static_cast<Checked>(random() % 3);
