@@ -34,7 +34,9 @@ class PortSet {
 
     [[nodiscard]] std::uint16_t first() const { return first_; }
     [[nodiscard]] std::uint16_t last() const { return last_; }
-    [[nodiscard]] std::uint32_t size() const { return ((unsigned{last_} - first_) >> shift_) + 1U; }
+    [[nodiscard]] std::uint32_t size() const {
+        return (static_cast<std::uint32_t>(last_ - first_) >> shift_) + 1U;
+    }
     /// The n-th of them, from 0.
     [[nodiscard]] std::uint16_t operator[](std::uint32_t n) const {
         return static_cast<std::uint16_t>(first_ + (n << shift_));
@@ -57,7 +59,7 @@ class PortSet {
   private:
     std::uint16_t first_ = PortRange{}.first;
     std::uint16_t last_ = PortRange{}.last;
-    std::uint16_t shift_ = 0;  ///< 1: of one parity
+    std::uint16_t shift_ = 0;  ///< 1 when every other port is left out
 };
 
 /// How the port of a translated source takes after the client's own (RFC 4787, section 4.2). By
