@@ -218,10 +218,11 @@ class PortProposals {
     }
 
     /// Looks for a port in the map, as `draw` for one in the range.
-    std::optional<std::uint16_t> look(const OccupancyMap<Traits>& map, Tuple<Family> reply,
-                                      const Locality<Family>& locality) {
+    /// @param total  the map's upper bound
+    std::optional<std::uint16_t> look(const OccupancyMap<Traits>& map, std::uint32_t total,
+                                      Tuple<Family> reply, const Locality<Family>& locality) {
         for (;; --in_vain_) {
-            const auto port = map.look(random_);
+            const auto port = map.look(random_, total);
             if (!port || in_vain_ == 0) return port;
             reply.destination_port = Be16::from_host(*port);
             if (locality.fulfilled_by(reply)) return port;
@@ -231,7 +232,7 @@ class PortProposals {
     std::optional<std::uint16_t> take(OccupancyMap<Traits>& map, const Tuple<Family>& reply,
                                       const Locality<Family>& locality) {
         if (in_vain_ > 0) {
-            const auto port = look(map, reply, locality);
+            const auto port = look(map, map.upper_bound(), reply, locality);
             if (port && map.take_out(*port)) return port;
         }
         return map.take(random_);
@@ -244,8 +245,9 @@ class PortProposals {
         std::size_t size = 0;
         next_[size++] = first;
         if (count == 1) return {next_.data(), size};
+        const std::uint32_t total = map.upper_bound();
         for (std::size_t i = 1; i < count; ++i)
-            if (const auto port = look(map, reply, locality)) next_[size++] = *port;
+            if (const auto port = look(map, total, reply, locality)) next_[size++] = *port;
         crowded_.prefetch(reply, {next_.data(), size});
         return {next_.data(), size};
     }
