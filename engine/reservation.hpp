@@ -52,8 +52,8 @@ class Reservation {
             counter.bytes.store(0, std::memory_order_relaxed);
         }
         flow.status.store(FlowStatus::setup, std::memory_order_relaxed);
-        const InsertResult result = worker.table().index().insert(id_, Direction::original,
-                                                                  original, hash, worker.counters());
+        const InsertResult result = worker.table().index().insert(
+            id_, Direction::original, original, hash, worker.counters());
         if (result.outcome == InsertOutcome::inserted) [[likely]] {
             place(Direction::original) = result.place;
             outcome_ = ClaimOutcome::claimed;
