@@ -72,11 +72,11 @@ std::uint64_t Control::live_flows() const {
     std::uint64_t removed = flushed_.removed.value() - ended(flushed_mappings_);
     for (const auto& worker : workers_)
         removed += worker->engine_counters().removed.value() -
-                   ended(worker->pipeline().mapping_counters());
+                   ended(worker->pipeline().first_packets().mappings().counters());
     std::uint64_t inserted = 0;
     for (const auto& worker : workers_)
         inserted += worker->engine_counters().insert.value() -
-                    opened(worker->pipeline().mapping_counters());
+                    opened(worker->pipeline().first_packets().mappings().counters());
     return inserted > removed ? inserted - removed : 0;  // counters of one flow change one by one
 }
 
@@ -112,7 +112,7 @@ void Control::stats(ResponseWriter& writer) const {
         const Worker& worker = *workers_[id];
         const WorkerCounters& c = worker.counters();
         const EngineCounters& e = worker.engine_counters();
-        const nat::MappingCounters& m = worker.pipeline().mapping_counters();
+        const nat::MappingCounters& m = worker.pipeline().first_packets().mappings().counters();
         // What netfilter loses to a clash at confirm would here be a packet given up while it
         // waited for another worker's set-up.
         const std::uint64_t clashes_lost =
@@ -134,11 +134,10 @@ void Control::stats(ResponseWriter& writer) const {
               {"drop",
                clashes_lost + c.dropped(DropReason::table_full) + c.dropped(DropReason::exhausted) +
                    c.dropped(DropReason::search_timeout) + c.dropped(DropReason::chain_too_long)},
-              {"early_drop", worker.pipeline().early_drop().dropped().value()},
+              {"early_drop", worker.pipeline().first_packets().early_drop().dropped().value()},
               {"error", c.dropped(DropReason::truncated) + c.dropped(DropReason::bad_ip_header)},
               {"search_restart", e.search_restart.value()},
-              {"clash_resolve",
-               worker.pipeline().counters().clash_resolved.value() + c.adopted.value()},
+              {"clash_resolve", worker.pipeline().clash_resolved().value() + c.adopted.value()},
               {"chaintoolong", e.chain_too_long.value()}}},
             {"datapath",
              {{"rx_packets", c.rx_packets.value()},
@@ -157,10 +156,10 @@ void Control::stats(ResponseWriter& writer) const {
               {"reassembled", c.reassembled.value()},
               {"fragmented", c.fragmented.value()},
               {"fragments_sent", c.fragments_sent.value()},
-              {"uncounted", worker.pipeline().counters().uncounted.value()},
+              {"uncounted", worker.pipeline().first_packets().uncounted().value()},
               {"flows_removed", e.removed.value()},
               {"rolled_back", e.rolled_back.value()},
-              {"tuple_reused", worker.pipeline().tuples_reused().value()},
+              {"tuple_reused", worker.pipeline().first_packets().tuples_reused().value()},
               {"mappings_opened", m.mappings_opened.value()},
               {"mappings_ended", m.mappings_ended.value()},
               {"permissions_opened", m.permissions_opened.value()},
@@ -215,7 +214,7 @@ void Control::rules(ResponseWriter& writer) const {
     for (std::size_t i = 0; i < policy.rules.size(); ++i) {
         std::uint64_t hits = 0;
         for (const auto& worker : workers_)
-            hits += worker->pipeline().rule_hits(i);
+            hits += worker->pipeline().first_packets().rule_hits(i);
         const auto& services = gateway_.limits.services();
         json backends = json::array();
         std::uint64_t unanswered = 0;

@@ -174,14 +174,14 @@ inline void Worker::transmit(const Job& job, std::uint64_t now_ms) {
         frame->pkt_len = length;
     } else if (rte_pktmbuf_pkt_len(frame) > length)
         rte_pktmbuf_trim(frame, static_cast<std::uint16_t>(rte_pktmbuf_pkt_len(frame) - length));
-    if (job.parsed.length > job.verdict.hop.mtu) [[unlikely]] {
+    if (job.parsed.length > job.hop.mtu) [[unlikely]] {
         // What came in fragments had a reason to be no larger on this path.
-        nat::Hop<V4> hop = job.verdict.hop;
+        nat::Hop<V4> hop = job.hop;
         if (job.packet.largest_fragment != 0)
             hop.mtu = std::min(hop.mtu, job.packet.largest_fragment);
         return egress_.send_long(frame, hop, now_ms);
     }
-    egress_.send(frame, job.verdict.hop, now_ms);
+    egress_.send(frame, job.hop, now_ms);
 }
 
 void Worker::handle(std::span<Job> jobs, std::uint64_t now_ms) {

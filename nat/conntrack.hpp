@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <tuple>
 
 #include "engine/clock.hpp"
 #include "engine/flow.hpp"
@@ -38,8 +40,8 @@ template <class Record, class Family>
                                  const Parsed<Family>& packet, const Timeouts& timeouts,
                                  std::uint64_t now_ms) {
     flow.counter(Direction::original).add(packet.length);
-    for (auto& word : flow.memory)
-        word.store(0, std::memory_order_relaxed);
+    std::apply([](auto&... words) { (words.store(0, std::memory_order_relaxed), ...); },
+               flow.memory);
     flow.protocol_detail.store(0, std::memory_order_relaxed);
     const bool tcp = packet.kind == PacketKind::tcp;
     const TcpState state = tcp ? open_tcp(flow, bytes, packet) : TcpState::none;

@@ -1,50 +1,65 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
-#include <optional>
 
 #include "nat/drop_reason.hpp"
+#include "nat/headers.hpp"
 #include "nat/icmp.hpp"
+#include "nat/policy.hpp"
+#include "nat/rewrite.hpp"
 #include "nat/verdict.hpp"
 
 namespace noclash::nat {
 
-/// The packet can go to its verdict's hop as it is, as nearly all can.
+/// The packet can go to its hop as it is, as nearly all can.
 template <class Family>
 [[nodiscard]] bool fits(const Job<Family>& job) {
-    return job.parsed.ttl > 1 && job.parsed.length <= job.verdict.hop.mtu;
+    return job.parsed.ttl > 1 && job.parsed.length <= job.hop.mtu;
 }
 
 /// "Don't fragment" asks a packet that came in fragments for no more than that none of them is
 /// cut: it was cut by its sender, who wants to hear of smaller MTUs.
 template <class Family>
-[[nodiscard]] bool may_be_fragmented(const Job<Family>& job, const Hop<Family>& hop) {
+[[nodiscard]] bool may_be_fragmented(const Job<Family>& job) {
     const std::uint16_t largest = job.packet.largest_fragment;
-    return !job.parsed.dont_fragment || (largest != 0 && largest <= hop.mtu);
+    return !job.parsed.dont_fragment || (largest != 0 && largest <= job.hop.mtu);
 }
 
-/// A verdict other than `transmit` says why the packet cannot go to `hop`; nothing is no route
+/// A verdict other than `transmit` says why the packet, which need not fit, cannot go to its hop
 /// [RFC 4787 REQ-13].
+/// @param routed  it has one
 template <class Family>
-[[nodiscard]] Verdict<Family> routable(const Job<Family>& job,
-                                       const std::optional<Hop<Family>>& hop) {
-    using V = Verdict<Family>;
-    if (job.parsed.ttl <= 1) return V::reject(DropReason::ttl, icmp_error::ttl_exceeded);
-    if (!hop) return V::reject(DropReason::no_route, icmp_error::net_unreachable);
-    if (job.parsed.length > hop->mtu && !may_be_fragmented(job, *hop))
-        return V::reject(DropReason::too_big, icmp_error::fragmentation_needed(hop->mtu));
-    return V::transmit(*hop);
+[[nodiscard, gnu::noinline]] Verdict routable(const Job<Family>& job, bool routed) {
+    if (job.parsed.ttl <= 1) return Verdict::reject(DropReason::ttl, icmp_error::ttl_exceeded);
+    if (!routed) return Verdict::reject(DropReason::no_route, icmp_error::net_unreachable);
+    if (job.parsed.length > job.hop.mtu && !may_be_fragmented(job))
+        return Verdict::reject(DropReason::too_big, icmp_error::fragmentation_needed(job.hop.mtu));
+    return Verdict::transmit();
 }
 
-/// The packet goes to its verdict's hop as `job.to`. The whole burst is rewritten when all of it is
-/// decided: while flows are on their way from memory, nothing else stands between one and the next.
-/// Written in place: a verdict that is handed up and copied costs more than what it says.
+/// The packet goes to its hop as `job.to`. The whole burst is rewritten when all of it is decided:
+/// while flows are on their way from memory, nothing else stands between one and the next.
 template <class Family>
 void translated(Job<Family>& job) {
     job.verdict.outcome = Outcome::transmit;
     job.verdict.reason = DropReason::none;
     job.rewrite = true;
+}
+
+/// Of a SYN or SYN-ACK. The segments that it asks for will come from behind its hop and go back
+/// where it came from.
+template <class Family, class RouterType>
+[[gnu::always_inline]] inline void clamp_to_path(const Job<Family>& job, const Rule<Family>& rule,
+                                                 const RouterType& router) {
+    if (!rule.mss_clamp || job.parsed.kind != PacketKind::tcp) [[likely]]
+        return;
+    constexpr std::uint16_t headers = sizeof(IpHeader<Family>) + sizeof(TcpHeader);
+    const auto back = router.route(job.parsed.tuple.source);
+    const std::uint16_t mtu = back ? std::min(job.hop.mtu, back->mtu) : job.hop.mtu;
+    const auto fits = static_cast<std::uint16_t>(mtu - headers);
+    clamp_mss<Family>(job.packet, job.parsed, std::min(*rule.mss_clamp, fits));
 }
 
 }  // namespace noclash::nat

@@ -49,6 +49,8 @@ class Localities {
     Localities(std::span<const Steering<Family>> ports, std::uint16_t worker)
         : ports_(ports), worker_(worker) {}
 
+    /// None has a wish.
+    [[nodiscard]] bool empty() const { return ports_.empty(); }
     /// Of a flow whose replies come by `port`. Of protocols that the port spreads by their ports.
     [[nodiscard]] Locality<Family> of(const Tuple<Family>& reply, std::uint16_t port) const {
         if (ports_.empty()) [[likely]]

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -18,25 +17,33 @@
 
 namespace noclash::nat {
 
-/// What a packet without a flow would open, as far as policy and route decide.
+/// How a flow gets its source.
+enum class SourceBy : std::uint8_t {
+    nothing,          ///< there will be no flow
+    keeping,          ///< no source NAT, or a static one: nothing to choose
+    mapping,          ///< an endpoint-independent mapping has it
+    drawing,          ///< an address and a port of those that there are
+    drawing_address,  ///< likewise, of a protocol without ports
+};
+
+/// What a packet without a flow would open, as far as policy and route decide. Where it goes is
+/// written to its job.
 template <class Family>
 struct Opening {
-    const Rule<Family>* rule;
+    const Rule<Family>* rule;          ///< null: none matches
     const Rule<Family>* source_rule;   ///< that says how the source is translated; mostly the same
-    std::optional<Hop<Family>> hop;    ///< towards the flow's destination
     Tuple<Family> reply;               ///< before source NAT
     typename Family::Address outside;  ///< what `masquerade` gives
-    /// That source NAT may choose from; empty when no flow will be set up.
-    std::span<const typename Family::Address> addresses;
-    PortSet ports;           ///< likewise
-    bool preserves_port;     ///< the client's port is tried first
-    bool keeps_source;       ///< no source NAT, or a static one: nothing to choose
-    bool binds_source;       ///< a static mapping says what the source becomes
-    bool redirects;          ///< the destination is translated
-    bool maps_source;        ///< source NAT by an endpoint-independent mapping
+    SourceBy source;
+    bool routed;          ///< the job's hop leads towards the flow's destination
+    bool preserves_port;  ///< the client's port is tried first
+    bool binds_source;    ///< a static mapping says what the source becomes
+    bool redirects;       ///< the destination is translated
+    PortSet ports;        ///< that source NAT may choose from
+    FlowId mapping;       ///< whose outside endpoint the packet goes to, or `no_flow`
+    std::span<const typename Family::Address> addresses;  ///< as `ports`
     Tuple<Family> proposal;  ///< the reply tuple to try first; or the mapping's original tuple
     std::uint64_t hash;      ///< of `proposal`
-    FlowId mapping;          ///< whose outside endpoint the packet goes to, or `no_flow`
     /// Of its replies. None of a flow whose source a mapping translates.
     Locality<Family> locality;
 };
@@ -57,39 +64,47 @@ class Openings {
           proposals_(proposals),
           localities_(localities) {}
 
-    /// For the jobs that `which` numbers; at most `burst` jobs. In three loops: what one stores
-    /// field by field, the next loads as a whole, which is quick only when the stores are long
-    /// done.
-    void prepare(std::span<const Job<Family>> jobs, std::span<const std::uint8_t> which) {
-        for (const std::uint8_t i : which)
-            apply_policy(jobs[i], openings_[i]);
-        for (const std::uint8_t i : which) {
-            Opening<Family>& opening = openings_[i];
-            const bool translates = !opening.addresses.empty() && !opening.keeps_source;
-            opening.proposal = translates ? first_proposal(jobs[i], opening) : opening.reply;
+    /// What the jobs, at most `burst`, would open, in their order; until the next call. In three
+    /// loops: what one stores field by field, the next loads as a whole, which is quick only when
+    /// the stores are long done.
+    [[nodiscard]] const Opening<Family>* prepare(std::span<Job<Family>* const> jobs) {
+        Opening<Family>* opening = openings_.data();
+        for (Job<Family>* const job : jobs)
+            apply_policy(*job, *opening++);
+        opening = openings_.data();
+        for (const Job<Family>* const job : jobs) {
+            if (opening->source == SourceBy::drawing) [[likely]]
+                opening->proposal = drawn(*opening);
+            else
+                propose_otherwise(*job, *opening);
+            ++opening;
         }
-        for (const std::uint8_t i : which) {
-            if (openings_[i].addresses.empty()) continue;
-            if (ip_protocol::is_portless(openings_[i].proposal.protocol))
-                without_port(openings_[i]);
-            openings_[i].hash = index_.hash(openings_[i].proposal);
-            index_.prefetch_for_write(openings_[i].hash);
+        for (Opening<Family>& prepared : std::span(openings_).first(jobs.size())) {
+            if (prepared.source == SourceBy::nothing) continue;
+            prepared.hash = index_.hash(prepared.proposal);
+            index_.prefetch_for_write(prepared.hash);
         }
+        return openings_.data();
     }
 
-    /// Of the job with that number, when the latest `prepare` was told to.
-    [[nodiscard]] const Opening<Family>& operator[](std::size_t job) const {
-        return openings_[job];
+    /// Whether a packet to an outside endpoint is of a host whose source is translated outwards.
+    /// A rule that says nothing of where it comes from would match those outside, too.
+    /// @param outward  what `prepare` made of it
+    [[nodiscard]] bool from_inside(const Job<Family>& job, const Opening<Family>& outward) const {
+        if (outward.source == SourceBy::nothing || outward.source == SourceBy::keeping)
+            return false;
+        return outward.rule->ingress_port || !outward.rule->from.empty() ||
+               job.hop.port != job.ingress_port;
     }
 
     /// What a packet to the outside endpoint of a live mapping would open: a flow to its inside
     /// endpoint. From outside its source stays; from inside, hairpin, it becomes what it becomes
     /// towards the outside [RFC 4787 REQ-9] [RFC 5382 REQ-8].
+    /// @param job      which gets another hop
     /// @param outward  what `prepare` made of the packet
     template <class Record>
-    [[nodiscard]] const Opening<Family>& inward(const Job<Family>& job,
-                                                const Opening<Family>& outward, FlowId id,
-                                                const Record& mapping) {
+    [[nodiscard]] const Opening<Family>& inward(Job<Family>& job, const Opening<Family>& outward,
+                                                FlowId id, const Record& mapping) {
         const bool hairpin = from_inside(job, outward);
         inward_ = outward;
         inward_.mapping = id;
@@ -97,17 +112,15 @@ class Openings {
         inward_.reply = job.parsed.tuple.inverse();
         inward_.reply.source = mapping.tuple(Direction::original).source;
         inward_.reply.source_port = mapping.tuple(Direction::original).source_port;
-        inward_.hop = router_.route(inward_.reply.source);
+        inward_.routed = router_.route(inward_.reply.source, job.hop);
         inward_.locality = {};
         if (!hairpin) {
             inward_.rule = &policy_.rules[mapping.rule];
             inward_.source_rule = inward_.rule;
-            inward_.keeps_source = true;
-            inward_.addresses = {&inward_.reply.destination, 1};
-            inward_.ports = PortRange{};
+            keep_source(inward_);
         }
-        if (hairpin && inward_.maps_source) return inward_;
-        inward_.proposal = hairpin ? first_proposal(job, inward_) : inward_.reply;
+        if (inward_.source == SourceBy::mapping) return inward_;
+        inward_.proposal = hairpin ? drawn(inward_) : inward_.reply;
         inward_.hash = index_.hash(inward_.proposal);
         return inward_;
     }
@@ -115,82 +128,89 @@ class Openings {
   private:
     using Address = typename Family::Address;
 
-    /// Whether a packet to an outside endpoint is of a host whose source is translated outwards.
-    /// A rule that says nothing of where it comes from would match those outside, too.
-    bool from_inside(const Job<Family>& job, const Opening<Family>& outward) const {
-        if (outward.rule == nullptr || outward.addresses.empty() || outward.keeps_source)
-            return false;
-        return outward.rule->ingress_port || !outward.rule->from.empty() ||
-               outward.hop->port != job.ingress_port;
+    Tuple<Family> drawn(const Opening<Family>& opening) {
+        return opening.preserves_port ? proposals_.preserve(opening.reply, opening.addresses,
+                                                            opening.ports, opening.locality)
+                                      : proposals_.draw(opening.reply, opening.addresses,
+                                                        opening.ports, opening.locality);
     }
 
-    /// First of all, the address that the inside host has with other protocols.
-    void without_port(Opening<Family>& opening) {
-        opening.proposal.destination_port = Be16{};
-        if (opening.keeps_source || opening.source_rule->source_nat != SourceNat::pool) return;
-        const Pool<Family>& pool = policy_.pools[opening.source_rule->pool];
-        if (pool.pooling == Pooling::paired)
-            opening.proposal.destination = pool.addresses[pool.pairing.choose(
-                opening.reply.destination, pool.addresses.size())];
-    }
-
-    /// Of a flow whose source is translated.
-    Tuple<Family> first_proposal(const Job<Family>& job, const Opening<Family>& opening) {
-        if (!opening.maps_source)
-            return opening.preserves_port ? proposals_.preserve(opening.reply, opening.addresses,
-                                                                opening.ports, opening.locality)
-                                          : proposals_.draw(opening.reply, opening.addresses,
-                                                            opening.ports, opening.locality);
+    /// Where address and port need not both be drawn.
+    [[gnu::noinline]] void propose_otherwise(const Job<Family>& job, Opening<Family>& opening) {
+        if (opening.source == SourceBy::nothing) return;
         const Rule<Family>& rule = *opening.source_rule;
         const bool pool = rule.source_nat == SourceNat::pool;
-        return mapping_of_source(
-            job.parsed.tuple, pool ? Address{} : opening.addresses.front(),
-            static_cast<std::uint16_t>(pool ? rule.pool + 1U : opening.ports.first()));
+        opening.proposal = opening.reply;
+        if (opening.source == SourceBy::mapping)
+            opening.proposal = mapping_of_source(
+                job.parsed.tuple, pool ? Address{} : opening.addresses.front(),
+                static_cast<std::uint16_t>(pool ? rule.pool + 1U : opening.ports.first()));
+        if (opening.source == SourceBy::drawing_address)
+            opening.proposal.destination =
+                pool ? first_address(opening, policy_.pools[rule.pool]) : opening.outside;
+        if (ip_protocol::is_portless(opening.proposal.protocol))
+            opening.proposal.destination_port = Be16{};
+    }
+
+    /// Without ports; first of all, the address that the inside host has with other protocols.
+    const Address& first_address(const Opening<Family>& opening, const Pool<Family>& pool) {
+        const auto size = static_cast<std::uint32_t>(pool.addresses.size());
+        return pool.addresses[pool.pooling == Pooling::paired
+                                  ? pool.pairing.choose(opening.reply.destination, size)
+                                  : proposals_.random().below(size)];
     }
 
     /// What policy and route say about a packet without a flow.
-    void apply_policy(const Job<Family>& job, Opening<Family>& opening) {
-        opening.addresses = {};
-        opening.maps_source = false;
+    [[gnu::always_inline]] void apply_policy(Job<Family>& job, Opening<Family>& opening) {
+        opening.source = SourceBy::nothing;
+        opening.routed = false;
+        opening.binds_source = false;
         opening.mapping = no_flow;
         opening.rule = first_match<Family>(policy_.rules, job.parsed.tuple, job.ingress_port);
         if (opening.rule == nullptr) return;
         const Rule<Family>& rule = *opening.rule;
-        opening.reply = job.parsed.tuple.inverse();
+        Tuple<Family>::invert(job.parsed.tuple, opening.reply);
         opening.redirects = !rule.targets.empty();
-        opening.binds_source = false;
         if (opening.redirects) redirect(opening.reply, rule.targets);
         if (rule.mapping) bind(job.parsed.tuple, opening);
-        opening.hop = router_.route(opening.reply.source);
-        if (!opening.hop) return;
+        opening.routed = router_.route(opening.reply.source, job.hop);
+        if (!opening.routed) return;
         opening.source_rule = &rule;
-        opening.outside = opening.hop->port_address;
-        if (rule.action == Action::dnat && opening.hop->port == job.ingress_port)
+        opening.outside = job.hop.port_address;
+        if (rule.action == Action::dnat && job.hop.port == job.ingress_port)
             let_answers_come_back(job, opening);
-        choose_source(*opening.source_rule, opening);
+        choose_source(*opening.source_rule, job.hop.port, opening);
     }
 
     /// What source NAT may choose from.
-    void choose_source(const Rule<Family>& rule, Opening<Family>& opening) {
-        opening.keeps_source = rule.source_nat == SourceNat::keep;
+    void choose_source(const Rule<Family>& rule, std::uint16_t egress_port,
+                       Opening<Family>& opening) {
+        if (rule.source_nat == SourceNat::keep) return keep_source(opening);
+        const bool masquerade = rule.source_nat == SourceNat::masquerade;
+        const Pool<Family>* pool = masquerade ? nullptr : &policy_.pools[rule.pool];
+        opening.addresses = masquerade ? std::span<const Address>(&opening.outside, 1)
+                                       : addresses_for(opening.reply, *pool);
+        const PortLikeness likeness = masquerade ? rule.likeness : pool->likeness;
+        opening.ports = likeness.choose_from(masquerade ? rule.ports : pool->ports,
+                                             opening.reply.destination_port.host());
+        opening.preserves_port = likeness.preservation;
         opening.locality = {};
-        if (opening.keeps_source) {
-            opening.addresses = {&opening.reply.destination, 1};
-            opening.ports = PortRange{};
+        if (ip_protocol::is_portless(opening.reply.protocol)) [[unlikely]] {
+            opening.source = SourceBy::drawing_address;
+        } else if (rule.behavior.mapping == Mapping::endpoint_independent) {
+            opening.source = SourceBy::mapping;
         } else {
-            const bool masquerade = rule.source_nat == SourceNat::masquerade;
-            const Pool<Family>* pool = masquerade ? nullptr : &policy_.pools[rule.pool];
-            opening.addresses = masquerade ? std::span<const Address>(&opening.outside, 1)
-                                           : addresses_for(opening.reply, *pool);
-            const PortLikeness likeness = masquerade ? rule.likeness : pool->likeness;
-            opening.ports = likeness.choose_from(masquerade ? rule.ports : pool->ports,
-                                                 opening.reply.destination_port.host());
-            opening.preserves_port = likeness.preservation;
-            opening.maps_source = rule.behavior.mapping == Mapping::endpoint_independent &&
-                                  !ip_protocol::is_portless(opening.reply.protocol);
-            if (!opening.maps_source)
-                opening.locality = localities_.of(opening.reply, opening.hop->port);
+            opening.source = SourceBy::drawing;
+            if (!localities_.empty()) [[unlikely]]
+                opening.locality = localities_.of(opening.reply, egress_port);
         }
+    }
+    /// Only when that very tuple is taken, its port moves.
+    static void keep_source(Opening<Family>& opening) {
+        opening.source = SourceBy::keeping;
+        opening.addresses = {&opening.reply.destination, 1};
+        opening.ports = PortRange{};
+        opening.locality = {};
     }
 
     /// Those of the pool that a flow may get. Without ports, a paired address stands for one inside
@@ -253,8 +273,8 @@ class Openings {
     const TupleIndex<Family, Traits>& index_;
     PortProposals<Family, Traits>& proposals_;
     Localities<Family> localities_;
-    std::array<Opening<Family>, burst> openings_{};  ///< by job
-    Opening<Family> inward_{};                       ///< the latest
+    std::array<Opening<Family>, burst> openings_{};
+    Opening<Family> inward_{};  ///< the latest
 };
 
 }  // namespace noclash::nat

@@ -26,7 +26,7 @@ class PortSet {
     /// Those ports of `range`, which holds two at least, that are even when `port` is, else odd.
     [[nodiscard]] static PortSet like(std::uint16_t port, PortRange range) {
         PortSet set(range);
-        set.step_ = 2;
+        set.shift_ = 1;
         set.first_ = static_cast<std::uint16_t>(range.first + ((range.first ^ port) & 1U));
         set.last_ = static_cast<std::uint16_t>(range.last - ((range.last ^ port) & 1U));
         return set;
@@ -34,19 +34,21 @@ class PortSet {
 
     [[nodiscard]] std::uint16_t first() const { return first_; }
     [[nodiscard]] std::uint16_t last() const { return last_; }
-    [[nodiscard]] std::uint32_t size() const { return (last_ - first_) / step_ + 1U; }
+    [[nodiscard]] std::uint32_t size() const {
+        return (static_cast<std::uint32_t>(last_ - first_) >> shift_) + 1U;
+    }
     /// The n-th of them, from 0.
     [[nodiscard]] std::uint16_t operator[](std::uint32_t n) const {
-        return static_cast<std::uint16_t>(first_ + n * step_);
+        return static_cast<std::uint16_t>(first_ + (n << shift_));
     }
     [[nodiscard]] bool contains(std::uint16_t port) const {
-        return first_ <= port && port <= last_ && ((port ^ first_) & (step_ - 1U)) == 0;
+        return first_ <= port && port <= last_ && ((port ^ first_) & shift_) == 0;
     }
     /// Those among the 64 ports from `64 * word` on: a bit for each.
     [[nodiscard]] std::uint64_t bits(std::uint32_t word) const {
         if (word < first_ / 64U || word > last_ / 64U) return 0;
         std::uint64_t bits = ~0ULL;
-        if (step_ == 2)
+        if (shift_ == 1)
             bits = (first_ & 1U) == 0 ? 0x5555'5555'5555'5555ULL : 0xaaaa'aaaa'aaaa'aaaaULL;
         if (word == first_ / 64U) bits &= ~0ULL << (first_ % 64U);
         if (word == last_ / 64U) bits &= ~0ULL >> (63U - last_ % 64U);
@@ -57,7 +59,7 @@ class PortSet {
   private:
     std::uint16_t first_ = PortRange{}.first;
     std::uint16_t last_ = PortRange{}.last;
-    std::uint16_t step_ = 1;  ///< 1 or 2
+    std::uint16_t shift_ = 0;  ///< 1 when every other port is left out
 };
 
 /// How the port of a translated source takes after the client's own (RFC 4787, section 4.2). By

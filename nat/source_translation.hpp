@@ -21,9 +21,9 @@ namespace noclash::nat {
 /// What finds no room is dropped, and its sender told; no flow ever has to make room for it:
 /// [RFC 6888 REQ-11] [RFC 5508 REQ-8] [field g].
 template <class Family>
-[[nodiscard]] Verdict<Family> no_room(const PolicyConfig<Family>& policy, DropReason reason) {
+[[nodiscard]] Verdict no_room(const PolicyConfig<Family>& policy, DropReason reason) {
     const std::optional<IcmpError>& error = policy.no_room_error;
-    return error ? Verdict<Family>::reject(reason, *error) : Verdict<Family>::drop(reason);
+    return error ? Verdict::reject(reason, *error) : Verdict::drop(reason);
 }
 
 template <class Family>
@@ -44,7 +44,6 @@ class SourceTranslation {
     using Claim = Reservation<Family, Traits>;
     using Opening = nat::Opening<Family>;
     using References = typename Mappings<Family, Traits>::References;
-    using V = Verdict<Family>;
 
     /// All outlive this; `timestamps` and `limits` may be null.
     SourceTranslation(Worker& worker, const PolicyConfig<Family>& policy, const Timeouts& timeouts,
@@ -59,47 +58,64 @@ class SourceTranslation {
 
     /// Reserves the reply tuple, and takes the references that the flow needs. Here and below: a
     /// verdict other than `transmit` says why that cannot be.
-    V translate(Claim& claim, const Job<Family>& job, const Opening& opening,
-                References& references, std::uint64_t now_ms) {
+    [[gnu::always_inline]] Verdict translate(Claim& claim, const Job<Family>& job,
+                                             const Opening& opening, References& references,
+                                             std::uint64_t now_ms) {
         now_ms_ = now_ms;
-        const V verdict = opening.keeps_source  ? keep_source(claim, job, opening)
-                          : opening.maps_source ? map_source(claim, opening, references)
-                                                : propose(claim, job, opening);
-        if (verdict.outcome != Outcome::transmit || opening.mapping == no_flow) return verdict;
-        const Record& flow = claim.record();
-        const Mapped held = mappings_.hold_destination(
-            references, opening.mapping,
-            to_destination(flow.tuple(Direction::original), flow.tuple(Direction::reply)));
-        return held == Mapped::held ? verdict : not_mapped(held);
+        if (opening.source == SourceBy::drawing && opening.mapping == no_flow) [[likely]]
+            return draw(claim, job, opening);
+        return translate_otherwise(claim, job, opening, references);
     }
 
     /// Flows that succeeded a finished one before its time.
     [[nodiscard]] const Counter& tuples_reused() const { return reused_; }
 
   private:
-    V map_source(Claim& claim, const Opening& opening, References& references) {
+    [[gnu::noinline]] Verdict translate_otherwise(Claim& claim, const Job<Family>& job,
+                                                  const Opening& opening, References& references) {
+        const Verdict verdict = by_its_way(claim, job, opening, references);
+        if (!verdict.transmits() || opening.mapping == no_flow) return verdict;
+        const Record& flow = claim.record();
+        const Mapped held = mappings_.hold_destination(
+            references, opening.mapping,
+            to_destination(flow.tuple(Direction::original), flow.tuple(Direction::reply)));
+        return held == Mapped::held ? verdict : not_mapped(held);
+    }
+    Verdict by_its_way(Claim& claim, const Job<Family>& job, const Opening& opening,
+                       References& references) {
+        switch (opening.source) {
+            case SourceBy::keeping:
+                return keep_source(claim, job, opening);
+            case SourceBy::mapping:
+                return map_source(claim, opening, references);
+            default:
+                return choose(claim, job, opening);
+        }
+    }
+
+    Verdict map_source(Claim& claim, const Opening& opening, References& references) {
         const auto rule = static_cast<std::uint16_t>(rule_number(policy_, *opening.source_rule));
         const Mapped held =
             nat::map_source(mappings_, references, claim, opening, rule, worker_, now_ms_);
-        return held == Mapped::held ? V::transmit(*opening.hop) : not_mapped(held);
+        return held == Mapped::held ? Verdict::transmit() : not_mapped(held);
     }
 
-    V not_mapped(Mapped why) const {
+    Verdict not_mapped(Mapped why) const {
         const NotMapped verdict = not_mapped_because(why);
         if (verdict.outcome == Outcome::reject) return no_room(policy_, verdict.reason);
-        if (verdict.outcome == Outcome::drop) return V::drop(verdict.reason);
+        if (verdict.outcome == Outcome::drop) return Verdict::drop(verdict.reason);
         return verdict.reason == DropReason::park_timeout
-                   ? V::park()
-                   : V::park(no_room(policy_, verdict.reason));
+                   ? Verdict::park()
+                   : Verdict::park(no_room(policy_, verdict.reason));
     }
 
     /// The source stays, unless that very tuple has another owner: then its port moves.
-    V keep_source(Claim& claim, const Job<Family>& job, const Opening& opening) {
+    Verdict keep_source(Claim& claim, const Job<Family>& job, const Opening& opening) {
         switch (claim.reserve(opening.reply, opening.hash)) {
             case InsertOutcome::inserted:
-                return V::transmit(*opening.hop);
+                return Verdict::transmit();
             case InsertOutcome::busy:
-                return V::park(no_room(policy_, DropReason::chain_too_long));
+                return Verdict::park(no_room(policy_, DropReason::chain_too_long));
             case InsertOutcome::chain_too_long:
                 return no_room(policy_, DropReason::chain_too_long);
             case InsertOutcome::taken:
@@ -110,31 +126,42 @@ class SourceTranslation {
         if (claim.owner().direction == Direction::original &&
             worker_.record(claim.owner().flow).status.load(std::memory_order_acquire) !=  // (5)
                 FlowStatus::live)
-            return V::park();
+            return Verdict::park();
         return opening.binds_source ? no_room(policy_, DropReason::exhausted)
-                                    : propose(claim, job, opening);
+                                    : choose(claim, job, opening);
     }
 
-    V propose(Claim& claim, const Job<Family>& job, const Opening& opening) {
-        const bool portless = ip_protocol::is_portless(opening.proposal.protocol);
+    [[gnu::always_inline]] Verdict draw(Claim& claim, const Job<Family>& job,
+                                        const Opening& opening) {
         const Proposed proposed =
-            portless
-                ? reserve_address(claim, opening.proposal, opening.hash, opening.addresses,
-                                  proposals_.random())
-                : proposals_.reserve_from(claim, opening.proposal, opening.hash, opening.addresses,
-                                          opening.ports, to_moment(now_ms_), opening.locality);
+            proposals_.reserve_from(claim, opening.proposal, opening.hash, opening.addresses,
+                                    opening.ports, to_moment(now_ms_), opening.locality);
+        if (proposed == Proposed::reserved) [[likely]]
+            return Verdict::transmit();
+        return not_reserved(proposed, claim, job, opening);
+    }
+    Verdict draw_address(Claim& claim, const Job<Family>& job, const Opening& opening) {
+        const Proposed proposed = reserve_address(claim, opening.proposal, opening.hash,
+                                                  opening.addresses, proposals_.random());
+        return proposed == Proposed::reserved ? Verdict::transmit()
+                                              : not_reserved(proposed, claim, job, opening);
+    }
+    Verdict choose(Claim& claim, const Job<Family>& job, const Opening& opening) {
+        return ip_protocol::is_portless(opening.proposal.protocol)
+                   ? draw_address(claim, job, opening)
+                   : draw(claim, job, opening);
+    }
+    [[gnu::noinline]] Verdict not_reserved(Proposed proposed, Claim& claim, const Job<Family>& job,
+                                           const Opening& opening) {
         switch (proposed) {
-            case Proposed::reserved:
-                return V::transmit(*opening.hop);
             case Proposed::exhausted:
-                if (succeeds(claim, job, opening)) return V::transmit(*opening.hop);
+                if (succeeds(claim, job, opening)) return Verdict::transmit();
                 return no_room(policy_, DropReason::exhausted);
             case Proposed::unfinished:
-                return V::park(no_room(policy_, DropReason::search_timeout));
-            case Proposed::no_room:
-                break;
+                return Verdict::park(no_room(policy_, DropReason::search_timeout));
+            default:
+                return Verdict::park(no_room(policy_, DropReason::chain_too_long));
         }
-        return V::park(no_room(policy_, DropReason::chain_too_long));
     }
 
     /// No port is free; but a connection that has ended may have one to give. Not for a flow that

@@ -33,35 +33,34 @@ concept Router = requires(const R router, const typename Family::Address& addres
 enum class Outcome : std::uint8_t {
     drop,      ///< for `reason`
     reject,    ///< drop for `reason`, and tell the sender by `error`
-    transmit,  ///< rewritten; send it to `hop`, in fragments when it is longer than `hop.mtu`
+    transmit,  ///< rewritten; send it to its hop, in fragments when it is longer than its MTU
     park,      ///< its flow cannot be decided just now: process it again soon
 };
 
-template <class Family>
-struct Verdict {
+/// What becomes of a packet: a word, to be handed up in a register.
+struct alignas(8) Verdict {
     Outcome outcome = Outcome::drop;
     DropReason reason = DropReason::none;
     IcmpError error{};
-    Hop<Family> hop{};
 
-    static Verdict drop(DropReason reason) { return {Outcome::drop, reason, {}, {}}; }
+    static Verdict drop(DropReason reason) { return {Outcome::drop, reason, {}}; }
     static Verdict reject(DropReason reason, IcmpError error) {
-        return {Outcome::reject, reason, error, {}};
+        return {Outcome::reject, reason, error};
     }
-    static Verdict transmit(const Hop<Family>& hop) {
-        return {Outcome::transmit, DropReason::none, {}, hop};
-    }
+    static Verdict transmit() { return {Outcome::transmit, DropReason::none, {}}; }
     /// `late` is what the packet is dropped for when it has waited too long.
     static Verdict park(DropReason late = DropReason::park_timeout) {
-        return {Outcome::park, late, {}, {}};
+        return {Outcome::park, late, {}};
     }
     /// As `refusal`, a drop or reject, once the packet has waited too long.
     static Verdict park(const Verdict& refusal) {
-        return {Outcome::park, refusal.reason, refusal.error, {}};
+        return {Outcome::park, refusal.reason, refusal.error};
     }
     /// Whether the sender of a packet that parked is told when it has waited too long.
     [[nodiscard]] bool tells_when_late() const { return error.type != 0; }
+    [[nodiscard]] bool transmits() const { return outcome == Outcome::transmit; }
 };
+static_assert(sizeof(Verdict) == 8);
 
 /// One packet on its way through the pipeline.
 template <class Family>
@@ -74,7 +73,8 @@ struct Job {
     Parsed<Family> parsed{};
     std::uint64_t hash = 0;  ///< of `parsed.tuple`
     Found found{};           ///< its flow, as far as the bucket tells
-    Verdict<Family> verdict{};
+    Verdict verdict{};
+    Hop<Family> hop{};     ///< where it goes; of packets that are transmitted
     Tuple<Family> to{};    ///< what the packet becomes, when `rewrite` is set
     bool rewrite = false;  ///< the pipeline's: it is still to be rewritten
 };

@@ -20,9 +20,9 @@ constexpr unsigned workers = 6;
 constexpr int steps = 3000;
 
 /// Processes a packet as a worker does: parked ones again, until there is another verdict.
-Verdict<V4> until_decided(TestGateway& gateway, unsigned worker, Bytes& packet) {
+Verdict until_decided(TestGateway& gateway, unsigned worker, Bytes& packet) {
     for (;;) {
-        const Verdict<V4> verdict = gateway.pass(packet, 0, worker);
+        const Verdict verdict = gateway.pass(packet, 0, worker);
         if (verdict.outcome != Outcome::park) return verdict;
         gateway.engines[worker]->quiescent();
         std::this_thread::yield();

@@ -18,13 +18,13 @@ struct Full : TestGateway {
         return policy;
     }
 
-    Verdict<V4> open(std::uint16_t port) {
+    Verdict open(std::uint16_t port) {
         Bytes packet = udp({host("10.1.0.7"), host("192.0.2.80"), port, 80});
         return pass(packet);
     }
     /// As a worker visits a packet that parked: between rounds.
-    Verdict<V4> open_and_wait(std::uint16_t port) {
-        Verdict<V4> verdict = open(port);
+    Verdict open_and_wait(std::uint16_t port) {
+        Verdict verdict = open(port);
         for (int visits = 0; verdict.outcome == Outcome::park && visits < 8; ++visits) {
             engines[0]->quiescent();
             pipelines[0]->maintain(now_ms, 64);
@@ -42,7 +42,9 @@ struct Full : TestGateway {
     std::uint64_t live() {
         return engines[0]->counters().insert.value() - engines[0]->counters().removed.value();
     }
-    std::uint64_t dropped() const { return pipelines[0]->early_drop().dropped().value(); }
+    std::uint64_t dropped() const {
+        return pipelines[0]->first_packets().early_drop().dropped().value();
+    }
 };
 
 TEST(EarlyDrop, AFlowWithoutAnswerMakesRoom) {
@@ -91,7 +93,7 @@ TEST(EarlyDrop, IsOffUnlessSomebodyWantsIt) {
     }
     EXPECT_EQ(open().outcome, Outcome::reject);
     EXPECT_EQ(open().reason, DropReason::table_full);
-    EXPECT_EQ(gateway.pipelines[0]->early_drop().dropped().value(), 0U);
+    EXPECT_EQ(gateway.pipelines[0]->first_packets().early_drop().dropped().value(), 0U);
     EXPECT_EQ(gateway.engines[0]->counters().removed.value(), 0U);
 }
 

@@ -63,7 +63,7 @@ TEST(Limits, ASubscriberGetsSoManyFlowsAndOthersAllTheirs) {
     for (std::uint16_t port = 1000; port < 1003; ++port)
         EXPECT_EQ(opens_udp(gateway, from_port(port)), DropReason::none);
     Bytes over = udp(from_port(1003));
-    const Verdict<V4> refused = gateway.pass(over);
+    const Verdict refused = gateway.pass(over);
     EXPECT_EQ(refused.reason, DropReason::subscriber_flows);
     EXPECT_EQ(refused.outcome, Outcome::reject);
     EXPECT_EQ(refused.error.type, icmp_error::host_unreachable.type);
@@ -128,9 +128,10 @@ TEST(Limits, ASourceBeyondTheTableIsLetInAndCounted) {
         ends.source += i;
         EXPECT_EQ(opens_udp(gateway, ends), DropReason::none);
     }
-    EXPECT_GT(gateway.pipelines[0]->counters().uncounted.value(), 0U);
-    EXPECT_EQ(used(gateway, Quota::flows) + gateway.pipelines[0]->counters().uncounted.value(),
-              40U);
+    EXPECT_GT(gateway.pipelines[0]->first_packets().uncounted().value(), 0U);
+    EXPECT_EQ(
+        used(gateway, Quota::flows) + gateway.pipelines[0]->first_packets().uncounted().value(),
+        40U);
     expect_nothing_is_left(gateway);
 }
 
@@ -140,7 +141,7 @@ TEST(Limits, HalfOpenConnectionsOfASource) {
     const Ends back = answered(gateway, from_port(1), syn);
     EXPECT_EQ(sends(gateway, from_port(2), syn), DropReason::none);
     Bytes over = tcp(from_port(3), syn);
-    const Verdict<V4> refused = gateway.pass(over);
+    const Verdict refused = gateway.pass(over);
     EXPECT_EQ(refused.reason, DropReason::half_open_source);
     EXPECT_EQ(refused.outcome, Outcome::drop);                       // its source may be forged
     EXPECT_EQ(sends(gateway, from_port(1), syn), DropReason::none);  // sent again
@@ -196,7 +197,7 @@ struct TwoWorkers {
         for (auto* engine : {&engines[0], &engines[1]})
             engine->online();
     }
-    Verdict<V4> pass(unsigned worker, Bytes packet, std::uint16_t port = 0) {
+    Verdict pass(unsigned worker, Bytes packet, std::uint16_t port = 0) {
         Job<V4> job{};
         job.packet = view(packet);
         job.ingress_port = port;
@@ -251,9 +252,9 @@ TEST(Limits, TwoWorkersAtTheLimit) {
 TEST(Limits, CopiesOfTheLastFlowAllPass) {
     at_every_step([](unsigned n) {
         TwoWorkers two(at_most(Quota::flows, 1));
-        Verdict<V4> copy{};
+        Verdict copy{};
         interrupt(n, [&] { copy = two.pass(1, udp(from_port(1))); });
-        const Verdict<V4> first = two.pass(0, udp(from_port(1)));
+        const Verdict first = two.pass(0, udp(from_port(1)));
         if (calm()) {
             EXPECT_NE(copy.reason, DropReason::subscriber_flows) << n;
             EXPECT_TRUE(copy.outcome == Outcome::transmit || copy.outcome == Outcome::park) << n;

@@ -112,7 +112,7 @@ struct SteeredGateway : TestGateway {
 
     /// Opens a flow on worker 0; what its first packet becomes.
     Tuple<V4> open(Bytes packet) {
-        const Verdict<V4> verdict = pass(packet);
+        const Verdict verdict = pass(packet);
         if (verdict.outcome != Outcome::transmit)
             throw std::runtime_error(std::string(to_string(verdict.reason)));
         return read(packet).tuple;

@@ -45,11 +45,13 @@ class MappingTest : public testing::Test {
         return gateway->engines[0]->counters().insert.value() -
                gateway->engines[0]->counters().removed.value();
     }
-    const MappingCounters& counters() const { return gateway->pipelines[0]->mapping_counters(); }
+    const MappingCounters& counters() const {
+        return gateway->pipelines[0]->first_packets().mappings().counters();
+    }
 
     std::unique_ptr<TestGateway> gateway;
     std::uint32_t quarantine_s = 0;
-    Verdict<V4> verdict;
+    Verdict verdict;
 };
 
 Ends from(const char* address, std::uint16_t port, const Tuple<V4>& sent) {

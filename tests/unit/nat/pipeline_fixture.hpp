@@ -91,11 +91,12 @@ struct TestGateway {
     }
 
     /// One packet through one worker; the packet is rewritten in place.
-    Verdict<V4> pass(Bytes& packet, std::uint16_t port = 0, unsigned worker = 0) {
+    Verdict pass(Bytes& packet, std::uint16_t port = 0, unsigned worker = 0) {
         Job<V4> job{};
         job.packet = view(packet);
         job.ingress_port = port;
         pipelines[worker]->process({&job, 1}, now_ms);
+        hop = job.hop;
         return job.verdict;
     }
     /// Passes time; timers fire and records are reclaimed.
@@ -118,6 +119,7 @@ struct TestGateway {
     std::vector<std::unique_ptr<FlowWorker<V4>>> engines;
     std::vector<std::unique_ptr<TestPipeline>> pipelines;
     std::uint64_t now_ms = 1000;
+    Hop<V4> hop{};  ///< of the latest packet, when it was transmitted
 };
 
 /// What a rewritten packet says of itself; fails the test when a checksum is wrong.

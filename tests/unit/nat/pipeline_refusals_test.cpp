@@ -79,7 +79,7 @@ TEST(Pipeline, TooBigGoesInFragmentsWhereItMay) {
         Bytes packet = udp(client, Bytes(1200));
         const auto verdict = gateway.pass(packet);
         EXPECT_EQ(verdict.outcome, Outcome::transmit);
-        EXPECT_EQ(verdict.hop.mtu, 1000);
+        EXPECT_EQ(gateway.hop.mtu, 1000);
         EXPECT_EQ(read(packet).tuple.source, ip("10.2.0.1"));
     }
 }
@@ -140,7 +140,7 @@ TEST(Pipeline, ADropRuleHoldsForOurOwnAddressesToo) {
     TestGateway gateway({drop});
     Bytes ping = icmp({host("10.1.0.7"), host("10.1.0.1")}, 8, 0, 0x00010001);
     EXPECT_EQ(gateway.pass(ping).reason, DropReason::rule);
-    EXPECT_EQ(gateway.pipelines[0]->rule_hits(0), 1U);
+    EXPECT_EQ(gateway.pipelines[0]->first_packets().rule_hits(0), 1U);
 }
 
 // [RFC 5508 REQ-8]
@@ -157,7 +157,7 @@ TEST(Pipeline, ARejectRuleTellsTheSender) {
         EXPECT_EQ(verdict.error.code, icmp_error::admin_prohibited.code);
         EXPECT_EQ(packet, before);
     }
-    EXPECT_EQ(gateway.pipelines[0]->rule_hits(0), 2U);
+    EXPECT_EQ(gateway.pipelines[0]->first_packets().rule_hits(0), 2U);
     EXPECT_EQ(gateway.engines[0]->counters().insert.value(), 0U);
 }
 

@@ -20,8 +20,8 @@ TEST(Pipeline, MasqueradeThereAndBack) {
     const int ttl = read(out).ttl;
     const auto verdict = gateway.pass(out);
     ASSERT_EQ(verdict.outcome, Outcome::transmit);
-    EXPECT_EQ(verdict.hop.port, 1);
-    EXPECT_EQ(verdict.hop.next_hop, ip("10.2.0.254"));
+    EXPECT_EQ(gateway.hop.port, 1);
+    EXPECT_EQ(gateway.hop.next_hop, ip("10.2.0.254"));
     const Tuple<V4> sent = read(out).tuple;
     EXPECT_EQ(sent.source, ip("10.2.0.1"));
     EXPECT_GE(sent.source_port.host(), 1024);
@@ -134,9 +134,9 @@ TEST(Pipeline, TheFirstRuleThatMatchesDecides) {
     EXPECT_EQ(read(forwarded).tuple.source, ip("10.1.0.7"));
     Bytes from_outside = udp({host("203.0.113.1"), host("10.1.0.7"), 5, 6});
     EXPECT_EQ(gateway.pass(from_outside, 1).reason, DropReason::no_rule);
-    EXPECT_EQ(gateway.pipelines[0]->rule_hits(0), 1U);
-    EXPECT_EQ(gateway.pipelines[0]->rule_hits(1), 1U);
-    EXPECT_EQ(gateway.pipelines[0]->rule_hits(2), 0U);
+    EXPECT_EQ(gateway.pipelines[0]->first_packets().rule_hits(0), 1U);
+    EXPECT_EQ(gateway.pipelines[0]->first_packets().rule_hits(1), 1U);
+    EXPECT_EQ(gateway.pipelines[0]->first_packets().rule_hits(2), 0U);
 }
 
 TEST(Pipeline, AForwardedFlowWhoseReplyTupleIsTakenGetsAnotherPort) {

@@ -64,7 +64,8 @@ TEST(StaticMapping, AWholeAddressInBothDirections) {
                    {remote, server, 5555, 22});
     expect_crosses(gateway, inside_port, {server, remote, 22, 5555},
                    {public_server, remote, 22, 5555});
-    EXPECT_EQ(gateway.pipelines[0]->rule_hits(0), 4U) << "two connections of each protocol";
+    EXPECT_EQ(gateway.pipelines[0]->first_packets().rule_hits(0), 4U)
+        << "two connections of each protocol";
 }
 
 TEST(StaticMapping, PingsOfAWholeAddress) {

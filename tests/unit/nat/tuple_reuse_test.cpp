@@ -65,9 +65,9 @@ class TupleReuseTest : public ::testing::Test {
         gateway = std::make_unique<TestGateway>(std::vector{masquerade(four_ports)}, 1, 4096, mode);
         gateway->policy.tcp_reuse = reuse;
     }
-    Verdict<V4> send(const Ends& from, std::uint8_t flags, std::uint32_t value) {
+    Verdict send(const Ends& from, std::uint8_t flags, std::uint32_t value) {
         Bytes packet = stamped(from, flags, {value, 1});
-        const Verdict<V4> verdict = gateway->pass(packet);
+        const Verdict verdict = gateway->pass(packet);
         if (verdict.outcome == Outcome::transmit) outside = answer_to(read(packet).tuple);
         return verdict;
     }
@@ -98,7 +98,9 @@ class TupleReuseTest : public ::testing::Test {
         ends.source_port = static_cast<std::uint16_t>(1000 + number);
         return ends;
     }
-    std::uint64_t reused() const { return gateway->pipelines[0]->tuples_reused().value(); }
+    std::uint64_t reused() const {
+        return gateway->pipelines[0]->first_packets().tuples_reused().value();
+    }
 
     std::unique_ptr<TestGateway> gateway;
     Ends outside{};

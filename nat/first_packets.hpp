@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "engine/flow_worker.hpp"
+#include "engine/reservation.hpp"
+#include "nat/conntrack.hpp"
+#include "nat/early_drop.hpp"
+#include "nat/forwarding.hpp"
+#include "nat/limits.hpp"
+#include "nat/mappings.hpp"
+#include "nat/opening.hpp"
+#include "nat/parse.hpp"
+#include "nat/port_proposals.hpp"
+#include "nat/rewrite.hpp"
+#include "nat/served_ports.hpp"
+#include "nat/source_translation.hpp"
+#include "nat/timestamps.hpp"
+#include "nat/verdict.hpp"
+
+namespace noclash::nat {
+
+/// What the pipelines of all workers share, and lives as long as they.
+template <class Family, class RouterType, class Traits>
+struct PipelineShared {
+    const PolicyConfig<Family>& policy;
+    const Timeouts& timeouts;
+    const RouterType& router;
+    const ServedPorts<Family>& served;
+    CrowdedDestinations<Family, Traits>& crowded;
+    Timestamps<Family, Traits>* timestamps = nullptr;  ///< null: they pass as they are
+    Limits<Family, Traits>* limits = nullptr;          ///< null: none
+    std::span<const Steering<Family>> steering = {};   ///< by port; empty: no locality
+};
+
+/// Packets without a flow: whether they may open one, and how it is set up. Policy, route and MTU
+/// are decided *before* the claim, so that nothing has to be undone because of them. One per
+/// worker.
+template <class Family, class RouterType, class Traits>
+class FirstPackets {
+  public:
+    using Worker = FlowWorker<Family, Traits>;
+    using Record = typename Worker::Record;
+    using Opening = nat::Opening<Family>;
+    using Shared = PipelineShared<Family, RouterType, Traits>;
+
+    static constexpr std::size_t burst = Openings<Family, RouterType, Traits>::burst;
+
+    FirstPackets(Worker& worker, const Shared& shared)
+        : worker_(worker),
+          shared_(shared),
+          proposals_(shared.crowded, shared.served),
+          openings_(shared.policy, shared.router, worker.table().index(), proposals_,
+                    Localities<Family>(shared.steering, worker.id())),
+          mappings_(worker, shared.crowded, proposals_, shared.limits, shared.timeouts),
+          source_(worker, shared.policy, shared.timeouts, shared.timestamps, shared.limits,
+                  proposals_, mappings_),
+          maps_endpoints_(has_mappings(shared.policy)),
+          rule_hits_(shared.policy.rules.size()),
+          early_drop_(worker, shared.policy.early_drop) {}
+
+    /// What the jobs would open, in their order; its buckets are on their way into the cache.
+    [[nodiscard]] const Opening* prepare(std::span<Job<Family>* const> jobs) {
+        return openings_.prepare(jobs);
+    }
+
+    /// Opens the job's flow, or has its verdict say why not. Answers with a flow when another
+    /// packet was faster and has set it up: the job has no verdict then, and is to adopt that one.
+    ///
+    /// Flows are found by both ends' addresses and ports, so what comes from anybody but a flow's
+    /// peer finds none: APDF, unless a mapping says otherwise [RFC 4787 REQ-8] [RFC 5382 REQ-3].
+    /// @param opening  what `prepare` made of it
+    [[nodiscard]] Found open(Job<Family>& job, const Opening& opening, std::uint64_t now_ms) {
+        now_ms_ = now_ms;
+        const Parsed<Family>& packet = job.parsed;
+        if (packet.kind == PacketKind::icmp_error) return drop(job, DropReason::icmp_unrelated);
+        // What may open a flow is checked whole: a corrupted packet must not make state.
+        if (!l4_checksum_ok<Family>(job.packet, packet))
+            return drop(job, DropReason::bad_l4_checksum);
+        if (packet.kind == PacketKind::tcp && !may_open(packet.tcp_flags, shared_.policy.tcp))
+            return drop(job, DropReason::tcp_not_syn);
+        if (packet.kind == PacketKind::sctp && (packet.tcp_flags & tcp_flag::syn) == 0)
+            return drop(job, DropReason::sctp_not_init);
+
+        const Rule<Family>* rule = opening.rule;
+        if (rule != nullptr && forbids(rule->action)) return forbid(job, *rule);
+        if (shared_.router.is_own(packet.tuple.destination)) return open_to_us(job, opening);
+        return open_by_rule(job, opening);
+    }
+
+    /// Over a limit. Half-open connections that are too many are dropped in silence, as by a full
+    /// backlog: their sources may be forged.
+    [[nodiscard]] Verdict refused(Admitted admitted) const {
+        if (admitted == Admitted::busy) return Verdict::park();
+        const DropReason reason = reason_of(admitted);
+        return concerns_half_open(admitted) ? Verdict::drop(reason) : no_room(reason);
+    }
+
+    /// Between bursts, when the worker's own round is over.
+    void round_is_over() {
+        early_drop_.round_is_over();
+        proposals_.top_up();
+    }
+
+    /// Random numbers for whatever else its worker decides.
+    [[nodiscard]] RandomBuffer& random() { return proposals_.random(); }
+    [[nodiscard]] Mappings<Family, Traits>& mappings() { return mappings_; }
+    [[nodiscard]] const Mappings<Family, Traits>& mappings() const { return mappings_; }
+    /// Flows that succeeded a finished one before its time.
+    [[nodiscard]] const Counter& tuples_reused() const { return source_.tuples_reused(); }
+    [[nodiscard]] const EarlyDrop<Family, Traits>& early_drop() const { return early_drop_; }
+    [[nodiscard]] std::uint64_t rule_hits(std::size_t rule) const {
+        return rule_hits_[rule].value();
+    }
+    /// Flows that limits do not know: the table of sources had no place.
+    [[nodiscard]] const Counter& uncounted() const { return uncounted_; }
+
+  private:
+    using Claim = Reservation<Family, Traits>;
+    using References = typename Mappings<Family, Traits>::References;
+
+    static bool has_mappings(const PolicyConfig<Family>& policy) {
+        return std::ranges::any_of(policy.rules, [](const Rule<Family>& rule) {
+            return rule.behavior.mapping == Mapping::endpoint_independent;
+        });
+    }
+
+    /// The job has its verdict. (Written in place: what is handed up is copied, level by level.)
+    static Found decided(Job<Family>& job, Verdict verdict) {
+        job.verdict = verdict;
+        return {};
+    }
+    static Found drop(Job<Family>& job, DropReason reason) {
+        return decided(job, Verdict::drop(reason));
+    }
+
+    [[gnu::noinline]] Found forbid(Job<Family>& job, const Rule<Family>& rule) {
+        rule_hits_[rule_number(rule)].add();
+        if (rule.action == Action::drop) return drop(job, DropReason::rule);
+        return decided(job, Verdict::reject(DropReason::rejected, icmp_error::admin_prohibited));
+    }
+
+    [[gnu::always_inline]] Found open_by_rule(Job<Family>& job, const Opening& opening) {
+        if (job.parsed.kind == PacketKind::icmp_reply) return drop(job, DropReason::icmp_unrelated);
+        if (opening.rule == nullptr) return drop(job, DropReason::no_rule);
+        return set_up(job, opening);
+    }
+
+    /// To an address of ours: perhaps to a mapping, or a service.
+    [[gnu::noinline]] Found open_to_us(Job<Family>& job, const Opening& opening) {
+        if (maps_endpoints_)
+            if (const std::optional<Found> found = to_mapping(job, opening)) return *found;
+        if (opening.rule == nullptr || !opening.redirects) return local(job);
+        return open_by_rule(job, opening);
+    }
+
+    /// To the outside endpoint of a mapping, from outside or, hairpin, from inside; nothing, when
+    /// it is not, or when a service may have the packet. (A service with ports of its own has them
+    /// for itself; one with all ports of an address shares it with mappings.)
+    std::optional<Found> to_mapping(Job<Family>& job, const Opening& opening) {
+        const Parsed<Family>& packet = job.parsed;
+        if (packet.kind != PacketKind::tcp && packet.kind != PacketKind::udp &&
+            packet.kind != PacketKind::udp_lite)
+            return {};
+        const bool service = opening.rule != nullptr && opening.rule->action == Action::dnat;
+        if (service && opening.rule->to_port) return {};
+        const Found found = mappings_.find_destination(packet.tuple);
+        if (!found) return {};
+        const Record& mapping = worker_.record(found.flow);
+        if (mapping.status.load(std::memory_order_acquire) != FlowStatus::live)  // (5)
+            return decided(job, Verdict::park());
+        // Of a hairpin, the remote is known only when its source is translated.
+        const bool open = shared_.timeouts.inbound_refresh || mappings_.in_use(found.flow, now_ms_);
+        const bool admitted = open && mappings_.admits(found.flow, packet.tuple);
+        if (!admitted && !openings_.from_inside(job, opening)) {
+            if (service) return {};
+            return drop(job, DropReason::filtered);
+        }
+        return set_up(job, openings_.inward(job, opening, found.flow, mapping));
+    }
+
+    std::size_t rule_number(const Rule<Family>& rule) const {
+        return nat::rule_number(shared_.policy, rule);
+    }
+
+    /// To one of our own addresses, and no service of ours: echo is answered, the rest is not ours,
+    /// and gets no answer [RFC 5382 REQ-4].
+    Found local(Job<Family>& job) {
+        if (!is_echo_request<Family>(job.packet, job.parsed))
+            return drop(job, DropReason::unsolicited);
+        if (!shared_.router.route(job.parsed.tuple.source, job.hop))
+            return drop(job, DropReason::no_route);
+        make_echo_reply<Family>(job.packet, job.parsed);
+        return decided(job, Verdict::transmit());
+    }
+
+    Verdict no_room(DropReason reason) const { return nat::no_room(shared_.policy, reason); }
+
+    /// The life of a first packet: claim, reserve, fill in, publish [field a].
+    Found set_up(Job<Family>& job, const Opening& opening) {
+        if (!opening.routed || !fits(job)) [[unlikely]]
+            if (const Verdict verdict = routable(job, opening.routed); !verdict.transmits())
+                return decided(job, verdict);
+
+        const std::size_t rule = rule_number(*opening.rule);
+        std::optional<Admission<Family, Traits>> admission;  // nothing without limits
+        if (shared_.limits != nullptr && !comes_inward(opening)) [[unlikely]] {
+            const Admitted glance = shared_.limits->glance(job.parsed.tuple, rule);
+            if (!is_in(glance)) return over_limit(job, glance);
+            admission.emplace(*shared_.limits, job.parsed.tuple, rule);
+        }
+        Claim claim(worker_, job.parsed.tuple, job.hash);
+        if (claim.outcome() != ClaimOutcome::claimed) [[unlikely]]
+            return not_claimed(job, claim);
+        if (admission) [[unlikely]] {
+            const Admitted admitted = admission->enter(worker_.id());
+            if (!is_in(admitted)) return decided(job, refused(admitted));
+            if (admitted == Admitted::uncounted) uncounted_.add();
+        }
+        References references(mappings_);
+        if (const Verdict verdict = source_.translate(claim, job, opening, references, now_ms_);
+            !verdict.transmits()) [[unlikely]]
+            return decided(job, verdict);
+
+        rule_hits_[rule].add();
+        Record& flow = claim.record();
+        flow.rule = static_cast<std::uint16_t>(rule);
+        Tuple<Family>::invert(flow.tuple(Direction::reply), job.to);
+        if (admission) [[unlikely]]
+            admission->commit(flow);
+        Moment expires = track_first(flow, job.packet, job.parsed, shared_.timeouts, now_ms_);
+        references.keep(flow);
+        if (!shared_.timeouts.inbound_refresh) [[unlikely]] {
+            if (comes_inward(opening)) expires = mappings_.bounded(opening.mapping, expires);
+            mappings_.note_outward(flow, Direction::original, expires);
+        }
+        if (shared_.timestamps != nullptr)
+            shared_.timestamps->opens(job.packet, job.parsed, flow, now_ms_);
+        claim.publish(expires, now_ms_);
+        clamp_to_path(job, *opening.rule, shared_.router);
+        translated(job);
+        return {};
+    }
+
+    /// From outside to a mapping: it takes no port, and its sender is no subscriber.
+    static bool comes_inward(const Opening& opening) {
+        return opening.mapping != no_flow && opening.source == SourceBy::keeping;
+    }
+
+    /// Unless it is this very flow, set up since it was looked up, that is one too many.
+    Found over_limit(Job<Family>& job, Admitted admitted) {
+        if (const Found found = worker_.table().index().find(job.parsed.tuple, job.hash))
+            return found;
+        return decided(job, refused(admitted));
+    }
+
+    [[gnu::noinline]] Found not_claimed(Job<Family>& job, const Claim& claim) {
+        switch (claim.outcome()) {
+            case ClaimOutcome::claimed:
+            case ClaimOutcome::taken:
+                return claim.owner();
+            case ClaimOutcome::busy:
+                return decided(job, Verdict::park(no_room(DropReason::chain_too_long)));
+            case ClaimOutcome::table_full: {
+                const Verdict full = no_room(DropReason::table_full);
+                const bool soon = early_drop_.make_room(now_ms_, mappings_.end());
+                return decided(job, soon ? Verdict::park(full) : full);
+            }
+            case ClaimOutcome::chain_too_long:
+                break;
+        }
+        return decided(job, no_room(DropReason::chain_too_long));
+    }
+
+    Worker& worker_;
+    Shared shared_;
+    PortProposals<Family, Traits> proposals_;
+    Openings<Family, RouterType, Traits> openings_;
+    Mappings<Family, Traits> mappings_;
+    SourceTranslation<Family, Traits> source_;
+    bool maps_endpoints_;  ///< some rule does
+    std::vector<Counter> rule_hits_;
+    EarlyDrop<Family, Traits> early_drop_;
+    Counter uncounted_;
+    std::uint64_t now_ms_ = 0;
+};
+
+}  // namespace noclash::nat
