@@ -39,14 +39,13 @@ class ExpiryWheel {
 
     /// Has the flow looked at when `expires` has come, or before.
     void arm(FlowId id, std::uint64_t now_ms) {
-        const Moment expires = pool_[id].expires.load(std::memory_order_relaxed);
-        const auto wait = static_cast<std::uint64_t>(
-            std::clamp(ms_between(to_moment(now_ms), expires), 0, std::int32_t{recheck_ms}));
-        // Not into the tick that is being emptied, and not around the wheel.
-        const std::uint64_t due =
-            std::clamp((now_ms + wait) / tick_ms + 1, current_tick_ + 1, current_tick_ + ticks - 1);
-        FlowId& head = ticks_[due % ticks][next_list_++ % lists];
-        pool_[id].link = head;
+        auto& flow = pool_[id];
+        const Moment expires = flow.expires.load(std::memory_order_relaxed);
+        // Mostly, as the flow before.
+        if (expires != latest_.expires || now_ms != latest_.now_ms)
+            latest_ = {expires, due(expires, now_ms), now_ms};
+        FlowId& head = ticks_[latest_.due][next_list_++ % lists];
+        flow.link = head;
         head = id;
     }
 
@@ -62,6 +61,7 @@ class ExpiryWheel {
         while (current_tick_ < now_tick && budget > 0) {
             if (!empty(ticks_[current_tick_ % ticks], budget, look)) continue;
             ++current_tick_;
+            latest_ = {};
             for (const FlowId head : ticks_[current_tick_ % ticks])
                 prefetch(head);
         }
@@ -78,6 +78,23 @@ class ExpiryWheel {
   private:
     static_assert(recheck_ms / tick_ms + 2 < ticks);
     using Lists = std::array<FlowId, lists>;
+
+    /// Where the latest flow was armed.
+    struct Armed {
+        Moment expires = 0;
+        std::uint32_t due = 0;
+        std::uint64_t now_ms = ~std::uint64_t{0};  ///< never
+    };
+
+    /// The number of the lists that a flow belongs to.
+    [[nodiscard]] std::uint32_t due(Moment expires, std::uint64_t now_ms) const {
+        const auto wait = static_cast<std::uint64_t>(
+            std::clamp(ms_between(to_moment(now_ms), expires), 0, std::int32_t{recheck_ms}));
+        // Not into the tick that is being emptied, and not around the wheel.
+        const std::uint64_t tick =
+            std::clamp((now_ms + wait) / tick_ms + 1, current_tick_ + 1, current_tick_ + ticks - 1);
+        return static_cast<std::uint32_t>(tick % ticks);
+    }
 
     /// Takes the ticks' lists one after the other aside, where nothing is added any more.
     template <class Look>
@@ -109,6 +126,7 @@ class ExpiryWheel {
 
     FlowPool<Family, Traits>& pool_;
     std::uint64_t current_tick_;
+    Armed latest_;
     std::array<Lists, ticks> ticks_{};
     std::uint32_t next_list_ = 0;
     std::uint32_t next_taken_ = 0;

@@ -46,7 +46,8 @@ struct FlowCounters {
 ///
 /// Who writes what: `tuples`, `places`, `rule`, `owner` by the worker that sets the flow up, before
 /// it publishes them, and by nobody until the record is reclaimed. `link` by the owner. The atomics
-/// by whichever worker has a packet.
+/// by whichever worker has a packet; while the record is free, `counters` and `memory` may note ids
+/// of other free records (engine/flow_pool.hpp).
 template <class Family, class Traits>
 struct alignas(64) Flow {
     template <class T>
@@ -60,7 +61,7 @@ struct alignas(64) Flow {
     Atomic<std::uint8_t> protocol_detail{0};  ///< likewise: TCP's window scales
     std::uint16_t rule = 0;                   ///< of the layer above: which rule let it in
     std::uint16_t owner = 0;                  ///< the worker whose wheel holds it
-    std::uint32_t link = 0;                   ///< next in the owner's list (free, wheel or retired)
+    std::uint32_t link = 0;                   ///< next in the owner's list (wheel or retired)
     std::array<IndexPlace, 2> places{};       ///< of the tuples in the index, by Direction
 
     alignas(64) std::array<FlowCounters<Traits>, 2> counters;  ///< by Direction

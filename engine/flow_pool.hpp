@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
+#include <span>
+#include <tuple>
 
 #include "engine/flow.hpp"
 #include "engine/free_stack.hpp"
@@ -12,22 +15,25 @@
 namespace noclash {
 
 /// All flow records, laid out at start. Free ones travel between workers in chunks over a lock-free
-/// stack; a worker takes single records from a cache of its own (`FlowCache`), so that workers
-/// share a cache line once in `chunk` set-ups.
+/// stack; a worker takes single records from a cache of its own (engine/flow_cache.hpp), so that
+/// workers share a cache line once in `chunk` set-ups.
+///
+/// A chunk keeps the ids of its records in two of them, the head and another that the head names:
+/// in their second cache lines, which nobody reads while a record is free. So a chunk is known
+/// after two cache misses; along a list, each record would be one that waits for the one before.
 template <class Family, class Traits>
 class FlowPool {
   public:
     using Record = Flow<Family, Traits>;
-    static constexpr std::uint32_t chunk = 32;
+    static constexpr std::uint32_t chunk = 31;
 
     /// @param capacity  flows that can live at once
     /// @param slack     records more, for those that lie in workers' caches or wait for reclamation
     FlowPool(std::uint32_t capacity, std::uint32_t slack) : records_(round(capacity + slack) + 1) {
-        for (auto first = static_cast<std::uint32_t>(records_.size() - chunk); first >= 1;
-             first -= std::min(first, chunk)) {
-            for (std::uint32_t i = 0; i < chunk; ++i)
-                records_[first + i].link = i + 1 < chunk ? first + i + 1 : no_flow;
-            push_chunk(first);
+        std::array<FlowId, chunk> ids;
+        for (auto end = static_cast<FlowId>(records_.size()); end > chunk; end -= chunk) {
+            std::iota(ids.rbegin(), ids.rend(), end - chunk);
+            push_chunk(ids);
         }
     }
 
@@ -50,11 +56,68 @@ class FlowPool {
     [[nodiscard]] FlowId last_id() const { return static_cast<FlowId>(records_.size() - 1); }
     [[nodiscard]] std::size_t bytes() const { return records_.bytes(); }
 
-    /// A list of `chunk` free records, linked by `link`; `no_flow` when there is none.
-    [[nodiscard]] FlowId pop_chunk() { return chunks_.pop(pool_link()); }
-    void push_chunk(FlowId head) { chunks_.push(head, pool_link()); }
+    /// The head of a chunk of free records; `no_flow` when there is none.
+    [[nodiscard]] FlowId pop_chunk() {
+        const FlowId head = chunks_.pop(pool_link());
+        if (head != no_flow) {
+            // The stack's new top, as far as we know: the next `pop` reads its link.
+            const FlowId next = records_[head].pool_link.load(std::memory_order_relaxed);
+            __builtin_prefetch(&records_[next].pool_link, 0, 3);
+        }
+        return head;
+    }
+    /// Brings what `unpack` reads into the cache.
+    void prefetch_chunk(FlowId head) const {
+        __builtin_prefetch(&records_[second(head)].counters, 0, 3);
+    }
+    /// The records of a chunk that was popped.
+    void unpack(FlowId head, std::span<FlowId, chunk> ids) const {
+        ids[0] = head;
+        read_note(head, ids.template subspan<1, note_size>());
+        read_note(ids[1], ids.template subspan<1 + note_size, note_size>());
+    }
+    void push_chunk(std::span<const FlowId, chunk> ids) {
+        write_note(ids[0], ids.template subspan<1, note_size>());
+        write_note(ids[1], ids.template subspan<1 + note_size, note_size>());
+        chunks_.push(ids[0], pool_link());
+    }
 
   private:
+    // What a free record notes are the ids of others: one in each word of `memory`, two in each
+    // counter.
+    static constexpr std::size_t words = std::tuple_size_v<decltype(Record::memory)>;
+    static constexpr std::size_t note_size = words + 8;
+    static_assert(chunk == 1 + 2 * note_size);
+
+    void write_note(FlowId where, std::span<const FlowId, note_size> ids) {
+        Record& record = records_[where];
+        for (std::size_t i = 0; i < words; ++i)
+            record.memory[i].store(ids[i], std::memory_order_relaxed);
+        const auto both = [&](std::size_t i) { return ids[i] | std::uint64_t{ids[i + 1]} << 32U; };
+        for (std::size_t i = 0; i < 2; ++i) {
+            record.counters[i].packets.store(both(words + 4 * i), std::memory_order_relaxed);
+            record.counters[i].bytes.store(both(words + 4 * i + 2), std::memory_order_relaxed);
+        }
+    }
+    void read_note(FlowId where, std::span<FlowId, note_size> ids) const {
+        const Record& record = records_[where];
+        for (std::size_t i = 0; i < words; ++i)
+            ids[i] = record.memory[i].load(std::memory_order_relaxed);
+        const auto split = [&](std::size_t i, std::uint64_t both) {
+            ids[i] = static_cast<FlowId>(both);
+            ids[i + 1] = static_cast<FlowId>(both >> 32U);
+        };
+        for (std::size_t i = 0; i < 2; ++i) {
+            const auto& counter = record.counters[i];
+            split(words + 4 * i, counter.packets.load(std::memory_order_relaxed));
+            split(words + 4 * i + 2, counter.bytes.load(std::memory_order_relaxed));
+        }
+    }
+    /// The other record of a chunk that notes ids.
+    [[nodiscard]] FlowId second(FlowId head) const {
+        return records_[head].memory[0].load(std::memory_order_relaxed);
+    }
+
     static std::uint32_t round(std::uint32_t n) { return (n + chunk - 1) / chunk * chunk; }
     auto pool_link() {
         return [this](FlowId id) -> auto& {
@@ -64,48 +127,6 @@ class FlowPool {
 
     HugeArray<Record> records_;
     FreeStack<Traits> chunks_;
-};
-
-/// One worker's free records: at most two chunks.
-template <class Family, class Traits>
-class FlowCache {
-  public:
-    using Pool = FlowPool<Family, Traits>;
-
-    explicit FlowCache(Pool& pool) : pool_(pool) {}
-
-    /// `no_flow` when the whole pool is empty.
-    [[nodiscard]] FlowId take() {
-        if (current_ == no_flow) {
-            current_ = spare_ != no_flow ? spare_ : pool_.pop_chunk();
-            spare_ = no_flow;
-            if (current_ == no_flow) return no_flow;
-            count_ = Pool::chunk;
-        }
-        const FlowId id = current_;
-        current_ = pool_[id].link;
-        pool_.prefetch(current_);  // for the next set-up
-        --count_;
-        return id;
-    }
-
-    void give(FlowId id) {
-        if (count_ == Pool::chunk) {
-            if (spare_ != no_flow) pool_.push_chunk(spare_);
-            spare_ = current_;
-            current_ = no_flow;
-            count_ = 0;
-        }
-        pool_[id].link = current_;
-        current_ = id;
-        ++count_;
-    }
-
-  private:
-    Pool& pool_;
-    FlowId current_ = no_flow;  ///< a list of `count_` records
-    FlowId spare_ = no_flow;    ///< a whole chunk, or none
-    std::uint32_t count_ = 0;
 };
 
 }  // namespace noclash

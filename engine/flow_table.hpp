@@ -26,7 +26,7 @@ class FlowTable {
         : capacity_(flows),
           quiescence_(readers),
           // Beyond the capacity: what workers' caches hold, and 1/64 for flows whose grace runs.
-          pool_(flows, workers * 3 * Pool::chunk + flows / 64),
+          pool_(flows, workers * 4 * Pool::chunk + flows / 64),
           index_(pool_, flows) {}
 
     [[nodiscard]] Pool& pool() { return pool_; }

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "engine/expiry_wheel.hpp"
+#include "engine/flow_cache.hpp"
 #include "engine/flow_table.hpp"
 #include "engine/retired.hpp"
 #include "engine/succeeded.hpp"

@@ -74,6 +74,14 @@ class BucketHeader {
     [[nodiscard]] constexpr PositionSet hidden() const {
         return PositionSet(slots_with(0) | (~word_ & overflow_mask));
     }
+    /// Whether `tagged(tag)` or `overflow()` has any slot: else no entry of that tag is shown.
+    [[nodiscard]] constexpr bool may_show(unsigned tag) const {
+        return (lowest_with(tag) | (word_ & overflow_mask)) != 0;
+    }
+    /// The lowest slot of the bucket's own line that is not shown; `local_slots` when all are.
+    [[nodiscard]] constexpr unsigned first_hidden() const {
+        return PositionSet(lowest_with(0) | 1ULL << PositionSet::overflow_shift).first_tagged();
+    }
     [[nodiscard]] constexpr unsigned overflowing() const { return overflow().size(); }
 
     /// The header with one entry more.
@@ -97,6 +105,11 @@ class BucketHeader {
         const std::uint64_t different = (word_ ^ (ones * tag)) & tags_mask;
         const std::uint64_t nonzero = ((different & ~high_bits) + (high_bits - ones)) | different;
         return ~nonzero & high_bits;
+    }
+    /// As `slots_with`, for less, when only the lowest slot counts: those above may be in error.
+    [[nodiscard]] constexpr std::uint64_t lowest_with(unsigned tag) const {
+        const std::uint64_t different = word_ ^ (ones * tag);
+        return (different - ones) & ~different & high_bits;
     }
     static constexpr std::uint64_t bits_of(unsigned position, unsigned tag) {
         return position < local_slots

@@ -38,50 +38,33 @@ class Reservation {
         : Reservation(worker, original, worker.table().index().hash(original)) {}
 
     /// @param hash  the index's hash of `original`, when the caller has it already
-    Reservation(Worker& worker, const Tuple<Family>& original, std::uint64_t hash)
-        : worker_(worker), id_(worker.take_record()) {
-        if (id_ == no_flow) return;
-        Record& flow = worker_.record(id_);
+    [[gnu::always_inline]] Reservation(Worker& worker, const Tuple<Family>& original,
+                                       std::uint64_t hash)
+        : worker_(worker), id_(worker.take_record()), record_(&worker.record(id_)) {
+        if (id_ == no_flow) [[unlikely]]
+            return;
+        Record& flow = *record_;
         flow.tuple(Direction::original) = original;
-        flow.owner = worker_.id();
+        flow.owner = worker.id();
         flow.marks.store(0, std::memory_order_relaxed);
         for (auto& counter : flow.counters) {
             counter.packets.store(0, std::memory_order_relaxed);
             counter.bytes.store(0, std::memory_order_relaxed);
         }
         flow.status.store(FlowStatus::setup, std::memory_order_relaxed);
-        const InsertResult result = worker_.table().index().insert(
-            id_, Direction::original, original, hash, worker_.counters());
-        if (result.outcome != InsertOutcome::inserted) owner_ = result.owner;
-        switch (result.outcome) {
-            case InsertOutcome::inserted:
-                place(Direction::original) = result.place;
-                outcome_ = ClaimOutcome::claimed;
-                return;
-            case InsertOutcome::taken:
-                outcome_ = ClaimOutcome::taken;
-                break;
-            case InsertOutcome::busy:
-                outcome_ = ClaimOutcome::busy;
-                break;
-            case InsertOutcome::chain_too_long:
-                outcome_ = ClaimOutcome::chain_too_long;
-                break;
+        const InsertResult result = worker.table().index().insert(
+            id_, Direction::original, original, hash, worker.counters());
+        if (result.outcome == InsertOutcome::inserted) [[likely]] {
+            place(Direction::original) = result.place;
+            outcome_ = ClaimOutcome::claimed;
+        } else {
+            refuse(result);
         }
-        flow.status.store(FlowStatus::free, std::memory_order_relaxed);
-        worker_.give_back_record(std::exchange(id_, no_flow));  // nobody has seen it
     }
 
     ~Reservation() {
-        if (id_ == no_flow) return;
-        auto& index = worker_.table().index();
-        index.remove(place(Direction::original));
-        if (reserved_) {
-            index.remove(place(Direction::reply));
-            record().status.store(FlowStatus::dead, std::memory_order_relaxed);
-        }  // else `setup` remains: FlowWorker::reclaim knows by it that there is no reply tuple
-        worker_.counters().rolled_back.add();
-        worker_.retire(id_);
+        if (id_ != no_flow) [[unlikely]]
+            roll_back();
     }
     Reservation(const Reservation&) = delete;
     Reservation& operator=(const Reservation&) = delete;
@@ -90,7 +73,7 @@ class Reservation {
     /// Who has the tuple of the latest claim or proposal, when it is `taken`.
     [[nodiscard]] Found owner() const { return owner_; }
     [[nodiscard]] FlowId id() const { return id_; }
-    [[nodiscard]] Record& record() { return worker_.record(id_); }
+    [[nodiscard]] Record& record() { return *record_; }
 
     /// Proposes the reply tuple. `inserted` once at most; after any other outcome propose another
     /// one, or give up.
@@ -100,14 +83,17 @@ class Reservation {
         return worker_.table().index().hash(tuple);
     }
     /// @param hash  the index's hash of `reply`: whoever has it could prefetch the bucket
-    InsertOutcome reserve(const Tuple<Family>& reply, std::uint64_t hash) {
-        record().tuple(Direction::reply) = reply;
+    [[gnu::always_inline]] InsertOutcome reserve(const Tuple<Family>& reply, std::uint64_t hash) {
+        record_->tuple(Direction::reply) = reply;
         const InsertResult result =
             worker_.table().index().insert(id_, Direction::reply, reply, hash, worker_.counters());
         reserved_ = result.outcome == InsertOutcome::inserted;
-        if (reserved_) place(Direction::reply) = result.place;
-        if (!reserved_) owner_ = result.owner;
-        if (result.outcome == InsertOutcome::taken) worker_.counters().found.add();
+        if (reserved_) [[likely]] {
+            place(Direction::reply) = result.place;
+        } else {
+            owner_ = result.owner;
+            if (result.outcome == InsertOutcome::taken) worker_.counters().found.add();
+        }
         return result.outcome;
     }
 
@@ -128,7 +114,7 @@ class Reservation {
 
     /// Makes the flow usable by everyone. After a successful `reserve`, or `succeed`.
     FlowId publish(Moment expires, std::uint64_t now_ms) {
-        Record& flow = record();
+        Record& flow = *record_;
         flow.expires.store(expires, std::memory_order_relaxed);
         flow.status.store(FlowStatus::live, std::memory_order_release);  // (4)
         worker_.arm(id_, now_ms);
@@ -137,10 +123,32 @@ class Reservation {
     }
 
   private:
-    IndexPlace& place(Direction direction) { return record().place(direction); }
+    IndexPlace& place(Direction direction) { return record_->place(direction); }
+
+    /// The claim has failed.
+    [[gnu::noinline]] void refuse(InsertResult result) {
+        owner_ = result.owner;
+        outcome_ = result.outcome == InsertOutcome::taken  ? ClaimOutcome::taken
+                   : result.outcome == InsertOutcome::busy ? ClaimOutcome::busy
+                                                           : ClaimOutcome::chain_too_long;
+        record_->status.store(FlowStatus::free, std::memory_order_relaxed);
+        worker_.give_back_record(std::exchange(id_, no_flow));  // nobody has seen it
+    }
+
+    [[gnu::noinline]] void roll_back() {
+        auto& index = worker_.table().index();
+        index.remove(place(Direction::original));
+        if (reserved_) {
+            index.remove(place(Direction::reply));
+            record_->status.store(FlowStatus::dead, std::memory_order_relaxed);
+        }  // else `setup` remains: FlowWorker::reclaim knows by it that there is no reply tuple
+        worker_.counters().rolled_back.add();
+        worker_.retire(id_);
+    }
 
     Worker& worker_;
     FlowId id_;
+    Record* record_;  ///< `id_`'s; after `publish`, too
     ClaimOutcome outcome_ = ClaimOutcome::table_full;
     Found owner_{};
     bool reserved_ = false;

@@ -113,7 +113,7 @@ class TupleIndex {
     /// Brings in the tuple that a lookup will compare. Worth it a little after `prefetch`.
     void prefetch_flow(std::uint64_t hash) const { prefetch_tuple(candidate(hash)); }
 
-    [[nodiscard]] Found find(const Key& key, std::uint64_t hash) const;
+    [[nodiscard, gnu::always_inline]] inline Found find(const Key& key, std::uint64_t hash) const;
 
     /// What `find` will answer, save once in some hundred times; nothing when that is nothing. Told
     /// by the bucket alone. A lookup in a burst is `prefetch`, then `candidate`, then `confirm`.
@@ -133,8 +133,9 @@ class TupleIndex {
 
     /// Inserts unless the tuple is there. The caller has written the tuple to the flow's record
     /// before and leaves it alone until the entry is removed and reclaimed.
-    InsertResult insert(FlowId flow, Direction direction, const Key& key, std::uint64_t hash,
-                        EngineCounters& counters);
+    [[gnu::always_inline]] inline InsertResult insert(FlowId flow, Direction direction,
+                                                      const Key& key, std::uint64_t hash,
+                                                      EngineCounters& counters);
 
     /// Takes a shown entry out of sight. Once for each `inserted`.
     void remove(IndexPlace place);
@@ -186,8 +187,8 @@ class TupleIndex {
                                                                BucketHeader header,
                                                                std::uint64_t hash,
                                                                Accept accept) const;
-    [[nodiscard]] Found scan(std::size_t bucket, BucketHeader header, const Key& key,
-                             std::uint64_t hash) const;
+    [[nodiscard, gnu::noinline]] Found scan(std::size_t bucket, BucketHeader header, const Key& key,
+                                            std::uint64_t hash) const;
     [[nodiscard]] bool holds(SlotRef ref, const Key& key, std::uint64_t hash) const {
         return format_.agrees(ref, hash) &&
                pool_[format_.flow(ref)].tuple(RefFormat::direction(ref)) == key;
@@ -199,6 +200,25 @@ class TupleIndex {
     /// To the second-level cache, which waits for more lines at once than the first level can: a
     /// burst's lookups overlap better for it (docs/performance.md).
     static void fetch(const void* line) { __builtin_prefetch(line, 0, 2); }
+    /// What `insert` does beside its usual course.
+    /// @param mine  the position of the slot that it has taken; `positions`: none
+    [[nodiscard, gnu::noinline]] InsertResult insert_again(std::size_t bucket, SlotRef ref,
+                                                           unsigned mine, const Key& key,
+                                                           std::uint64_t hash,
+                                                           EngineCounters& counters);
+    /// Makes an empty slot refer to an entry that nobody sees yet. False when it is in use.
+    [[nodiscard]] static bool take(Slot& free, SlotRef ref) {
+        SlotRef empty = 0;
+        return free.compare_exchange_strong(empty, ref, std::memory_order_relaxed,
+                                            std::memory_order_relaxed);
+    }
+    /// Shows the entry in slot `mine`, unless the header has changed since it was `seen`.
+    [[nodiscard]] bool show(std::size_t bucket, std::uint64_t seen, unsigned mine,
+                            std::uint64_t hash) {
+        const BucketHeader shown = BucketHeader(seen).with(mine, BucketHeader::tag_of(hash));
+        return buckets_[bucket].header.compare_exchange_strong(
+            seen, shown.word(), std::memory_order_acq_rel, std::memory_order_relaxed);  // (1)
+    }
     [[nodiscard]] unsigned take_slot(PositionSet hidden, std::size_t bucket, SlotRef ref);
 
     // A bucket holds 5 entries on average when all flows live. Then one bucket in 1,400 reaches for

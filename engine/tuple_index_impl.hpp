@@ -49,6 +49,8 @@ template <class Family, class Traits>
 Found TupleIndex<Family, Traits>::find(const Key& key, std::uint64_t hash) const {
     const std::size_t bucket = bucket_of(hash);
     const BucketHeader header(buckets_[bucket].header.load(std::memory_order_acquire));  // (2)
+    if (!header.may_show(BucketHeader::tag_of(hash))) [[likely]]
+        return {};
     return scan(bucket, header, key, hash);
 }
 
@@ -75,29 +77,45 @@ template <class Family, class Traits>
 InsertResult TupleIndex<Family, Traits>::insert(FlowId flow, Direction direction, const Key& key,
                                                 std::uint64_t hash, EngineCounters& counters) {
     const std::size_t bucket = bucket_of(hash);
-    auto& header = buckets_[bucket].header;
     const SlotRef ref = format_.pack(flow, direction, hash);
-    unsigned mine = BucketHeader::positions;
+    const std::uint64_t seen = buckets_[bucket].header.load(std::memory_order_seq_cst);  // (2)
+    const BucketHeader header(seen);
+    if (header.may_show(BucketHeader::tag_of(hash))) [[unlikely]]
+        if (const Found owner = scan(bucket, header, key, hash))
+            return {InsertOutcome::taken, owner};
+    // The usual course: the first slot that is not shown is empty, and nobody changes the header
+    // meanwhile.
+    const unsigned mine = header.first_hidden();
+    if (mine == BucketHeader::local_slots || !take(buckets_[bucket].refs[mine], ref)) [[unlikely]]
+        return insert_again(bucket, ref, BucketHeader::positions, key, hash, counters);
+    if (show(bucket, seen, mine, hash)) [[likely]]
+        return {InsertOutcome::inserted, {}, {bucket, mine}};
+    counters.search_restart.add();
+    return insert_again(bucket, ref, mine, key, hash, counters);
+}
+
+template <class Family, class Traits>
+InsertResult TupleIndex<Family, Traits>::insert_again(std::size_t bucket, SlotRef ref,
+                                                      unsigned mine, const Key& key,
+                                                      std::uint64_t hash,
+                                                      EngineCounters& counters) {
     for (unsigned scans = 0; scans < most_scans; ++scans) {
-        std::uint64_t seen = header.load(std::memory_order_seq_cst);  // (2)
-        if (const Found owner = scan(bucket, BucketHeader(seen), key, hash)) {
+        const std::uint64_t seen = buckets_[bucket].header.load(std::memory_order_seq_cst);  // (2)
+        const BucketHeader header(seen);
+        if (const Found owner = scan(bucket, header, key, hash)) {
             // A slot that was taken and never shown goes back at once: nobody has looked at it.
             if (mine != BucketHeader::positions)
                 slot(bucket, mine).store(0, std::memory_order_relaxed);
             return {InsertOutcome::taken, owner};
         }
-        if (mine == BucketHeader::positions)
-            mine = take_slot(BucketHeader(seen).hidden(), bucket, ref);
+        if (mine == BucketHeader::positions) mine = take_slot(header.hidden(), bucket, ref);
         if (mine == BucketHeader::positions) {
-            if (BucketHeader(seen).shown().size() < BucketHeader::local_slots)
-                return {InsertOutcome::busy};
+            if (header.shown().size() < BucketHeader::local_slots) return {InsertOutcome::busy};
             counters.chain_too_long.add();
             return {InsertOutcome::chain_too_long};
         }
-        const BucketHeader shown = BucketHeader(seen).with(mine, BucketHeader::tag_of(hash));
-        if (header.compare_exchange_strong(seen, shown.word(), std::memory_order_acq_rel,
-                                           std::memory_order_relaxed))  // (1)
-            return {InsertOutcome::inserted, {}, {bucket, mine}};
+        if (show(bucket, seen, mine, hash))
+            return {InsertOutcome::inserted, {}, IndexPlace(bucket, mine)};
         counters.search_restart.add();
     }
     std::abort();  // More changes than slots: a caller broke the quiescence contract.
@@ -110,11 +128,7 @@ unsigned TupleIndex<Family, Traits>::take_slot(PositionSet hidden, std::size_t b
                                                SlotRef ref) {
     for (; hidden; hidden.drop_first()) {
         Slot& free = slot(bucket, hidden.first());
-        SlotRef empty = 0;
-        if (free.load(std::memory_order_relaxed) == 0 &&
-            free.compare_exchange_strong(empty, ref, std::memory_order_relaxed,
-                                         std::memory_order_relaxed))
-            return hidden.first();
+        if (free.load(std::memory_order_relaxed) == 0 && take(free, ref)) return hidden.first();
     }
     return BucketHeader::positions;
 }

@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 
+INDEX_HEAD = 'engine/tuple_index.hpp'
 INDEX = 'engine/tuple_index_impl.hpp'
 RESERVATION = 'engine/reservation.hpp'
 TABLE = 'engine/flow_table.hpp'
@@ -35,8 +36,8 @@ MUTANTS = {
     'index_fresh_header': (
         'an insert shows its slot in the header as it is now, not as it was scanned',
         'same_original', 'one owner',
-        [(INDEX, 'const BucketHeader shown = BucketHeader(seen).with(',
-          'seen = header.load(); const BucketHeader shown = BucketHeader(seen).with(')]),
+        [(INDEX_HEAD, 'const BucketHeader shown = BucketHeader(seen).with(',
+          'seen = buckets_[bucket].header.load(); const BucketHeader shown = BucketHeader(seen).with(')]),
     'index_slot_emptied_at_once': (
         'a removed slot is used again without a grace period: the header may read as before (ABA)',
         'recycle', 'one owner,linearizable,no false refusal,lost',
@@ -50,14 +51,16 @@ MUTANTS = {
     'index_shown_before_written': (
         'an entry is shown before its reference is in the slot',
         'same_original', 'one owner,linearizable',
-        [(INDEX, 'free.compare_exchange_strong(empty, ref,',
+        [(INDEX_HEAD, 'free.compare_exchange_strong(empty, ref,',
           'free.compare_exchange_strong(empty, ~SlotRef{0},'),
          (INDEX, 'return {InsertOutcome::inserted, {}, {bucket, mine}};',
+          '{ slot(bucket, mine).store(ref); return {InsertOutcome::inserted, {}, {bucket, mine}}; }'),
+         (INDEX, 'return {InsertOutcome::inserted, {}, IndexPlace(bucket, mine)};',
           '{ slot(bucket, mine).store(ref); return {InsertOutcome::inserted, {}, {bucket, mine}}; }')]),
     'index_slot_without_swap': (
         'two inserts take the same empty slot',
         'same_reply', 'one owner,lost,complete when live,no abort',
-        [(INDEX, 'free.compare_exchange_strong(empty, ref,',
+        [(INDEX_HEAD, 'free.compare_exchange_strong(empty, ref,',
           '[&](auto, auto to, auto...) { free.store(to); return true; }(empty, ref,')]),
     'index_slot_leaks': (
         'an insert that finds the tuple taken keeps the slot that it took',
@@ -75,8 +78,12 @@ MUTANTS = {
     'index_waits': (
         'an insert waits for the owner of the tuple to finish its set-up',
         'same_original', 'no worker waits',
-        [(INDEX, 'if (const Found owner = scan(bucket, BucketHeader(seen), key, hash)) {',
-          '''if (const Found owner = scan(bucket, BucketHeader(seen), key, hash)) {
+        [(INDEX, 'if (const Found owner = scan(bucket, header, key, hash)) return',
+          '''if (const Found owner = scan(bucket, header, key, hash))
+             while (pool_[owner.flow].status.load() == FlowStatus::setup) {}
+             if (const Found owner = scan(bucket, header, key, hash)) return'''),
+         (INDEX, 'if (const Found owner = scan(bucket, header, key, hash)) {',
+          '''if (const Found owner = scan(bucket, header, key, hash)) {
              while (pool_[owner.flow].status.load() == FlowStatus::setup) {}''')]),
     # Set-up.
     'live_when_claimed': (

@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "engine/flow_cache.hpp"
 #include "engine/production.hpp"
 
 namespace noclash::test {
@@ -39,10 +40,37 @@ TEST(FlowPool, OneWorkersReturnsReachAnother) {
     for (const FlowId id : taken)
         one.give(id);
     // All but the two chunks that `one` may keep.
-    std::size_t reached = 0;
-    while (other.take() != no_flow)
-        ++reached;
-    EXPECT_GE(reached, taken.size() - std::size_t{2} * Pool::chunk);
+    std::set<FlowId> reached;
+    while (const FlowId id = other.take())
+        ASSERT_TRUE(reached.insert(id).second) << id << " twice";
+    EXPECT_GE(reached.size(), taken.size() - std::size_t{2} * Pool::chunk);
+    while (const FlowId id = one.take())
+        ASSERT_TRUE(reached.insert(id).second) << id << " twice";
+    EXPECT_EQ(reached.size(), taken.size());
+}
+
+TEST(FlowPool, CachesHoldThreeChunksAtMostInWhateverOrderRecordsComeAndGo) {
+    Pool pool(310, 0);
+    Cache one(pool), other(pool);
+    std::vector<FlowId> taken;
+    for (unsigned step = 0; step < 2000; ++step) {
+        // Runs of takes and gives of many lengths.
+        for (unsigned i = 0; i < step * 7 % 100; ++i)
+            if (const FlowId id = one.take()) taken.push_back(id);
+        for (unsigned i = 0; i < step * 11 % 100 && !taken.empty(); ++i) {
+            one.give(taken[taken.size() / 2]);
+            taken.erase(taken.begin() + static_cast<std::ptrdiff_t>(taken.size() / 2));
+        }
+        std::vector<FlowId> others;
+        while (const FlowId id = other.take())
+            others.push_back(id);
+        EXPECT_GE(others.size() + taken.size(), pool.last_id() - std::size_t{3} * Pool::chunk);
+        std::set<FlowId> different(others.begin(), others.end());
+        different.insert(taken.begin(), taken.end());
+        ASSERT_EQ(different.size(), others.size() + taken.size());
+        for (const FlowId id : others)
+            other.give(id);
+    }
 }
 
 TEST(FlowRecord, IsTwoCacheLinesForIpv4) {
