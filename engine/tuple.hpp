@@ -48,6 +48,23 @@ struct Tuple {
             to = of.inverse();
         }
     }
+    /// As `to = of`, but to another destination; in whole words, too. Both may be the same.
+    static void redirect(const Tuple& of, const typename Family::Address& destination, Be16 port,
+                         Tuple& to) {
+        if constexpr (sizeof(Tuple) == 2 * sizeof(std::uint64_t)) {
+            static_assert(std::endian::native == std::endian::little);
+            std::array<std::uint64_t, 2> words;
+            std::memcpy(words.data(), &of, sizeof of);
+            words[0] = static_cast<std::uint32_t>(words[0]) |
+                       std::uint64_t{std::bit_cast<std::uint32_t>(destination)} << 32U;
+            words[1] = (words[1] & ~0xffff'0000ULL) | std::uint64_t{port.wire()} << 16U;
+            std::memcpy(static_cast<void*>(&to), words.data(), sizeof to);
+        } else {
+            to = of;
+            to.destination = destination;
+            to.destination_port = port;
+        }
+    }
     /// All at once: field by field would be a branch each.
     friend bool operator==(const Tuple& a, const Tuple& b) {
         using Words = std::array<std::uint64_t, sizeof(Tuple) / sizeof(std::uint64_t)>;

@@ -217,9 +217,11 @@ class Mappings {
         Claim claim(worker_, request.original, request.hash);
         if (claim.outcome() != ClaimOutcome::claimed) return not_claimed(claim);
         const Tuple<Family> anybody = mapping_of_destination(request.original.inverse());
-        const Tuple<Family> first =
-            request.preserves_port ? proposals_.preserve(anybody, request.addresses, request.ports)
-                                   : proposals_.draw(anybody, request.addresses, request.ports);
+        Tuple<Family> first;
+        if (request.preserves_port)
+            proposals_.preserve(anybody, request.addresses, request.ports, first);
+        else
+            proposals_.draw(anybody, request.addresses, request.ports, first);
         const Proposed proposed = proposals_.reserve_from(
             claim, first, claim.hash(first), request.addresses, request.ports, to_moment(now_ms));
         switch (proposed) {

@@ -74,7 +74,7 @@ class Openings {
         opening = openings_.data();
         for (const Job<Family>* const job : jobs) {
             if (opening->source == SourceBy::drawing) [[likely]]
-                opening->proposal = drawn(*opening);
+                draw(*opening);
             else
                 propose_otherwise(*job, *opening);
             ++opening;
@@ -120,7 +120,8 @@ class Openings {
             keep_source(inward_);
         }
         if (inward_.source == SourceBy::mapping) return inward_;
-        inward_.proposal = hairpin ? drawn(inward_) : inward_.reply;
+        inward_.proposal = inward_.reply;
+        if (hairpin) draw(inward_);
         inward_.hash = index_.hash(inward_.proposal);
         return inward_;
     }
@@ -128,11 +129,13 @@ class Openings {
   private:
     using Address = typename Family::Address;
 
-    Tuple<Family> drawn(const Opening<Family>& opening) {
-        return opening.preserves_port ? proposals_.preserve(opening.reply, opening.addresses,
-                                                            opening.ports, opening.locality)
-                                      : proposals_.draw(opening.reply, opening.addresses,
-                                                        opening.ports, opening.locality);
+    void draw(Opening<Family>& opening) {
+        if (opening.preserves_port)
+            proposals_.preserve(opening.reply, opening.addresses, opening.ports, opening.proposal,
+                                opening.locality);
+        else
+            proposals_.draw(opening.reply, opening.addresses, opening.ports, opening.proposal,
+                            opening.locality);
     }
 
     /// Where address and port need not both be drawn.

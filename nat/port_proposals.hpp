@@ -3,9 +3,7 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstdint>
-#include <cstring>
 #include <optional>
 #include <span>
 #include <utility>
@@ -51,29 +49,31 @@ class PortProposals {
     PortProposals(Crowded& crowded, const ServedPorts<Family>& served)
         : crowded_(crowded), served_(served) {}
 
-    /// `reply` with one of `addresses` as its destination and one of `ports`: a first proposal.
-    /// Drawn ahead, it gives time to fetch its index bucket.
-    [[nodiscard]] Tuple<Family> draw(const Tuple<Family>& reply, std::span<const Address> addresses,
-                                     PortSet ports, const Locality<Family>& locality = {}) {
+    /// `proposal` becomes `reply` with one of `addresses` as its destination and one of `ports`.
+    /// A first one, drawn ahead, gives time to fetch its index bucket. (Written in place, since it
+    /// is hashed and compared in whole words next: see Tuple::invert.)
+    void draw(const Tuple<Family>& reply, std::span<const Address> addresses, PortSet ports,
+              Tuple<Family>& proposal, const Locality<Family>& locality = {}) {
         if (locality.draws() == 0) [[likely]]
-            return draw_any(reply, addresses, ports);
+            return draw_any(reply, addresses, ports, proposal);
         std::uint32_t in_vain = locality.draws();
-        return draw_local(reply, addresses, ports, locality, in_vain);
+        draw_local(reply, addresses, ports, proposal, locality, in_vain);
     }
     /// Likewise, but with the port as it is, when it is one of `ports`: port preservation.
-    [[nodiscard]] Tuple<Family> preserve(const Tuple<Family>& reply,
-                                         std::span<const Address> addresses, PortSet ports,
-                                         const Locality<Family>& locality = {}) {
+    void preserve(const Tuple<Family>& reply, std::span<const Address> addresses, PortSet ports,
+                  Tuple<Family>& proposal, const Locality<Family>& locality = {}) {
         if (!ports.contains(reply.destination_port.host()))
-            return draw(reply, addresses, ports, locality);
+            return draw(reply, addresses, ports, proposal, locality);
         const auto count = static_cast<std::uint32_t>(addresses.size());
-        return to(reply, addresses[count == 1 ? 0 : random_.below(count)], reply.destination_port);
+        Tuple<Family>::redirect(reply, addresses[count == 1 ? 0 : random_.below(count)],
+                                reply.destination_port, proposal);
     }
 
     /// Reserves `reply` with one of `addresses` as its destination and one of `ports`.
     Proposed reserve(Claim& claim, const Tuple<Family>& reply, std::span<const Address> addresses,
                      PortSet ports, Moment now) {
-        const Tuple<Family> first = draw(reply, addresses, ports);
+        Tuple<Family> first;
+        draw(reply, addresses, ports, first);
         return reserve_from(claim, first, claim.hash(first), addresses, ports, now);
     }
 
@@ -103,7 +103,7 @@ class PortProposals {
             // Of one address that is known as crowded, the map knows better. (With several, going
             // to one address' map would favour its ports over those of the others.)
             if (draws == draws_before_map && count == 1 && crowded_.find(reply, ports, now)) break;
-            reply = draw_local(reply, addresses, ports, locality, in_vain_);
+            draw_local(reply, addresses, ports, reply, locality, in_vain_);
             if (propose(claim, reply, claim.hash(reply)) == InsertOutcome::inserted)
                 return Proposed::reserved;
         }
@@ -120,39 +120,20 @@ class PortProposals {
         return result;
     }
 
-    /// `reply`, but to that destination: in whole words, as Tuple::invert.
-    static Tuple<Family> to(const Tuple<Family>& reply, const Address& address, Be16 port) {
-        Tuple<Family> result;
-        if constexpr (sizeof reply == 2 * sizeof(std::uint64_t)) {
-            static_assert(std::endian::native == std::endian::little);
-            std::array<std::uint64_t, 2> words;
-            std::memcpy(words.data(), &reply, sizeof reply);
-            words[0] = static_cast<std::uint32_t>(words[0]) | std::uint64_t{address.value.wire()}
-                                                                  << 32U;
-            words[1] = (words[1] & ~0xffff'0000ULL) | std::uint64_t{port.wire()} << 16U;
-            std::memcpy(static_cast<void*>(&result), words.data(), sizeof result);
-        } else {
-            result = reply;
-            result.destination = address;
-            result.destination_port = port;
-        }
-        return result;
-    }
-    /// Whatever the wish for locality.
-    [[nodiscard]] Tuple<Family> draw_any(const Tuple<Family>& reply,
-                                         std::span<const Address> addresses, PortSet ports) {
+    /// Whatever the wish for locality. `reply` may be `proposal`, here and below.
+    void draw_any(const Tuple<Family>& reply, std::span<const Address> addresses, PortSet ports,
+                  Tuple<Family>& proposal) {
         const auto count = static_cast<std::uint32_t>(addresses.size());
         const auto [address, port] = random_.below(count, ports.size());
-        return to(reply, addresses[address], Be16::from_host(ports[port]));
+        Tuple<Family>::redirect(reply, addresses[address], Be16::from_host(ports[port]), proposal);
     }
     /// @param in_vain  how often it may draw again for the sake of `locality`; counted down
-    [[nodiscard]] Tuple<Family> draw_local(const Tuple<Family>& reply,
-                                           std::span<const Address> addresses, PortSet ports,
-                                           const Locality<Family>& locality,
-                                           std::uint32_t& in_vain) {
+    void draw_local(const Tuple<Family>& reply, std::span<const Address> addresses, PortSet ports,
+                    Tuple<Family>& proposal, const Locality<Family>& locality,
+                    std::uint32_t& in_vain) {
         for (;; --in_vain) {
-            const Tuple<Family> drawn = draw_any(reply, addresses, ports);
-            if (in_vain == 0 || locality.fulfilled_by(drawn)) return drawn;
+            draw_any(reply, addresses, ports, proposal);
+            if (in_vain == 0 || locality.fulfilled_by(proposal)) return;
         }
     }
 

@@ -197,8 +197,9 @@ TEST(Locality, LocalPortsAreDrawnUniformly) {
         const std::size_t draws = times.size() * 300;
         std::size_t elsewhere = 0;
         for (std::size_t i = 0; i < draws; ++i) {
-            const auto drawn = times.find(
-                times_of(proposals.draw(reply, addresses, ports, Locality<V4>(outside, reply, 1))));
+            Tuple<V4> proposal;
+            proposals.draw(reply, addresses, ports, proposal, Locality<V4>(outside, reply, 1));
+            const auto drawn = times.find(times_of(proposal));
             if (drawn == times.end())
                 ++elsewhere;
             else
