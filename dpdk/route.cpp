@@ -37,19 +37,28 @@ RouteTable::RouteTable(const Config& config) {
     collect_own(config);
 }
 
+bool RouteTable::is_among_own(const V4Address& address) const {
+    return own_.contains(address.value.wire());
+}
+
+void RouteTable::add_own(const V4Address& address) {
+    own_.insert(address.value.wire());
+    own_blocks_.set(block_of(address));
+}
+
 void RouteTable::collect_own(const Config& config) {
     for (const PortConfig& port : config.ports) {
-        own_.insert(port.address.value.wire());
+        add_own(port.address);
         subnets_.push_back({port.address, port.prefix_length});
     }
     for (const auto& pool : config.policy.pools)
         for (const V4Address& address : pool.addresses)
-            own_.insert(address.value.wire());
+            add_own(address);
     for (const auto& rule : config.policy.rules) {
-        if (rule.mapping) own_.insert(rule.mapping->outside.address.value.wire());
+        if (rule.mapping) add_own(rule.mapping->outside.address);
         if (rule.action != nat::Action::dnat) continue;
         for (const Prefix<V4>& prefix : rule.to)
-            if (prefix.length == 32) own_.insert(prefix.network.value.wire());
+            if (prefix.length == 32) add_own(prefix.network);
     }
 }
 

@@ -3,6 +3,8 @@
 
 #include <rte_lpm.h>
 
+#include <bit>
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -51,7 +53,7 @@ class RouteTable {
     /// Whether `address` belongs to a port, a pool, a static mapping's outside, or a service that a
     /// dnat rule names by address.
     [[nodiscard]] bool is_own(const V4Address& address) const {
-        return own_.contains(address.value.wire());
+        return own_blocks_.test(block_of(address)) && is_among_own(address);
     }
 
     /// What lookups read at random.
@@ -68,6 +70,17 @@ class RouteTable {
         void operator()(rte_lpm* lpm) const;
     };
 
+    static constexpr std::size_t blocks = 4096;
+    static_assert(std::has_single_bit(blocks));
+
+    /// Of the /20 that an address is in: so that the largest pool sets some bits, not all.
+    static std::size_t block_of(const V4Address& address) {
+        // Fibonacci hashing: the upper bits are mixed.
+        return ((address.value.host() >> 12U) * 0x9e37'79b1U) >> (33U - std::bit_width(blocks));
+    }
+    [[nodiscard]] bool is_among_own(const V4Address& address) const;
+    void add_own(const V4Address& address);
+
     void add(const Prefix<V4>& prefix, const Target& target);
     void collect_own(const Config& config);
 
@@ -76,6 +89,8 @@ class RouteTable {
     std::optional<std::uint32_t> default_;  ///< 0.0.0.0/0, which the LPM cannot hold
     std::vector<Prefix<V4>> subnets_;       ///< by port, as the port's address
     std::unordered_set<std::uint32_t> own_;
+    /// By `block_of` of what is in `own_`: nearly every question ends here.
+    std::bitset<blocks> own_blocks_;
 };
 
 static_assert(nat::Router<RouteTable, V4>);

@@ -64,13 +64,18 @@ template <class Family>
 template <class Family>
 [[nodiscard]] bool same_prefix(const typename Family::Address& a, const typename Family::Address& b,
                                unsigned length) {
-    const auto* left = reinterpret_cast<const std::uint8_t*>(&a);
-    const auto* right = reinterpret_cast<const std::uint8_t*>(&b);
-    const unsigned whole_bytes = length / 8;
-    if (std::memcmp(left, right, whole_bytes) != 0) return false;
-    const unsigned rest = length % 8;
-    if (rest == 0) return true;
-    return ((left[whole_bytes] ^ right[whole_bytes]) >> (8 - rest)) == 0;
+    if constexpr (Family::address_bits == 32) {
+        const std::uint64_t different = a.value.host() ^ b.value.host();
+        return different >> (32U - length) == 0;
+    } else {
+        const auto* left = reinterpret_cast<const std::uint8_t*>(&a);
+        const auto* right = reinterpret_cast<const std::uint8_t*>(&b);
+        const unsigned whole_bytes = length / 8;
+        if (std::memcmp(left, right, whole_bytes) != 0) return false;
+        const unsigned rest = length % 8;
+        if (rest == 0) return true;
+        return ((left[whole_bytes] ^ right[whole_bytes]) >> (8 - rest)) == 0;
+    }
 }
 
 /// A network prefix such as 10.0.0.0/8.

@@ -4,11 +4,14 @@
 #include <sys/random.h>
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 namespace noclash {
 
@@ -24,6 +27,29 @@ inline void kernel_random(void* bytes, std::size_t size) {
         }
         at += got;
         size -= static_cast<std::size_t>(got);
+    }
+}
+
+/// A number in [0, first) and one in [0, second), each pair as likely as any other, from one word
+/// (Brackett-Rozinsky and Lemire, "Batched ranged random integer generation", 2024). It is Lemire's
+/// draw of one number below first * second, its quotient and remainder by `second` taken apart
+/// before they are put together: with x * first = a * 2^bits + r and r * second = b * 2^bits + s,
+/// x * first * second = (a * second + b) * 2^bits + s. So the test of s is that draw's, too, and it
+/// refuses no more than one word in 2^bits / (first * second).
+/// @param first, second  at least 1; their product at most 2^bits
+/// @param word  uniform, as all that `next` gives in its place
+template <std::unsigned_integral Word, class Next>
+[[nodiscard]] constexpr std::pair<Word, Word> two_below(Word first, Word second, Word word,
+                                                        Next&& next) {
+    static_assert(sizeof(Word) <= sizeof(std::uint32_t));
+    constexpr unsigned bits = std::numeric_limits<Word>::digits;
+    const std::uint64_t pairs = std::uint64_t{first} * second;
+    for (;; word = next()) {
+        const std::uint64_t a = std::uint64_t{word} * first;
+        const std::uint64_t b = std::uint64_t{static_cast<Word>(a)} * second;
+        const auto rest = static_cast<Word>(b);
+        if (rest >= pairs || rest >= (std::uint64_t{1} << bits) % pairs) [[likely]]
+            return {static_cast<Word>(a >> bits), static_cast<Word>(b >> bits)};
     }
 }
 
@@ -44,6 +70,16 @@ class RandomBuffer {
         return static_cast<std::uint32_t>(product >> 32U);
     }
 
+    /// As `below(first)` and `below(second)`, but mostly of one word: the kernel takes longer to
+    /// make one than all else that is done with it.
+    [[nodiscard]] std::pair<std::uint32_t, std::uint32_t> below(std::uint32_t first,
+                                                                std::uint32_t second) {
+        constexpr std::uint64_t most_pairs = 1U << 26U;  // one word in 64 is refused, at worst
+        if (std::uint64_t{first} * second > most_pairs) [[unlikely]]
+            return {below(first), below(second)};
+        return two_below(first, second, next(), [this] { return next_of_refused(); });
+    }
+
     /// Called between bursts, a little at a time, so that no packet waits for the system call.
     void top_up() {
         if (used_ < slice) return;
@@ -56,12 +92,14 @@ class RandomBuffer {
     static constexpr std::size_t slice = 1024;
 
     std::uint32_t next() {
-        if (used_ == words) refill();
+        if (used_ == words) [[unlikely]]
+            refill();
         const std::uint32_t word = buffer_[used_];
         buffer_[used_++] = 0;  // what was used once must not be readable later
         return word;
     }
-    void refill() {
+    [[gnu::noinline]] std::uint32_t next_of_refused() { return next(); }
+    [[gnu::noinline, gnu::cold]] void refill() {
         kernel_random(buffer_.data(), sizeof buffer_);
         used_ = 0;
     }

@@ -70,9 +70,21 @@ class OccupancyMap {
 
     /// As `take`, but leaves the port where it is, and may find none though the map is not empty:
     /// for who wants to prepare what he may `take_out` next.
-    [[nodiscard]] std::optional<std::uint16_t> look(RandomBuffer& random) const {
-        const std::uint32_t total = upper_bound();
+    /// @param total  what `upper_bound()` was just now
+    [[nodiscard]] std::optional<std::uint16_t> look(RandomBuffer& random,
+                                                    std::uint32_t total) const {
         return total == 0 ? std::nullopt : draw(random, total);
+    }
+    [[nodiscard]] std::optional<std::uint16_t> look(RandomBuffer& random) const {
+        return look(random, upper_bound());
+    }
+
+    /// Never below the number of ports present.
+    [[nodiscard]] std::uint32_t upper_bound() const {
+        std::uint32_t total = 0;
+        for (const auto& count : counts_)
+            total += count.load(std::memory_order_relaxed);
+        return total;
     }
 
     /// Takes out this port; false when it is not there.
@@ -107,14 +119,6 @@ class OccupancyMap {
     static constexpr std::uint32_t group_words = group_ports / 64;
 
     static constexpr std::uint64_t bit(std::uint32_t port) { return 1ULL << (port % 64U); }
-
-    /// Never below the number of ports present.
-    [[nodiscard]] std::uint32_t upper_bound() const {
-        std::uint32_t total = 0;
-        for (const auto& count : counts_)
-            total += count.load(std::memory_order_relaxed);
-        return total;
-    }
 
     /// `total` is above 0, and about how many ports are present.
     [[nodiscard]] std::optional<std::uint16_t> draw(RandomBuffer& random,

@@ -254,6 +254,27 @@ DropReason parse_ip(const PacketView& packet, Parsed<V4>& out) {
     return DropReason::none;
 }
 
+std::uint64_t pseudo_header(const Parsed<V4>& parsed, std::uint32_t length) {
+    return checksum::pseudo_header<V4>(parsed.tuple.source, parsed.tuple.destination,
+                                       parsed.tuple.protocol, length);
+}
+
+/// As `l4_checksum_ok`, of anything but TCP and UDP.
+[[gnu::noinline]] bool other_checksum_ok(const PacketView& packet, const Parsed<V4>& parsed) {
+    const std::uint32_t length = parsed.length - parsed.l4_offset;
+    const auto segment = bytes(packet, parsed.l4_offset, length);
+    if (parsed.kind == PacketKind::other) return true;
+    if (parsed.kind == PacketKind::sctp) return sctp_checksum_ok(packet, parsed.l4_offset, length);
+    if (parsed.kind == PacketKind::udp_lite) {
+        // The pseudo header tells the datagram's length, not the coverage.
+        const auto& udp = header<UdpHeader>(packet, parsed.l4_offset);
+        const std::uint16_t coverage = udp.length.get().host();
+        return checksum::good(checksum::sum(coverage != 0 ? segment.first(coverage) : segment,
+                                            pseudo_header(parsed, length)));
+    }
+    return packet.l4_checksum == Checked::good || checksum::good(checksum::sum(segment));
+}
+
 }  // namespace
 
 template <>
@@ -281,30 +302,18 @@ DropReason parse_any<V4>(const PacketView& packet, std::uint16_t zone, Parsed<V4
 
 template <>
 bool l4_checksum_ok<V4>(const PacketView& packet, const Parsed<V4>& parsed) {
-    std::uint32_t length = parsed.length - parsed.l4_offset;
-    std::uint64_t total = 0;
-    if (parsed.kind == PacketKind::other) return true;
-    if (parsed.kind == PacketKind::sctp) return sctp_checksum_ok(packet, parsed.l4_offset, length);
-    if (parsed.kind == PacketKind::udp_lite) {
-        // The pseudo header tells the datagram's length, not the coverage.
-        total = checksum::pseudo_header<V4>(parsed.tuple.source, parsed.tuple.destination,
-                                            parsed.tuple.protocol, length);
-        const auto& udp = header<UdpHeader>(packet, parsed.l4_offset);
-        const std::uint32_t coverage = udp.length.get().host();
-        if (coverage != 0) length = coverage;
-        return checksum::good(total + checksum::sum(bytes(packet, parsed.l4_offset, length)));
-    }
+    const bool tcp = parsed.kind == PacketKind::tcp;
+    if (!tcp && parsed.kind != PacketKind::udp) [[unlikely]]
+        return other_checksum_ok(packet, parsed);
     if (packet.l4_checksum == Checked::good) return true;
-    if (parsed.kind == PacketKind::tcp || parsed.kind == PacketKind::udp) {
-        if (parsed.kind == PacketKind::udp) {
-            const auto& udp = header<UdpHeader>(packet, parsed.l4_offset);
-            if (udp.checksum.get() == Be16{}) return true;
-            length = udp.length.get().host();
-        }
-        total = checksum::pseudo_header<V4>(parsed.tuple.source, parsed.tuple.destination,
-                                            parsed.tuple.protocol, length);
+    const std::uint8_t* const segment = packet.data + parsed.l4_offset;
+    std::uint32_t length = parsed.length - parsed.l4_offset;
+    if (!tcp) {
+        const auto& udp = header<UdpHeader>(packet, parsed.l4_offset);
+        if (udp.checksum.get() == Be16{}) return true;
+        length = udp.length.get().host();
     }
-    return checksum::good(total + checksum::sum(bytes(packet, parsed.l4_offset, length)));
+    return checksum::good(checksum::sum({segment, length}, pseudo_header(parsed, length)));
 }
 
 }  // namespace noclash::nat

@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "engine/random.hpp"
 #include "engine/reservation.hpp"
@@ -52,16 +55,19 @@ class PortProposals {
     /// Drawn ahead, it gives time to fetch its index bucket.
     [[nodiscard]] Tuple<Family> draw(const Tuple<Family>& reply, std::span<const Address> addresses,
                                      PortSet ports, const Locality<Family>& locality = {}) {
+        if (locality.draws() == 0) [[likely]]
+            return draw_any(reply, addresses, ports);
         std::uint32_t in_vain = locality.draws();
-        return draw(reply, addresses, ports, locality, in_vain);
+        return draw_local(reply, addresses, ports, locality, in_vain);
     }
     /// Likewise, but with the port as it is, when it is one of `ports`: port preservation.
     [[nodiscard]] Tuple<Family> preserve(const Tuple<Family>& reply,
                                          std::span<const Address> addresses, PortSet ports,
                                          const Locality<Family>& locality = {}) {
-        return ports.contains(reply.destination_port.host())
-                   ? draw_address(reply, addresses)
-                   : draw(reply, addresses, ports, locality);
+        if (!ports.contains(reply.destination_port.host()))
+            return draw(reply, addresses, ports, locality);
+        const auto count = static_cast<std::uint32_t>(addresses.size());
+        return to(reply, addresses[count == 1 ? 0 : random_.below(count)], reply.destination_port);
     }
 
     /// Reserves `reply` with one of `addresses` as its destination and one of `ports`.
@@ -72,18 +78,34 @@ class PortProposals {
     }
 
     /// As above, beginning with what was drawn ahead, and its hash.
-    Proposed reserve_from(Claim& claim, Tuple<Family> reply, std::uint64_t hash,
+    Proposed reserve_from(Claim& claim, const Tuple<Family>& proposal, std::uint64_t hash,
                           std::span<const Address> addresses, PortSet ports, Moment now,
                           const Locality<Family>& locality = {}) {
+        return propose(claim, proposal, hash) == InsertOutcome::inserted
+                   ? Proposed::reserved
+                   : reserve_another(claim, proposal, addresses, ports, now, locality);
+    }
+
+    /// What the proposals are drawn with: the worker's own, for its other choices too.
+    [[nodiscard]] RandomBuffer& random() { return random_; }
+
+    /// Between bursts.
+    void top_up() { random_.top_up(); }
+
+  private:
+    /// After a first proposal in vain.
+    [[gnu::noinline]] Proposed reserve_another(Claim& claim, Tuple<Family> reply,
+                                               std::span<const Address> addresses, PortSet ports,
+                                               Moment now, const Locality<Family>& locality) {
         in_vain_ = locality.draws();
         const auto count = static_cast<std::uint32_t>(addresses.size());
         for (int draws = 1; draws <= blind_draws; ++draws) {
-            if (propose(claim, reply, hash) == InsertOutcome::inserted) return Proposed::reserved;
             // Of one address that is known as crowded, the map knows better. (With several, going
             // to one address' map would favour its ports over those of the others.)
             if (draws == draws_before_map && count == 1 && crowded_.find(reply, ports, now)) break;
-            reply = draw(reply, addresses, ports, locality, in_vain_);
-            hash = claim.hash(reply);
+            reply = draw_local(reply, addresses, ports, locality, in_vain_);
+            if (propose(claim, reply, claim.hash(reply)) == InsertOutcome::inserted)
+                return Proposed::reserved;
         }
         left_ = proposals_of_a_visit;
         const std::uint32_t first = random_.below(count);
@@ -98,28 +120,40 @@ class PortProposals {
         return result;
     }
 
-    /// What the proposals are drawn with: the worker's own, for its other choices too.
-    [[nodiscard]] RandomBuffer& random() { return random_; }
-
-    /// Between bursts.
-    void top_up() { random_.top_up(); }
-
-  private:
-    /// @param in_vain  how often it may draw again for the sake of `locality`; counted down
-    [[nodiscard]] Tuple<Family> draw(Tuple<Family> reply, std::span<const Address> addresses,
-                                     PortSet ports, const Locality<Family>& locality,
-                                     std::uint32_t& in_vain) {
-        for (;; --in_vain) {
-            reply = draw_address(reply, addresses);
-            reply.destination_port = Be16::from_host(ports[random_.below(ports.size())]);
-            if (in_vain == 0 || locality.fulfilled_by(reply)) return reply;
+    /// `reply`, but to that destination: in whole words, as Tuple::invert.
+    static Tuple<Family> to(const Tuple<Family>& reply, const Address& address, Be16 port) {
+        Tuple<Family> result;
+        if constexpr (sizeof reply == 2 * sizeof(std::uint64_t)) {
+            static_assert(std::endian::native == std::endian::little);
+            std::array<std::uint64_t, 2> words;
+            std::memcpy(words.data(), &reply, sizeof reply);
+            words[0] = static_cast<std::uint32_t>(words[0]) | std::uint64_t{address.value.wire()}
+                                                                  << 32U;
+            words[1] = (words[1] & ~0xffff'0000ULL) | std::uint64_t{port.wire()} << 16U;
+            std::memcpy(static_cast<void*>(&result), words.data(), sizeof result);
+        } else {
+            result = reply;
+            result.destination = address;
+            result.destination_port = port;
         }
+        return result;
     }
-    [[nodiscard]] Tuple<Family> draw_address(Tuple<Family> reply,
-                                             std::span<const Address> addresses) {
+    /// Whatever the wish for locality.
+    [[nodiscard]] Tuple<Family> draw_any(const Tuple<Family>& reply,
+                                         std::span<const Address> addresses, PortSet ports) {
         const auto count = static_cast<std::uint32_t>(addresses.size());
-        reply.destination = addresses[count == 1 ? 0 : random_.below(count)];
-        return reply;
+        const auto [address, port] = random_.below(count, ports.size());
+        return to(reply, addresses[address], Be16::from_host(ports[port]));
+    }
+    /// @param in_vain  how often it may draw again for the sake of `locality`; counted down
+    [[nodiscard]] Tuple<Family> draw_local(const Tuple<Family>& reply,
+                                           std::span<const Address> addresses, PortSet ports,
+                                           const Locality<Family>& locality,
+                                           std::uint32_t& in_vain) {
+        for (;; --in_vain) {
+            const Tuple<Family> drawn = draw_any(reply, addresses, ports);
+            if (in_vain == 0 || locality.fulfilled_by(drawn)) return drawn;
+        }
     }
 
     static constexpr int blind_draws = 8;
@@ -184,10 +218,11 @@ class PortProposals {
     }
 
     /// Looks for a port in the map, as `draw` for one in the range.
-    std::optional<std::uint16_t> look(const OccupancyMap<Traits>& map, Tuple<Family> reply,
-                                      const Locality<Family>& locality) {
+    /// @param total  the map's upper bound
+    std::optional<std::uint16_t> look(const OccupancyMap<Traits>& map, std::uint32_t total,
+                                      Tuple<Family> reply, const Locality<Family>& locality) {
         for (;; --in_vain_) {
-            const auto port = map.look(random_);
+            const auto port = map.look(random_, total);
             if (!port || in_vain_ == 0) return port;
             reply.destination_port = Be16::from_host(*port);
             if (locality.fulfilled_by(reply)) return port;
@@ -197,7 +232,7 @@ class PortProposals {
     std::optional<std::uint16_t> take(OccupancyMap<Traits>& map, const Tuple<Family>& reply,
                                       const Locality<Family>& locality) {
         if (in_vain_ > 0) {
-            const auto port = look(map, reply, locality);
+            const auto port = look(map, map.upper_bound(), reply, locality);
             if (port && map.take_out(*port)) return port;
         }
         return map.take(random_);
@@ -210,8 +245,9 @@ class PortProposals {
         std::size_t size = 0;
         next_[size++] = first;
         if (count == 1) return {next_.data(), size};
+        const std::uint32_t total = map.upper_bound();
         for (std::size_t i = 1; i < count; ++i)
-            if (const auto port = look(map, reply, locality)) next_[size++] = *port;
+            if (const auto port = look(map, total, reply, locality)) next_[size++] = *port;
         crowded_.prefetch(reply, {next_.data(), size});
         return {next_.data(), size};
     }

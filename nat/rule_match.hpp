@@ -37,9 +37,9 @@ template <class Family>
 [[nodiscard]] const Rule<Family>* first_match(std::span<const Rule<Family>> rules,
                                               const Tuple<Family>& tuple,
                                               std::uint16_t ingress_port) {
-    const auto found = std::ranges::find_if(
-        rules, [&](const auto& rule) { return matches(rule, tuple, ingress_port); });
-    return found == rules.end() ? nullptr : &*found;
+    for (const Rule<Family>& rule : rules)
+        if (matches(rule, tuple, ingress_port)) return &rule;
+    return nullptr;
 }
 
 }  // namespace noclash::nat

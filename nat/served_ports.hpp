@@ -35,11 +35,9 @@ class ServedPorts {
 
     [[nodiscard]] bool contains(std::uint8_t protocol, const typename Family::Address& address,
                                 std::uint16_t port) const {
-        if (!anywhere_->test(port)) [[likely]]
+        if (port < all_.first || port > all_.last || !anywhere_->test(port)) [[likely]]
             return false;
-        return std::ranges::any_of(services_, [&](const Service& service) {
-            return service.ports.contains(port) && service.at(protocol, address);
-        });
+        return serves(protocol, address, port);
     }
 
     /// Calls `each(range)` for the ports served at an address.
@@ -61,13 +59,24 @@ class ServedPorts {
         }
     };
 
+    [[nodiscard, gnu::noinline]] bool serves(std::uint8_t protocol,
+                                             const typename Family::Address& address,
+                                             std::uint16_t port) const {
+        return std::ranges::any_of(services_, [&](const Service& service) {
+            return service.ports.contains(port) && service.at(protocol, address);
+        });
+    }
+
     void add(Service service) {
+        all_.first = std::min(all_.first, service.ports.first);
+        all_.last = std::max(all_.last, service.ports.last);
         for (std::uint32_t port = service.ports.first; port <= service.ports.last; ++port)
             anywhere_->set(port);
         services_.push_back(std::move(service));
     }
 
     std::vector<Service> services_;
+    PortRange all_{65535, 0};  ///< of the first to the last port that a service has; none at first
     /// Ports that some service has at some address: almost every question ends here.
     std::unique_ptr<std::bitset<65536>> anywhere_ = std::make_unique<std::bitset<65536>>();
 };

@@ -176,7 +176,8 @@ template <class Record, class Family>
     return policy.pickup && tcp_event(tcp_flags) == TcpEvent::ack;
 }
 
-/// The state that a first segment, one that may open a flow, puts it in.
+/// The state that a first segment, one that may open a flow, puts it in. The flow is not published
+/// yet, and its memory is all zeros.
 template <class Record, class Family>
 [[nodiscard]] TcpState open_tcp(Record& flow, const PacketView& bytes,
                                 const Parsed<Family>& packet) {
@@ -186,7 +187,7 @@ template <class Record, class Family>
         words.pick_up(segment);
         return TcpState::established;
     }
-    words.open(segment, window_scale_of(bytes, packet));
+    words.begin(segment, window_scale_of(bytes, packet));
     return TcpState::syn_sent;
 }
 

@@ -205,6 +205,16 @@ class TcpWords {
         store_window(scaled_down(syn.window, scale));
     }
 
+    /// As `open`, of a flow that nobody but the caller has yet, and that remembers nothing: what
+    /// both sides share is then no locked instruction.
+    void begin(const TcpSegment& syn, std::uint8_t scale) {
+        store(flow_memory::tcp_end(sender_), syn.end);
+        store(flow_memory::tcp_acknowledged(opposite(sender_)), syn.sequence);
+        store(flow_memory::tcp_windows, scaled_down(syn.window, scale) << half(sender_));
+        flow_.protocol_detail.store(static_cast<std::uint8_t>(scale << nibble(sender_)),
+                                    std::memory_order_relaxed);
+    }
+
     /// The SYN of the other side, or a SYN-ACK. Windows are scaled only where both sides offer it
     /// (RFC 7323, section 2.2).
     void answer(const TcpSegment& syn, bool acknowledgment_fits, std::uint8_t scale) {

@@ -9,6 +9,7 @@
 #include "nat/flow_memory.hpp"
 #include "nat/packet.hpp"
 #include "nat/policy.hpp"
+#include "nat/tcp_options.hpp"
 #include "nat/timestamp_clocks.hpp"
 #include "nat/timestamp_option.hpp"
 
@@ -32,15 +33,16 @@ class Timestamps {
     /// Whether segments of established connections change, too.
     [[nodiscard]] bool changes_all() const { return mode_ == TcpTimestamps::normalize; }
 
-    /// The first packet of a flow that is not published yet, both tuples known.
+    /// The first packet of a flow that is not published yet, both tuples known and its memory still
+    /// zeros where timestamps are kept: without options, it stays so.
     template <class Record>
     void opens(const PacketView& packet, const Parsed<Family>& parsed, Record& flow,
                std::uint64_t now_ms) {
-        set(flow, flow_memory::timestamp_offset, 0);
-        set(flow, flow_memory::timestamp_sent, 0);
+        if (parsed.kind != PacketKind::tcp || !has_tcp_options(packet, parsed.l4_offset)) return;
         // A connection that is older than its flow has told the server timestamps before.
-        if (is_opening(parsed) && source_is_translated(flow)) begin(packet, parsed, flow, now_ms);
-        if (parsed.kind == PacketKind::tcp) note(packet, parsed, flow);
+        if (mode_ != TcpTimestamps::preserve && is_opening(parsed) && source_is_translated(flow))
+            begin(packet, parsed, flow, now_ms);
+        note(packet, parsed, flow);
     }
 
     /// A later segment of the flow, which its state allows.

@@ -124,19 +124,24 @@ class LeastBurst {
         return std::bit_cast<Tuple<V4>>(words);
     }
 
+    [[nodiscard]] V4Address destination(std::size_t i) const {
+        return headers(i).ip.destination.get();
+    }
+
     /// The source becomes what the record says; a hop less; new link-layer addresses.
     void rewrite(std::size_t i, const LeastTable::Record& record) {
         Headers& to = headers(i);
         const Tuple<V4>& reply = record.tuples[1];
-        --to.ip.ttl;
-        to.ip.checksum = changed(to.ip.checksum.get(), record.ip_change);
         to.ip.source = reply.destination;
         to.tcp.source_port = reply.destination_port;
         to.tcp.checksum = changed(to.tcp.checksum.get(), record.tcp_change);
-        to.ethernet = ethernet_;
-        frames_[i]->pkt_len = sizeof(Headers);
-        frames_[i]->data_len = sizeof(Headers);
+        forward(i, record.ip_change);
     }
+    /// A hop less; new link-layer addresses.
+    void forward(std::size_t i) { forward(i, a_hop_less); }
+
+    /// What one hop less changes in the IP header's sum.
+    static constexpr std::uint16_t a_hop_less = static_cast<std::uint16_t>(~1);
 
   private:
     struct Headers {
@@ -150,6 +155,14 @@ class LeastBurst {
     [[nodiscard]] Headers& headers(std::size_t i) const {
         return *reinterpret_cast<Headers*>(reinterpret_cast<char*>(frames_[i]) + sizeof(rte_mbuf) +
                                            RTE_PKTMBUF_HEADROOM);
+    }
+    void forward(std::size_t i, std::uint16_t ip_change) {
+        Headers& to = headers(i);
+        --to.ip.ttl;
+        to.ip.checksum = changed(to.ip.checksum.get(), ip_change);
+        to.ethernet = ethernet_;
+        frames_[i]->pkt_len = sizeof(Headers);
+        frames_[i]->data_len = sizeof(Headers);
     }
     /// RFC 1624, equation 3.
     [[nodiscard]] static Be16 changed(Be16 checksum, std::uint16_t change) {
@@ -211,6 +224,30 @@ class LeastEstablished final : public Rounds {
     std::array<LeastTable::Record*, LeastBurst::most> records_{};
 };
 
+/// No flows: a route, and nothing else.
+class LeastForwarding final : public Rounds {
+  public:
+    explicit LeastForwarding(Bed& bed) : burst_(bed), routes_(bed.gateway().routes) {}
+
+    [[gnu::noinline]] std::size_t round(std::uint64_t) override {
+        const std::size_t count = burst_.receive();
+        bool routed = true;
+        for (std::size_t i = 0; i < count; ++i) {
+            nat::Hop<V4> hop;
+            routed &=
+                routes_.route(burst_.destination(i), hop) && hop.port == port_of(Side::outside);
+            burst_.forward(i);
+        }
+        expect(routed, "the least gateway knows no route");
+        burst_.send();
+        return count;
+    }
+
+  private:
+    LeastBurst burst_;
+    const dpdk::RouteTable& routes_;
+};
+
 /// First packets: both tuples claimed, a record written. Addresses and ports are given out in turn.
 class LeastSetUp final : public Rounds {
   public:
@@ -265,7 +302,7 @@ class LeastSetUp final : public Rounds {
                                     without(tuples[0].source_port.wire());
         record.tuples = tuples;
         record.expires = to_moment(now_ms);
-        record.ip_change = nat::checksum::fold(addresses + without(1));  // the TTL, in the low byte
+        record.ip_change = nat::checksum::fold(addresses + LeastBurst::a_hop_less);
         record.tcp_change = nat::checksum::fold(addresses + ports);
         record.packets = 1;
         record.bytes = frame_bytes;

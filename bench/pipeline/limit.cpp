@@ -48,10 +48,7 @@ void limit_of_established(Bed& bed, Trial& trial, const Translations& translatio
     }
 }
 
-}  // namespace
-
-void limit(Dpdk& dpdk, const Options& options, PipelineReport& report) {
-    PipelineReport::progress("the least that a gateway can do");
+void limit_of_flows(Dpdk& dpdk, const Options& options, PipelineReport& report) {
     Bed bed(dpdk, {});
     LeastTable table(5 * million);
     report.remark(
@@ -84,6 +81,28 @@ void limit(Dpdk& dpdk, const Options& options, PipelineReport& report) {
         limit_of_established(bed, trial, translations, table, flows, options, report);
     }
     expect(bed.live_flows() == 0, "the worker was not left out");
+}
+
+/// Without flows, though the gateway tracks what it forwards.
+void limit_of_forwarding(Dpdk& dpdk, const Options& options, PipelineReport& report) {
+    Bed bed(dpdk, {.flows = 128 * thousand, .action = "action = \"forward\""});
+    Translations translations({}, thousand, bed.gateway());
+    Trial trial(bed, translations);
+    LeastForwarding rounds(bed);
+    trial.let_run(rounds);
+    const Cost cost =
+        established_cost(trial, options, established(translations, thousand, Way::out));
+    report.rate("limit: IPv4 forwarding without flows", cost);
+    compare("IPv4 forwarding without NAT, tracked, 1 k flows", cost, report);
+    expect(bed.live_flows() == 0, "the worker was not left out");
+}
+
+}  // namespace
+
+void limit(Dpdk& dpdk, const Options& options, PipelineReport& report) {
+    PipelineReport::progress("the least that a gateway can do");
+    limit_of_flows(dpdk, options, report);
+    limit_of_forwarding(dpdk, options, report);
 }
 
 }  // namespace noclash::bench

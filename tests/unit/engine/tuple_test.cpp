@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+#include <random>
+
 #include "engine/tuple_hash.hpp"
 #include "tests/unit/engine/engine_fixture.hpp"
 
@@ -62,6 +65,27 @@ TEST(Address, PrefixEdges) {
     EXPECT_FALSE(within("10.0.0.0", 9, "10.128.0.0"));
     EXPECT_TRUE(within("10.0.0.1", 32, "10.0.0.1"));
     EXPECT_FALSE(within("10.0.0.1", 32, "10.0.0.0"));
+}
+
+// Of IPv4 they are compared as a word, of IPv6 byte by byte: with the rest zero, the same answer.
+TEST(Address, PrefixesOfBothFamiliesAgree) {
+    std::mt19937 random{1};
+    const auto bytes_of = [](const V4Address& address) {
+        V6Address longer;
+        std::memcpy(longer.bytes.data(), &address, sizeof address);
+        return longer;
+    };
+    for (int i = 0; i < 1000; ++i) {
+        const auto a = static_cast<std::uint32_t>(random());
+        const std::uint32_t b = a ^ static_cast<std::uint32_t>(random()) >> random() % 32;
+        for (unsigned length = 0; length <= 32; ++length)
+            for (const std::uint32_t other : {a, b}) {
+                const V4Address left = V4Address::from_host(a);
+                const V4Address right = V4Address::from_host(other);
+                ASSERT_EQ(same_prefix<V4>(left, right, length),
+                          same_prefix<V6>(bytes_of(left), bytes_of(right), length));
+            }
+    }
 }
 
 }  // namespace noclash::test

@@ -30,6 +30,8 @@ TEST_F(ChecksumTest, SumAgreesWithDpdkAndWithTheDefinitionAtEveryLength) {
         const Bytes bytes = random_bytes(size);
         EXPECT_EQ(fold(sum(bytes)), rte_raw_cksum(bytes.data(), size)) << size;
         EXPECT_EQ(Be16::from_wire(fold(sum(bytes))).host(), test::slow_sum(bytes)) << size;
+        constexpr std::uint64_t more = 0xfedc'ba98'7654'3210;
+        EXPECT_EQ(fold(sum(bytes, more)), fold(sum(bytes) + fold(more))) << size;
     }
 }
 

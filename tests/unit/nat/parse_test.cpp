@@ -290,6 +290,26 @@ TEST(Parse, TransportChecksumSeesEveryBit) {
     }
 }
 
+// The packets' checksums are summed by the definition, word by word.
+TEST(Parse, TransportChecksumIsSummedAtEveryLength) {
+    std::mt19937 random(5);
+    const auto payload = [&](std::size_t size) {
+        Bytes bytes(size);
+        for (auto& byte : bytes)
+            byte = static_cast<std::uint8_t>(random());
+        return bytes;
+    };
+    for (std::size_t size = 0; size <= 1460; size += size < 160 ? 1 : 13) {
+        for (Bytes packet : {test::tcp(ends, syn, payload(size)), test::udp(ends, payload(size))}) {
+            Parsed<V4> parsed;
+            ASSERT_EQ(parse<V4>(test::view(packet), 0, parsed), DropReason::none);
+            EXPECT_TRUE(l4_checksum_ok<V4>(test::view(packet), parsed)) << size;
+            ++packet.back();  // without payload, it is of the checksum or the urgent pointer
+            EXPECT_FALSE(l4_checksum_ok<V4>(test::view(packet), parsed)) << size;
+        }
+    }
+}
+
 TEST(Parse, UdpChecksumEndsWithTheDatagram) {
     Bytes packet = test::udp(ends, Bytes{1, 2, 3});
     packet.push_back(99);  // Within the IP packet, behind the datagram.

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <atomic>
+
 #include "nat/parse.hpp"
 #include "tests/unit/nat/packets.hpp"
 
@@ -112,6 +115,30 @@ TEST(TcpSegment, CountsDataSynAndFin) {
     }
     packet.resize(packet.size() + 20);  // link-layer padding
     EXPECT_EQ(segment_of(test::view(packet), parsed).end, 1U);
+}
+
+// What is written plainly into a flow that nobody else has is what would be put beside another
+// side's words.
+TEST(TcpWords, AFirstSynIsRememberedAsOneThatReopens) {
+    struct Memory {
+        std::array<std::atomic<std::uint32_t>, 7> memory{};
+        std::atomic<std::uint8_t> protocol_detail{0};
+    };
+    for (const Direction sender : {Direction::original, Direction::reply}) {
+        for (const std::uint16_t window : std::array<std::uint16_t, 4>{0, 1, 1000, 65535}) {
+            for (const std::uint8_t scale :
+                 {std::uint8_t{0}, std::uint8_t{7}, most_window_scale, no_window_scale}) {
+                const TcpSegment segment{0xffff'fff0, 0xffff'fff1, 5, window, syn};
+                Memory fresh;
+                Memory shared;
+                TcpWords(fresh, sender, TcpWindow::liberal).begin(segment, scale);
+                TcpWords(shared, sender, TcpWindow::liberal).open(segment, scale);
+                for (std::size_t i = 0; i < fresh.memory.size(); ++i)
+                    EXPECT_EQ(fresh.memory[i].load(), shared.memory[i].load()) << i;
+                EXPECT_EQ(fresh.protocol_detail.load(), shared.protocol_detail.load());
+            }
+        }
+    }
 }
 
 }  // namespace
