@@ -110,16 +110,21 @@ class ExpiryWheel {
     template <class Look>
     bool empty(Lists& heads, std::uint32_t& budget, Look&& look) {
         std::array<FlowId, lists> taken;
+        const std::size_t most = std::min<std::size_t>(budget, lists);
         std::size_t count = 0;
+        FlowId left = no_flow;
         for (FlowId& head : heads) {
-            if (head == no_flow || budget == 0) continue;
-            taken[count++] = head;
-            head = pool_[head].link;
-            prefetch(head);
-            --budget;
+            if (head != no_flow && count < most) {
+                taken[count++] = head;
+                head = pool_[head].link;
+                prefetch(head);
+            }
+            left |= head;
         }
+        budget -= static_cast<std::uint32_t>(count);
+        // It arms flows elsewhere: what is left is known before.
         if (count > 0) look(std::span<const FlowId>(taken.data(), count));
-        return std::all_of(heads.begin(), heads.end(), [](FlowId id) { return id == no_flow; });
+        return left == no_flow;
     }
 
     void prefetch(FlowId id) const { __builtin_prefetch(&pool_[id], 1, 3); }

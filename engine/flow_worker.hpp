@@ -121,7 +121,10 @@ class FlowWorker {
     /// ending it; then its turn comes again.
     template <class Gone>
     bool end(FlowId id, std::uint64_t now_ms, Gone&& gone) {
-        table_.release(id, counters_, gone);
+        if (table_.release(id, counters_, gone)) [[likely]] {
+            retired_.add(id);
+            return true;
+        }
         const FlowStatus status = record(id).status.load(std::memory_order_acquire);  // (8)
         if (status == FlowStatus::dead || status == FlowStatus::succeeded) {
             retired_.add(id);
