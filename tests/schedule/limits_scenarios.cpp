@@ -138,7 +138,7 @@ void at_the_limit(LimitsWorld& world, Actor& me) {
 
 /// One connection, whose establishment, new opening and end meet.
 void half_open_ends(LimitsWorld& world, Actor& me) {
-    for (int round = 0; round < 3; ++round) {
+    for (int round = 0; round < 6; ++round) {
         if (me.id() == 0) world.open(me, 0);
         world.touch(me, 0);
         if (me.id() == 1 && me.random.one_in(2)) me.find_and_release(numbered(0));
@@ -213,7 +213,7 @@ std::vector<Scenario> limits_scenarios() {
          "a connection is established, ended and opened anew at once",
          limits_runs(half_open_ends),
          {published, release_lost},
-         1},
+         8},  // that two take off one mark at once is rare: of 1,000 runs, one
         {"sources_held", "few sources that come and go", sources_held, {}, 1},
     };
 }

@@ -59,7 +59,7 @@ MUTANTS = {
           '{ slot(bucket, mine).store(ref); return {InsertOutcome::inserted, {}, {bucket, mine}}; }')]),
     'index_slot_without_swap': (
         'two inserts take the same empty slot',
-        'same_reply', 'one owner,lost,complete when live,no abort',
+        'same_reply', 'one owner,lost,complete when live,all or nothing,no abort',
         [(INDEX_HEAD, 'free.compare_exchange_strong(empty, ref,',
           '[&](auto, auto to, auto...) { free.store(to); return true; }(empty, ref,')]),
     'index_slot_leaks': (
