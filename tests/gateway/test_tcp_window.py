@@ -3,8 +3,10 @@
 """What the gateway makes of TCP segments that their receivers cannot expect, and that it makes
 nothing of those that they can."""
 
+import itertools
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 from gateway_case import GatewayCase, main, rule
 from raw_host import ACK, FIN, RST, SYN, RawCase
@@ -163,12 +165,12 @@ class RealStacks(GatewayCase):
     """Two Linux hosts, with a link between them and the gateway that does what links do."""
 
     FAR = "10.2.0.60"
-    port = 5200
     settings = {"rules": OUTBOUND, "top": 'tcp_window = "strict"'}
     timeout_s = 240
 
     def setUp(self):
         super().setUp()
+        self.ports = itertools.count(5201)
         self.far = self.lab.namespace("far")
         self.lab.link((self.far, "far0"), (self.pod, "bad0"))
         self.far.ip("address", "add", f"{self.FAR}/16", "dev", "far0")
@@ -180,11 +182,11 @@ class RealStacks(GatewayCase):
     def transfer(self, *options):
         """Bytes that were received of a transfer, and segments that were sent twice."""
         # A server of its own: one that has just served may be busy for a while.
-        self.port += 1
-        server = self.far.start("iperf3", "--server", "--port", self.port, "--forceflush",
-                                name="iperf3-server")
+        port = next(self.ports)
+        server = self.far.start("iperf3", "--server", "--port", port, "--forceflush",
+                                name=f"iperf3-server-{port}")
         server.wait_ready(lambda: "listening" in server.log())
-        result = self.lb.run("iperf3", "--client", self.FAR, "--port", self.port, "--json",
+        result = self.lb.run("iperf3", "--client", self.FAR, "--port", port, "--json",
                              *options, check=False, timeout_s=100)
         report = json.loads(result.stdout)
         self.assertNotIn("error", report)
@@ -193,13 +195,18 @@ class RealStacks(GatewayCase):
 
     def test_nothing_valid_is_dropped(self):
         """[RFC 5382 REQ-2] [field h]: over a link with loss, copies and reordering, both ways."""
+        out, back = ("--bytes", "4M"), ("--bytes", "4M", "--reverse")
         retransmits = 0
-        for options in (("--bytes", "4M"), ("--bytes", "4M", "--reverse"),
-                        ("--bytes", "2M", "--parallel", "4"), ("--bytes", "2M", "--bidir")):
-            with self.subTest(options=options):
-                received, again = self.transfer(*options)
-                retransmits += again
-                self.assertGreater(received, 0)
+        # Both ways at once is not `--bidir`: its server tells the two connections apart by the
+        # order in which they come to be. Where that is not the client's, as on this link once in
+        # a hundred times, both sides send on one and read from the other, for ever
+        # (esnet/iperf#2029).
+        for at_once in ([out], [back], [("--bytes", "2M", "--parallel", "4")], [out, back]):
+            with self.subTest(at_once=at_once), ThreadPoolExecutor() as threads:
+                for received, again in threads.map(lambda options: self.transfer(*options),
+                                                   at_once):
+                    retransmits += again
+                    self.assertGreater(received, 0)
         self.assertGreater(retransmits, 0, "the link is too good to show anything")
         drops = self.gateway.drops()
         self.assertEqual({reason: count for reason, count in drops.items()
