@@ -90,14 +90,17 @@ struct TestGateway {
         engines[0]->online();
     }
 
-    /// One packet through one worker; the packet is rewritten in place.
+    /// One packet through one worker; the packet is rewritten in place. What became of it.
     Verdict pass(Bytes& packet, std::uint16_t port = 0, unsigned worker = 0) {
+        return decide(packet, port, worker).verdict;
+    }
+    /// The same; and where it goes.
+    Job<V4> decide(Bytes& packet, std::uint16_t port = 0, unsigned worker = 0) {
         Job<V4> job{};
         job.packet = view(packet);
         job.ingress_port = port;
         pipelines[worker]->process({&job, 1}, now_ms);
-        hop = job.hop;
-        return job.verdict;
+        return job;
     }
     /// Passes time; timers fire and records are reclaimed.
     void pass_time(std::uint64_t ms) {
@@ -119,7 +122,6 @@ struct TestGateway {
     std::vector<std::unique_ptr<FlowWorker<V4>>> engines;
     std::vector<std::unique_ptr<TestPipeline>> pipelines;
     std::uint64_t now_ms = 1000;
-    Hop<V4> hop{};  ///< of the latest packet, when it was transmitted
 };
 
 /// What a rewritten packet says of itself; fails the test when a checksum is wrong.

@@ -77,9 +77,9 @@ TEST(Pipeline, TooBigGoesInFragmentsWhereItMay) {
     gateway.router.outside_mtu = 1000;
     for (int i = 0; i < 2; ++i) {  // the first of a flow, and one that follows
         Bytes packet = udp(client, Bytes(1200));
-        const auto verdict = gateway.pass(packet);
-        EXPECT_EQ(verdict.outcome, Outcome::transmit);
-        EXPECT_EQ(gateway.hop.mtu, 1000);
+        const auto job = gateway.decide(packet);
+        EXPECT_EQ(job.verdict.outcome, Outcome::transmit);
+        EXPECT_EQ(job.hop.mtu, 1000);
         EXPECT_EQ(read(packet).tuple.source, ip("10.2.0.1"));
     }
 }

@@ -18,10 +18,10 @@ TEST(Pipeline, MasqueradeThereAndBack) {
     TestGateway gateway({masquerade()});
     Bytes out = tcp(client, syn);
     const int ttl = read(out).ttl;
-    const auto verdict = gateway.pass(out);
-    ASSERT_EQ(verdict.outcome, Outcome::transmit);
-    EXPECT_EQ(gateway.hop.port, 1);
-    EXPECT_EQ(gateway.hop.next_hop, ip("10.2.0.254"));
+    const auto job = gateway.decide(out);
+    ASSERT_EQ(job.verdict.outcome, Outcome::transmit);
+    EXPECT_EQ(job.hop.port, 1);
+    EXPECT_EQ(job.hop.next_hop, ip("10.2.0.254"));
     const Tuple<V4> sent = read(out).tuple;
     EXPECT_EQ(sent.source, ip("10.2.0.1"));
     EXPECT_GE(sent.source_port.host(), 1024);
