@@ -44,7 +44,7 @@ struct FlowCounters {
 /// One tracked connection. 128 bytes for IPv4: the first cache line is what a lookup compares and
 /// an established packet needs, the second what it counts and remembers.
 ///
-/// Who writes what: `tuples`, `places`, `rule`, `owner` by the worker that sets the flow up, before
+/// Who writes what: `tuples`, `places`, `rule`, `owner`, `sum_changes` by the worker that sets the flow up, before
 /// it publishes them, and by nobody until the record is reclaimed. `link` by the owner. The atomics
 /// by whichever worker has a packet; while the record is free, `counters` and `memory` may note ids
 /// of other free records (engine/flow_pool.hpp).
@@ -63,6 +63,8 @@ struct alignas(64) Flow {
     std::uint16_t owner = 0;                  ///< the worker whose wheel holds it
     std::uint32_t link = 0;                   ///< next in the owner's list (wheel or retired)
     std::array<IndexPlace, 2> places{};       ///< of the tuples in the index, by Direction
+    /// Of the layer above: what translating its packets changes in the sums under their checksums.
+    std::array<std::uint16_t, 2> sum_changes{};
 
     alignas(64) std::array<FlowCounters<Traits>, 2> counters;  ///< by Direction
     Atomic<std::uint32_t> pool_link{0};                        ///< next chunk of free records

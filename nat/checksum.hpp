@@ -135,6 +135,8 @@ class Delta {
     }
 
     constexpr void add(const Delta& other) { total_ += other.total_; }
+    /// In one word, which is 0 only when nothing was collected.
+    [[nodiscard]] constexpr std::uint16_t folded() const { return fold(total_); }
 
     [[nodiscard]] constexpr Be16 apply(Be16 checksum) const {
         return finish(static_cast<std::uint16_t>(~checksum.wire()) + total_);
@@ -150,6 +152,32 @@ class Delta {
 
   private:
     std::uint64_t total_ = 0;
+};
+
+/// What a change of words adds to the sum under a checksum: a `Delta`, folded, to be kept and applied
+/// to many packets. Its inverted word takes it back.
+class SumChange {
+  public:
+    constexpr SumChange() = default;
+    constexpr explicit SumChange(const Delta& delta) : change_(delta.folded()) {}
+    constexpr explicit SumChange(std::uint16_t word) : change_(word) {}
+    [[nodiscard]] constexpr std::uint16_t word() const { return change_; }
+
+    /// @param more  another change, to be applied with it
+    [[nodiscard]] constexpr Be16 apply(Be16 checksum, std::uint32_t more = 0) const {
+        // The inverted checksum, and 0xffff, which is one's-complement zero: so the sum is not 0, and
+        // of a checksum's two zeros it leads to the one that `Delta` does.
+        const std::uint32_t total = 0x1fffeU - checksum.wire() + change_ + more;
+        return Be16::from_wire(static_cast<std::uint16_t>(~((total + std::rotl(total, 16)) >> 16)));
+    }
+    /// As `Delta::apply_nonzero`.
+    [[nodiscard]] constexpr Be16 apply_nonzero(Be16 checksum) const {
+        const Be16 updated = apply(checksum);
+        return updated.wire() == 0 ? Be16::from_wire(0xffff) : updated;
+    }
+
+  private:
+    std::uint16_t change_ = 0;
 };
 
 }  // namespace noclash::nat::checksum

@@ -68,15 +68,21 @@ template <class Record>
         flow.marks.fetch_or(bits, std::memory_order_relaxed);
 }
 
+/// A new time to live, and the counters. Packets of one millisecond leave the line as it is, for
+/// whichever worker has the next.
+template <class Record>
+[[gnu::always_inline]] inline void refresh(Record& flow, Moment expires) {
+    if (flow.expires.load(std::memory_order_relaxed) != expires)
+        flow.expires.store(expires, std::memory_order_relaxed);
+}
+
 /// Takes note of a packet of a live flow: state, refreshed timeout (both directions refresh,
 /// unless told otherwise [RFC 4787 REQ-6]), counters. Anything but `none` says why the packet goes
 /// no further, and then nothing has changed [field h].
 template <class Record, class Family>
-[[nodiscard, gnu::always_inline]] inline DropReason track(Record& flow, Direction direction,
-                                                          const PacketView& bytes,
-                                                          const Parsed<Family>& packet,
-                                                          const Timeouts& timeouts,
-                                                          TcpWindow window, std::uint64_t now_ms) {
+[[nodiscard]] DropReason track(Record& flow, Direction direction, const PacketView& bytes,
+                               const Parsed<Family>& packet, const Timeouts& timeouts,
+                               TcpWindow window, std::uint64_t now_ms) {
     std::uint32_t timeout = timeouts.icmp_s;
     bool refreshes = true;
     if (packet.kind == PacketKind::tcp) {
@@ -102,10 +108,7 @@ template <class Record, class Family>
         timeout = timeouts.generic_s;
     }
     if (direction == Direction::reply) mark(flow, flow_mark::replied);
-    // Packets of one millisecond leave the line as it is, for whichever worker has the next.
-    const Moment expires = expiry(now_ms, timeout);
-    if (refreshes && flow.expires.load(std::memory_order_relaxed) != expires)
-        flow.expires.store(expires, std::memory_order_relaxed);
+    if (refreshes) refresh(flow, expiry(now_ms, timeout));
     flow.counter(direction).add(packet.length);
     return DropReason::none;
 }

@@ -230,7 +230,10 @@ class FirstPackets {
         rule_hits_[rule].add();
         Record& flow = claim.record();
         flow.rule = static_cast<std::uint16_t>(rule);
-        Tuple<Family>::invert(flow.tuple(Direction::reply), job.to);
+        Tuple<Family> to;
+        Tuple<Family>::invert(flow.tuple(Direction::reply), to);
+        const Translation translation = nat::translation(job.parsed.tuple, to);
+        keep(flow, translation);
         if (admission) [[unlikely]]
             admission->commit(flow);
         Moment expires = track_first(flow, job.packet, job.parsed, shared_.timeouts, now_ms_);
@@ -243,8 +246,8 @@ class FirstPackets {
             shared_.timestamps->opens(job.packet, job.parsed, flow, now_ms_);
         claim.publish(expires, now_ms_);
         clamp_to_path(job, *opening.rule, shared_.router);
-        translated(job);
-        return {};
+        translate<Family>(job.packet, job.parsed, flow.tuple(Direction::reply), translation);
+        return decided(job, Verdict::transmit());
     }
 
     /// From outside to a mapping: it takes no port, and its sender is no subscriber.

@@ -39,15 +39,6 @@ template <class Family>
     return Verdict::transmit();
 }
 
-/// The packet goes to its hop as `job.to`. The whole burst is rewritten when all of it is decided:
-/// while flows are on their way from memory, nothing else stands between one and the next.
-template <class Family>
-void translated(Job<Family>& job) {
-    job.verdict.outcome = Outcome::transmit;
-    job.verdict.reason = DropReason::none;
-    job.rewrite = true;
-}
-
 /// Of a SYN or SYN-ACK. The segments that it asks for will come from behind its hop and go back
 /// where it came from.
 template <class Family, class RouterType>

@@ -49,6 +49,7 @@ struct Parsed {
     std::uint8_t tcp_flags = 0;  ///< 0 unless TCP; of SCTP, see nat/sctp.hpp
     std::uint8_t ttl = 0;
     bool dont_fragment = false;
+    std::uint16_t tcp_data = 0;         ///< TCP: bytes of payload; else 0
     std::uint16_t inner_offset = 0;     ///< `icmp_error`: the quoted IP header
     std::uint16_t inner_l4_offset = 0;  ///< `icmp_error`: the quoted transport header
 };

@@ -46,6 +46,7 @@ DropReason parse_tcp(const PacketView& packet, Parsed<Family>& out) {
     if (packet.l4_checksum == Checked::bad) return DropReason::bad_l4_checksum;
     out.kind = PacketKind::tcp;
     out.tcp_flags = tcp->flags;
+    out.tcp_data = static_cast<std::uint16_t>(out.length - out.l4_offset - header_length);
     out.tuple.source_port = tcp->source_port.get();
     out.tuple.destination_port = tcp->destination_port.get();
     return DropReason::none;
@@ -203,6 +204,7 @@ void clear(Parsed<V4>& out, std::uint16_t zone) {
     out.tcp_flags = 0;
     out.ttl = 0;
     out.dont_fragment = false;
+    out.tcp_data = 0;
     out.inner_offset = 0;
     out.inner_l4_offset = 0;
 }

@@ -30,6 +30,7 @@
 #include "nat/rewrite.hpp"
 #include "nat/step_cycles.hpp"
 #include "nat/timestamps.hpp"
+#include "nat/usual_tracking.hpp"
 #include "nat/verdict.hpp"
 
 namespace noclash::nat {
@@ -56,16 +57,17 @@ class Pipeline {
         end_step(Step::receive);
         const auto& index = worker_.table().index();
         for (Job<Family>& job : jobs) {
-            job.rewrite = false;
             job.verdict.outcome = Outcome::drop;
             job.verdict.reason = parse<Family>(job.packet, 0, job.parsed);
             // An ICMP error concerns the flow of the packet it quotes, seen from the other side.
             if (job.parsed.kind == PacketKind::icmp_error) [[unlikely]]
                 job.parsed.tuple = job.parsed.tuple.inverse();
             job.hash = index.hash(job.parsed.tuple);
-            index.prefetch(job.hash);
         }
         end_step(Step::parse);
+        // In a loop of its own: what misses the TLB, too, is fetched best with nothing in between.
+        for (const Job<Family>& job : jobs)
+            index.prefetch(job.hash);
         // Whatever did not parse is looked up, too: that is less than to ask each time.
         for (Job<Family>& job : jobs) {
             job.found = index.candidate(job.hash);
@@ -85,9 +87,6 @@ class Pipeline {
         end_step(Step::hit);
         if (misses > 0) [[unlikely]]
             open(std::span(without_flow).first(misses));
-        for (const Job<Family>& job : jobs)
-            if (job.rewrite) rewrite_and_forward<Family>(job.packet, job.parsed, job.to);
-        end_step(Step::rewrite);
     }
 
     /// Has each step timed from now on; null: no longer. The pipeline's owner times what is before
@@ -161,36 +160,20 @@ class Pipeline {
     }
 
     [[gnu::always_inline]] void forward(Job<Family>& job, Record& flow, Direction direction) {
-        Tuple<Family>::invert(flow.tuple(opposite(direction)), job.to);
-        const bool routed = shared_.router.route(job.to.destination, job.hop);
+        const Tuple<Family>& answer = flow.tuple(opposite(direction));
+        const bool routed = shared_.router.route(answer.source, job.hop);
         if (!routed || !fits(job)) [[unlikely]] {
             if (const Verdict verdict = routable(job, routed); !verdict.transmits()) {
                 job.verdict = verdict;
                 return;
             }
         }
-        if (is_eventful(job, flow)) [[unlikely]] {
+        if (attends_all_ ||
+            !track_usual(flow, direction, job.packet, job.parsed, shared_.timeouts,
+                         shared_.policy.tcp.window, now_ms_)) [[unlikely]]
             if (!attend(job, flow, direction)) return;
-        } else if (const DropReason reason = track(job, flow, direction);
-                   reason != DropReason::none) [[unlikely]] {
-            job.verdict.reason = reason;
-            return;
-        }
-        translated(job);
-    }
-
-    [[gnu::always_inline]] DropReason track(Job<Family>& job, Record& flow, Direction direction) {
-        return nat::track(flow, direction, job.packet, job.parsed, shared_.timeouts,
-                          shared_.policy.tcp.window, now_ms_);
-    }
-
-    /// Whether more is to be seen to than the flow's state and timeout. Of what comes on
-    /// established flows, hardly ever.
-    bool is_eventful(const Job<Family>& job, const Record& flow) const {
-        if (attends_all_) return true;
-        if ((flow.marks.load(std::memory_order_relaxed) & flow_mark::half_open) != 0) return true;
-        if ((job.parsed.tcp_flags & decisive) != 0) return true;
-        return job.parsed.kind == PacketKind::tcp && tcp_state(flow) != TcpState::established;
+        translate<Family>(job.packet, job.parsed, answer, translation_of(flow, direction));
+        job.verdict = Verdict::transmit();
     }
 
     /// Tracks a packet, with all that hangs on its flow's state; false when it goes no further, and
@@ -207,7 +190,9 @@ class Pipeline {
                       is_over(tcp_state(flow));
             if (reopens && shared_.limits != nullptr && !may_reopen(job, flow)) return false;
         }
-        if (const DropReason reason = track(job, flow, direction); reason != DropReason::none) {
+        if (const DropReason reason = track(flow, direction, job.packet, job.parsed,
+                                            shared_.timeouts, shared_.policy.tcp.window, now_ms_);
+            reason != DropReason::none) {
             job.verdict.reason = reason;
             return false;
         }

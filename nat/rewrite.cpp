@@ -150,8 +150,9 @@ void clamp_mss<V4>(const PacketView& packet, const Parsed<V4>& parsed, std::uint
 }
 
 template <>
-void rewrite_and_forward_any<V4>(const PacketView& packet, const Parsed<V4>& parsed,
-                                 const Tuple<V4>& to) {
+void translate_any<V4>(const PacketView& packet, const Parsed<V4>& parsed,
+                       const Tuple<V4>& answer) {
+    const Tuple<V4> to = answer.inverse();
     auto& ip = header<IpHeader<V4>>(packet, 0);
     Delta header = take_hop(ip);
     if (to != parsed.tuple) {

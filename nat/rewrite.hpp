@@ -6,6 +6,7 @@
 // packet that passed `parse`; afterwards `parsed` describes what the packet was, not what it is.
 // Nothing behind the transport header is ever read or changed [RFC 4787 REQ-10].
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -13,6 +14,7 @@
 #include "nat/checksum.hpp"
 #include "nat/headers.hpp"
 #include "nat/packet.hpp"
+#include "nat/translation.hpp"
 
 namespace noclash::nat {
 
@@ -26,14 +28,16 @@ void rewrite(const PacketView& packet, const Parsed<Family>& parsed, const Tuple
 template <class Family>
 void clamp_mss(const PacketView& packet, const Parsed<Family>& parsed, std::uint16_t most);
 
-/// Both in one: `rewrite`, unless `to` is the packet's own tuple, and `decrement_ttl`.
+/// The packet becomes what `answer` answers, and goes a hop further. Inlined, for TCP and UDP; all
+/// else is `translate_any`'s.
+/// @param translation  of the packet's tuple to `answer.inverse()`
 template <class Family>
-void rewrite_and_forward(const PacketView& packet, const Parsed<Family>& parsed,
-                         const Tuple<Family>& to);
-/// The same, whatever the protocol: inlined, only TCP and UDP are.
+void translate(const PacketView& packet, const Parsed<Family>& parsed, const Tuple<Family>& answer,
+               const Translation& translation);
+/// The same, whatever the protocol.
 template <class Family>
-void rewrite_and_forward_any(const PacketView& packet, const Parsed<Family>& parsed,
-                             const Tuple<Family>& to);
+void translate_any(const PacketView& packet, const Parsed<Family>& parsed,
+                   const Tuple<Family>& answer);
 
 /// One hop less; the time to live must be above 0.
 template <class Family>
@@ -49,43 +53,38 @@ void rewrite_icmp_error(const PacketView& packet, const Parsed<Family>& parsed,
                         const typename Family::Address& destination);
 
 template <>
-void rewrite_and_forward_any<V4>(const PacketView& packet, const Parsed<V4>& parsed,
-                                 const Tuple<V4>& to);
+void translate_any<V4>(const PacketView& packet, const Parsed<V4>& parsed, const Tuple<V4>& answer);
 
 template <>
-[[gnu::always_inline]] inline void rewrite_and_forward<V4>(const PacketView& packet,
-                                                           const Parsed<V4>& parsed,
-                                                           const Tuple<V4>& to) {
-    if (parsed.kind != PacketKind::tcp && parsed.kind != PacketKind::udp) [[unlikely]]
-        return rewrite_and_forward_any<V4>(packet, parsed, to);
+[[gnu::always_inline]] inline void translate<V4>(const PacketView& packet, const Parsed<V4>& parsed,
+                                                 const Tuple<V4>& answer,
+                                                 const Translation& translation) {
+    const bool tcp = parsed.kind == PacketKind::tcp;
+    if (!tcp && parsed.kind != PacketKind::udp) [[unlikely]]
+        return translate_any<V4>(packet, parsed, answer);
     auto& ip = header<IpHeader<V4>>(packet, 0);
-    std::uint8_t* const addresses = packet.data + offsetof(IpHeader<V4>, source);
-    std::uint8_t* const ports = packet.data + parsed.l4_offset;
-    const auto* const wanted = reinterpret_cast<const std::uint8_t*>(&to);
-    const auto old_addresses = word_at<std::uint64_t>(addresses);
-    const auto new_addresses = word_at<std::uint64_t>(wanted);
-    const auto old_ports = word_at<std::uint32_t>(ports);
-    const auto new_ports = word_at<std::uint32_t>(wanted + offsetof(Tuple<V4>, source_port));
-
-    checksum::Delta in_header = checksum::Delta::of_hop();
-    if (old_addresses != new_addresses || old_ports != new_ports) [[likely]] {
-        checksum::Delta covered;
-        covered.replace(old_addresses, new_addresses);
-        in_header.add(covered);
-        covered.replace(old_ports, new_ports);
-        std::memcpy(addresses, &new_addresses, sizeof new_addresses);
-        std::memcpy(ports, &new_ports, sizeof new_ports);
-        if (parsed.kind == PacketKind::tcp) [[likely]] {
-            auto& tcp = header<TcpHeader>(packet, parsed.l4_offset);
-            tcp.checksum = covered.apply(tcp.checksum.get());
-        } else {
-            auto& udp = header<UdpHeader>(packet, parsed.l4_offset);
-            if (udp.checksum.get() != Be16{})
-                udp.checksum = covered.apply_nonzero(udp.checksum.get());
-        }
-    }
     --ip.ttl;
-    ip.checksum = in_header.apply(ip.checksum.get());
+    constexpr std::uint32_t hop = checksum::Delta::of_hop().folded();
+    if (translation.is_none()) [[unlikely]] {
+        ip.checksum = checksum::SumChange().apply(ip.checksum.get(), hop);
+        return;
+    }
+    // Both ends change their places.
+    const auto* const words = reinterpret_cast<const std::uint8_t*>(&answer);
+    const std::uint64_t addresses = std::rotl(word_at<std::uint64_t>(words), 32);
+    const std::uint32_t ports =
+        std::rotl(word_at<std::uint32_t>(words + offsetof(Tuple<V4>, source_port)), 16);
+    std::memcpy(packet.data + offsetof(IpHeader<V4>, source), &addresses, sizeof addresses);
+    std::memcpy(packet.data + parsed.l4_offset, &ports, sizeof ports);
+    ip.checksum = translation.addresses.apply(ip.checksum.get(), hop);
+    if (tcp) [[likely]] {
+        auto& header_of_tcp = header<TcpHeader>(packet, parsed.l4_offset);
+        header_of_tcp.checksum = translation.all.apply(header_of_tcp.checksum.get());
+    } else {
+        auto& udp = header<UdpHeader>(packet, parsed.l4_offset);
+        if (udp.checksum.get() != Be16{})
+            udp.checksum = translation.all.apply_nonzero(udp.checksum.get());
+    }
 }
 
 }  // namespace noclash::nat

@@ -162,8 +162,7 @@ template <class Record, class Family>
     if (state == TcpState::established && (packet.tcp_flags & decisive) == 0) [[likely]] {
         if (mode == TcpWindow::off) return {state};
         const auto& tcp = header<TcpHeader>(bytes, packet.l4_offset);
-        const std::uint32_t data = packet.length - packet.l4_offset - tcp.header_length();
-        if (TcpWords words(flow, direction, mode); words.note_usual(tcp, data)) [[likely]]
+        if (TcpWords words(flow, direction, mode); words.note_usual(tcp, packet.tcp_data)) [[likely]]
             return {state};
     }
     return tcp_tracking::move(flow, direction, bytes, packet, mode);

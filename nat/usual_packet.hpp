@@ -80,6 +80,7 @@ template <>
         if (!is_sound(tcp.flags)) return false;
         out.kind = PacketKind::tcp;
         out.tcp_flags = tcp.flags;
+        out.tcp_data = static_cast<std::uint16_t>(length - ip_bytes - header_length);
     } else if (protocol == ip_protocol::udp) {
         const std::uint32_t told = header<UdpHeader>(packet, ip_bytes).length.get().host();
         if (told < sizeof(UdpHeader) || told + ip_bytes > length) return false;

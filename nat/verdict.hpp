@@ -74,9 +74,7 @@ struct Job {
     std::uint64_t hash = 0;  ///< of `parsed.tuple`
     Found found{};           ///< its flow, as far as the bucket tells
     Verdict verdict{};
-    Hop<Family> hop{};     ///< where it goes; of packets that are transmitted
-    Tuple<Family> to{};    ///< what the packet becomes, when `rewrite` is set
-    bool rewrite = false;  ///< the pipeline's: it is still to be rewritten
+    Hop<Family> hop{};  ///< where it goes; of packets that are transmitted
 };
 
 }  // namespace noclash::nat

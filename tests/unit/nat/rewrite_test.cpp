@@ -108,8 +108,8 @@ TEST_F(RewriteTest, WhatIsForwardedIsTheSameByEitherWay) {
         ASSERT_EQ(parse<V4>(test::view(packet), 0, parsed), DropReason::none);
         const Tuple<V4> to = test::tuple(after, recipe.protocol());
         if (recipe.kind >= 2) continue;
-        rewrite_and_forward<V4>(test::view(packet), parsed, to);
-        rewrite_and_forward_any<V4>(test::view(other), parsed, to);
+        translate<V4>(test::view(packet), parsed, to.inverse(), translation(parsed.tuple, to));
+        translate_any<V4>(test::view(other), parsed, to.inverse());
         ASSERT_EQ(test::to_hex(packet), test::to_hex(other));
     }
 }
