@@ -5,7 +5,8 @@
 //
 // What happens to a burst of IP packets, in the order it happens (`Pipeline::process`):
 //
-//     parse      bytes -> tuple, or a drop with its reason; prefetch its bucket
+//     parse      bytes -> tuple, or a drop with its reason; prefetch its bucket. Where a rule says
+//                so, `forward` it untracked, and that is all (nat/untracked.hpp)
 //     look up    bucket -> the flow that it probably is; prefetch it
 //     hit        `track` its state, `forward` it: time to live, MTU
 //     being set up by another worker          -> park, and adopt the winner's flow next time
@@ -30,6 +31,7 @@
 #include "nat/rewrite.hpp"
 #include "nat/step_cycles.hpp"
 #include "nat/timestamps.hpp"
+#include "nat/untracked.hpp"
 #include "nat/verdict.hpp"
 
 namespace noclash::nat {
@@ -46,7 +48,10 @@ class Pipeline {
     static constexpr std::size_t burst = FirstPackets<Family, RouterType, Traits>::burst;
 
     Pipeline(Worker& worker, const Shared& shared)
-        : worker_(worker), shared_(shared), first_packets_(worker, shared) {}
+        : worker_(worker),
+          shared_(shared),
+          untracked_(shared.policy, shared.router),
+          first_packets_(worker, shared, untracked_) {}
 
     /// Gives each job its verdict; at most `burst` jobs.
     void process(std::span<Job<Family>> jobs, std::uint64_t now_ms) {
@@ -54,18 +59,18 @@ class Pipeline {
         attends_all_ = !shared_.timeouts.inbound_refresh ||
                        (shared_.timestamps != nullptr && shared_.timestamps->changes_all());
         end_step(Step::receive);
-        const auto& index = worker_.table().index();
-        for (Job<Family>& job : jobs) {
-            job.rewrite = false;
-            job.verdict.outcome = Outcome::drop;
-            job.verdict.reason = parse<Family>(job.packet, 0, job.parsed);
-            // An ICMP error concerns the flow of the packet it quotes, seen from the other side.
-            if (job.parsed.kind == PacketKind::icmp_error) [[unlikely]]
-                job.parsed.tuple = job.parsed.tuple.inverse();
-            job.hash = index.hash(job.parsed.tuple);
-            index.prefetch(job.hash);
+        if (untracked_.any()) [[unlikely]] {
+            const bool tracks = begin_or_forward(jobs);
+            end_step(Step::parse);
+            if (!tracks) return;
+        } else {
+            for (Job<Family>& job : jobs) {
+                begin(job);
+                look_for(job);
+            }
+            end_step(Step::parse);
         }
-        end_step(Step::parse);
+        const auto& index = worker_.table().index();
         // Whatever did not parse is looked up, too: that is less than to ask each time.
         for (Job<Family>& job : jobs) {
             job.found = index.candidate(job.hash);
@@ -75,7 +80,7 @@ class Pipeline {
         std::array<Job<Family>*, burst> without_flow;
         std::size_t misses = 0;
         for (Job<Family>& job : jobs) {
-            if (!parsed(job)) continue;
+            if (!undecided(job)) continue;
             Record& likely = worker_.record(job.found.flow);
             if (likely.tuple(job.found.direction) == job.parsed.tuple) [[likely]]
                 hit(job, likely, job.found.direction);
@@ -110,6 +115,11 @@ class Pipeline {
     [[nodiscard]] const FirstPackets<Family, RouterType, Traits>& first_packets() const {
         return first_packets_;
     }
+    [[nodiscard]] const Untracked<Family, RouterType>& untracked() const { return untracked_; }
+    /// Flows that a rule decided about; of untracked rules, packets.
+    [[nodiscard]] std::uint64_t rule_hits(std::size_t rule) const {
+        return first_packets_.rule_hits(rule) + untracked_.rule_hits(rule);
+    }
     /// Packets that adopted a flow another worker was setting up.
     [[nodiscard]] const Counter& clash_resolved() const { return clash_resolved_; }
 
@@ -117,7 +127,41 @@ class Pipeline {
     /// Segments that may end or restart a connection.
     static constexpr std::uint8_t decisive = tcp_flag::syn | tcp_flag::fin | tcp_flag::rst;
 
-    static bool parsed(const Job<Family>& job) { return job.verdict.reason == DropReason::none; }
+    /// Neither refused by `parse` nor forwarded untracked.
+    static bool undecided(const Job<Family>& job) {
+        return job.verdict.reason == DropReason::none && job.verdict.outcome == Outcome::drop;
+    }
+
+    [[gnu::always_inline]] DropReason begin(Job<Family>& job) {
+        job.rewrite = false;
+        job.verdict.outcome = Outcome::drop;
+        const DropReason reason = parse<Family>(job.packet, 0, job.parsed);
+        job.verdict.reason = reason;
+        // An ICMP error concerns the flow of the packet it quotes, seen from the other side.
+        if (job.parsed.kind == PacketKind::icmp_error) [[unlikely]]
+            job.parsed.tuple = job.parsed.tuple.inverse();
+        return reason;
+    }
+
+    [[gnu::always_inline]] void look_for(Job<Family>& job) {
+        const auto& index = worker_.table().index();
+        job.hash = index.hash(job.parsed.tuple);
+        index.prefetch(job.hash);
+    }
+
+    /// `begin` and `look_for`, where packets may be forwarded untracked; false when none is left.
+    [[gnu::noinline]] bool begin_or_forward(std::span<Job<Family>> jobs) {
+        bool tracks = false;
+        for (Job<Family>& job : jobs) {
+            if (begin(job) == DropReason::none && !untracked_.forward(job)) {
+                look_for(job);
+                tracks = true;
+            } else {
+                job.hash = 0;  // looked up with the others, always in the same bucket
+            }
+        }
+        return tracks;
+    }
 
     void end_step(Step step) {
         if (cycles_ != nullptr) [[unlikely]]
@@ -261,6 +305,7 @@ class Pipeline {
 
     Worker& worker_;
     Shared shared_;
+    Untracked<Family, RouterType> untracked_;
     FirstPackets<Family, RouterType, Traits> first_packets_;
     Counter clash_resolved_;
     std::uint64_t now_ms_ = 0;
