@@ -99,6 +99,7 @@ class Untracked {
     struct Entry {
         const Rule<Family>* rule;
         Counter* hits;
+        Tracking tracking;
         bool matches_all;
     };
     using Entries = std::vector<Entry>;
@@ -111,7 +112,7 @@ class Untracked {
         for (std::size_t i = 0; i < policy_.rules.size(); ++i) {
             const Rule<Family>& rule = policy_.rules[i];
             if (rule.ingress_port && *rule.ingress_port != port) continue;
-            entries.push_back({&rule, &hits_[i], matches_all(rule)});
+            entries.push_back({&rule, &hits_[i], rule.tracking, matches_all(rule)});
             if (rule.tracking == Tracking::none) decisive = entries.size();
             if (entries.back().matches_all) break;
         }
@@ -125,13 +126,21 @@ class Untracked {
 
     [[nodiscard, gnu::always_inline]] const Entry* entry_for(const Tuple<Family>& tuple,
                                                              std::uint16_t ingress_port) const {
-        for (const Entry& entry : by_port_[std::min(ingress_port, last_port_)]) {
-            if (!entry.matches_all && !matches(*entry.rule, tuple, ingress_port)) continue;
-            const bool tracked = entry.rule->tracking == Tracking::flow ||
-                                 router_.is_translated(tuple.source) ||
-                                 router_.is_translated(tuple.destination);
-            return tracked ? nullptr : &entry;
-        }
+        const Entries& entries = by_port_[std::min(ingress_port, last_port_)];
+        if (entries.empty()) return nullptr;
+        const Entry* entry = &entries.front();
+        if (!entry->matches_all) entry = first_match(entries, tuple, ingress_port);
+        const bool tracked = entry == nullptr || entry->tracking == Tracking::flow ||
+                             router_.is_translated(tuple.source) ||
+                             router_.is_translated(tuple.destination);
+        return tracked ? nullptr : entry;
+    }
+    /// Out of line: what it needs in registers, a port with one rule for all can do without.
+    [[gnu::noinline]] static const Entry* first_match(const Entries& entries,
+                                                      const Tuple<Family>& tuple,
+                                                      std::uint16_t ingress_port) {
+        for (const Entry& entry : entries)
+            if (entry.matches_all || matches(*entry.rule, tuple, ingress_port)) return &entry;
         return nullptr;
     }
 

@@ -79,10 +79,9 @@ TEST(Untracked, EveryProtocolPassesAsItIs) {
 
 TEST(Untracked, TheIpChecksumIsRightWhateverTheHeaderSumsUpTo) {
     TestGateway gateway({untracked()});
-    for (unsigned id = 0; id < 0x10000; id += 7) {
+    for (unsigned id = 0; id < 0x10000; ++id) {
         Bytes packet = udp(client);
         put16(packet, 4, id);
-        packet[8] = static_cast<std::uint8_t>(2 + id % 250);
         fix_ip_checksum(packet);
         ASSERT_TRUE(passes_untracked(gateway, packet)) << id;
     }
