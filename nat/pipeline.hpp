@@ -59,6 +59,7 @@ class Pipeline {
         attends_all_ = !shared_.timeouts.inbound_refresh ||
                        (shared_.timestamps != nullptr && shared_.timestamps->changes_all());
         end_step(Step::receive);
+        const auto& index = worker_.table().index();
         if (untracked_.any()) [[unlikely]] {
             const bool tracks = begin_or_forward(jobs);
             end_step(Step::parse);
@@ -66,11 +67,10 @@ class Pipeline {
         } else {
             for (Job<Family>& job : jobs) {
                 begin(job);
-                look_for(job);
+                look_for(job, index);
             }
             end_step(Step::parse);
         }
-        const auto& index = worker_.table().index();
         // Whatever did not parse is looked up, too: that is less than to ask each time.
         for (Job<Family>& job : jobs) {
             job.found = index.candidate(job.hash);
@@ -132,7 +132,7 @@ class Pipeline {
         return job.verdict.reason == DropReason::none && job.verdict.outcome == Outcome::drop;
     }
 
-    [[gnu::always_inline]] DropReason begin(Job<Family>& job) {
+    [[gnu::always_inline]] static DropReason begin(Job<Family>& job) {
         job.rewrite = false;
         job.verdict.outcome = Outcome::drop;
         const DropReason reason = parse<Family>(job.packet, 0, job.parsed);
@@ -143,8 +143,8 @@ class Pipeline {
         return reason;
     }
 
-    [[gnu::always_inline]] void look_for(Job<Family>& job) {
-        const auto& index = worker_.table().index();
+    using Index = TupleIndex<Family, Traits>;
+    [[gnu::always_inline]] static void look_for(Job<Family>& job, const Index& index) {
         job.hash = index.hash(job.parsed.tuple);
         index.prefetch(job.hash);
     }
@@ -154,7 +154,7 @@ class Pipeline {
         bool tracks = false;
         for (Job<Family>& job : jobs) {
             if (begin(job) == DropReason::none && !untracked_.forward(job)) {
-                look_for(job);
+                look_for(job, worker_.table().index());
                 tracks = true;
             } else {
                 job.hash = 0;  // looked up with the others, always in the same bucket
