@@ -222,10 +222,21 @@ void read_mss_clamp(const Section& section, Rule& rule) {
     }
 }
 
+/// What needs a flow cannot be had without.
+void read_tracking(const Section& section, Rule& rule) {
+    if (section.boolean("track").value_or(true)) return;
+    rule.tracking = nat::Tracking::none;
+    if (rule.action != Action::forward)
+        section.fault("track", "what this rule does needs a flow",
+                      "`track = false` only with `action = \"forward\"`");
+    if (rule.mss_clamp)
+        section.fault("mss_clamp", "needs a flow", "it only in rules without `track = false`");
+}
+
 void read_rule(const Section& section, Config& config) {
     section.allow_only({"name", "action", "in", "protocol", "from", "to", "to_port", "pool",
                         "ports", "port_preservation", "port_parity", "mapping", "filtering",
-                        "target", "source", "inside", "outside", "mss_clamp"});
+                        "target", "source", "inside", "outside", "mss_clamp", "track"});
     Rule rule;
     rule.name = read_name(section);
     if (!rule.name.empty() && index_of(config.policy.rules, rule.name)) {
@@ -235,6 +246,7 @@ void read_rule(const Section& section, Config& config) {
     read_match(section, config, rule);
     read_action(section, config, rule);
     read_mss_clamp(section, rule);
+    read_tracking(section, rule);
     check_behavior(section, rule, config);
     config.policy.rules.push_back(std::move(rule));
 }

@@ -156,6 +156,7 @@ void Control::stats(ResponseWriter& writer) const {
               {"reassembled", c.reassembled.value()},
               {"fragmented", c.fragmented.value()},
               {"fragments_sent", c.fragments_sent.value()},
+              {"untracked", worker.pipeline().untracked().packets()},
               {"uncounted", worker.pipeline().first_packets().uncounted().value()},
               {"flows_removed", e.removed.value()},
               {"rolled_back", e.rolled_back.value()},
@@ -214,7 +215,7 @@ void Control::rules(ResponseWriter& writer) const {
     for (std::size_t i = 0; i < policy.rules.size(); ++i) {
         std::uint64_t hits = 0;
         for (const auto& worker : workers_)
-            hits += worker->pipeline().first_packets().rule_hits(i);
+            hits += worker->pipeline().rule_hits(i);
         const auto& services = gateway_.limits.services();
         json backends = json::array();
         std::uint64_t unanswered = 0;

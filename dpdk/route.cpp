@@ -34,19 +34,15 @@ RouteTable::RouteTable(const Config& config) {
     }
     for (const RouteConfig& route : config.routes)
         add(route.to, {hop_over(route.port, route.via), false});
-    collect_own(config);
-}
-
-bool RouteTable::is_among_own(const V4Address& address) const {
-    return own_.contains(address.value.wire());
+    collect_translated(config);
 }
 
 void RouteTable::add_own(const V4Address& address) {
-    own_.insert(address.value.wire());
-    own_blocks_.set(block_of(address));
+    own_.add(address);
+    translated_.add(address);
 }
 
-void RouteTable::collect_own(const Config& config) {
+void RouteTable::collect_translated(const Config& config) {
     for (const PortConfig& port : config.ports) {
         add_own(port.address);
         subnets_.push_back({port.address, port.prefix_length});
@@ -55,7 +51,12 @@ void RouteTable::collect_own(const Config& config) {
         for (const V4Address& address : pool.addresses)
             add_own(address);
     for (const auto& rule : config.policy.rules) {
-        if (rule.mapping) add_own(rule.mapping->outside.address);
+        if (rule.mapping) {
+            add_own(rule.mapping->outside.address);
+            translated_.add(rule.mapping->inside.address);
+        }
+        for (const auto& target : rule.targets)
+            translated_.add(target.address);
         if (rule.action != nat::Action::dnat) continue;
         for (const Prefix<V4>& prefix : rule.to)
             if (prefix.length == 32) add_own(prefix.network);
@@ -65,7 +66,7 @@ void RouteTable::collect_own(const Config& config) {
 std::vector<V4Address> RouteTable::own_on(std::uint16_t port) const {
     constexpr std::size_t most = 256;
     std::vector<V4Address> result{subnets_[port].network};
-    for (const std::uint32_t wire : own_) {
+    for (const std::uint32_t wire : own_.members()) {
         const V4Address address{Be32::from_wire(wire)};
         if (result.size() < most && address != subnets_[port].network &&
             subnets_[port].contains(address))

@@ -3,16 +3,14 @@
 
 #include <rte_lpm.h>
 
-#include <bit>
-#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
-#include <unordered_set>
 #include <vector>
 
+#include "dpdk/address_set.hpp"
 #include "dpdk/config.hpp"
 #include "nat/verdict.hpp"
 
@@ -52,8 +50,11 @@ class RouteTable {
 
     /// Whether `address` belongs to a port, a pool, a static mapping's outside, or a service that a
     /// dnat rule names by address.
-    [[nodiscard]] bool is_own(const V4Address& address) const {
-        return own_blocks_.test(block_of(address)) && is_among_own(address);
+    [[nodiscard]] bool is_own(const V4Address& address) const { return own_.contains(address); }
+    /// Whether it is own, the target of a dnat rule, or a static mapping's inside: packets of
+    /// translated flows have such an address, but for those that first packets look like.
+    [[nodiscard]] bool is_translated(const V4Address& address) const {
+        return translated_.contains(address);
     }
 
     /// What lookups read at random.
@@ -70,27 +71,17 @@ class RouteTable {
         void operator()(rte_lpm* lpm) const;
     };
 
-    static constexpr std::size_t blocks = 4096;
-    static_assert(std::has_single_bit(blocks));
-
-    /// Of the /20 that an address is in: so that the largest pool sets some bits, not all.
-    static std::size_t block_of(const V4Address& address) {
-        // Fibonacci hashing: the upper bits are mixed.
-        return ((address.value.host() >> 12U) * 0x9e37'79b1U) >> (33U - std::bit_width(blocks));
-    }
-    [[nodiscard]] bool is_among_own(const V4Address& address) const;
     void add_own(const V4Address& address);
 
     void add(const Prefix<V4>& prefix, const Target& target);
-    void collect_own(const Config& config);
+    void collect_translated(const Config& config);
 
     std::unique_ptr<rte_lpm, Free> lpm_;
     std::vector<Target> targets_;           ///< by LPM next hop
     std::optional<std::uint32_t> default_;  ///< 0.0.0.0/0, which the LPM cannot hold
     std::vector<Prefix<V4>> subnets_;       ///< by port, as the port's address
-    std::unordered_set<std::uint32_t> own_;
-    /// By `block_of` of what is in `own_`: nearly every question ends here.
-    std::bitset<blocks> own_blocks_;
+    AddressSet own_;
+    AddressSet translated_;  ///< `own_` among them
 };
 
 static_assert(nat::Router<RouteTable, V4>);

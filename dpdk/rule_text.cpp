@@ -68,7 +68,7 @@ std::string translation_text(const nat::Rule<V4>& rule, const Config& config) {
         case nat::Action::reject:
             return "reject";
         case nat::Action::forward:
-            return "forward";
+            return rule.tracking == nat::Tracking::none ? "forward untracked" : "forward";
         case nat::Action::snat:
         case nat::Action::masquerade:
             return source_text(rule, config);

@@ -271,7 +271,7 @@ void Worker::reject(const Job& job, std::uint64_t now_ms) {
 
 /// The neighbour that a packet waited for does not answer. The packet is translated already, so the
 /// error about it is made as a router behind us would make it, and goes through the pipeline, which
-/// gives it back the addresses its sender knows.
+/// gives it back the addresses its sender knows; of what was forwarded untracked, they are known.
 void Worker::neighbor_failed(rte_mbuf* failed, std::uint64_t now_ms) {
     Job about{};
     about.packet = ip_packet(failed);
@@ -284,10 +284,24 @@ void Worker::neighbor_failed(rte_mbuf* failed, std::uint64_t now_ms) {
             Job error{};
             error.packet = ip_packet(frame);
             error.buffer = frame;
-            handle({&error, 1}, now_ms);
+            pipeline_.process({&error, 1}, now_ms);
+            const auto hop = gateway_.routes.route(about.parsed.tuple.source);
+            if (hop && was_untracked(about, error))
+                egress_.send(frame, *hop, now_ms);
+            else
+                act(error, now_ms);
         }
     }
     egress_.drop(failed, nat::DropReason::neighbor_failed);
+}
+
+/// Whether a packet that left was forwarded untracked: the error about it concerns no flow, and
+/// neither end is one that a flow which has ended could have translated.
+bool Worker::was_untracked(const Job& about, const Job& error) const {
+    const Tuple<V4>& tuple = about.parsed.tuple;
+    return pipeline_.untracked().any() && error.verdict.reason == nat::DropReason::icmp_unrelated &&
+           !gateway_.routes.is_translated(tuple.source) &&
+           !gateway_.routes.is_translated(tuple.destination);
 }
 
 /// A port's address other than `address`, which may be one too: a masqueraded flow has it.

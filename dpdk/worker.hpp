@@ -86,6 +86,7 @@ class alignas(64) Worker {
     void revisit_parked(std::uint64_t now_ms);
     void reject(const Job& job, std::uint64_t now_ms);
     void neighbor_failed(rte_mbuf* failed, std::uint64_t now_ms);
+    [[nodiscard]] bool was_untracked(const Job& about, const Job& error) const;
     [[nodiscard]] V4Address reporter_to(const V4Address& address) const;
     [[nodiscard]] rte_mbuf* make_error(const Job& about, nat::IcmpError error, V4Address from,
                                        std::uint64_t now_ms);

@@ -34,6 +34,8 @@ namespace noclash::nat {
     X(no_rule, "no rule matches")                                                             \
     X(unsolicited, "to an address of our own, belonging to no flow and no service")           \
     X(filtered, "to a mapping, whose filtering does not admit the sender")                    \
+    X(untracked_answers,                                                                      \
+      "answers would match a rule with `track = false`, and leave untranslated")              \
     X(no_route, "no route to the destination")                                                \
     X(ttl, "time to live exceeded")                                                           \
     X(too_big, "larger than the egress MTU, and not to be fragmented")                        \

@@ -21,6 +21,7 @@
 #include "nat/served_ports.hpp"
 #include "nat/source_translation.hpp"
 #include "nat/timestamps.hpp"
+#include "nat/untracked.hpp"
 #include "nat/verdict.hpp"
 
 namespace noclash::nat {
@@ -51,9 +52,12 @@ class FirstPackets {
 
     static constexpr std::size_t burst = Openings<Family, RouterType, Traits>::burst;
 
-    FirstPackets(Worker& worker, const Shared& shared)
+    /// @param untracked  outlives it
+    FirstPackets(Worker& worker, const Shared& shared,
+                 const Untracked<Family, RouterType>& untracked)
         : worker_(worker),
           shared_(shared),
+          untracked_(untracked),
           proposals_(shared.crowded, shared.served),
           openings_(shared.policy, shared.router, worker.table().index(), proposals_,
                     Localities<Family>(shared.steering, worker.id())),
@@ -227,8 +231,10 @@ class FirstPackets {
             !verdict.transmits()) [[unlikely]]
             return decided(job, verdict);
 
-        rule_hits_[rule].add();
         Record& flow = claim.record();
+        if (untracked_.any() && leaves_answers_untracked(flow, job)) [[unlikely]]
+            return drop(job, DropReason::untracked_answers);
+        rule_hits_[rule].add();
         flow.rule = static_cast<std::uint16_t>(rule);
         Tuple<Family> to;
         Tuple<Family>::invert(flow.tuple(Direction::reply), to);
@@ -248,6 +254,13 @@ class FirstPackets {
         clamp_to_path(job, *opening.rule, shared_.router);
         translate<Family>(job.packet, job.parsed, flow.tuple(Direction::reply), translation);
         return decided(job, Verdict::transmit());
+    }
+
+    /// That they are to be translated, and a rule would forward them as they are.
+    bool leaves_answers_untracked(const Record& flow, const Job<Family>& job) const {
+        const Tuple<Family>& reply = flow.tuple(Direction::reply);
+        return reply != job.parsed.tuple.inverse() &&
+               untracked_.rule_for(reply, job.hop.port) != nullptr;
     }
 
     /// From outside to a mapping: it takes no port, and its sender is no subscriber.
@@ -282,6 +295,7 @@ class FirstPackets {
 
     Worker& worker_;
     Shared shared_;
+    const Untracked<Family, RouterType>& untracked_;
     PortProposals<Family, Traits> proposals_;
     Openings<Family, RouterType, Traits> openings_;
     Mappings<Family, Traits> mappings_;

@@ -5,7 +5,8 @@
 //
 // What happens to a burst of IP packets, in the order it happens (`Pipeline::process`):
 //
-//     parse      bytes -> tuple, or a drop with its reason; prefetch its bucket
+//     parse      bytes -> tuple, or a drop with its reason; prefetch its bucket. Where a rule says
+//                so, `forward` it untracked, and that is all (nat/untracked.hpp)
 //     look up    bucket -> the flow that it probably is; prefetch it
 //     hit        `track` its state, `forward` it: time to live, MTU
 //     being set up by another worker          -> park, and adopt the winner's flow next time
@@ -30,6 +31,7 @@
 #include "nat/rewrite.hpp"
 #include "nat/step_cycles.hpp"
 #include "nat/timestamps.hpp"
+#include "nat/untracked.hpp"
 #include "nat/usual_tracking.hpp"
 #include "nat/verdict.hpp"
 
@@ -47,7 +49,10 @@ class Pipeline {
     static constexpr std::size_t burst = FirstPackets<Family, RouterType, Traits>::burst;
 
     Pipeline(Worker& worker, const Shared& shared)
-        : worker_(worker), shared_(shared), first_packets_(worker, shared) {}
+        : worker_(worker),
+          shared_(shared),
+          untracked_(shared.policy, shared.router),
+          first_packets_(worker, shared, untracked_) {}
 
     /// Gives each job its verdict; at most `burst` jobs.
     void process(std::span<Job<Family>> jobs, std::uint64_t now_ms) {
@@ -56,15 +61,17 @@ class Pipeline {
                        (shared_.timestamps != nullptr && shared_.timestamps->changes_all());
         end_step(Step::receive);
         const auto& index = worker_.table().index();
-        for (Job<Family>& job : jobs) {
-            job.verdict.outcome = Outcome::drop;
-            job.verdict.reason = parse<Family>(job.packet, 0, job.parsed);
-            // An ICMP error concerns the flow of the packet it quotes, seen from the other side.
-            if (job.parsed.kind == PacketKind::icmp_error) [[unlikely]]
-                job.parsed.tuple = job.parsed.tuple.inverse();
-            job.hash = index.hash(job.parsed.tuple);
+        if (untracked_.any()) [[unlikely]] {
+            const bool tracks = begin_or_forward(jobs);
+            end_step(Step::parse);
+            if (!tracks) return;
+        } else {
+            for (Job<Family>& job : jobs) {
+                begin(job);
+                job.hash = index.hash(job.parsed.tuple);
+            }
+            end_step(Step::parse);
         }
-        end_step(Step::parse);
         // In a loop of its own: what misses the TLB, too, is fetched best with nothing in between.
         for (const Job<Family>& job : jobs)
             index.prefetch(job.hash);
@@ -77,7 +84,7 @@ class Pipeline {
         std::array<Job<Family>*, burst> without_flow;
         std::size_t misses = 0;
         for (Job<Family>& job : jobs) {
-            if (!parsed(job)) continue;
+            if (!undecided(job)) continue;
             Record& likely = worker_.record(job.found.flow);
             if (likely.tuple(job.found.direction) == job.parsed.tuple) [[likely]]
                 hit(job, likely, job.found.direction);
@@ -109,6 +116,11 @@ class Pipeline {
     [[nodiscard]] const FirstPackets<Family, RouterType, Traits>& first_packets() const {
         return first_packets_;
     }
+    [[nodiscard]] const Untracked<Family, RouterType>& untracked() const { return untracked_; }
+    /// Flows that a rule decided about; of untracked rules, packets.
+    [[nodiscard]] std::uint64_t rule_hits(std::size_t rule) const {
+        return first_packets_.rule_hits(rule) + untracked_.rule_hits(rule);
+    }
     /// Packets that adopted a flow another worker was setting up.
     [[nodiscard]] const Counter& clash_resolved() const { return clash_resolved_; }
 
@@ -116,7 +128,34 @@ class Pipeline {
     /// Segments that may end or restart a connection.
     static constexpr std::uint8_t decisive = tcp_flag::syn | tcp_flag::fin | tcp_flag::rst;
 
-    static bool parsed(const Job<Family>& job) { return job.verdict.reason == DropReason::none; }
+    /// Neither refused by `parse` nor forwarded untracked.
+    static bool undecided(const Job<Family>& job) {
+        return job.verdict.reason == DropReason::none && job.verdict.outcome == Outcome::drop;
+    }
+
+    [[gnu::always_inline]] static DropReason begin(Job<Family>& job) {
+        job.verdict.outcome = Outcome::drop;
+        const DropReason reason = parse<Family>(job.packet, 0, job.parsed);
+        job.verdict.reason = reason;
+        // An ICMP error concerns the flow of the packet it quotes, seen from the other side.
+        if (job.parsed.kind == PacketKind::icmp_error) [[unlikely]]
+            job.parsed.tuple = job.parsed.tuple.inverse();
+        return reason;
+    }
+
+    /// Where packets may be forwarded untracked; false when none is left that is to be looked up.
+    [[gnu::noinline]] bool begin_or_forward(std::span<Job<Family>> jobs) {
+        bool tracks = false;
+        for (Job<Family>& job : jobs) {
+            if (begin(job) == DropReason::none && !untracked_.forward(job)) {
+                job.hash = worker_.table().index().hash(job.parsed.tuple);
+                tracks = true;
+            } else {
+                job.hash = 0;  // looked up with the others, always in the same bucket
+            }
+        }
+        return tracks;
+    }
 
     void end_step(Step step) {
         if (cycles_ != nullptr) [[unlikely]]
@@ -246,6 +285,7 @@ class Pipeline {
 
     Worker& worker_;
     Shared shared_;
+    Untracked<Family, RouterType> untracked_;
     FirstPackets<Family, RouterType, Traits> first_packets_;
     Counter clash_resolved_;
     std::uint64_t now_ms_ = 0;

@@ -25,6 +25,12 @@ enum class Action : std::uint8_t { drop, reject, forward, snat, masquerade, dnat
     return action == Action::drop || action == Action::reject;
 }
 
+/// Whether what a `forward` rule lets pass gets a flow.
+enum class Tracking : std::uint8_t {
+    flow,  ///< as with all other rules
+    none,  ///< each packet is forwarded on its own: nat/untracked.hpp
+};
+
 /// How the source of a flow is translated.
 enum class SourceNat : std::uint8_t {
     keep,        ///< stays as it is (its port moves only when the tuple is taken)
@@ -108,6 +114,7 @@ struct Rule {
 
     // What it does.
     Action action = Action::drop;
+    Tracking tracking = Tracking::flow;
     SourceNat source_nat = SourceNat::keep;
     std::uint16_t pool = 0;   ///< index into the pools, when `source_nat` is `pool`
     PortRange ports;          ///< of `masquerade`

@@ -164,12 +164,6 @@ void translate_any<V4>(const PacketView& packet, const Parsed<V4>& parsed,
 }
 
 template <>
-void decrement_ttl<V4>(const PacketView& packet) {
-    auto& ip = header<IpHeader<V4>>(packet, 0);
-    ip.checksum = take_hop(ip).apply(ip.checksum.get());
-}
-
-template <>
 void rewrite_icmp_error<V4>(const PacketView& packet, const Parsed<V4>& parsed,
                             const Tuple<V4>& quoted, const V4Address& source,
                             const V4Address& destination) {

@@ -43,6 +43,13 @@ void translate_any(const PacketView& packet, const Parsed<Family>& parsed,
 template <class Family>
 void decrement_ttl(const PacketView& packet);
 
+template <>
+[[gnu::always_inline]] inline void decrement_ttl<V4>(const PacketView& packet) {
+    auto& ip = header<IpHeader<V4>>(packet, 0);
+    --ip.ttl;
+    ip.checksum = checksum::Delta::of_hop().apply(ip.checksum.get());
+}
+
 /// Translates an ICMP error [RFC 5508 REQ-4] [RFC 5508 REQ-5]: the quoted packet becomes `quoted`,
 /// its IP checksum and, as far as it is quoted, its transport checksum with it; the error itself
 /// goes from `source` to `destination`. `quoted` keeps the protocol. Lengths and extensions stay as

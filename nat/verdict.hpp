@@ -28,6 +28,8 @@ concept Router = requires(const R router, const typename Family::Address& addres
     { router.route(address) } -> std::same_as<std::optional<Hop<Family>>>;
     { router.route(address, hop) } -> std::same_as<bool>;  // the same, written in place
     { router.is_own(address) } -> std::same_as<bool>;      // of a port or a pool
+    // Own, or an inside one that a rule translates to or from: a dnat target, a static mapping's.
+    { router.is_translated(address) } -> std::same_as<bool>;
 };
 
 enum class Outcome : std::uint8_t {

@@ -232,17 +232,38 @@ void one_destination(Dpdk& dpdk, const Options& options, PipelineReport& report)
     expect(bed.dropped() == 0, "packets were dropped");
 }
 
-void forwarding(Dpdk& dpdk, const Options& options, PipelineReport& report) {
-    PipelineReport::progress("forwarding without translation");
+namespace {
+
+void forwarding_tracked(Dpdk& dpdk, const Options& options, PipelineReport& report) {
     Bed bed(dpdk, {.flows = 128 * thousand, .action = "action = \"forward\""});
     Translations translations({}, thousand, bed.gateway());
     Trial trial(bed, translations);
     trial.verify(1, thousand, opening({}));
     establish(trial, translations);
     report.rate("IPv4 forwarding without NAT, tracked, 1 k flows",
-                established_cost(trial, options, established(translations, thousand, Way::out)),
-                50);
+                established_cost(trial, options, established(translations, thousand, Way::out)));
+    expect(bed.live_flows() == thousand, "what was forwarded was not tracked");
     expect(bed.dropped() == 0, "packets were dropped");
+}
+
+void forwarding_untracked(Dpdk& dpdk, const Options& options, PipelineReport& report) {
+    Bed bed(dpdk, {.flows = 128 * thousand, .action = "action = \"forward\"\ntrack = false"});
+    Translations translations({}, thousand, bed.gateway());
+    Trial trial(bed, translations);
+    const std::string name = "IPv4 forwarding without NAT, untracked, 1 k flows";
+    const Traffic traffic = established(translations, thousand, Way::out);
+    report.rate(name, established_cost(trial, options, traffic), 50);
+    if (options.profile) profile(bed, trial, name, options.packets, traffic, report);
+    expect(bed.live_flows() == 0, "what was forwarded was tracked");
+    expect(bed.dropped() == 0, "packets were dropped");
+}
+
+}  // namespace
+
+void forwarding(Dpdk& dpdk, const Options& options, PipelineReport& report) {
+    PipelineReport::progress("forwarding without translation");
+    forwarding_tracked(dpdk, options, report);
+    forwarding_untracked(dpdk, options, report);
 }
 
 void reply_locality(Dpdk& dpdk, const Options& options, PipelineReport& report) {

@@ -65,7 +65,7 @@ void one_destination(Dpdk& dpdk, const Options& options, PipelineReport& report)
 void latency(Dpdk& dpdk, const Options& options, PipelineReport& report);
 /// What it costs to choose ports so that replies come to the worker that owns their flow.
 void reply_locality(Dpdk& dpdk, const Options& options, PipelineReport& report);
-/// Forwarding without translation.
+/// Forwarding without translation, with flows and without.
 void forwarding(Dpdk& dpdk, const Options& options, PipelineReport& report);
 /// What no gateway on this machine can exceed: the same traffic, and the least to do with it.
 void limit(Dpdk& dpdk, const Options& options, PipelineReport& report);

@@ -83,7 +83,7 @@ void limit_of_flows(Dpdk& dpdk, const Options& options, PipelineReport& report) 
     expect(bed.live_flows() == 0, "the worker was not left out");
 }
 
-/// Without flows, though the gateway tracks what it forwards.
+/// Without flows, as the gateway's untracked forwarding.
 void limit_of_forwarding(Dpdk& dpdk, const Options& options, PipelineReport& report) {
     Bed bed(dpdk, {.flows = 128 * thousand, .action = "action = \"forward\""});
     Translations translations({}, thousand, bed.gateway());
@@ -93,7 +93,7 @@ void limit_of_forwarding(Dpdk& dpdk, const Options& options, PipelineReport& rep
     const Cost cost =
         established_cost(trial, options, established(translations, thousand, Way::out));
     report.rate("limit: IPv4 forwarding without flows", cost);
-    compare("IPv4 forwarding without NAT, tracked, 1 k flows", cost, report);
+    compare("IPv4 forwarding without NAT, untracked, 1 k flows", cost, report);
     expect(bed.live_flows() == 0, "the worker was not left out");
 }
 

@@ -130,7 +130,8 @@ void add_others(CLI::App& app, Wish& wish) {
     add("stats", "Counters of each worker, and drops by reason", noclash::tools::show_stats);
     add("ports", "The ports, their link and what they counted", noclash::tools::show_ports);
     add("neighbors", "Addresses and MAC addresses of neighbours", noclash::tools::show_neighbors);
-    add("rules", "The rules and how often each decided", noclash::tools::show_rules);
+    add("rules", "The rules and how often each decided: flows; of untracked rules, packets",
+        noclash::tools::show_rules);
     CLI::App* subscribers = app.add_subcommand(
         "subscribers", "What the sources of flows hold, those with most flows first");
     subscribers->fallthrough();

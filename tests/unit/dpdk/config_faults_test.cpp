@@ -218,6 +218,17 @@ constexpr Case policy[] = {
     {"PreservationOfForward", "",
      "[[rule]]\nname = \"r\"\naction = \"forward\"\nport_preservation = true",
      "f:18:21: [rule \"r\"] port_preservation: has no meaning in this rule"},
+    {"TrackOfSnat", "", "[[rule]]\nname = \"r\"\naction = \"snat\"\npool = \"good\"\ntrack = false",
+     "f:19:9: [rule \"r\"] track: what this rule does needs a flow; expected `track = false` only "
+     "with `action = \"forward\"`"},
+    {"TrackOfDrop", "", "[[rule]]\nname = \"r\"\naction = \"drop\"\ntrack = false",
+     "f:18:9: [rule \"r\"] track: what this rule does needs a flow"},
+    {"TrackNoBoolean", "", "[[rule]]\nname = \"r\"\naction = \"forward\"\ntrack = \"no\"",
+     "f:18:9: [rule \"r\"] track: is a string; expected true or false"},
+    {"ClampWithoutTracking", "",
+     "[[rule]]\nname = \"r\"\naction = \"forward\"\nmss_clamp = true\ntrack = false",
+     "f:18:13: [rule \"r\"] mss_clamp: needs a flow; expected it only in rules without `track = "
+     "false`"},
     {"RuleWithoutAction", "", "[[rule]]\nname = \"r\"",
      "f:15:1: [rule \"r\"] action: is missing; expected \"drop\""},
     {"RuleAction", "", "[[rule]]\nname = \"r\"\naction = \"accept\"",

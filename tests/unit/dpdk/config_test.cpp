@@ -311,6 +311,32 @@ ports = "7000"
     EXPECT_EQ(rules[6].ports, (nat::PortRange{7000, 7000}));
 }
 
+TEST(Config, ARuleMayForwardUntracked) {
+    const Config config = parse_config(std::string(small) + R"(
+[[rule]]
+name = "r0"
+action = "forward"
+in = "lan"
+to = "192.0.2.0/24"
+track = false
+[[rule]]
+name = "r1"
+action = "forward"
+track = true
+mss_clamp = true
+[[rule]]
+name = "r2"
+action = "masquerade"
+track = true
+)",
+                                       "f");
+    const auto& rules = config.policy.rules;
+    EXPECT_EQ(rules.at(0).tracking, nat::Tracking::none);
+    EXPECT_EQ(rules.at(0).action, nat::Action::forward);
+    EXPECT_EQ(rules.at(1).tracking, nat::Tracking::flow);
+    EXPECT_EQ(rules.at(2).tracking, nat::Tracking::flow);
+}
+
 TEST(Config, ReadsHowSourceNatBehaves) {
     const Config config = parse_config(std::string(small) + R"(
 [[pool]]

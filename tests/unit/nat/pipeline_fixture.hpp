@@ -4,6 +4,7 @@
 // A gateway without devices: inside 10.1.0.1/16 (port 0), outside 10.2.0.1/24 (port 1), everything
 // else beyond 10.2.0.254.
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -36,6 +37,10 @@ struct TestRouter {
     [[nodiscard]] bool is_own(const V4Address& address) const {
         return address == ip("10.1.0.1") || address == ip("10.2.0.1");
     }
+    [[nodiscard]] bool is_translated(const V4Address& address) const {
+        return is_own(address) || std::ranges::find(inside, address) != inside.end();
+    }
+    std::vector<V4Address> inside;  ///< dnat targets, and what static mappings bind
     std::uint16_t outside_mtu = 1500;
 };
 
