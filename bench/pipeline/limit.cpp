@@ -3,6 +3,7 @@
 
 #include "bench/pipeline/cases.hpp"
 #include "bench/pipeline/least_gateway.hpp"
+#include "bench/pipeline/page_walks.hpp"
 #include "dpdk/page_kind.hpp"
 
 namespace noclash::bench {
@@ -101,6 +102,11 @@ void limit_of_forwarding(Dpdk& dpdk, const Options& options, PipelineReport& rep
 
 void limit(Dpdk& dpdk, const Options& options, PipelineReport& report) {
     PipelineReport::progress("the least that a gateway can do");
+    PageWalks walks;
+    report.row("limit: a line out of order, all side by side",
+               walks.ns_of_a_line(PageWalks::Layout::side_by_side), "ns");
+    report.row("limit: a line out of order, each on 4 KiB of its own",
+               walks.ns_of_a_line(PageWalks::Layout::one_a_page), "ns");
     limit_of_flows(dpdk, options, report);
     limit_of_forwarding(dpdk, options, report);
 }
