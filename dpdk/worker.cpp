@@ -36,6 +36,7 @@ Worker::Worker(Gateway& gateway, std::uint16_t id)
                          gateway.limits.active() ? &gateway.limits : nullptr, gateway.steering}),
       reassembly_(gateway.config, gateway.buffers, counters_),
       egress_(gateway, id, counters_),
+      arrivals_(gateway.ports.size()),
       parked_(park_packets),
       errors_(pipeline_.random()),
       mtu_errors_(pipeline_.random()) {}
@@ -100,17 +101,16 @@ void Worker::idle(std::uint32_t empty_loops) {
 std::size_t Worker::receive(std::uint16_t port, std::uint64_t now_ms) {
     if (held_ && gateway_.ports[port]->is_memif()) [[unlikely]]
         return 0;
-    std::array<rte_mbuf*, burst> frames;
-    const std::uint16_t received =
-        rte_eth_rx_burst(gateway_.ports[port]->id(), id_, frames.data(), burst);
-    if (received == 0) return 0;
-    for (std::uint16_t i = 0; i < received; ++i)
-        rte_prefetch0(rte_pktmbuf_mtod(frames[i], void*));
+    Arrivals<burst>& arrivals = arrivals_[port];
+    const std::span<rte_mbuf*> frames = arrivals.take(gateway_.ports[port]->id(), id_);
+    if (frames.empty()) return 0;
+    for (rte_mbuf* frame : frames)
+        rte_prefetch0(rte_pktmbuf_mtod(frame, void*));
 
     const Station own(gateway_.macs[port]);
     Job* job = jobs_.data();
     std::uint64_t bytes = 0;
-    for (rte_mbuf* frame : std::span(frames).first(received)) {
+    for (rte_mbuf* frame : frames) {
         bytes += rte_pktmbuf_pkt_len(frame);
         if (rte_pktmbuf_data_len(frame) < sizeof(nat::EthernetHeader) ||
             !own.takes_ip(rte_pktmbuf_mtod(frame, const std::uint8_t*))) [[unlikely]] {
@@ -123,10 +123,16 @@ std::size_t Worker::receive(std::uint16_t port, std::uint64_t now_ms) {
         ++job;
     }
     counters_.rx_bytes.add(bytes);
-    counters_.rx_packets.add(received);
-    handle({jobs_.data(), job}, now_ms);
+    counters_.rx_packets.add(frames.size());
+    const std::span jobs(jobs_.data(), job);
+    pipeline_.process(jobs, now_ms);
+    for (std::size_t i = 0; i < jobs.size(); ++i) {
+        // While these are sent, which waits for no memory.
+        arrivals.prefetch(i);
+        act(jobs[i], now_ms);
+    }
     end_step(nat::Step::transmit);
-    return received;
+    return frames.size();
 }
 
 /// A frame that is no IP packet to `port`'s own address.
@@ -186,19 +192,22 @@ inline void Worker::transmit(const Job& job, std::uint64_t now_ms) {
 
 void Worker::handle(std::span<Job> jobs, std::uint64_t now_ms) {
     pipeline_.process(jobs, now_ms);
-    for (Job& job : jobs) {
-        if (job.verdict.outcome == nat::Outcome::transmit) [[likely]]
-            transmit(job, now_ms);
-        else
-            act(job, now_ms);
-    }
+    for (Job& job : jobs)
+        act(job, now_ms);
 }
 
-void Worker::act(Job& job, std::uint64_t now_ms) {
+inline void Worker::act(Job& job, std::uint64_t now_ms) {
+    if (job.verdict.outcome == nat::Outcome::transmit) [[likely]]
+        transmit(job, now_ms);
+    else
+        do_otherwise(job, now_ms);
+}
+
+void Worker::do_otherwise(Job& job, std::uint64_t now_ms) {
     auto* frame = static_cast<rte_mbuf*>(job.buffer);
     switch (job.verdict.outcome) {
         case nat::Outcome::transmit:
-            return transmit(job, now_ms);
+            return;
         case nat::Outcome::park:
             return park(job, now_ms);
         case nat::Outcome::reject:

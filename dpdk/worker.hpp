@@ -7,7 +7,9 @@
 #include <atomic>
 #include <cstdint>
 #include <span>
+#include <vector>
 
+#include "dpdk/arrivals.hpp"
 #include "dpdk/egress.hpp"
 #include "dpdk/error_limit.hpp"
 #include "dpdk/gateway.hpp"
@@ -80,6 +82,7 @@ class alignas(64) Worker {
     void handle_arp(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms);
     void handle(std::span<Job> jobs, std::uint64_t now_ms);
     void act(Job& job, std::uint64_t now_ms);
+    void do_otherwise(Job& job, std::uint64_t now_ms);
     void transmit(const Job& job, std::uint64_t now_ms);
     void reassemble(const Job& fragment, std::uint64_t now_ms);
     void park(const Job& job, std::uint64_t now_ms);
@@ -105,6 +108,7 @@ class alignas(64) Worker {
     Pipeline pipeline_;
     Reassembly reassembly_;  ///< before all that may hold its packets: they return to it
     Egress egress_;
+    std::vector<Arrivals<burst>> arrivals_;  ///< by port
     WaitingRoom<Parked> parked_;
     ErrorLimit errors_;
     ErrorLimit mtu_errors_;
