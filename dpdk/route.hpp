@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <optional>
 #include <span>
@@ -32,9 +33,14 @@ class RouteTable {
             number = *default_;
         }
         const Target& target = targets_[number];
-        hop.port = target.hop.port;
-        hop.mtu = target.hop.mtu;
-        hop.next_hop = target.on_link ? address : target.hop.next_hop;
+        // Port, MTU and next hop in one word, as `Egress` will load them.
+        static_assert(offsetof(nat::Hop<V4>, next_hop) == sizeof(std::uint32_t));
+        const auto word =
+            nat::word_at<std::uint64_t>(reinterpret_cast<const std::uint8_t*>(&target.hop));
+        const std::uint64_t direct = static_cast<std::uint32_t>(word) |
+                                     std::uint64_t{address.value.wire()} << 32U;
+        const std::uint64_t chosen = target.on_link ? direct : word;
+        std::memcpy(static_cast<void*>(&hop), &chosen, sizeof chosen);
         hop.port_address = target.hop.port_address;
         return true;
     }
