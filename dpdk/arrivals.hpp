@@ -14,8 +14,8 @@ namespace noclash::dpdk {
 
 /// What comes in at one queue of a port. While packets come faster than they are decided, it is one
 /// burst ahead: the frames that will be decided next are in hand, and can be brought into the cache
-/// while those before them are sent. At any other time, frames are decided as soon as they come, and
-/// nothing waits here. One worker's own.
+/// while those before them are sent. At any other time, frames are decided as soon as they come,
+/// and nothing waits here. One worker's own.
 template <std::size_t burst>
 class Arrivals {
   public:
@@ -24,27 +24,33 @@ class Arrivals {
     Arrivals& operator=(const Arrivals&) = delete;
     ~Arrivals() { rte_pktmbuf_free_bulk(bursts_[turn_].frames.data(), bursts_[turn_].count); }
 
-    /// The next burst, the caller's from now on; valid until the next call.
+    /// The next burst, the caller's from now on, its headers on their way into the cache. Valid
+    /// until the next call.
     [[nodiscard]] std::span<rte_mbuf*> take(std::uint16_t port, std::uint16_t queue) {
         Burst& now = bursts_[turn_];
         Burst& next = bursts_[turn_ ^ 1U];
-        if (now.count == 0) receive(port, queue, now);
+        if (now.count == 0) {
+            receive(port, queue, now);
+            for (rte_mbuf* frame : std::span(now.frames).first(now.count))
+                rte_prefetch0(rte_pktmbuf_mtod(frame, void*));
+        }
         // A burst that is not full was all there was.
         if (now.count == burst) receive(port, queue, next);
         turn_ ^= 1U;
-        const std::size_t taken = std::exchange(now.count, 0);
+        const std::size_t taken = std::exchange(now.count, std::uint16_t{0});
         return std::span(now.frames).first(taken);
     }
 
-    /// Brings the frame that is `i`th in the next burst into the cache, if there is one.
-    void prefetch(std::size_t i) const {
-        const Burst& next = bursts_[turn_];
-        if (i >= next.count) return;
-        // Where a fresh buffer has its data: the buffer itself, which knows, is on its way, too.
+    /// The burst after it, as far as it is there; not the caller's yet.
+    [[nodiscard]] std::span<rte_mbuf* const> ahead() const {
+        return std::span(bursts_[turn_].frames).first(bursts_[turn_].count);
+    }
+    /// Brings a frame that is ahead into the cache: the buffer, and where a fresh one has its data,
+    /// since the buffer, which knows, is only on its way.
+    static void prefetch(const rte_mbuf* frame) {
         constexpr std::size_t data = sizeof(rte_mbuf) + RTE_PKTMBUF_HEADROOM;
-        const auto* const buffer = reinterpret_cast<const std::byte*>(next.frames[i]);
-        __builtin_prefetch(buffer, 0, 3);
-        __builtin_prefetch(buffer + data, 0, 3);
+        rte_prefetch0(frame);
+        rte_prefetch0(reinterpret_cast<const std::byte*>(frame) + data);
     }
 
   private:

@@ -15,7 +15,7 @@ void RouteTable::Free::operator()(rte_lpm* lpm) const {
 
 RouteTable::RouteTable(const Config& config) {
     rte_lpm_config settings{};
-    settings.max_rules = static_cast<std::uint32_t>(config.ports.size() + config.routes.size() + 1);
+    settings.max_rules = static_cast<std::uint32_t>(config.ports.size() + config.routes.size() + 2);
     // A prefix longer than 24 bits takes a second-level group; no two share one at worst.
     settings.number_tbl8s = std::max(16U, settings.max_rules);
     lpm_.reset(rte_lpm_create("noclash_routes", SOCKET_ID_ANY, &settings));
@@ -27,13 +27,17 @@ RouteTable::RouteTable(const Config& config) {
         const PortConfig& egress = config.ports[port];
         return nat::Hop<V4>{port, egress.mtu, next_hop, egress.address};
     };
+    // First of all: a route to half of all addresses, which a default route becomes two of, may be
+    // configured, too, and then has precedence.
+    for (const RouteConfig& route : config.routes)
+        if (route.to.length == 0) add_default({hop_over(route.port, route.via), false});
     for (std::size_t port = 0; port < config.ports.size(); ++port) {
         const PortConfig& own = config.ports[port];
         add({own.address, own.prefix_length},
             {hop_over(static_cast<std::uint16_t>(port), {}), true});
     }
     for (const RouteConfig& route : config.routes)
-        add(route.to, {hop_over(route.port, route.via), false});
+        if (route.to.length != 0) add(route.to, {hop_over(route.port, route.via), false});
     collect_translated(config);
 }
 
@@ -75,13 +79,15 @@ std::vector<V4Address> RouteTable::own_on(std::uint16_t port) const {
     return result;
 }
 
+/// The LPM knows no prefix of no bits, but both of one bit.
+void RouteTable::add_default(const Target& target) {
+    for (const std::uint32_t half : {0U, 0x8000'0000U})
+        add({V4Address::from_host(half), 1}, target);
+}
+
 void RouteTable::add(const Prefix<V4>& prefix, const Target& target) {
     const auto number = static_cast<std::uint32_t>(targets_.size());
     targets_.push_back(target);
-    if (prefix.length == 0) {
-        default_ = number;
-        return;
-    }
     const int failed = rte_lpm_add(lpm_.get(), prefix.network.value.host(), prefix.length, number);
     if (failed != 0)
         throw std::runtime_error(fmt::format("route to {}/{}: {}", to_string<V4>(prefix.network),

@@ -28,17 +28,14 @@ class RouteTable {
     [[nodiscard, gnu::always_inline]] bool route(const V4Address& address,
                                                  nat::Hop<V4>& hop) const {
         std::uint32_t number = 0;
-        if (rte_lpm_lookup(lpm_.get(), address.value.host(), &number) != 0) {
-            if (!default_) return false;
-            number = *default_;
-        }
+        if (rte_lpm_lookup(lpm_.get(), address.value.host(), &number) != 0) return false;
         const Target& target = targets_[number];
         // Port, MTU and next hop in one word, as `Egress` will load them.
         static_assert(offsetof(nat::Hop<V4>, next_hop) == sizeof(std::uint32_t));
         const auto word =
             nat::word_at<std::uint64_t>(reinterpret_cast<const std::uint8_t*>(&target.hop));
-        const std::uint64_t direct = static_cast<std::uint32_t>(word) |
-                                     std::uint64_t{address.value.wire()} << 32U;
+        const std::uint64_t direct =
+            static_cast<std::uint32_t>(word) | std::uint64_t{address.value.wire()} << 32U;
         const std::uint64_t chosen = target.on_link ? direct : word;
         std::memcpy(static_cast<void*>(&hop), &chosen, sizeof chosen);
         hop.port_address = target.hop.port_address;
@@ -79,13 +76,13 @@ class RouteTable {
 
     void add_own(const V4Address& address);
 
+    void add_default(const Target& target);
     void add(const Prefix<V4>& prefix, const Target& target);
     void collect_translated(const Config& config);
 
     std::unique_ptr<rte_lpm, Free> lpm_;
-    std::vector<Target> targets_;           ///< by LPM next hop
-    std::optional<std::uint32_t> default_;  ///< 0.0.0.0/0, which the LPM cannot hold
-    std::vector<Prefix<V4>> subnets_;       ///< by port, as the port's address
+    std::vector<Target> targets_;      ///< by LPM next hop
+    std::vector<Prefix<V4>> subnets_;  ///< by port, as the port's address
     AddressSet own_;
     AddressSet translated_;  ///< `own_` among them
 };

@@ -104,8 +104,6 @@ std::size_t Worker::receive(std::uint16_t port, std::uint64_t now_ms) {
     Arrivals<burst>& arrivals = arrivals_[port];
     const std::span<rte_mbuf*> frames = arrivals.take(gateway_.ports[port]->id(), id_);
     if (frames.empty()) return 0;
-    for (rte_mbuf* frame : frames)
-        rte_prefetch0(rte_pktmbuf_mtod(frame, void*));
 
     const Station own(gateway_.macs[port]);
     Job* job = jobs_.data();
@@ -126,9 +124,10 @@ std::size_t Worker::receive(std::uint16_t port, std::uint64_t now_ms) {
     counters_.rx_packets.add(frames.size());
     const std::span jobs(jobs_.data(), job);
     pipeline_.process(jobs, now_ms);
+    // While these are sent, which waits for no memory, the next ones are brought in.
+    const std::span<rte_mbuf* const> ahead = arrivals.ahead();
     for (std::size_t i = 0; i < jobs.size(); ++i) {
-        // While these are sent, which waits for no memory.
-        arrivals.prefetch(i);
+        if (i < ahead.size()) Arrivals<burst>::prefetch(ahead[i]);
         act(jobs[i], now_ms);
     }
     end_step(nat::Step::transmit);

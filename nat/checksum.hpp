@@ -154,8 +154,8 @@ class Delta {
     std::uint64_t total_ = 0;
 };
 
-/// What a change of words adds to the sum under a checksum: a `Delta`, folded, to be kept and applied
-/// to many packets. Its inverted word takes it back.
+/// What a change of words adds to the sum under a checksum: a `Delta`, folded, to be kept and
+/// applied to many packets. Its inverted word takes it back.
 class SumChange {
   public:
     constexpr SumChange() = default;
@@ -165,8 +165,8 @@ class SumChange {
 
     /// @param more  another change, to be applied with it
     [[nodiscard]] constexpr Be16 apply(Be16 checksum, std::uint32_t more = 0) const {
-        // The inverted checksum, and 0xffff, which is one's-complement zero: so the sum is not 0, and
-        // of a checksum's two zeros it leads to the one that `Delta` does.
+        // The inverted checksum, and 0xffff, which is one's-complement zero: so the sum is not 0,
+        // and of a checksum's two zeros it leads to the one that `Delta` does.
         const std::uint32_t total = 0x1fffeU - checksum.wire() + change_ + more;
         return Be16::from_wire(static_cast<std::uint16_t>(~((total + std::rotl(total, 16)) >> 16)));
     }

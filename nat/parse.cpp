@@ -315,7 +315,13 @@ bool l4_checksum_ok<V4>(const PacketView& packet, const Parsed<V4>& parsed) {
         if (udp.checksum.get() == Be16{}) return true;
         length = udp.length.get().host();
     }
-    return checksum::good(checksum::sum({segment, length}, pseudo_header(parsed, length)));
+    const std::uint64_t pseudo = pseudo_header(parsed, length);
+    // A TCP header is there anyway, and often nothing else.
+    constexpr std::uint32_t least = sizeof(TcpHeader);
+    if (!tcp) return checksum::good(checksum::sum({segment, length}, pseudo));
+    const std::uint64_t header_sum = checksum::sum_of<least>(segment) + pseudo;
+    if (length == least) return checksum::good(header_sum);
+    return checksum::good(checksum::sum({segment + least, length - least}, header_sum));
 }
 
 }  // namespace noclash::nat

@@ -207,9 +207,8 @@ class Pipeline {
                 return;
             }
         }
-        if (attends_all_ ||
-            !track_usual(flow, direction, job.packet, job.parsed, shared_.timeouts,
-                         shared_.policy.tcp.window, now_ms_)) [[unlikely]]
+        if (attends_all_ || !track_usual(flow, direction, job.packet, job.parsed, shared_.timeouts,
+                                         shared_.policy.tcp.window, now_ms_)) [[unlikely]]
             if (!attend(job, flow, direction)) return;
         translate<Family>(job.packet, job.parsed, answer, translation_of(flow, direction));
         job.verdict = Verdict::transmit();

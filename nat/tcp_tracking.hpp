@@ -162,7 +162,8 @@ template <class Record, class Family>
     if (state == TcpState::established && (packet.tcp_flags & decisive) == 0) [[likely]] {
         if (mode == TcpWindow::off) return {state};
         const auto& tcp = header<TcpHeader>(bytes, packet.l4_offset);
-        if (TcpWords words(flow, direction, mode); words.note_usual(tcp, packet.tcp_data)) [[likely]]
+        if (TcpWords words(flow, direction, mode); words.note_usual(tcp, packet.tcp_data))
+            [[likely]]
             return {state};
     }
     return tcp_tracking::move(flow, direction, bytes, packet, mode);

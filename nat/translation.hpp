@@ -11,8 +11,8 @@
 
 namespace noclash::nat {
 
-/// What a flow's translation changes in the sums under its packets' checksums. Known once the flow's
-/// tuples are, and kept by the flow: then a checksum costs a packet two additions.
+/// What a flow's translation changes in the sums under its packets' checksums. Known once the
+/// flow's tuples are, and kept by the flow: then a checksum costs a packet two additions.
 struct Translation {
     checksum::SumChange addresses;
     checksum::SumChange all;  ///< addresses and ports

@@ -26,17 +26,15 @@ template <class Record, class Family>
         if (tcp_state(flow) != TcpState::established || (packet.tcp_flags & decisive) != 0 ||
             (marks & (wanted | flow_mark::half_open)) != wanted)
             return false;
-        if (window != TcpWindow::off &&
-            !TcpWords(flow, direction, window)
-                 .note_usual(header<TcpHeader>(bytes, packet.l4_offset), packet.tcp_data))
-            [[unlikely]]
+        if (window != TcpWindow::off && !TcpWords(flow, direction, window)
+                                             .note_usual(header<TcpHeader>(bytes, packet.l4_offset),
+                                                         packet.tcp_data)) [[unlikely]]
             return false;
         timeout = timeouts.tcp_established_s;
     } else if (packet.kind == PacketKind::udp) {
         const bool stream = (marks & flow_mark::replied) != 0;
-        const bool noted = direction == Direction::reply
-                               ? stream
-                               : !stream || (marks & flow_mark::assured) != 0;
+        const bool noted =
+            direction == Direction::reply ? stream : !stream || (marks & flow_mark::assured) != 0;
         if (!noted) return false;
         timeout = stream ? timeouts.udp_stream_s : timeouts.udp_s;
     } else {
