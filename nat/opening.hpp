@@ -84,10 +84,6 @@ class Openings {
             prepared.hash = index_.hash(prepared.proposal);
             index_.prefetch_for_write(prepared.hash);
         }
-        // Both buckets will be changed: fetched as one's own, so that an insertion need not ask
-        // other workers' caches first.
-        for (const Job<Family>* const job : jobs)
-            index_.prefetch_for_write(job->hash);
         return openings_.data();
     }
 

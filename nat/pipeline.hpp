@@ -73,8 +73,12 @@ class Pipeline {
             end_step(Step::parse);
         }
         // In a loop of its own: what misses the TLB, too, is fetched best with nothing in between.
-        for (const Job<Family>& job : jobs)
-            index.prefetch(job.hash);
+        for (const Job<Family>& job : jobs) {
+            if (is_opening(job.parsed))
+                index.prefetch_for_write(job.hash);  // as one's own: no other worker will be asked
+            else
+                index.prefetch(job.hash);
+        }
         // Whatever did not parse is looked up, too: that is less than to ask each time.
         for (Job<Family>& job : jobs) {
             job.found = index.candidate(job.hash);

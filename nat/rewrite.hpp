@@ -72,7 +72,7 @@ template <>
     auto& ip = header<IpHeader<V4>>(packet, 0);
     --ip.ttl;
     constexpr std::uint32_t hop = checksum::Delta::of_hop().folded();
-    if (translation.is_none()) [[unlikely]] {
+    if (translation.none) [[unlikely]] {
         ip.checksum = checksum::SumChange().apply(ip.checksum.get(), hop);
         return;
     }

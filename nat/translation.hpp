@@ -16,9 +16,8 @@ namespace noclash::nat {
 struct Translation {
     checksum::SumChange addresses;
     checksum::SumChange all;  ///< addresses and ports
-
-    /// Packets stay as they are.
-    [[nodiscard]] bool is_none() const { return (addresses.word() | all.word()) == 0; }
+    /// Packets stay as they are. The sums do not tell: addresses that change places keep them.
+    bool none = true;
 };
 
 /// Of packets of `from`, which become `to`.
@@ -35,7 +34,7 @@ struct Translation {
     delta.replace(addresses(from), addresses(to));
     const checksum::SumChange of_addresses(delta);
     delta.replace(ports(from), ports(to));
-    return {of_addresses, checksum::SumChange(delta)};
+    return {of_addresses, checksum::SumChange(delta), false};
 }
 
 /// Before the flow is published; of packets in its original direction.
@@ -48,11 +47,12 @@ void keep(Record& flow, const Translation& translation) {
 template <class Record>
 [[nodiscard]] Translation translation_of(const Record& flow, Direction direction) {
     const auto words = std::bit_cast<std::uint32_t>(flow.sum_changes);
+    // A sum of words that change is never 0 (`Delta::folded`); what takes it back may be.
     if (words == 0) [[unlikely]]
         return {};
     const std::uint32_t turned = direction == Direction::original ? words : ~words;
     return {checksum::SumChange(static_cast<std::uint16_t>(turned)),
-            checksum::SumChange(static_cast<std::uint16_t>(turned >> 16U))};
+            checksum::SumChange(static_cast<std::uint16_t>(turned >> 16U)), false};
 }
 
 }  // namespace noclash::nat

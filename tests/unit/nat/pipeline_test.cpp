@@ -343,6 +343,7 @@ TEST(Pipeline, AFlowBeingSetUpElsewhereParksAndItsMappingIsAdopted) {
         ASSERT_EQ(stalled.reserve(reply), InsertOutcome::inserted);
         EXPECT_EQ(gateway.pass(packet).outcome, Outcome::park);
         stalled.record().protocol_state.store(static_cast<std::uint8_t>(TcpState::syn_sent));
+        keep(stalled.record(), translation(test::tuple(client, ip_protocol::tcp), reply.inverse()));
         stalled.publish(to_moment(gateway.now_ms + 1000), gateway.now_ms);
     }
     ASSERT_EQ(gateway.pass(packet).outcome, Outcome::transmit);

@@ -114,6 +114,42 @@ TEST_F(RewriteTest, WhatIsForwardedIsTheSameByEitherWay) {
     }
 }
 
+TEST_F(RewriteTest, AFlowTranslatesBothWaysAndBackAgain) {
+    struct {
+        std::array<std::uint16_t, 2> sum_changes{};
+    } flow;
+    for (int i = 0; i < 20'000; ++i) {
+        const Recipe recipe = random_recipe();
+        if (recipe.kind >= 2) continue;
+        const Ends before = random_ends();
+        Ends after = random_ends();
+        // Both ends' addresses change places, as far as their sum can tell.
+        if (i % 4 == 0)
+            after = {before.destination, before.source, before.source_port,
+                     before.destination_port};
+        if (i % 4 == 1) after = before;
+        const Tuple<V4> from = test::tuple(before, recipe.protocol());
+        const Tuple<V4> to = test::tuple(after, recipe.protocol());
+        keep(flow, translation(from, to));
+        Bytes packet = recipe.cook(before);
+        Parsed<V4> parsed;
+        ASSERT_EQ(parse<V4>(test::view(packet), 0, parsed), DropReason::none);
+        translate<V4>(test::view(packet), parsed, to.inverse(),
+                      translation_of(flow, Direction::original));
+        Bytes expected = recipe.cook(after);
+        decrement_ttl<V4>(test::view(expected));
+        ASSERT_EQ(test::to_hex(packet), test::to_hex(expected)) << i;
+
+        packet = recipe.cook(after);
+        ASSERT_EQ(parse<V4>(test::view(packet), 0, parsed), DropReason::none);
+        translate<V4>(test::view(packet), parsed, from.inverse(),
+                      translation_of(flow, Direction::reply));
+        expected = recipe.cook(before);
+        decrement_ttl<V4>(test::view(expected));
+        ASSERT_EQ(test::to_hex(packet), test::to_hex(expected)) << i;
+    }
+}
+
 TEST_F(RewriteTest, UdpWithoutChecksumStaysWithout) {
     const Ends to = random_ends();
     Bytes packet = test::udp(random_ends(), Bytes(4));
