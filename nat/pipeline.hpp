@@ -5,14 +5,13 @@
 //
 // What happens to a burst of IP packets, in the order it happens (`Pipeline::process`):
 //
-//     parse      bytes -> tuple, or a drop with its reason; prefetch its bucket. Where a rule says
-//                so, `forward` it untracked, and that is all (nat/untracked.hpp)
-//     look up    bucket -> the flow that it probably is; prefetch it
-//     hit        `track` its state, `forward` it: time to live, MTU
+//     parse      bytes -> tuple, or a drop with its reason. Where a rule says so, `forward` it
+//                untracked, and that is all (nat/untracked.hpp)
+//     look up    prefetch the buckets; bucket -> the flow that it probably is; prefetch it
+//     hit        `forward` it: time to live, MTU, its flow's state; rewrite it
 //     being set up by another worker          -> park, and adopt the winner's flow next time
 //     prepare    for those without a flow: policy, route, a first proposal; prefetch its bucket
-//     open       claim, reserve, publish (nat/first_packets.hpp)
-//     rewrite    what was forwarded
+//     open       claim, reserve, publish, rewrite (nat/first_packets.hpp)
 //
 // Each is a loop over the whole burst, so that cache misses overlap. Every way out is a Verdict;
 // every drop has a reason. Nothing here allocates, locks, logs or makes a system call.

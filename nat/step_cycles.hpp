@@ -14,18 +14,16 @@ enum class Step : std::uint8_t {
     receive,   ///< take frames from the device; sort out what is not an IP packet for us
     parse,     ///< bytes to tuple
     look_up,   ///< tuple to flow
-    hit,       ///< state, timeout, route of packets with a flow
+    hit,       ///< state, timeout, route of packets with a flow; they are rewritten
     prepare,   ///< policy, route and a first proposal for those without one
-    open,      ///< set-up of new flows
-    rewrite,   ///< addresses, ports, time to live, checksums
+    open,      ///< set-up of new flows; likewise
     transmit,  ///< neighbour's address, queues, hand to the device
     between,   ///< waiting packets, timers, reclamation, random numbers
     count
 };
 
 inline constexpr std::array<std::string_view, static_cast<std::size_t>(Step::count)> step_names{
-    "receive", "parse",   "look up",  "hit",           "prepare",
-    "open",    "rewrite", "transmit", "between bursts"};
+    "receive", "parse", "look up", "hit", "prepare", "open", "transmit", "between bursts"};
 
 /// The processor's clock: TSC cycles on x86-64, nanoseconds elsewhere.
 [[nodiscard]] inline std::uint64_t cycles_now() {
