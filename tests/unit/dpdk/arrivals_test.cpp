@@ -41,8 +41,9 @@ class ArrivalsTest : public testing::Test {
         port_ = static_cast<std::uint16_t>(port);
         const rte_eth_conf plain{};
         ASSERT_EQ(rte_eth_dev_configure(port_, 1, 1, &plain), 0);
-        ASSERT_EQ(rte_eth_rx_queue_setup(port_, 0, 64, SOCKET_ID_ANY, nullptr, buffers_), 0);
-        ASSERT_EQ(rte_eth_tx_queue_setup(port_, 0, 64, SOCKET_ID_ANY, nullptr), 0);
+        constexpr auto anywhere = static_cast<unsigned>(SOCKET_ID_ANY);
+        ASSERT_EQ(rte_eth_rx_queue_setup(port_, 0, 64, anywhere, nullptr, buffers_), 0);
+        ASSERT_EQ(rte_eth_tx_queue_setup(port_, 0, 64, anywhere, nullptr), 0);
         ASSERT_EQ(rte_eth_dev_start(port_), 0);
     }
     void TearDown() override { EXPECT_EQ(rte_mempool_in_use_count(buffers_), 0U); }
