@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Where packets go, and which addresses are the gateway's own or translated.
+
+#include "dpdk/route.hpp"
+
+#include <gtest/gtest.h>
+
+#include "dpdk/eal.hpp"
+#include "engine/address.hpp"
+
+namespace noclash::dpdk {
+namespace {
+
+V4Address ip(const char* text) {
+    return *parse_address<V4>(text);
+}
+
+Config config() {
+    Config made;
+    made.memory.huge_pages = HugePages::none;
+    made.ports = {{"inside", "null:in", ip("10.1.0.1"), 24, 1400, 64},
+                  {"outside", "null:out", ip("203.0.113.2"), 28, 1500, 64}};
+    made.routes = {{{ip("10.0.0.0"), 8}, ip("10.1.0.9"), 0},
+                   {{ip("0.0.0.0"), 0}, ip("203.0.113.1"), 1},
+                   {{ip("128.0.0.0"), 1}, ip("203.0.113.3"), 1},
+                   {{ip("198.51.100.7"), 32}, ip("10.1.0.7"), 0}};
+    return made;
+}
+
+class RouteTest : public testing::Test {
+  protected:
+    static void SetUpTestSuite() { static const Eal eal(config()); }
+
+    static void expect_hop(const RouteTable& table, const char* to, std::uint16_t port,
+                           const char* next_hop) {
+        const auto hop = table.route(ip(to));
+        ASSERT_TRUE(hop.has_value()) << to;
+        const PortConfig egress = config().ports[port];
+        EXPECT_EQ(hop->port, port) << to;
+        EXPECT_EQ(hop->mtu, egress.mtu) << to;
+        EXPECT_EQ(hop->port_address, egress.address) << to;
+        EXPECT_EQ(hop->next_hop, ip(next_hop)) << to;
+    }
+};
+
+TEST_F(RouteTest, TheLongestPrefixDecides) {
+    const RouteTable table(config());
+    expect_hop(table, "10.2.3.4", 0, "10.1.0.9");
+    expect_hop(table, "10.1.0.200", 0, "10.1.0.200");      // on the link itself
+    expect_hop(table, "203.0.113.14", 1, "203.0.113.14");  // likewise
+    expect_hop(table, "203.0.113.16", 1, "203.0.113.3");   // not any more
+    expect_hop(table, "198.51.100.7", 0, "10.1.0.7");
+    expect_hop(table, "198.51.100.8", 1, "203.0.113.3");
+    expect_hop(table, "9.9.9.9", 1, "203.0.113.1");  // by default
+}
+
+TEST_F(RouteTest, HalfOfAllAddressesHasPrecedenceBeforeThemAll) {
+    Config other = config();
+    other.routes = {{{ip("0.0.0.0"), 1}, ip("10.1.0.9"), 0},
+                    {{ip("0.0.0.0"), 0}, ip("203.0.113.1"), 1}};
+    const RouteTable table(other);
+    expect_hop(table, "9.9.9.9", 0, "10.1.0.9");
+    expect_hop(table, "129.9.9.9", 1, "203.0.113.1");
+}
+
+TEST_F(RouteTest, WithoutADefaultThereMayBeNone) {
+    Config other = config();
+    other.routes.clear();
+    const RouteTable table(other);
+    EXPECT_FALSE(table.route(ip("9.9.9.9")).has_value());
+    expect_hop(table, "10.1.0.5", 0, "10.1.0.5");
+}
+
+TEST_F(RouteTest, KnowsItsOwnAddressesAndThoseItTranslates) {
+    Config with = config();
+    with.policy.pools.emplace_back().addresses = {ip("203.0.113.5")};
+    nat::Rule<V4> service;
+    service.action = nat::Action::dnat;
+    service.to = {{ip("203.0.113.6"), 32}};
+    service.targets = {{ip("10.1.0.20"), {}}};
+    with.policy.rules = {service};
+    const RouteTable table(with);
+    for (const char* own : {"10.1.0.1", "203.0.113.2", "203.0.113.5", "203.0.113.6"}) {
+        EXPECT_TRUE(table.is_own(ip(own))) << own;
+        EXPECT_TRUE(table.is_translated(ip(own))) << own;
+    }
+    EXPECT_FALSE(table.is_own(ip("10.1.0.20")));
+    EXPECT_TRUE(table.is_translated(ip("10.1.0.20")));
+    for (const char* other : {"10.1.0.2", "203.0.113.7"}) {
+        EXPECT_FALSE(table.is_own(ip(other))) << other;
+        EXPECT_FALSE(table.is_translated(ip(other))) << other;
+    }
+}
+
+}  // namespace
+}  // namespace noclash::dpdk
