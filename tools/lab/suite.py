@@ -26,7 +26,7 @@ QUICK_GATEWAY_TESTS = ("services", "rules", "router Router", "control Flows",
                        "cpsload OverMemif.test_mix OtherGateways.test_the_kernels_nat")
 SANITIZED_GATEWAY_TESTS = ("services", "rules", "router", "malformed", "lifecycle", "control",
                            "mappings", "icmp", "field", "protocols", "behavior", "limits",
-                           "tcp_window")
+                           "tcp_window", "untracked Untracked")
 
 # Suite of the unit and stress tests whose threads race on purpose.
 TSAN_SUITES = ("tsan",)
