@@ -47,10 +47,6 @@ class Reservation {
         flow.tuple(Direction::original) = original;
         flow.owner = worker.id();
         flow.marks.store(0, std::memory_order_relaxed);
-        for (auto& counter : flow.counters) {
-            counter.packets.store(0, std::memory_order_relaxed);
-            counter.bytes.store(0, std::memory_order_relaxed);
-        }
         flow.status.store(FlowStatus::setup, std::memory_order_relaxed);
         const InsertResult result = worker.table().index().insert(
             id_, Direction::original, original, hash, worker.counters());
@@ -90,6 +86,7 @@ class Reservation {
         reserved_ = result.outcome == InsertOutcome::inserted;
         if (reserved_) [[likely]] {
             place(Direction::reply) = result.place;
+            begin_counting();
         } else {
             owner_ = result.owner;
             if (result.outcome == InsertOutcome::taken) worker_.counters().found.add();
@@ -107,6 +104,7 @@ class Reservation {
         place(Direction::reply) = old.place(Direction::reply);
         worker_.table().index().hand_over(place(Direction::reply), id_, Direction::reply, hash);
         reserved_ = true;
+        begin_counting();
         worker_.table().index().remove(old.place(Direction::original));
         worker_.counters().removed.add();
         worker_.succeed(before);
@@ -124,6 +122,14 @@ class Reservation {
 
   private:
     IndexPlace& place(Direction direction) { return record_->place(direction); }
+
+    /// Behind the last locked swap, each of which waits for all that was stored before it.
+    void begin_counting() {
+        for (auto& counter : record_->counters) {
+            counter.packets.store(0, std::memory_order_relaxed);
+            counter.bytes.store(0, std::memory_order_relaxed);
+        }
+    }
 
     /// The claim has failed.
     [[gnu::noinline]] void refuse(InsertResult result) {
