@@ -68,7 +68,7 @@ MUTANTS = {
         [(INDEX, 'slot(bucket, mine).store(0,', 'slot(bucket, mine).load(')]),
     'index_remove_overwrites': (
         'a removal loads the header and stores it, in two steps',
-        'same_reply', 'one owner,lost,complete when live,no abort',
+        'same_reply', 'one owner,lost,complete when live,no abort,no leak',
         [(INDEX, 'buckets_[place.bucket()].header.fetch_and(',
           '''const auto in_two_steps = [&](std::uint64_t mask, auto...) {
                  auto& header = buckets_[place.bucket()].header;
