@@ -206,7 +206,7 @@ void Worker::do_otherwise(Job& job, std::uint64_t now_ms) {
     auto* frame = static_cast<rte_mbuf*>(job.buffer);
     switch (job.verdict.outcome) {
         case nat::Outcome::transmit:
-            return;
+            return transmit(job, now_ms);
         case nat::Outcome::park:
             return park(job, now_ms);
         case nat::Outcome::reject:

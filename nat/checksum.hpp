@@ -108,6 +108,11 @@ template <class Family>
     return sum_up(source) + sum_up(destination) + Be32::from_host(length + protocol).wire();
 }
 
+/// One's-complement zero in its other form.
+[[nodiscard]] constexpr Be16 nonzero(Be16 checksum) {
+    return checksum.wire() == 0 ? Be16::from_wire(0xffff) : checksum;
+}
+
 /// Collects changes to 16-bit words at even offsets, then updates the checksum over them by
 /// RFC 1624, equation 3. A checksum that was wrong stays wrong by the same difference.
 class Delta {
@@ -146,8 +151,7 @@ class Delta {
     /// means "no checksum" (RFC 768), and for echo replies, which may be all zeros: then 0xffff is
     /// right and 0 is not, which equation 3 cannot tell.
     [[nodiscard]] constexpr Be16 apply_nonzero(Be16 checksum) const {
-        const Be16 updated = apply(checksum);
-        return updated.wire() == 0 ? Be16::from_wire(0xffff) : updated;
+        return nonzero(apply(checksum));
     }
 
   private:
@@ -172,8 +176,7 @@ class SumChange {
     }
     /// As `Delta::apply_nonzero`.
     [[nodiscard]] constexpr Be16 apply_nonzero(Be16 checksum) const {
-        const Be16 updated = apply(checksum);
-        return updated.wire() == 0 ? Be16::from_wire(0xffff) : updated;
+        return nonzero(apply(checksum));
     }
 
   private:

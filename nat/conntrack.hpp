@@ -68,7 +68,7 @@ template <class Record>
         flow.marks.fetch_or(bits, std::memory_order_relaxed);
 }
 
-/// A new time to live, and the counters. Packets of one millisecond leave the line as it is, for
+/// Moves the moment when the flow dies. Packets of one millisecond leave the line as it is, for
 /// whichever worker has the next.
 template <class Record>
 [[gnu::always_inline]] inline void refresh(Record& flow, Moment expires) {

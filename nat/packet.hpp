@@ -26,7 +26,9 @@ struct PacketView {
 namespace tcp_flag {
 inline constexpr std::uint8_t fin = 0x01, syn = 0x02, rst = 0x04, psh = 0x08, ack = 0x10,
                               urg = 0x20;
-}
+/// Of segments that may open, end or restart a connection.
+inline constexpr std::uint8_t decisive = syn | fin | rst;
+}  // namespace tcp_flag
 
 enum class PacketKind : std::uint8_t {
     tcp,
@@ -49,7 +51,7 @@ struct Parsed {
     std::uint8_t tcp_flags = 0;  ///< 0 unless TCP; of SCTP, see nat/sctp.hpp
     std::uint8_t ttl = 0;
     bool dont_fragment = false;
-    std::uint16_t tcp_data = 0;         ///< TCP: bytes of payload; else 0
+    std::uint16_t tcp_data = 0;         ///< bytes of payload; of TCP alone
     std::uint16_t inner_offset = 0;     ///< `icmp_error`: the quoted IP header
     std::uint16_t inner_l4_offset = 0;  ///< `icmp_error`: the quoted transport header
 };

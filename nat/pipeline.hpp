@@ -128,9 +128,6 @@ class Pipeline {
     [[nodiscard]] const Counter& clash_resolved() const { return clash_resolved_; }
 
   private:
-    /// Segments that may end or restart a connection.
-    static constexpr std::uint8_t decisive = tcp_flag::syn | tcp_flag::fin | tcp_flag::rst;
-
     /// Neither refused by `parse` nor forwarded untracked.
     static bool undecided(const Job<Family>& job) {
         return job.verdict.reason == DropReason::none && job.verdict.outcome == Outcome::drop;
@@ -222,7 +219,7 @@ class Pipeline {
     [[gnu::noinline]] bool attend(Job<Family>& job, Record& flow, Direction direction) {
         bool reopens = false;
         // What may end or restart a connection is checked whole, like what opens one.
-        if ((job.parsed.tcp_flags & decisive) != 0) {
+        if ((job.parsed.tcp_flags & tcp_flag::decisive) != 0) {
             if (!l4_checksum_ok<Family>(job.packet, job.parsed)) {
                 job.verdict.reason = DropReason::bad_l4_checksum;
                 return false;

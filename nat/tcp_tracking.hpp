@@ -149,23 +149,28 @@ template <class Record, class Family>
 
 }  // namespace tcp_tracking
 
+/// Notes a segment as nearly all are: of an established connection, which stays so, and with
+/// numbers that its receiver can expect. False: nothing was done.
+template <class Record, class Family>
+[[nodiscard, gnu::always_inline]] inline bool note_plain(Record& flow, Direction direction,
+                                                         const PacketView& bytes,
+                                                         const Parsed<Family>& packet,
+                                                         TcpWindow mode) {
+    const auto state = static_cast<TcpState>(flow.protocol_state.load(std::memory_order_relaxed));
+    if (state != TcpState::established || (packet.tcp_flags & tcp_flag::decisive) != 0)
+        return false;
+    return mode == TcpWindow::off ||
+           TcpWords(flow, direction, mode)
+               .note_usual(header<TcpHeader>(bytes, packet.l4_offset), packet.tcp_data);
+}
+
 /// Moves the flow's TCP state and what is known of its windows, as far as the segment may. Of the
 /// packets of an established connection nearly all need only the first half: it decides nothing
 /// that the second would decide otherwise.
 template <class Record, class Family>
-[[nodiscard, gnu::always_inline]] inline TcpOutcome track_tcp(Record& flow, Direction direction,
-                                                              const PacketView& bytes,
-                                                              const Parsed<Family>& packet,
-                                                              TcpWindow mode) {
-    constexpr std::uint8_t decisive = tcp_flag::syn | tcp_flag::fin | tcp_flag::rst;
-    const auto state = static_cast<TcpState>(flow.protocol_state.load(std::memory_order_relaxed));
-    if (state == TcpState::established && (packet.tcp_flags & decisive) == 0) [[likely]] {
-        if (mode == TcpWindow::off) return {state};
-        const auto& tcp = header<TcpHeader>(bytes, packet.l4_offset);
-        if (TcpWords words(flow, direction, mode); words.note_usual(tcp, packet.tcp_data))
-            [[likely]]
-            return {state};
-    }
+[[nodiscard]] TcpOutcome track_tcp(Record& flow, Direction direction, const PacketView& bytes,
+                                   const Parsed<Family>& packet, TcpWindow mode) {
+    if (note_plain(flow, direction, bytes, packet, mode)) return {TcpState::established};
     return tcp_tracking::move(flow, direction, bytes, packet, mode);
 }
 

@@ -92,8 +92,8 @@ template <class Family>
     const std::uint32_t sequence = tcp.sequence.get().host();
     static_assert(tcp_flag::fin == 1 && tcp_flag::syn == 2);
     const std::uint32_t counted = (tcp.flags & 1U) + (tcp.flags >> 1U & 1U);
-    return {sequence, sequence + parsed.length - parsed.l4_offset - tcp.header_length() + counted,
-            tcp.acknowledgment.get().host(), tcp.window.get().host(), tcp.flags};
+    return {sequence, sequence + parsed.tcp_data + counted, tcp.acknowledgment.get().host(),
+            tcp.window.get().host(), tcp.flags};
 }
 
 /// The window scale that a SYN or SYN-ACK offers, 14 at most (RFC 7323, section 2.3);

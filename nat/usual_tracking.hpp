@@ -20,15 +20,10 @@ template <class Record, class Family>
     const std::uint8_t marks = flow.marks.load(std::memory_order_relaxed);
     std::uint32_t timeout;
     if (packet.kind == PacketKind::tcp) [[likely]] {
-        constexpr std::uint8_t decisive = tcp_flag::syn | tcp_flag::fin | tcp_flag::rst;
         static_assert(flow_mark::replied == static_cast<std::uint8_t>(Direction::reply));
         const auto wanted = flow_mark::assured | static_cast<std::uint8_t>(direction);
-        if (tcp_state(flow) != TcpState::established || (packet.tcp_flags & decisive) != 0 ||
-            (marks & (wanted | flow_mark::half_open)) != wanted)
-            return false;
-        if (window != TcpWindow::off && !TcpWords(flow, direction, window)
-                                             .note_usual(header<TcpHeader>(bytes, packet.l4_offset),
-                                                         packet.tcp_data)) [[unlikely]]
+        if ((marks & (wanted | flow_mark::half_open)) != wanted ||
+            !note_plain(flow, direction, bytes, packet, window))
             return false;
         timeout = timeouts.tcp_established_s;
     } else if (packet.kind == PacketKind::udp) {
