@@ -34,18 +34,24 @@ Resolution Egress::resolve(const nat::Hop<V4>& hop, std::uint64_t now_ms) {
     const auto id = gateway_.neighbors.find_or_add(hop.port, hop.next_hop, now_ms);
     if (!id) return no_room;
     const Resolution found = gateway_.neighbors.resolve(*id, now_ms);
-    if (found.ask_now) {
-        const nat::MacAddress& our_mac = gateway_.macs[hop.port];
-        send_arp(hop.port, nat::arp_request(our_mac, hop.port_address, hop.next_hop),
+    if (found.ask_now)
+        send_arp(hop.port,
+                 nat::arp_request(gateway_.macs[hop.port], gateway_.routes.port_address(hop.port),
+                                  hop.next_hop),
                  nat::broadcast_mac);
-    }
     return found;
+}
+
+void Egress::forget_recent(std::uint64_t now_ms) {
+    for (Recent& known : recent_)
+        known.towards = 0;
+    recent_ms_ = now_ms;
 }
 
 void Egress::send_first(rte_mbuf* frame, const nat::Hop<V4>& hop, std::uint64_t now_ms) {
     const Resolution found = resolve(hop, now_ms);
     if (found.state == NeighborState::reachable) {
-        recent(key(hop)) = {key(hop), now_ms, header_to(hop.port, found.mac)};
+        recent(key(hop)) = {key(hop), header_to(hop.port, found.mac)};
         return transmit(frame, hop, found.mac);
     }
     if (found.state == NeighborState::gone) return drop(frame, nat::DropReason::neighbor_full);
@@ -116,9 +122,7 @@ void Egress::flush(std::uint16_t port) {
     const bool held = held_ && gateway_.ports[port]->is_memif();
     if (held && queue.used < burst) [[unlikely]]
         return;
-    std::uint64_t bytes = 0;
-    for (std::uint16_t i = 0; i < queue.used; ++i)
-        bytes += rte_pktmbuf_pkt_len(queue.frames[i]);
+    std::uint64_t bytes = queue.bytes;
     std::uint16_t sent = 0;
     for (int i = held ? tries : 0; i < tries && sent < queue.used; ++i)
         sent = static_cast<std::uint16_t>(
@@ -131,6 +135,7 @@ void Egress::flush(std::uint16_t port) {
     counters_.tx_packets.add(sent);
     counters_.tx_bytes.add(bytes);
     queue.used = 0;
+    queue.bytes = 0;
 }
 
 }  // namespace noclash::dpdk

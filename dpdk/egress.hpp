@@ -27,11 +27,16 @@ class Egress {
     Egress& operator=(const Egress&) = delete;
     ~Egress();
 
+    /// It is `now_ms` until the next call. Once a loop, before all else.
+    void begin(std::uint64_t now_ms) {
+        if (now_ms != recent_ms_) forget_recent(now_ms);
+    }
+
     /// An IP packet, translated, whose Ethernet header is to be filled in.
     void send(rte_mbuf* frame, const nat::Hop<V4>& hop, std::uint64_t now_ms) {
         const std::uint64_t towards = key(hop);
         const Recent& known = recent(towards);
-        if (known.at_ms != now_ms || known.towards != towards) [[unlikely]]
+        if (known.towards != towards) [[unlikely]]
             return send_first(frame, hop, now_ms);
         ethernet(frame) = known.header;
         enqueue(hop.port, frame);
@@ -86,26 +91,25 @@ class Egress {
     struct Queue {
         std::array<rte_mbuf*, burst> frames;
         std::uint16_t used = 0;
+        std::uint64_t bytes = 0;  ///< of all of them
     };
 
     /// A neighbour that a packet went to, and the header that its frames get. Good for the
     /// millisecond: then the neighbour table is asked again, which drives the asking by ARP.
-    struct Recent {
-        std::uint64_t towards = 0;  ///< the hop's `key`
-        std::uint64_t at_ms = ~std::uint64_t{0};
+    struct alignas(32) Recent {
+        std::uint64_t towards = 0;  ///< the hop's `key`, which is not 0: it has an MTU
         nat::EthernetHeader header{};
     };
     static constexpr std::size_t recents = 64;
 
-    /// Port, its MTU and the next hop's address, which lie side by side.
     [[nodiscard]] static std::uint64_t key(const nat::Hop<V4>& hop) {
-        static_assert(offsetof(nat::Hop<V4>, next_hop) == sizeof(std::uint32_t));
-        return nat::word_at<std::uint64_t>(reinterpret_cast<const std::uint8_t*>(&hop));
+        return std::bit_cast<std::uint64_t>(hop);
     }
     [[nodiscard]] Recent& recent(std::uint64_t towards) {
         // From the top of the product, where every byte of the key has its say.
         return recent_[towards * 0x9e3779b97f4a7c15ULL >> (64U - std::countr_zero(recents))];
     }
+    void forget_recent(std::uint64_t now_ms);
     /// To a neighbour that must be looked up, or longer than the MTU.
     void send_first(rte_mbuf* frame, const nat::Hop<V4>& hop, std::uint64_t now_ms);
     [[nodiscard]] nat::EthernetHeader header_to(std::uint16_t port,
@@ -117,6 +121,7 @@ class Egress {
     void enqueue(std::uint16_t port, rte_mbuf* frame) {
         Queue& queue = queues_[port];
         queue.frames[queue.used++] = frame;
+        queue.bytes += rte_pktmbuf_pkt_len(frame);
         if (queue.used == burst) flush(port);
     }
     void flush(std::uint16_t port);
@@ -130,6 +135,7 @@ class Egress {
     std::vector<rte_mbuf*> failed_;  ///< of one `revisit`; never grows beyond the room
     std::uint64_t visited_ms_ = 0;
     std::array<Recent, recents> recent_{};
+    std::uint64_t recent_ms_ = 0;  ///< when they were recent
 };
 
 }  // namespace noclash::dpdk

@@ -5,6 +5,7 @@
 #include <rte_errno.h>
 
 #include <algorithm>
+#include <bit>
 #include <stdexcept>
 
 namespace noclash::dpdk {
@@ -25,7 +26,7 @@ RouteTable::RouteTable(const Config& config) {
 
     const auto hop_over = [&config](std::uint16_t port, V4Address next_hop) {
         const PortConfig& egress = config.ports[port];
-        return nat::Hop<V4>{port, egress.mtu, next_hop, egress.address};
+        return std::bit_cast<std::uint64_t>(nat::Hop<V4>{port, egress.mtu, next_hop});
     };
     // First of all: a route to half of all addresses, which a default route becomes two of, may be
     // configured, too, and then has precedence.

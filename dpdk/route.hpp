@@ -30,15 +30,12 @@ class RouteTable {
         std::uint32_t number = 0;
         if (rte_lpm_lookup(lpm_.get(), address.value.host(), &number) != 0) return false;
         const Target& target = targets_[number];
-        // Port, MTU and next hop in one word, as `Egress` will load them.
+        // Stored as the one word that `Egress` will load.
         static_assert(offsetof(nat::Hop<V4>, next_hop) == sizeof(std::uint32_t));
-        const auto word =
-            nat::word_at<std::uint64_t>(reinterpret_cast<const std::uint8_t*>(&target.hop));
         const std::uint64_t direct =
-            static_cast<std::uint32_t>(word) | std::uint64_t{address.value.wire()} << 32U;
-        const std::uint64_t chosen = target.on_link ? direct : word;
+            static_cast<std::uint32_t>(target.hop) | std::uint64_t{address.value.wire()} << 32U;
+        const std::uint64_t chosen = target.on_link ? direct : target.hop;
         std::memcpy(static_cast<void*>(&hop), &chosen, sizeof chosen);
-        hop.port_address = target.hop.port_address;
         return true;
     }
     /// The same; nothing when no route leads there.
@@ -47,6 +44,9 @@ class RouteTable {
         return route(address, hop) ? std::optional(hop) : std::nullopt;
     }
 
+    [[nodiscard]] V4Address port_address(std::uint16_t port) const {
+        return subnets_[port].network;
+    }
     /// The addresses of a port that its link should be told of: its own, and those of pools and
     /// services in its subnet; 256 at most, others are answered for when somebody asks.
     [[nodiscard]] std::vector<V4Address> own_on(std::uint16_t port) const;
@@ -67,8 +67,8 @@ class RouteTable {
 
   private:
     struct Target {
-        nat::Hop<V4> hop;
-        bool on_link;  ///< the destination itself is the next hop
+        std::uint64_t hop;  ///< a `Hop<V4>`
+        bool on_link;       ///< the destination itself is the next hop
     };
     struct Free {
         void operator()(rte_lpm* lpm) const;

@@ -66,6 +66,7 @@ std::size_t Worker::round(std::uint64_t now_ms) {
         cycles_->begin();
     if (gateway_.gate) [[unlikely]]
         hold(gateway_.gate->window(id_));
+    egress_.begin(now_ms);
     std::size_t received = 0;
     for (std::uint16_t port = 0; port < gateway_.port_count(); ++port)
         received += receive(port, now_ms);

@@ -50,13 +50,17 @@ class ExpiryWheel {
     }
 
     /// Has every flow looked at soon, whatever its tick: after many were released at once.
-    void look_at_all() { sweep_ticks_left_ = ticks; }
+    void look_at_all() {
+        sweep_ticks_left_ = ticks;
+        sweeps_ = true;
+    }
 
     /// Takes out at most `budget` flows whose tick has come and hands them to `look(ids)`, which
     /// arms or retires each.
     template <class Look>
     void advance(std::uint64_t now_ms, std::uint32_t budget, Look&& look) {
-        sweep(budget, look);
+        if (sweeps_) [[unlikely]]
+            sweep(budget, look);
         const std::uint64_t now_tick = now_ms / tick_ms;
         while (current_tick_ < now_tick && budget > 0) {
             if (!empty(ticks_[current_tick_ % ticks], budget, look)) continue;
@@ -101,7 +105,10 @@ class ExpiryWheel {
     void sweep(std::uint32_t& budget, Look&& look) {
         while (budget > 0) {
             if (!empty(sweeping_, budget, look)) continue;
-            if (sweep_ticks_left_ == 0) return;
+            if (sweep_ticks_left_ == 0) {
+                sweeps_ = false;
+                return;
+            }
             sweeping_ = std::exchange(ticks_[--sweep_ticks_left_], Lists{});
         }
     }
@@ -136,7 +143,8 @@ class ExpiryWheel {
     std::uint32_t next_list_ = 0;
     std::uint32_t next_taken_ = 0;
     std::uint32_t sweep_ticks_left_ = 0;
-    Lists sweeping_{};  ///< a tick's lists, taken aside
+    bool sweeps_ = false;  ///< some ticks are left, or flows of `sweeping_`
+    Lists sweeping_{};     ///< a tick's lists, taken aside
 };
 
 }  // namespace noclash

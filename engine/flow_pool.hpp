@@ -47,10 +47,9 @@ class FlowPool {
     }
     /// The same, to the second-level cache, which waits for more lines at once than the first: for
     /// bursts.
-    void prefetch_far(FlowId id) const {
-        const auto* record = reinterpret_cast<const char*>(&records_[id]);
-        for (std::size_t line = 0; line < sizeof(Record); line += 64)
-            __builtin_prefetch(record + line, 0, 2);
+    static void prefetch_far(const Record& record) {
+        for (std::size_t line = 0; line < sizeof record; line += 64)
+            __builtin_prefetch(reinterpret_cast<const char*>(&record) + line, 0, 2);
     }
     /// Ids run from 1 to `last_id()`.
     [[nodiscard]] FlowId last_id() const { return static_cast<FlowId>(records_.size() - 1); }

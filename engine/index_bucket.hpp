@@ -64,6 +64,10 @@ class BucketHeader {
     [[nodiscard]] constexpr PositionSet tagged(unsigned tag) const {
         return PositionSet(slots_with(tag));
     }
+    /// As `tagged`, for less, when only the first one counts: those above it may be in error.
+    [[nodiscard]] constexpr PositionSet first_tagged(unsigned tag) const {
+        return PositionSet(lowest_with(tag));
+    }
     /// The shared slots that are shown: what they hold has no tag.
     [[nodiscard]] constexpr PositionSet overflow() const {
         return PositionSet(word_ & overflow_mask);

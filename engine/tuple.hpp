@@ -86,7 +86,7 @@ static_assert(std::has_unique_object_representations_v<Tuple<V6>>);
 enum class Direction : std::uint8_t { original = 0, reply = 1 };
 
 [[nodiscard]] constexpr Direction opposite(Direction direction) {
-    return direction == Direction::original ? Direction::reply : Direction::original;
+    return static_cast<Direction>(static_cast<unsigned>(direction) ^ 1U);
 }
 
 }  // namespace noclash

@@ -117,7 +117,21 @@ class TupleIndex {
 
     /// What `find` will answer, save once in some hundred times; nothing when that is nothing. Told
     /// by the bucket alone. A lookup in a burst is `prefetch`, then `candidate`, then `confirm`.
-    [[nodiscard, gnu::always_inline]] inline Found candidate(std::uint64_t hash) const;
+    [[nodiscard]] Found candidate(std::uint64_t hash) const {
+        return candidate(&buckets_[0], bucket_of(hash), format_, hash);
+    }
+    /// The same for a burst: `take(element, candidate)`. `hash_of(element)` is its hash.
+    template <class Burst, class HashOf, class Take>
+    [[gnu::always_inline]] void candidates(Burst&& burst, HashOf hash_of, Take take) const {
+        // In registers: what is atomic keeps a compiler from knowing that members stay as they are.
+        const Bucket* const buckets = &buckets_[0];
+        const std::size_t count = buckets_.size();
+        const RefFormat format = format_;
+        for (auto&& element : burst) {
+            const std::uint64_t hash = std::invoke(hash_of, element);
+            take(element, candidate(buckets, scaled(hash, count), format, hash));
+        }
+    }
     /// What `find` answers, given what `candidate` did.
     [[nodiscard]] Found confirm(Found likely, const Key& key, std::uint64_t hash) const {
         if (!likely || pool_[likely.flow].tuple(likely.direction) == key) [[likely]]
@@ -177,10 +191,22 @@ class TupleIndex {
         return const_cast<Slot&>(std::as_const(*this).slot(bucket, position));
     }
     [[nodiscard]] std::size_t bucket_of(std::uint64_t hash) const {
+        return scaled(hash, buckets_.size());
+    }
+    [[nodiscard]] static std::size_t scaled(std::uint64_t hash, std::size_t count) {
         __extension__ using Wide = unsigned __int128;
-        return static_cast<std::size_t>((static_cast<Wide>(hash) * buckets_.size()) >> 64U);
+        return static_cast<std::size_t>((static_cast<Wide>(hash) * count) >> 64U);
     }
 
+    [[nodiscard, gnu::always_inline]] inline Found candidate(const Bucket* buckets,
+                                                             std::size_t number, RefFormat format,
+                                                             std::uint64_t hash) const;
+    /// What `candidate` does when the first slot with the tag is not it.
+    [[nodiscard, gnu::noinline]] Found candidate_behind(std::size_t number, BucketHeader header,
+                                                        std::uint64_t hash) const {
+        return first_shown(number, header, hash,
+                           [&](SlotRef ref) { return format_.agrees(ref, hash); });
+    }
     /// The first shown entry of the hash's bucket that may be it by its tag, and that is accepted.
     template <class Accept>
     [[nodiscard, gnu::always_inline]] inline Found first_shown(std::size_t number,
@@ -193,8 +219,9 @@ class TupleIndex {
         return format_.agrees(ref, hash) &&
                pool_[format_.flow(ref)].tuple(RefFormat::direction(ref)) == key;
     }
-    [[nodiscard]] Found found(SlotRef ref) const {
-        return {format_.flow(ref), RefFormat::direction(ref)};
+    [[nodiscard]] Found found(SlotRef ref) const { return found(format_, ref); }
+    [[nodiscard]] static Found found(RefFormat format, SlotRef ref) {
+        return {format.flow(ref), RefFormat::direction(ref)};
     }
     void prefetch_tuple(Found found) const { fetch(&pool_[found.flow].tuple(found.direction)); }
     /// To the second-level cache, which waits for more lines at once than the first level can: a

@@ -38,11 +38,19 @@ Found TupleIndex<Family, Traits>::scan(std::size_t bucket, BucketHeader header, 
 }
 
 template <class Family, class Traits>
-Found TupleIndex<Family, Traits>::candidate(std::uint64_t hash) const {
-    const std::size_t bucket = bucket_of(hash);
-    const BucketHeader header(buckets_[bucket].header.load(std::memory_order_acquire));  // (2)
-    return first_shown(bucket, header, hash,
-                       [&](SlotRef ref) { return format_.agrees(ref, hash); });
+Found TupleIndex<Family, Traits>::candidate(const Bucket* buckets, std::size_t number,
+                                            RefFormat format, std::uint64_t hash) const {
+    const Bucket& bucket = buckets[number];
+    const BucketHeader header(bucket.header.load(std::memory_order_acquire));  // (2)
+    if (const PositionSet likely = header.first_tagged(BucketHeader::tag_of(hash))) [[likely]] {
+        const SlotRef ref =
+            bucket.refs[likely.first_tagged()].load(std::memory_order_acquire);  // (31)
+        if (format.agrees(ref, hash)) [[likely]]
+            return found(format, ref);
+    } else if (!header.overflow()) [[likely]] {
+        return {};
+    }
+    return candidate_behind(number, header, hash);
 }
 
 template <class Family, class Traits>
@@ -62,11 +70,12 @@ void TupleIndex<Family, Traits>::find_burst(Burst&& burst, Projection lookup_of)
         lookup.hash = hash(lookup.key);
         prefetch(lookup.hash);
     }
-    for (auto&& element : burst) {
-        Lookup<Family>& lookup = std::invoke(lookup_of, element);
-        lookup.found = candidate(lookup.hash);
-        prefetch_tuple(lookup.found);
-    }
+    candidates(
+        burst, [&](auto&& element) { return std::invoke(lookup_of, element).hash; },
+        [&](auto&& element, Found likely) {
+            std::invoke(lookup_of, element).found = likely;
+            prefetch_tuple(likely);
+        });
     for (auto&& element : burst) {
         Lookup<Family>& lookup = std::invoke(lookup_of, element);
         lookup.found = confirm(lookup.found, lookup.key, lookup.hash);

@@ -96,6 +96,11 @@ template <std::size_t size>
     return fold(total) == 0xffff;
 }
 
+/// As `good`, of words that are not all zeros, for less.
+[[nodiscard]] constexpr bool good_nonzero(std::uint64_t total) {
+    return total % 0xffff == 0;
+}
+
 /// What TCP and UDP sum beside their own bytes (RFC 9293, section 3.1; RFC 8200, section 8.1).
 /// @param length  of the segment, at most 2^32 - 256
 template <class Family>

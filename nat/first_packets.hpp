@@ -83,6 +83,7 @@ class FirstPackets {
         now_ms_ = now_ms;
         const Parsed<Family>& packet = job.parsed;
         if (packet.kind == PacketKind::icmp_error) return drop(job, DropReason::icmp_unrelated);
+        if (is_martian(packet.tuple)) return drop(job, DropReason::bad_address);
         // What may open a flow is checked whole: a corrupted packet must not make state.
         if (!l4_checksum_ok<Family>(job.packet, packet))
             return drop(job, DropReason::bad_l4_checksum);
@@ -252,7 +253,7 @@ class FirstPackets {
             shared_.timestamps->opens(job.packet, job.parsed, flow, now_ms_);
         claim.publish(expires, now_ms_);
         clamp_to_path(job, *opening.rule, shared_.router);
-        translate<Family>(job.packet, job.parsed, flow.tuple(Direction::reply), translation);
+        translate(job.packet, job.parsed, flow.tuple(Direction::reply), translation);
         return decided(job, Verdict::transmit());
     }
 

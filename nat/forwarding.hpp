@@ -24,7 +24,9 @@ template <class Family>
 template <class Family>
 [[nodiscard]] bool may_be_fragmented(const Job<Family>& job) {
     const std::uint16_t largest = job.packet.largest_fragment;
-    return !job.parsed.dont_fragment || (largest != 0 && largest <= job.hop.mtu);
+    const std::uint16_t word = header<IpHeader<Family>>(job.packet, 0).fragment.get().host();
+    return (word & IpHeader<Family>::dont_fragment) == 0 ||
+           (largest != 0 && largest <= job.hop.mtu);
 }
 
 /// A verdict other than `transmit` says why the packet, which need not fit, cannot go to its hop

@@ -123,9 +123,7 @@ struct TcpHeader {
     Wire<Be16> urgent;
 
     /// In bytes, options included, as the segment says.
-    [[nodiscard]] std::uint16_t header_length() const {
-        return static_cast<std::uint16_t>((data_offset >> 4) * 4);
-    }
+    [[nodiscard]] std::uint32_t header_length() const { return (data_offset >> 4U) * 4U; }
 };
 
 /// RFC 768. UDP-Lite's is the same, but for what `length` means: how much of the datagram, from the

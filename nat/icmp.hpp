@@ -35,8 +35,8 @@ inline constexpr std::size_t icmp_error_bytes = 576;
 /// `from` to the sender, and returns its length. 0 when no error may be sent (RFC 1812, section
 /// 4.3.2.7: about an ICMP error) or `out` is too small; `icmp_error_bytes` always suffice.
 ///
-/// `offending` must have passed `parse`, which already refuses fragments and addresses that are not
-/// of one host, and must be as it came: not yet translated, its time to live not yet decremented.
+/// `offending` must have passed `parse`, which already refuses fragments, must not be martian, and
+/// must be as it came: not yet translated, its time to live not yet decremented.
 /// The caller leaves out frames that came by link-layer broadcast, directed broadcasts, and what
 /// its rate limit holds back.
 template <class Family>

@@ -179,7 +179,7 @@ class Openings {
         opening.routed = router_.route(opening.reply.source, job.hop);
         if (!opening.routed) return;
         opening.source_rule = &rule;
-        opening.outside = job.hop.port_address;
+        opening.outside = router_.port_address(job.hop.port);
         if (rule.action == Action::dnat && job.hop.port == job.ingress_port)
             let_answers_come_back(job, opening);
         choose_source(*opening.source_rule, job.hop.port, opening);
@@ -238,7 +238,7 @@ class Openings {
         });
         if (outward == policy_.rules.end() || outward->source_nat == SourceNat::keep) return;
         opening.source_rule = &*outward;
-        opening.outside = towards->port_address;
+        opening.outside = router_.port_address(towards->port);
     }
 
     /// Lets `reply` come from one of `targets`. Of packets that open the same flow at once, each

@@ -50,7 +50,6 @@ struct Parsed {
     PacketKind kind = PacketKind::udp;
     std::uint8_t tcp_flags = 0;  ///< 0 unless TCP; of SCTP, see nat/sctp.hpp
     std::uint8_t ttl = 0;
-    bool dont_fragment = false;
     std::uint16_t tcp_data = 0;         ///< bytes of payload; of TCP alone
     std::uint16_t inner_offset = 0;     ///< `icmp_error`: the quoted IP header
     std::uint16_t inner_l4_offset = 0;  ///< `icmp_error`: the quoted transport header

@@ -5,6 +5,7 @@
 
 #include "nat/checksum.hpp"
 #include "nat/headers.hpp"
+#include "nat/martian.hpp"
 #include "nat/sctp.hpp"
 
 namespace noclash::nat {
@@ -180,6 +181,8 @@ DropReason parse_icmp(const PacketView& packet, Parsed<V4>& out) {
         case icmp_type::source_quench:
         case icmp_type::time_exceeded:
         case icmp_type::parameter_problem:
+            // Its tuple will be the quoted packet's: nobody would ask about its own addresses.
+            if (is_martian(out.tuple)) return DropReason::bad_address;
             out.kind = PacketKind::icmp_error;
             return parse_quote(packet, out);
         case icmp_type::redirect:  // Speaks of a link, and has no business beyond it.
@@ -203,7 +206,6 @@ void clear(Parsed<V4>& out, std::uint16_t zone) {
     out.kind = PacketKind::udp;
     out.tcp_flags = 0;
     out.ttl = 0;
-    out.dont_fragment = false;
     out.tcp_data = 0;
     out.inner_offset = 0;
     out.inner_l4_offset = 0;
@@ -239,12 +241,9 @@ DropReason parse_ip(const PacketView& packet, Parsed<V4>& out) {
     }
     const V4Address source = ip->source.get();
     const V4Address destination = ip->destination.get();
-    if (!is_forwardable(source) || !is_forwardable(destination) || source == destination) {
-        return DropReason::bad_address;
-    }
     const std::uint16_t fragment = ip->fragment.get().host();
     if ((fragment & (IpHeader<V4>::more_fragments | IpHeader<V4>::offset_mask)) != 0) {
-        return DropReason::fragment;
+        return is_martian(source, destination) ? DropReason::bad_address : DropReason::fragment;
     }
     out.tuple.source = source;
     out.tuple.destination = destination;
@@ -252,7 +251,6 @@ DropReason parse_ip(const PacketView& packet, Parsed<V4>& out) {
     out.length = total_length;
     out.l4_offset = header_length;
     out.ttl = ip->ttl;
-    out.dont_fragment = (fragment & IpHeader<V4>::dont_fragment) != 0;
     return DropReason::none;
 }
 

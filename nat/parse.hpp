@@ -15,9 +15,10 @@ template <class Family>
                                    Parsed<Family>& out);
 
 /// Reads and checks the headers of a packet; `out` means something only when the answer is `none`.
-/// A packet that passes is one that a router may forward and whose flow can be looked up: complete,
-/// not a fragment, and of a protocol that may be
-/// forwarded; of ICMP, queries and errors. Reads nothing beyond `packet.length`.
+/// A packet that passes is one whose flow can be looked up: complete, not a fragment, and of a
+/// protocol that may be forwarded; of ICMP, queries and errors. Reads nothing beyond
+/// `packet.length`. Its addresses are checked by finding its flow; who forwards it without one asks
+/// `is_martian`. (Of fragments, and of ICMP errors themselves, it is asked here.)
 ///
 /// The transport checksum is not summed here, see `l4_checksum_ok`; what the device already found
 /// bad is refused. Any thread.

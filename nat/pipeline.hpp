@@ -51,11 +51,13 @@ class Pipeline {
         : worker_(worker),
           shared_(shared),
           untracked_(shared.policy, shared.router),
-          first_packets_(worker, shared, untracked_) {}
+          first_packets_(worker, shared, untracked_),
+          usual_(shared.timeouts, shared.policy.tcp.window, 0) {}
 
     /// Gives each job its verdict; at most `burst` jobs.
     void process(std::span<Job<Family>> jobs, std::uint64_t now_ms) {
         now_ms_ = now_ms;
+        usual_ = UsualTracking(shared_.timeouts, shared_.policy.tcp.window, now_ms);
         attends_all_ = !shared_.timeouts.inbound_refresh ||
                        (shared_.timestamps != nullptr && shared_.timestamps->changes_all());
         end_step(Step::receive);
@@ -73,22 +75,25 @@ class Pipeline {
         }
         // In a loop of its own: what misses the TLB, too, is fetched best with nothing in between.
         for (const Job<Family>& job : jobs) {
-            if (is_opening(job.parsed))
+            if (job.parsed.tcp_flags == tcp_flag::syn)
                 index.prefetch_for_write(job.hash);  // as one's own: no other worker will be asked
             else
                 index.prefetch(job.hash);
         }
+        Record* const records = &worker_.record(no_flow);
         // Whatever did not parse is looked up, too: that is less than to ask each time.
-        for (Job<Family>& job : jobs) {
-            job.found = index.candidate(job.hash);
-            worker_.table().pool().prefetch_far(job.found.flow);
-        }
+        index.candidates(
+            jobs, [](const Job<Family>& job) { return job.hash; },
+            [records](Job<Family>& job, Found likely) {
+                job.found = likely;
+                Worker::Table::Pool::prefetch_far(records[likely.flow]);
+            });
         end_step(Step::look_up);
         std::array<Job<Family>*, burst> without_flow;
         std::size_t misses = 0;
         for (Job<Family>& job : jobs) {
             if (!undecided(job)) continue;
-            Record& likely = worker_.record(job.found.flow);
+            Record& likely = records[job.found.flow];
             if (likely.tuple(job.found.direction) == job.parsed.tuple) [[likely]]
                 hit(job, likely, job.found.direction);
             else
@@ -184,13 +189,20 @@ class Pipeline {
     }
 
     [[gnu::always_inline]] void hit(Job<Family>& job, Record& flow, Direction direction) {
-        if (flow.status.load(std::memory_order_acquire) != FlowStatus::live) {  // (5)
+        if (flow.status.load(std::memory_order_acquire) != FlowStatus::live) [[unlikely]]  // (5)
             job.verdict = Verdict::park();
-        } else if (job.parsed.kind == PacketKind::icmp_error) {
+        else if (job.parsed.kind == PacketKind::tcp) [[likely]]
+            forward<PacketKind::tcp>(job, flow, direction);
+        else if (job.parsed.kind == PacketKind::udp) [[likely]]
+            forward<PacketKind::udp>(job, flow, direction);
+        else
+            hit_by_other(job, flow, direction);
+    }
+    [[gnu::noinline]] void hit_by_other(Job<Family>& job, Record& flow, Direction direction) {
+        if (job.parsed.kind == PacketKind::icmp_error)
             job.verdict = translate_error(job, flow, direction);
-        } else {
-            forward(job, flow, direction);
-        }
+        else
+            forward<PacketKind::other>(job, flow, direction);
     }
 
     /// As `hit`, where it is too rare to be inlined.
@@ -198,6 +210,8 @@ class Pipeline {
         hit(job, worker_.record(found.flow), found.direction);
     }
 
+    /// @tparam kind  the packet's; `other`: any other than TCP and UDP
+    template <PacketKind kind>
     [[gnu::always_inline]] void forward(Job<Family>& job, Record& flow, Direction direction) {
         const Tuple<Family>& answer = flow.tuple(opposite(direction));
         const bool routed = shared_.router.route(answer.source, job.hop);
@@ -207,11 +221,11 @@ class Pipeline {
                 return;
             }
         }
-        if (attends_all_ || !track_usual(flow, direction, job.packet, job.parsed, shared_.timeouts,
-                                         shared_.policy.tcp.window, now_ms_)) [[unlikely]]
+        if (attends_all_ || !track_usual<kind>(flow, direction, job.packet, job.parsed, usual_))
+            [[unlikely]]
             if (!attend(job, flow, direction)) return;
-        translate<Family>(job.packet, job.parsed, answer, translation_of(flow, direction));
-        job.verdict = Verdict::transmit();
+        translate<kind>(job.packet, job.parsed, answer, translation_of(flow, direction));
+        job.verdict.outcome = Outcome::transmit;
     }
 
     /// Tracks a packet, with all that hangs on its flow's state; false when it goes no further, and
@@ -288,6 +302,7 @@ class Pipeline {
     FirstPackets<Family, RouterType, Traits> first_packets_;
     Counter clash_resolved_;
     std::uint64_t now_ms_ = 0;
+    UsualTracking usual_;       ///< of this burst
     bool attends_all_ = false;  ///< no packet of this burst is uneventful
     StepCycles* cycles_ = nullptr;
 };

@@ -28,13 +28,7 @@ void rewrite(const PacketView& packet, const Parsed<Family>& parsed, const Tuple
 template <class Family>
 void clamp_mss(const PacketView& packet, const Parsed<Family>& parsed, std::uint16_t most);
 
-/// The packet becomes what `answer` answers, and goes a hop further. Inlined, for TCP and UDP; all
-/// else is `translate_any`'s.
-/// @param translation  of the packet's tuple to `answer.inverse()`
-template <class Family>
-void translate(const PacketView& packet, const Parsed<Family>& parsed, const Tuple<Family>& answer,
-               const Translation& translation);
-/// The same, whatever the protocol.
+/// The packet becomes what `answer` answers, and goes a hop further; whatever its protocol.
 template <class Family>
 void translate_any(const PacketView& packet, const Parsed<Family>& parsed,
                    const Tuple<Family>& answer);
@@ -62,13 +56,17 @@ void rewrite_icmp_error(const PacketView& packet, const Parsed<Family>& parsed,
 template <>
 void translate_any<V4>(const PacketView& packet, const Parsed<V4>& parsed, const Tuple<V4>& answer);
 
-template <>
-[[gnu::always_inline]] inline void translate<V4>(const PacketView& packet, const Parsed<V4>& parsed,
-                                                 const Tuple<V4>& answer,
-                                                 const Translation& translation) {
-    const bool tcp = parsed.kind == PacketKind::tcp;
-    if (!tcp && parsed.kind != PacketKind::udp) [[unlikely]]
-        return translate_any<V4>(packet, parsed, answer);
+/// As `translate_any`; of TCP and UDP inline, and for less.
+/// @tparam kind        the packet's; `other`: any other than TCP and UDP
+/// @param translation  of the packet's tuple to `answer.inverse()`
+template <PacketKind kind>
+[[gnu::always_inline]] inline void translate(const PacketView& packet, const Parsed<V4>& parsed,
+                                             const Tuple<V4>& answer,
+                                             const Translation& translation) {
+    constexpr bool tcp = kind == PacketKind::tcp;
+    if constexpr (!tcp && kind != PacketKind::udp) return translate_any<V4>(packet, parsed, answer);
+    // Once: a compiler must take what is written to a packet for what tells where the packet is.
+    const PacketView segment{packet.data + parsed.l4_offset, packet.length};
     auto& ip = header<IpHeader<V4>>(packet, 0);
     --ip.ttl;
     constexpr std::uint32_t hop = checksum::Delta::of_hop().folded();
@@ -81,17 +79,29 @@ template <>
     const std::uint64_t addresses = std::rotl(word_at<std::uint64_t>(words), 32);
     const std::uint32_t ports =
         std::rotl(word_at<std::uint32_t>(words + offsetof(Tuple<V4>, source_port)), 16);
-    std::memcpy(packet.data + offsetof(IpHeader<V4>, source), &addresses, sizeof addresses);
-    std::memcpy(packet.data + parsed.l4_offset, &ports, sizeof ports);
+    std::memcpy(reinterpret_cast<std::uint8_t*>(&ip.source), &addresses, sizeof addresses);
+    std::memcpy(segment.data, &ports, sizeof ports);
     ip.checksum = translation.addresses.apply(ip.checksum.get(), hop);
-    if (tcp) [[likely]] {
-        auto& header_of_tcp = header<TcpHeader>(packet, parsed.l4_offset);
+    if constexpr (tcp) {
+        auto& header_of_tcp = header<TcpHeader>(segment, 0);
         header_of_tcp.checksum = translation.all.apply(header_of_tcp.checksum.get());
     } else {
-        auto& udp = header<UdpHeader>(packet, parsed.l4_offset);
+        auto& udp = header<UdpHeader>(segment, 0);
         if (udp.checksum.get() != Be16{})
             udp.checksum = translation.all.apply_nonzero(udp.checksum.get());
     }
+}
+
+/// The same, of a packet of any kind.
+[[gnu::always_inline]] inline void translate(const PacketView& packet, const Parsed<V4>& parsed,
+                                             const Tuple<V4>& answer,
+                                             const Translation& translation) {
+    if (parsed.kind == PacketKind::tcp) [[likely]]
+        translate<PacketKind::tcp>(packet, parsed, answer, translation);
+    else if (parsed.kind == PacketKind::udp)
+        translate<PacketKind::udp>(packet, parsed, answer, translation);
+    else
+        translate_any<V4>(packet, parsed, answer);
 }
 
 }  // namespace noclash::nat

@@ -257,10 +257,10 @@ class TcpWords {
 
   private:
     [[nodiscard]] static constexpr unsigned half(Direction side) {
-        return side == Direction::original ? 0 : 16;
+        return static_cast<unsigned>(side) * 16;
     }
     [[nodiscard]] static constexpr unsigned nibble(Direction side) {
-        return side == Direction::original ? 0 : 4;
+        return static_cast<unsigned>(side) * 4;
     }
     /// Rounded up: too large a window does no harm.
     [[nodiscard]] static constexpr std::uint32_t scaled_down(std::uint32_t window,

@@ -50,7 +50,7 @@ template <class Record>
     // A sum of words that change is never 0 (`Delta::folded`); what takes it back may be.
     if (words == 0) [[unlikely]]
         return {};
-    const std::uint32_t turned = direction == Direction::original ? words : ~words;
+    const std::uint32_t turned = words ^ (0U - static_cast<std::uint32_t>(direction));
     return {checksum::SumChange(static_cast<std::uint16_t>(turned)),
             checksum::SumChange(static_cast<std::uint16_t>(turned >> 16U)), false};
 }

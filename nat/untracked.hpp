@@ -30,6 +30,7 @@
 #include "engine/counters.hpp"
 #include "nat/forwarding.hpp"
 #include "nat/headers.hpp"
+#include "nat/martian.hpp"
 #include "nat/rewrite.hpp"
 #include "nat/rule_match.hpp"
 #include "nat/verdict.hpp"
@@ -70,6 +71,8 @@ class Untracked {
         const Entry* const entry =
             is_error ? entry_for_error(job) : entry_for(job.parsed.tuple, job.ingress_port);
         if (entry == nullptr) return false;
+        if (!is_error && is_martian(job.parsed.tuple)) [[unlikely]]
+            return false;  // and no flow will have it
         entry->hits->add();
         const bool routed = router_.route(
             is_error ? outer_tuple(job).destination : job.parsed.tuple.destination, job.hop);

@@ -12,13 +12,6 @@
 
 namespace noclash::nat {
 
-/// Neither "this network", loopback, multicast, reserved nor broadcast (RFC 1812, sections 4.2.2.11
-/// and 5.3.7).
-[[nodiscard]] constexpr bool is_forwardable(V4Address address) {
-    const auto first_byte = static_cast<std::uint8_t>(address.value.host() >> 24);
-    return first_byte - 1U < 223 && first_byte != 127;
-}
-
 /// Bit n is set when n, flags without PSH, ECE and CWR, is a combination that TCP sends.
 inline constexpr std::uint64_t sound_tcp_flags = [] {
     using namespace tcp_flag;
@@ -71,23 +64,20 @@ template <>
     const std::uint32_t length = __builtin_bswap16(static_cast<std::uint16_t>(words[0] >> 16));
     if (length > packet.length || is_any_bad(packet)) return false;
     if (packet.ip_checksum == Checked::unknown) {
-        const std::uint64_t first_half = checksum::add_around(words[0], words[1]);
-        if (!checksum::good(checksum::add_around(first_half, static_cast<std::uint32_t>(words[2]))))
-            return false;
+        // Of this shape, the first word has room for what is added before the last.
+        const std::uint64_t outer = words[0] + static_cast<std::uint32_t>(words[2]);
+        if (!checksum::good_nonzero(checksum::add_around(outer, words[1]))) return false;
     }
-    const V4Address source{Be32::from_wire(static_cast<std::uint32_t>(words[1] >> 32))};
-    const V4Address destination{Be32::from_wire(static_cast<std::uint32_t>(words[2]))};
-    if (!is_forwardable(source) || !is_forwardable(destination) || source == destination)
-        return false;
 
     const auto protocol = static_cast<std::uint8_t>(words[1] >> 8);
     if (protocol == ip_protocol::tcp) [[likely]] {
         const auto& tcp = header<TcpHeader>(packet, ip_bytes);
         const std::uint32_t header_length = tcp.header_length();
+        const std::uint8_t flags = tcp.flags;
         if (header_length < sizeof tcp || header_length + ip_bytes > length) return false;
-        if (!is_sound(tcp.flags)) return false;
+        if (!is_sound(flags)) return false;
         out.kind = PacketKind::tcp;
-        out.tcp_flags = tcp.flags;
+        out.tcp_flags = flags;
         out.tcp_data = static_cast<std::uint16_t>(length - ip_bytes - header_length);
     } else if (protocol == ip_protocol::udp) {
         const std::uint32_t told = header<UdpHeader>(packet, ip_bytes).length.get().host();
@@ -99,15 +89,15 @@ template <>
     }
     // In whole words: what is hashed and compared next is loaded so.
     const std::array<std::uint64_t, 2> tuple{
-        words[1] >> 32 | words[2] << 32,
-        words[2] >> 32 | std::uint64_t{zone} << 32 | std::uint64_t{protocol} << 48};
+        word_at<std::uint64_t>(packet.data + offsetof(IpHeader<V4>, source)),
+        word_at<std::uint32_t>(packet.data + ip_bytes) | std::uint64_t{zone} << 32 |
+            std::uint64_t{protocol} << 48};
     auto* const written = reinterpret_cast<std::uint8_t*>(&out.tuple);
     std::memcpy(written, &tuple[0], sizeof tuple[0]);
     std::memcpy(written + sizeof tuple[0], &tuple[1], sizeof tuple[1]);
     out.length = length;
     out.l4_offset = ip_bytes;
     out.ttl = static_cast<std::uint8_t>(words[1]);
-    out.dont_fragment = (words[0] >> 48 & 0x40) != 0;
     return true;
 }
 

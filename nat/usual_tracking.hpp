@@ -8,34 +8,46 @@
 
 namespace noclash::nat {
 
+/// What packets of flows that stay in their state need of the configuration, for one moment.
+struct UsualTracking {
+    UsualTracking(const Timeouts& timeouts, TcpWindow mode, std::uint64_t now_ms)
+        : tcp_expires(expiry(now_ms, timeouts.tcp_established_s)),
+          udp_expires(expiry(now_ms, timeouts.udp_s)),
+          udp_stream_expires(expiry(now_ms, timeouts.udp_stream_s)),
+          window(mode) {}
+
+    Moment tcp_expires;
+    Moment udp_expires;
+    Moment udp_stream_expires;
+    TcpWindow window;
+};
+
 /// As `track`, for a packet like nearly all: plain TCP data or acknowledgments, or UDP, after which
 /// the flow is in the state that it was in before. False: nothing was done, `track` has to look.
 /// Not when only outbound packets refresh (`Timeouts::inbound_refresh`).
-template <class Record, class Family>
+/// @tparam kind  the packet's
+template <PacketKind kind, class Record, class Family>
 [[nodiscard, gnu::always_inline]] inline bool track_usual(Record& flow, Direction direction,
                                                           const PacketView& bytes,
                                                           const Parsed<Family>& packet,
-                                                          const Timeouts& timeouts,
-                                                          TcpWindow window, std::uint64_t now_ms) {
+                                                          const UsualTracking& now) {
     const std::uint8_t marks = flow.marks.load(std::memory_order_relaxed);
-    std::uint32_t timeout;
-    if (packet.kind == PacketKind::tcp) [[likely]] {
+    if constexpr (kind == PacketKind::tcp) {
         static_assert(flow_mark::replied == static_cast<std::uint8_t>(Direction::reply));
         const auto wanted = flow_mark::assured | static_cast<std::uint8_t>(direction);
         if ((marks & (wanted | flow_mark::half_open)) != wanted ||
-            !note_plain(flow, direction, bytes, packet, window))
+            !note_plain(flow, direction, bytes, packet, now.window))
             return false;
-        timeout = timeouts.tcp_established_s;
-    } else if (packet.kind == PacketKind::udp) {
+        refresh(flow, now.tcp_expires);
+    } else if constexpr (kind == PacketKind::udp) {
         const bool stream = (marks & flow_mark::replied) != 0;
         const bool noted =
             direction == Direction::reply ? stream : !stream || (marks & flow_mark::assured) != 0;
         if (!noted) return false;
-        timeout = stream ? timeouts.udp_stream_s : timeouts.udp_s;
+        refresh(flow, stream ? now.udp_stream_expires : now.udp_expires);
     } else {
         return false;
     }
-    refresh(flow, expiry(now_ms, timeout));
     flow.counter(direction).add(packet.length);
     return true;
 }

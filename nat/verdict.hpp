@@ -15,11 +15,11 @@ namespace noclash::nat {
 /// Where a packet goes next.
 template <class Family>
 struct Hop {
-    std::uint16_t port = 0;                   ///< egress port
-    std::uint16_t mtu = 1500;                 ///< of that port, bytes of IP packet
-    typename Family::Address next_hop{};      ///< whose link-layer address the frame gets
-    typename Family::Address port_address{};  ///< the egress port's own
+    std::uint16_t port = 0;               ///< egress port
+    std::uint16_t mtu = 1500;             ///< of that port, bytes of IP packet
+    typename Family::Address next_hop{};  ///< whose link-layer address the frame gets
 };
+static_assert(sizeof(Hop<V4>) == sizeof(std::uint64_t));  // one word, and handled as such
 
 /// What the pipeline asks of the router around it.
 template <class R, class Family>
@@ -27,7 +27,8 @@ concept Router = requires(const R router, const typename Family::Address& addres
                           Hop<Family>& hop) {
     { router.route(address) } -> std::same_as<std::optional<Hop<Family>>>;
     { router.route(address, hop) } -> std::same_as<bool>;  // the same, written in place
-    { router.is_own(address) } -> std::same_as<bool>;      // of a port or a pool
+    { router.port_address(hop.port) } -> std::same_as<typename Family::Address>;
+    { router.is_own(address) } -> std::same_as<bool>;  // of a port or a pool
     // Own, or an inside one that a rule translates to or from: a dnat target, a static mapping's.
     { router.is_translated(address) } -> std::same_as<bool>;
 };

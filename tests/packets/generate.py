@@ -286,9 +286,12 @@ def parses():
     yield case("total length too long", ip(INSIDE, SERVER, len=1500) / udp, "drop truncated")
     yield case("first fragment", ip(INSIDE, SERVER, flags="MF") / udp, "drop fragment")
     yield case("later fragment", ip(INSIDE, SERVER, frag=8) / udp, "drop fragment")
-    yield case("to a multicast group", ip(INSIDE, "224.0.0.1") / udp, "drop bad_address")
-    yield case("from loopback", ip("127.0.0.1", SERVER) / udp, "drop bad_address")
-    yield case("from itself to itself", ip(SERVER, SERVER) / udp, "drop bad_address")
+    yield case("fragment to a multicast group", ip(INSIDE, "224.0.0.1", flags="MF") / udp,
+               "drop bad_address")
+    yield case("fragment from loopback", ip("127.0.0.1", SERVER, flags="MF") / udp,
+               "drop bad_address")
+    yield case("fragment from itself to itself", ip(SERVER, SERVER, flags="MF") / udp,
+               "drop bad_address")
     yield case("TCP XMAS", ip(INSIDE, SERVER) / TCP(flags="FPU"), "drop bad_l4_header")
     yield case("TCP without flags", ip(INSIDE, SERVER) / TCP(flags=0), "drop bad_l4_header")
     yield case("TCP data offset", ip(INSIDE, SERVER) / TCP(dataofs=15), "drop bad_l4_header")

@@ -39,7 +39,7 @@ class RouteTest : public testing::Test {
         const PortConfig egress = config().ports[port];
         EXPECT_EQ(hop->port, port) << to;
         EXPECT_EQ(hop->mtu, egress.mtu) << to;
-        EXPECT_EQ(hop->port_address, egress.address) << to;
+        EXPECT_EQ(table.port_address(hop->port), egress.address) << to;
         EXPECT_EQ(hop->next_hop, ip(next_hop)) << to;
     }
 };

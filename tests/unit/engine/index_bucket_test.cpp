@@ -43,6 +43,11 @@ TEST(BucketHeader, SetsAreExactForAnyWord) {
             for (PositionSet set = header.tagged(tag); set; set.drop_first())
                 directly.push_back(set.first_tagged());
             ASSERT_EQ(directly, expected);
+            const PositionSet first = header.first_tagged(tag);
+            ASSERT_EQ(static_cast<bool>(first), !expected.empty());
+            if (first) {
+                ASSERT_EQ(first.first_tagged(), expected.front());
+            }
         }
     }
 }

@@ -23,19 +23,21 @@ inline std::uint32_t host(const char* text) {
 
 struct TestRouter {
     [[nodiscard]] std::optional<Hop<V4>> route(const V4Address& address) const {
-        if (same_prefix<V4>(address, ip("10.1.0.0"), 16))
-            return Hop<V4>{0, 1500, address, ip("10.1.0.1")};
+        if (same_prefix<V4>(address, ip("10.1.0.0"), 16)) return Hop<V4>{0, 1500, address};
         if (same_prefix<V4>(address, ip("10.99.0.0"), 16)) return std::nullopt;
         const bool on_link = same_prefix<V4>(address, ip("10.2.0.0"), 24);
-        return Hop<V4>{1, outside_mtu, on_link ? address : ip("10.2.0.254"), ip("10.2.0.1")};
+        return Hop<V4>{1, outside_mtu, on_link ? address : ip("10.2.0.254")};
     }
     [[nodiscard]] bool route(const V4Address& address, Hop<V4>& hop) const {
         const auto found = route(address);
         if (found) hop = *found;
         return found.has_value();
     }
+    [[nodiscard]] V4Address port_address(std::uint16_t port) const {
+        return ip(port == 0 ? "10.1.0.1" : "10.2.0.1");
+    }
     [[nodiscard]] bool is_own(const V4Address& address) const {
-        return address == ip("10.1.0.1") || address == ip("10.2.0.1");
+        return address == port_address(0) || address == port_address(1);
     }
     [[nodiscard]] bool is_translated(const V4Address& address) const {
         return is_own(address) || std::ranges::find(inside, address) != inside.end();

@@ -108,7 +108,7 @@ TEST_F(RewriteTest, WhatIsForwardedIsTheSameByEitherWay) {
         ASSERT_EQ(parse<V4>(test::view(packet), 0, parsed), DropReason::none);
         const Tuple<V4> to = test::tuple(after, recipe.protocol());
         if (recipe.kind >= 2) continue;
-        translate<V4>(test::view(packet), parsed, to.inverse(), translation(parsed.tuple, to));
+        translate(test::view(packet), parsed, to.inverse(), translation(parsed.tuple, to));
         translate_any<V4>(test::view(other), parsed, to.inverse());
         ASSERT_EQ(test::to_hex(packet), test::to_hex(other));
     }
@@ -134,16 +134,16 @@ TEST_F(RewriteTest, AFlowTranslatesBothWaysAndBackAgain) {
         Bytes packet = recipe.cook(before);
         Parsed<V4> parsed;
         ASSERT_EQ(parse<V4>(test::view(packet), 0, parsed), DropReason::none);
-        translate<V4>(test::view(packet), parsed, to.inverse(),
-                      translation_of(flow, Direction::original));
+        translate(test::view(packet), parsed, to.inverse(),
+                  translation_of(flow, Direction::original));
         Bytes expected = recipe.cook(after);
         decrement_ttl<V4>(test::view(expected));
         ASSERT_EQ(test::to_hex(packet), test::to_hex(expected)) << i;
 
         packet = recipe.cook(after);
         ASSERT_EQ(parse<V4>(test::view(packet), 0, parsed), DropReason::none);
-        translate<V4>(test::view(packet), parsed, from.inverse(),
-                      translation_of(flow, Direction::reply));
+        translate(test::view(packet), parsed, from.inverse(),
+                  translation_of(flow, Direction::reply));
         expected = recipe.cook(before);
         decrement_ttl<V4>(test::view(expected));
         ASSERT_EQ(test::to_hex(packet), test::to_hex(expected)) << i;
