@@ -18,14 +18,14 @@ namespace noclash {
 /// stack; a worker takes single records from a cache of its own (engine/flow_cache.hpp), so that
 /// workers share a cache line once in `chunk` set-ups.
 ///
-/// A chunk keeps the ids of its records in two of them, the head and another that the head names:
+/// A chunk keeps the ids of its records in some of them, the head and others that the head names:
 /// in their second cache lines, which nobody reads while a record is free. So a chunk is known
 /// after two cache misses; along a list, each record would be one that waits for the one before.
 template <class Family, class Traits>
 class FlowPool {
   public:
     using Record = Flow<Family, Traits>;
-    static constexpr std::uint32_t chunk = 31;
+    static constexpr std::uint32_t chunk = 121;
 
     /// @param capacity  flows that can live at once
     /// @param slack     records more, for those that lie in workers' caches or wait for reclamation
@@ -67,17 +67,20 @@ class FlowPool {
     }
     /// Brings what `unpack` reads into the cache.
     void prefetch_chunk(FlowId head) const {
-        __builtin_prefetch(&records_[second(head)].counters, 0, 3);
+        Note ids;
+        read_note(head, ids);
+        for (const FlowId id : std::span(ids).first(notes - 1))
+            __builtin_prefetch(&records_[id].counters, 0, 3);
     }
     /// The records of a chunk that was popped.
     void unpack(FlowId head, std::span<FlowId, chunk> ids) const {
         ids[0] = head;
-        read_note(head, ids.template subspan<1, note_size>());
-        read_note(ids[1], ids.template subspan<1 + note_size, note_size>());
+        for (std::size_t i = 0; i < notes; ++i)
+            read_note(ids[i], noted_by(i, ids));
     }
     void push_chunk(std::span<const FlowId, chunk> ids) {
-        write_note(ids[0], ids.template subspan<1, note_size>());
-        write_note(ids[1], ids.template subspan<1 + note_size, note_size>());
+        for (std::size_t i = 0; i < notes; ++i)
+            write_note(ids[i], noted_by(i, ids));
         chunks_.push(ids[0], pool_link());
     }
 
@@ -86,7 +89,15 @@ class FlowPool {
     // counter.
     static constexpr std::size_t words = std::tuple_size_v<decltype(Record::memory)>;
     static constexpr std::size_t note_size = words + 8;
-    static_assert(chunk == 1 + 2 * note_size);
+    static constexpr std::size_t notes = (chunk - 1) / note_size;
+    static_assert(chunk == 1 + notes * note_size && notes <= 1 + note_size);
+    using Note = std::array<FlowId, note_size>;
+
+    /// The ids that the `i`th record of a chunk notes.
+    template <class Id>
+    static auto noted_by(std::size_t i, std::span<Id, chunk> ids) {
+        return ids.subspan(1 + i * note_size).template first<note_size>();
+    }
 
     void write_note(FlowId where, std::span<const FlowId, note_size> ids) {
         Record& record = records_[where];
@@ -112,11 +123,6 @@ class FlowPool {
             split(words + 4 * i + 2, counter.bytes.load(std::memory_order_relaxed));
         }
     }
-    /// The other record of a chunk that notes ids.
-    [[nodiscard]] FlowId second(FlowId head) const {
-        return records_[head].memory[0].load(std::memory_order_relaxed);
-    }
-
     static std::uint32_t round(std::uint32_t n) { return (n + chunk - 1) / chunk * chunk; }
     auto pool_link() {
         return [this](FlowId id) -> auto& {

@@ -159,7 +159,8 @@ void release_half_done(Actor& me) {
 /// Records go round between the workers' caches over the pool's stack, more than two chunks at
 /// once.
 void free_records(Actor& me) {
-    constexpr std::size_t most = 80;
+    constexpr std::size_t chunk = FlowPool<V4, Scheduled>::chunk;
+    constexpr std::size_t most = 5 * chunk / 2;
     const auto mark = [&](FlowId id, FlowStatus from, FlowStatus to) {
         const Unseen unseen;
         auto& status = me.engine().record(id).status;
@@ -169,8 +170,8 @@ void free_records(Actor& me) {
     };
     std::vector<FlowId> mine;
     for (int round = 0; round < 4; ++round) {
-        const Operation operation(me, "to take and give records", 200);
-        const std::size_t wanted = 33 + me.random.below(most - 33);
+        const Operation operation(me, "to take and give records", 6 * chunk);
+        const std::size_t wanted = chunk + 2 + me.random.below(most - chunk - 2);
         while (mine.size() < wanted) {
             mine.push_back(me.engine().take_record());
             if (mine.back() == no_flow) fail("no leak: no record is left");

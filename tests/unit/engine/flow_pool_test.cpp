@@ -14,7 +14,7 @@ using Pool = FlowPool<V4, Production>;
 using Cache = FlowCache<V4, Production>;
 
 TEST(FlowPool, GivesEveryRecordOnceAndTakesAllBack) {
-    Pool pool(100, 0);
+    Pool pool(3 * Pool::chunk, 0);
     Cache cache(pool);
     std::set<FlowId> taken;
     while (const FlowId id = cache.take()) {
@@ -31,7 +31,7 @@ TEST(FlowPool, GivesEveryRecordOnceAndTakesAllBack) {
 }
 
 TEST(FlowPool, OneWorkersReturnsReachAnother) {
-    Pool pool(320, 0);
+    Pool pool(10 * Pool::chunk, 0);
     Cache one(pool), other(pool);
     std::vector<FlowId> taken;
     while (const FlowId id = one.take())
@@ -50,14 +50,14 @@ TEST(FlowPool, OneWorkersReturnsReachAnother) {
 }
 
 TEST(FlowPool, CachesHoldThreeChunksAtMostInWhateverOrderRecordsComeAndGo) {
-    Pool pool(310, 0);
+    Pool pool(10 * Pool::chunk, 0);
     Cache one(pool), other(pool);
     std::vector<FlowId> taken;
     for (unsigned step = 0; step < 2000; ++step) {
         // Runs of takes and gives of many lengths.
-        for (unsigned i = 0; i < step * 7 % 100; ++i)
+        for (unsigned i = 0; i < step * 7 % (3 * Pool::chunk); ++i)
             if (const FlowId id = one.take()) taken.push_back(id);
-        for (unsigned i = 0; i < step * 11 % 100 && !taken.empty(); ++i) {
+        for (unsigned i = 0; i < step * 11 % (3 * Pool::chunk) && !taken.empty(); ++i) {
             one.give(taken[taken.size() / 2]);
             taken.erase(taken.begin() + static_cast<std::ptrdiff_t>(taken.size() / 2));
         }
