@@ -47,16 +47,19 @@ class Station {
 
 /// The IP packet in a frame. One that the device spread over several buffers shows its first part
 /// only, and is refused by `parse` as truncated: ports are set up so that it does not happen.
-[[nodiscard]] inline nat::PacketView ip_packet(rte_mbuf* frame) {
+inline void take_ip_packet(rte_mbuf* frame, nat::PacketView& view) {
     constexpr std::uint64_t said = RTE_MBUF_F_RX_IP_CKSUM_MASK | RTE_MBUF_F_RX_L4_CKSUM_MASK;
-    nat::PacketView view{
-        rte_pktmbuf_mtod_offset(frame, std::uint8_t*, sizeof(nat::EthernetHeader)),
-        rte_pktmbuf_data_len(frame) - static_cast<std::uint32_t>(sizeof(nat::EthernetHeader))};
+    view = {rte_pktmbuf_mtod_offset(frame, std::uint8_t*, sizeof(nat::EthernetHeader)),
+            rte_pktmbuf_data_len(frame) - static_cast<std::uint32_t>(sizeof(nat::EthernetHeader))};
     const std::uint64_t flags = frame->ol_flags;
     if ((flags & said) != 0) {
         view.ip_checksum = checked(flags, RTE_MBUF_F_RX_IP_CKSUM_GOOD, RTE_MBUF_F_RX_IP_CKSUM_BAD);
         view.l4_checksum = checked(flags, RTE_MBUF_F_RX_L4_CKSUM_GOOD, RTE_MBUF_F_RX_L4_CKSUM_BAD);
     }
+}
+[[nodiscard]] inline nat::PacketView ip_packet(rte_mbuf* frame) {
+    nat::PacketView view{};
+    take_ip_packet(frame, view);
     return view;
 }
 

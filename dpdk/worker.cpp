@@ -116,7 +116,7 @@ std::size_t Worker::receive(std::uint16_t port, std::uint64_t now_ms) {
             sort_out(port, frame, now_ms);
             continue;
         }
-        job->packet = ip_packet(frame);
+        take_ip_packet(frame, job->packet);
         job->ingress_port = port;
         job->buffer = frame;
         ++job;
@@ -169,9 +169,9 @@ void Worker::handle_arp(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_m
         egress_.send_arp(port, nat::arp_reply(*message, gateway_.macs[port]), message->sender_mac);
 }
 
-inline void Worker::transmit(const Job& job, std::uint64_t now_ms) {
+/// The job's frame, without what the link layer padded on the way in.
+inline rte_mbuf* Worker::trimmed(const Job& job) {
     auto* frame = static_cast<rte_mbuf*>(job.buffer);
-    // What the link layer padded on the way in does not go out.
     const std::uint32_t length =
         static_cast<std::uint32_t>(sizeof(nat::EthernetHeader)) + job.parsed.length;
     if (frame->nb_segs == 1) [[likely]] {
@@ -180,14 +180,14 @@ inline void Worker::transmit(const Job& job, std::uint64_t now_ms) {
         frame->pkt_len = length;
     } else if (rte_pktmbuf_pkt_len(frame) > length)
         rte_pktmbuf_trim(frame, static_cast<std::uint16_t>(rte_pktmbuf_pkt_len(frame) - length));
-    if (job.parsed.length > job.hop.mtu) [[unlikely]] {
-        // What came in fragments had a reason to be no larger on this path.
-        nat::Hop<V4> hop = job.hop;
-        if (job.packet.largest_fragment != 0)
-            hop.mtu = std::min(hop.mtu, job.packet.largest_fragment);
-        return egress_.send_long(frame, hop, now_ms);
-    }
-    egress_.send(frame, job.hop, now_ms);
+    return frame;
+}
+
+void Worker::transmit_in_fragments(const Job& job, std::uint64_t now_ms) {
+    // What came in fragments had a reason to be no larger on this path.
+    nat::Hop<V4> hop = job.hop;
+    if (job.packet.largest_fragment != 0) hop.mtu = std::min(hop.mtu, job.packet.largest_fragment);
+    egress_.send_long(trimmed(job), hop, now_ms);
 }
 
 void Worker::handle(std::span<Job> jobs, std::uint64_t now_ms) {
@@ -198,7 +198,7 @@ void Worker::handle(std::span<Job> jobs, std::uint64_t now_ms) {
 
 inline void Worker::act(Job& job, std::uint64_t now_ms) {
     if (job.verdict.outcome == nat::Outcome::transmit) [[likely]]
-        transmit(job, now_ms);
+        egress_.send(trimmed(job), job.hop, now_ms);
     else
         do_otherwise(job, now_ms);
 }
@@ -207,7 +207,9 @@ void Worker::do_otherwise(Job& job, std::uint64_t now_ms) {
     auto* frame = static_cast<rte_mbuf*>(job.buffer);
     switch (job.verdict.outcome) {
         case nat::Outcome::transmit:
-            return transmit(job, now_ms);
+            return egress_.send(trimmed(job), job.hop, now_ms);
+        case nat::Outcome::fragment:
+            return transmit_in_fragments(job, now_ms);
         case nat::Outcome::park:
             return park(job, now_ms);
         case nat::Outcome::reject:
@@ -258,7 +260,7 @@ void Worker::revisit_parked(std::uint64_t now_ms) {
         pipeline_.process({jobs.data(), taken}, now_ms);
         for (std::size_t i = 0; i < taken; ++i) {
             if (jobs[i].verdict.outcome != nat::Outcome::park) {
-                if (jobs[i].verdict.outcome == nat::Outcome::transmit) counters_.adopted.add();
+                if (jobs[i].verdict.transmits()) counters_.adopted.add();
                 act(jobs[i], now_ms);
             } else if (now_ms - waited[i].since_ms > park_ms || !parked_.enter(waited[i])) {
                 if (jobs[i].verdict.tells_when_late()) reject(jobs[i], now_ms);

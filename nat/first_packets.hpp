@@ -201,16 +201,19 @@ class FirstPackets {
         if (!shared_.router.route(job.parsed.tuple.source, job.hop))
             return drop(job, DropReason::no_route);
         make_echo_reply<Family>(job.packet, job.parsed);
-        return decided(job, Verdict::transmit());
+        const bool whole = job.parsed.length <= job.hop.mtu;
+        return decided(job, whole ? Verdict::transmit() : Verdict::fragment());
     }
 
     Verdict no_room(DropReason reason) const { return nat::no_room(shared_.policy, reason); }
 
     /// The life of a first packet: claim, reserve, fill in, publish [field a].
     Found set_up(Job<Family>& job, const Opening& opening) {
-        if (!opening.routed || !fits(job)) [[unlikely]]
-            if (const Verdict verdict = routable(job, opening.routed); !verdict.transmits())
-                return decided(job, verdict);
+        Verdict forwarded = Verdict::transmit();
+        if (!opening.routed || !fits(job)) [[unlikely]] {
+            forwarded = routable(job, opening.routed);
+            if (!forwarded.transmits()) return decided(job, forwarded);
+        }
 
         const std::size_t rule = rule_number(*opening.rule);
         std::optional<Admission<Family, Traits>> admission;  // nothing without limits
@@ -254,7 +257,7 @@ class FirstPackets {
         claim.publish(expires, now_ms_);
         clamp_to_path(job, *opening.rule, shared_.router);
         translate(job.packet, job.parsed, flow.tuple(Direction::reply), translation);
-        return decided(job, Verdict::transmit());
+        return decided(job, forwarded);
     }
 
     /// That they are to be translated, and a rule would forward them as they are.

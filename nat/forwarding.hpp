@@ -29,16 +29,15 @@ template <class Family>
            (largest != 0 && largest <= job.hop.mtu);
 }
 
-/// A verdict other than `transmit` says why the packet, which need not fit, cannot go to its hop
-/// [RFC 4787 REQ-13].
+/// How the packet, which need not fit, goes to its hop, or why it cannot [RFC 4787 REQ-13].
 /// @param routed  it has one
 template <class Family>
 [[nodiscard, gnu::noinline]] Verdict routable(const Job<Family>& job, bool routed) {
     if (job.parsed.ttl <= 1) return Verdict::reject(DropReason::ttl, icmp_error::ttl_exceeded);
     if (!routed) return Verdict::reject(DropReason::no_route, icmp_error::net_unreachable);
-    if (job.parsed.length > job.hop.mtu && !may_be_fragmented(job))
-        return Verdict::reject(DropReason::too_big, icmp_error::fragmentation_needed(job.hop.mtu));
-    return Verdict::transmit();
+    if (job.parsed.length <= job.hop.mtu) return Verdict::transmit();
+    if (may_be_fragmented(job)) return Verdict::fragment();
+    return Verdict::reject(DropReason::too_big, icmp_error::fragmentation_needed(job.hop.mtu));
 }
 
 /// Of a SYN or SYN-ACK. The segments that it asks for will come from behind its hop and go back

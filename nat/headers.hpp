@@ -123,7 +123,7 @@ struct TcpHeader {
     Wire<Be16> urgent;
 
     /// In bytes, options included, as the segment says.
-    [[nodiscard]] std::uint32_t header_length() const { return (data_offset >> 4U) * 4U; }
+    [[nodiscard]] std::uint32_t header_length() const { return (data_offset & 0xf0U) >> 2U; }
 };
 
 /// RFC 768. UDP-Lite's is the same, but for what `length` means: how much of the datagram, from the

@@ -215,17 +215,26 @@ class Pipeline {
     [[gnu::always_inline]] void forward(Job<Family>& job, Record& flow, Direction direction) {
         const Tuple<Family>& answer = flow.tuple(opposite(direction));
         const bool routed = shared_.router.route(answer.source, job.hop);
-        if (!routed || !fits(job)) [[unlikely]] {
-            if (const Verdict verdict = routable(job, routed); !verdict.transmits()) {
-                job.verdict = verdict;
-                return;
-            }
-        }
+        if (!routed || !fits(job)) [[unlikely]]
+            return forward_unfit(job, flow, direction, routed);
         if (attends_all_ || !track_usual<kind>(flow, direction, job.packet, job.parsed, usual_))
             [[unlikely]]
             if (!attend(job, flow, direction)) return;
         translate<kind>(job.packet, job.parsed, answer, translation_of(flow, direction));
         job.verdict.outcome = Outcome::transmit;
+    }
+
+    /// As `forward`, of a packet that does not fit its hop as it is.
+    [[gnu::noinline]] void forward_unfit(Job<Family>& job, Record& flow, Direction direction,
+                                         bool routed) {
+        const Verdict verdict = routable(job, routed);
+        if (!verdict.transmits()) {
+            job.verdict = verdict;
+        } else if (attend(job, flow, direction)) {
+            translate(job.packet, job.parsed, flow.tuple(opposite(direction)),
+                      translation_of(flow, direction));
+            job.verdict = verdict;
+        }
     }
 
     /// Tracks a packet, with all that hangs on its flow's state; false when it goes no further, and
@@ -289,11 +298,11 @@ class Pipeline {
         const Address source =
             quoted.destination == job.parsed.tuple.source ? sender : quoted.destination;
         const bool routed = shared_.router.route(quoted.source, job.hop);
-        if (const Verdict verdict = routable(job, routed); !verdict.transmits())
-            return Verdict::drop(verdict.reason);  // no error about an error
+        const Verdict verdict = routable(job, routed);
+        if (!verdict.transmits()) return Verdict::drop(verdict.reason);  // no error about an error
         rewrite_icmp_error<Family>(job.packet, job.parsed, quoted, source, quoted.source);
         decrement_ttl<Family>(job.packet);
-        return Verdict::transmit();
+        return verdict;
     }
 
     Worker& worker_;

@@ -159,9 +159,7 @@ template <class Record, class Family>
     const auto state = static_cast<TcpState>(flow.protocol_state.load(std::memory_order_relaxed));
     if (state != TcpState::established || (packet.tcp_flags & tcp_flag::decisive) != 0)
         return false;
-    return mode == TcpWindow::off ||
-           TcpWords(flow, direction, mode)
-               .note_usual(header<TcpHeader>(bytes, packet.l4_offset), packet.tcp_data);
+    return mode == TcpWindow::off || TcpWords(flow, direction, mode).note_usual(bytes, packet);
 }
 
 /// Moves the flow's TCP state and what is known of its windows, as far as the segment may. Of the

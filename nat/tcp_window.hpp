@@ -169,8 +169,10 @@ class TcpWords {
     /// Notes a segment of an established connection without SYN, FIN and RST, if it is like nearly
     /// all: in order or a recent copy, with an acknowledgment between the last one and all there
     /// is, and no larger window than before. Such a one fits I to IV. False: nothing was done.
-    /// @param data  bytes of payload
-    [[nodiscard, gnu::always_inline]] bool note_usual(const TcpHeader& tcp, std::uint32_t data) {
+    template <class Family>
+    [[nodiscard, gnu::always_inline]] bool note_usual(const PacketView& bytes,
+                                                      const Parsed<Family>& packet) {
+        const auto& tcp = header<TcpHeader>(bytes, packet.l4_offset);
         const std::uint32_t sequence = tcp.sequence.get().host();
         const std::uint32_t acknowledgment = tcp.acknowledgment.get().host();
         const std::uint32_t end = load(flow_memory::tcp_end(sender_));
@@ -182,7 +184,8 @@ class TcpWords {
         if (end - sequence > 0xffff || !acknowledges || tcp.window.get().host() > raw_window())
             [[unlikely]]
             return false;
-        if (end - sequence < data) advance(flow_memory::tcp_end(sender_), sequence + data);
+        if (end - sequence < packet.tcp_data)
+            advance(flow_memory::tcp_end(sender_), sequence + packet.tcp_data);
         if (acknowledgment != said) advance(flow_memory::tcp_acknowledged(sender_), acknowledgment);
         return true;
     }

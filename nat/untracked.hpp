@@ -76,14 +76,15 @@ class Untracked {
         entry->hits->add();
         const bool routed = router_.route(
             is_error ? outer_tuple(job).destination : job.parsed.tuple.destination, job.hop);
+        job.verdict.outcome = Outcome::transmit;
         if (!routed || !fits(job)) [[unlikely]] {
-            if (const Verdict verdict = routable(job, routed); !verdict.transmits()) {
-                job.verdict = is_error ? Verdict::drop(verdict.reason) : verdict;
+            job.verdict = routable(job, routed);
+            if (!job.verdict.transmits()) {
+                if (is_error) job.verdict = Verdict::drop(job.verdict.reason);
                 return true;
             }
         }
         decrement_ttl<Family>(job.packet);
-        job.verdict.outcome = Outcome::transmit;
         return true;
     }
 

@@ -73,11 +73,10 @@ template <>
     if (protocol == ip_protocol::tcp) [[likely]] {
         const auto& tcp = header<TcpHeader>(packet, ip_bytes);
         const std::uint32_t header_length = tcp.header_length();
-        const std::uint8_t flags = tcp.flags;
         if (header_length < sizeof tcp || header_length + ip_bytes > length) return false;
-        if (!is_sound(flags)) return false;
+        if (!is_sound(tcp.flags)) return false;
         out.kind = PacketKind::tcp;
-        out.tcp_flags = flags;
+        out.tcp_flags = tcp.flags;
         out.tcp_data = static_cast<std::uint16_t>(length - ip_bytes - header_length);
     } else if (protocol == ip_protocol::udp) {
         const std::uint32_t told = header<UdpHeader>(packet, ip_bytes).length.get().host();

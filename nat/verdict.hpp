@@ -36,7 +36,8 @@ concept Router = requires(const R router, const typename Family::Address& addres
 enum class Outcome : std::uint8_t {
     drop,      ///< for `reason`
     reject,    ///< drop for `reason`, and tell the sender by `error`
-    transmit,  ///< rewritten; send it to its hop, in fragments when it is longer than its MTU
+    transmit,  ///< rewritten; send it to its hop
+    fragment,  ///< likewise, in fragments: it is longer than its hop's MTU
     park,      ///< its flow cannot be decided just now: process it again soon
 };
 
@@ -51,6 +52,7 @@ struct alignas(8) Verdict {
         return {Outcome::reject, reason, error};
     }
     static Verdict transmit() { return {Outcome::transmit, DropReason::none, {}}; }
+    static Verdict fragment() { return {Outcome::fragment, DropReason::none, {}}; }
     /// `late` is what the packet is dropped for when it has waited too long.
     static Verdict park(DropReason late = DropReason::park_timeout) {
         return {Outcome::park, late, {}};
@@ -61,7 +63,9 @@ struct alignas(8) Verdict {
     }
     /// Whether the sender of a packet that parked is told when it has waited too long.
     [[nodiscard]] bool tells_when_late() const { return error.type != 0; }
-    [[nodiscard]] bool transmits() const { return outcome == Outcome::transmit; }
+    [[nodiscard]] bool transmits() const {
+        return outcome == Outcome::transmit || outcome == Outcome::fragment;
+    }
 };
 static_assert(sizeof(Verdict) == 8);
 

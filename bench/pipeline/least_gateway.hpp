@@ -9,11 +9,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "bench/pipeline/frames.hpp"
 #include "bench/pipeline/lane.hpp"
+#include "dpdk/arrivals.hpp"
 #include "engine/huge_array.hpp"
 #include "engine/production.hpp"
 #include "engine/tuple_hash.hpp"
@@ -86,8 +88,11 @@ class LeastTable {
     std::uint32_t taken_ = 0;
 };
 
-/// A burst of TCP segments from inside, as they lie in their buffers.
+/// A burst of TCP segments from inside, as they lie in their buffers; the next one's are brought in
+/// while it is rewritten, as workers do.
 class LeastBurst {
+    using Arrivals = dpdk::Arrivals<dpdk::Pipeline::burst>;
+
   public:
     static constexpr std::size_t most = dpdk::Pipeline::burst;
 
@@ -99,18 +104,13 @@ class LeastBurst {
 
     /// Asks both ports, as workers do; nothing may come from outside.
     std::size_t receive() {
-        count_ = rte_eth_rx_burst(in_[0], 0, frames_.data(), most);
-        for (std::size_t i = 0; i < count_; ++i) {
-            __builtin_prefetch(&headers(i), 1, 3);
-            __builtin_prefetch(frames_[i], 1, 3);
-        }
+        frames_ = arrivals_.take(in_[0], 0);
         std::array<rte_mbuf*, most> none;
         expect(rte_eth_rx_burst(in_[1], 0, none.data(), most) == 0, "a packet came from outside");
-        return count_;
+        return frames_.size();
     }
-    void send() const {
-        auto frames = frames_;
-        rte_eth_tx_burst(in_[1], 0, frames.data(), static_cast<std::uint16_t>(count_));
+    void send() {
+        rte_eth_tx_burst(in_[1], 0, frames_.data(), static_cast<std::uint16_t>(frames_.size()));
     }
 
     /// In two words, as it is compared: what is stored in parts and loaded as a whole has to wait.
@@ -157,6 +157,8 @@ class LeastBurst {
                                            RTE_PKTMBUF_HEADROOM);
     }
     void forward(std::size_t i, std::uint16_t ip_change) {
+        const std::span<rte_mbuf* const> ahead = arrivals_.ahead();
+        if (i < ahead.size()) Arrivals::prefetch(ahead[i]);
         Headers& to = headers(i);
         --to.ip.ttl;
         to.ip.checksum = changed(to.ip.checksum.get(), ip_change);
@@ -173,8 +175,8 @@ class LeastBurst {
 
     std::array<std::uint16_t, 2> in_;  ///< ports of DPDK
     nat::EthernetHeader ethernet_;
-    std::array<rte_mbuf*, most> frames_{};
-    std::size_t count_ = 0;
+    Arrivals arrivals_;
+    std::span<rte_mbuf*> frames_;
 };
 
 /// Which lines of its record a packet of an established flow changes.

@@ -78,10 +78,38 @@ TEST(Pipeline, TooBigGoesInFragmentsWhereItMay) {
     for (int i = 0; i < 2; ++i) {  // the first of a flow, and one that follows
         Bytes packet = udp(client, Bytes(1200));
         const auto job = gateway.decide(packet);
-        EXPECT_EQ(job.verdict.outcome, Outcome::transmit);
+        EXPECT_EQ(job.verdict.outcome, Outcome::fragment);
         EXPECT_EQ(job.hop.mtu, 1000);
         EXPECT_EQ(read(packet).tuple.source, ip("10.2.0.1"));
     }
+    Bytes what_fits = udp(client, Bytes(1000 - 28));
+    EXPECT_EQ(gateway.pass(what_fits).outcome, Outcome::transmit);
+    auto& index = gateway.table.index();
+    const Tuple<V4> tuple = test::tuple(client, ip_protocol::udp);
+    const Found flow = index.find(tuple, index.hash(tuple));
+    EXPECT_EQ(gateway.table.pool()[flow.flow].counter(Direction::original).packets.load(), 3U);
+}
+
+TEST(Pipeline, TooBigIsToldApartForWhatTheGatewaySaysItself) {
+    TestGateway gateway({masquerade()});
+    gateway.router.outside_mtu = 1000;
+    for (const auto& [size, outcome] :
+         {std::pair{1000, Outcome::transmit}, {1001, Outcome::fragment}}) {
+        Bytes ping = icmp({host("192.0.2.80"), host("10.2.0.1")}, 8, 0, 0x00010001,
+                          Bytes(static_cast<std::size_t>(size) - 28));
+        EXPECT_EQ(gateway.pass(ping, 1).outcome, outcome) << size;
+    }
+}
+
+TEST(Pipeline, AnErrorThatIsTooBigGoesInFragments) {
+    TestGateway gateway({masquerade()});
+    Bytes out = udp(client);
+    ASSERT_EQ(gateway.pass(out).outcome, Outcome::transmit);
+    Bytes answer = udp(answer_to(read(out).tuple), Bytes(300));
+    ASSERT_EQ(gateway.pass(answer, 1).outcome, Outcome::transmit);
+    gateway.router.outside_mtu = 200;
+    Bytes error = icmp({host("10.1.0.99"), client.destination}, 3, 1, 0, answer);
+    EXPECT_EQ(gateway.pass(error).outcome, Outcome::fragment);
 }
 
 TEST(Pipeline, TooBigAndDamagedGoesNowhere) {
@@ -101,7 +129,7 @@ TEST(Pipeline, DontFragmentBindsFragmentsNotWhatTheyMake) {
     TestGateway gateway({masquerade()});
     gateway.router.outside_mtu = 1000;
     for (const auto& [largest, outcome] :
-         {std::pair{999, Outcome::transmit}, {1000, Outcome::transmit}, {1001, Outcome::reject}}) {
+         {std::pair{999, Outcome::fragment}, {1000, Outcome::fragment}, {1001, Outcome::reject}}) {
         Bytes packet = udp(client, Bytes(1200));
         packet[6] |= 0x40;
         fix_ip_checksum(packet);
