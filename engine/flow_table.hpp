@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "engine/flow_pool.hpp"
@@ -25,9 +26,9 @@ class FlowTable {
     FlowTable(std::uint32_t flows, unsigned workers, unsigned readers)
         : capacity_(flows),
           quiescence_(readers),
-          // Beyond the capacity: what workers' caches hold, and 1/64 for flows whose grace runs.
-          pool_(flows, workers * 4 * Pool::chunk + flows / 64),
-          index_(pool_, flows) {}
+          // Beyond the capacity: what workers' caches hold, and flows whose grace runs.
+          pool_(flows, std::max(2 * cached_by(workers), flows / 64)),
+          index_(pool_, flows + cached_by(workers)) {}
 
     [[nodiscard]] Pool& pool() { return pool_; }
     [[nodiscard]] const Pool& pool() const { return pool_; }
@@ -81,6 +82,8 @@ class FlowTable {
     }
 
   private:
+    static std::uint32_t cached_by(unsigned workers) { return workers * 4 * Pool::chunk; }
+
     std::uint32_t capacity_;
     typename Traits::template Atomic<std::uint32_t> flushes_{0};
     typename Traits::Quiescence quiescence_;

@@ -2,8 +2,8 @@
 #pragma once
 
 // Martian address filtering (RFC 1812, section 5.3.7): packets that no router may forward, whatever
-// its routes say. A flow has no such end, and so the packets that find one are not asked; the
-// others are, before anything comes of them.
+// its routes say. They are asked before they open a flow, or are forwarded without one. What finds
+// its flow has addresses that were asked then, or that are configured, and is not asked again.
 
 #include <cstdint>
 
