@@ -26,9 +26,10 @@ class FlowTable {
     FlowTable(std::uint32_t flows, unsigned workers, unsigned readers)
         : capacity_(flows),
           quiescence_(readers),
-          // Beyond the capacity: what workers' caches hold, and flows whose grace runs.
-          pool_(flows, std::max(2 * cached_by(workers), flows / 64)),
-          index_(pool_, flows + cached_by(workers)) {}
+          // Beyond the capacity: what workers' caches hold, three chunks each, and flows whose
+          // grace runs. A worker's own cache is for its own flows.
+          pool_(flows, std::max(workers * 3 * Pool::chunk, flows / 64)),
+          index_(pool_, flows) {}
 
     [[nodiscard]] Pool& pool() { return pool_; }
     [[nodiscard]] const Pool& pool() const { return pool_; }
@@ -82,8 +83,6 @@ class FlowTable {
     }
 
   private:
-    static std::uint32_t cached_by(unsigned workers) { return workers * 4 * Pool::chunk; }
-
     std::uint32_t capacity_;
     typename Traits::template Atomic<std::uint32_t> flushes_{0};
     typename Traits::Quiescence quiescence_;
