@@ -120,7 +120,7 @@ void serve(const Config& config) {
     }
 
     std::uint64_t seed = 0;
-    kernel_random(&seed, sizeof seed);
+    random_bytes(&seed, sizeof seed);
     Gateway gateway(config, std::move(ports), buffers.get(), seed, std::move(gate));
     std::vector<std::unique_ptr<Worker>> workers;
     for (std::uint16_t id = 0; id < config.workers; ++id)

@@ -140,7 +140,7 @@ void Port::configure(const Config& config, rte_mempool* packets) {
         // Drivers' own keys are in their source: who knows the key, knows more of the ports.
         if (config.reply_locality && info.hash_key_size != 0) {
             rss_key_.resize(info.hash_key_size);
-            kernel_random(rss_key_.data(), rss_key_.size());
+            random_bytes(rss_key_.data(), rss_key_.size());
             wanted.rx_adv_conf.rss_conf.rss_key = rss_key_.data();
             wanted.rx_adv_conf.rss_conf.rss_key_len = info.hash_key_size;
         }

@@ -16,7 +16,7 @@ namespace noclash {
 /// at one bucket.
 class TupleHash {
   public:
-    TupleHash() { kernel_random(secret_.data(), secret_.size()); }
+    TupleHash() { random_bytes(secret_.data(), secret_.size()); }
 
     template <class Family>
     [[nodiscard, gnu::flatten]] std::uint64_t operator()(const Tuple<Family>& tuple) const {

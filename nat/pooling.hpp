@@ -27,7 +27,7 @@ enum class Pooling : std::uint8_t {
 /// (Moving the host would break the applications for whose sake it is paired.)
 class Pairing {
   public:
-    Pairing() { kernel_random(key_.data(), sizeof key_); }
+    Pairing() { random_bytes(key_.data(), sizeof key_); }
 
     /// Of `count` addresses, at most 65,536, the number of the one that `inside` is paired with.
     /// Uniform over hosts: no address is more likely than another by more than one in 65,536.

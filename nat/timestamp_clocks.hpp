@@ -35,7 +35,7 @@ class TimestampClocks {
     /// @throws std::runtime_error when the kernel has no random numbers
     TimestampClocks() {
         std::array<std::uint32_t, clocks> starts{};
-        kernel_random(starts.data(), sizeof starts);
+        random_bytes(starts.data(), sizeof starts);
         for (std::size_t i = 0; i < clocks; ++i)
             clocks_[i].start = starts[i];
     }

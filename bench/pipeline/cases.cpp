@@ -39,7 +39,7 @@ void other_protocol(Bed& bed, std::uint8_t protocol, const char* name, const Opt
     Trial trial(bed, translations);
     trial.calibrate(1, opening(flows));
     report.rate(fmt::format("new {} flows, 64 k flows", name),
-                trial.time_and_verify(1, translations.size(), opening(flows)));
+                trial.time_opening(1, translations.size(), opening(flows)));
     establish(trial, translations);
     report.rate(fmt::format("established {}, 64 k flows, both directions mixed", name),
                 established_cost(trial, options,
@@ -115,7 +115,7 @@ void flows_by_number(Dpdk& dpdk, const Options& options, PipelineReport& report)
         for (unsigned i = 0; i < (size.flows > million ? 1 : options.fills); ++i) {
             if (i > 0) bed.forget_flows();
             translations.forget();
-            fills.push_back(trial.time_and_verify(1, size.flows, opening({})));
+            fills.push_back(trial.time_opening(1, size.flows, opening({})));
             expect(bed.live_flows() == size.flows, "flows are missing");
         }
         report.rate(fmt::format("new TCP flows, {} flows", words), median(fills), size.new_target);
@@ -147,9 +147,8 @@ void churn(Dpdk& dpdk, const Options& options, PipelineReport& report) {
     trial.calibrate(1, opening({}));
     trial.tell(Time::of_rounds(static_cast<double>(live) / lifetime_s / dpdk::Pipeline::burst));
     trial.verify(1, live, opening({}));
-    // As many end as begin, but in ticks of 100 ms: most parts of a batch see none end.
     report.rate("churn: new TCP flow, old one expires, 1 M flows",
-                trial.time_and_verify(1, more, opening({}, live), Central::mean), 4);
+                trial.time_opening(1, more, opening({}, live), Central::mean), 4);
     const std::uint64_t now = bed.live_flows();
     expect(now >= live && now <= live + live / 10, "flows did not end when their time had come");
     expect(bed.dropped() == 0, "packets were dropped");
@@ -167,12 +166,12 @@ void two_workers(Dpdk& dpdk, const Options& options, PipelineReport& report) {
     std::vector<Cost> one, two;
     for (unsigned i = 0; i < pairs; ++i) {
         trial.calibrate(1, opening({}));
-        one.push_back(trial.time_and_verify(1, million, opening({})));
+        one.push_back(trial.time_opening(1, million, opening({})));
         bed.forget_flows();
         translations.forget();
         // Rings cost two workers more: DPDK's driver counts all queues' packets in one line.
         trial.calibrate(2, halves);
-        two.push_back(trial.time_and_verify(2, million / 2, halves));
+        two.push_back(trial.time_opening(2, million / 2, halves));
         expect(bed.live_flows() == million, "flows are missing");
         translations.check_unique();
         if (i + 1 < pairs) bed.forget_flows();
@@ -208,7 +207,7 @@ void one_destination(Dpdk& dpdk, const Options& options, PipelineReport& report)
     trial.calibrate(1, opening(flows));
     std::vector<std::vector<double>> ns;  // by fill, then batch
     for (unsigned i = 0; i < options.fills; ++i) {
-        trial.time_and_verify(1, ports, opening(flows));
+        trial.time_opening(1, ports, opening(flows));
         expect(bed.live_flows() == ports, "a port was free, and a flow failed");
         translations.check_unique();
         ns.push_back(trial.by_batch());
@@ -274,7 +273,7 @@ void reply_locality(Dpdk& dpdk, const Options& options, PipelineReport& report) 
                        .general = local ? "reply_locality = true" : ""});
         if (local) {
             dpdk::Rss rss{std::vector<std::uint8_t>(40), {0, 1}, RTE_ETH_RSS_NONFRAG_IPV4_TCP};
-            kernel_random(rss.key.data(), rss.key.size());
+            random_bytes(rss.key.data(), rss.key.size());
             bed.gateway().steering.at(port_of(Side::outside)) = dpdk::steering_by(rss);
         }
         Translations translations({}, 64 * thousand, bed.gateway());
@@ -284,7 +283,7 @@ void reply_locality(Dpdk& dpdk, const Options& options, PipelineReport& report) 
         for (unsigned i = 0; i < options.fills; ++i) {
             if (i > 0) bed.forget_flows();
             translations.forget();
-            fills.push_back(trial.time_and_verify(1, translations.size(), opening({})));
+            fills.push_back(trial.time_opening(1, translations.size(), opening({})));
         }
         report.rate(
             fmt::format("new TCP flows, 64 k flows, of two workers, `reply_locality = {}`", local),

@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <memory>
+#include <numeric>
 
 namespace noclash::bench {
 namespace {
@@ -54,6 +55,10 @@ bool ran_together(const std::vector<std::vector<BatchTime>>& batches, std::size_
     return earliest_end > latest_begin && (earliest_end - latest_begin) * 10 >= (last - first) * 8;
 }
 
+double mean(const std::vector<double>& values) {
+    return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
 /// Who was interrupted took several times as long as the others; its cost is not the worker's.
 double mean_of_undisturbed(const std::vector<double>& values, double median) {
     double sum = 0, count = 0;
@@ -70,23 +75,30 @@ Cost summarize(const std::vector<std::vector<BatchTime>>& batches, double rings_
     const double ns_of_a_cycle = 1e9 / static_cast<double>(rte_get_tsc_hz());
     Cost cost;
     std::size_t together = 0;
-    std::vector<std::vector<double>> parts(batches.size());
+    std::vector<std::vector<double>> samples(batches.size());
     for (std::size_t i = 0; i < batches.front().size(); ++i) {
         if (batches.size() > 1 && !ran_together(batches, i)) continue;
         ++together;
-        for (std::size_t worker = 0; worker < batches.size(); ++worker)
-            for (const double cycles : batches[worker][i].cycles)
-                parts[worker].push_back(cycles * ns_of_a_cycle - rings_ns);
+        for (std::size_t worker = 0; worker < batches.size(); ++worker) {
+            const std::vector<double>& parts = batches[worker][i].cycles;
+            const auto sample = [&](double cycles) {
+                samples[worker].push_back(cycles * ns_of_a_cycle - rings_ns);
+            };
+            if (central == Central::median_of_batches)
+                sample(mean(parts));
+            else
+                std::for_each(parts.begin(), parts.end(), sample);
+        }
     }
     cost.together = static_cast<double>(together) / static_cast<double>(batches.front().size());
     if (together == 0) return cost;
-    for (std::vector<double>& of_worker : parts) {
+    for (std::vector<double>& of_worker : samples) {
         cost.samples += of_worker.size();
         cost.least += 1000 / quantile(of_worker, 0.75);
         cost.most += 1000 / quantile(of_worker, 0.25);
         double ns = quantile(of_worker, 0.5);
         if (central == Central::mean) ns = mean_of_undisturbed(of_worker, ns);
-        cost.ns += ns / static_cast<double>(parts.size());
+        cost.ns += ns / static_cast<double>(samples.size());
         cost.packets_per_us += 1000 / ns;
     }
     return cost;
@@ -118,7 +130,8 @@ Cost Trial::time(Purpose purpose, unsigned workers, std::uint64_t count, const T
 double Trial::calibrate(unsigned workers, const Traffic& traffic) {
     const std::uint64_t frames = std::uint64_t{64} * batch_;
     rings_ns_ =
-        summarize(send(Purpose::calibrate, workers, frames, traffic), 0, Central::median).ns;
+        summarize(send(Purpose::calibrate, workers, frames, traffic), 0, Central::median_of_parts)
+            .ns;
     return rings_ns_;
 }
 

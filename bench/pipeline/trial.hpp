@@ -18,8 +18,10 @@ using Traffic = std::function<Sending(unsigned worker, std::uint64_t i)>;
 
 /// Which value stands for all parts of a trial.
 enum class Central : std::uint8_t {
-    median,
-    mean,  ///< of all but those that were interrupted: where costs come in waves
+    median_of_parts,    ///< where all packets cost alike
+    median_of_batches,  ///< new flows: each batch has its share of what comes once in a while, as
+                        ///< random numbers and free records do, which most parts have not
+    mean,               ///< of all parts but those that were interrupted: old flows end in waves
 };
 
 /// What a packet costs, without what the rings cost.
@@ -27,7 +29,7 @@ struct Cost {
     double ns = 0;               ///< a packet, on average over the workers
     double packets_per_us = 0;   ///< of all workers together: million a second
     double least = 0, most = 0;  ///< quartiles of `packets_per_us`
-    std::size_t samples = 0;     ///< parts of batches
+    std::size_t samples = 0;     ///< parts of batches, or batches
     double together = 1;         ///< share of the batches in which all workers ran at the same time
 };
 
@@ -60,14 +62,13 @@ class Trial {
     void verify(unsigned workers, std::uint64_t count, const Traffic& traffic);
 
     /// Sends them, and tells what they cost. All must come out.
-    Cost time(unsigned workers, std::uint64_t count, const Traffic& traffic,
-              Central central = Central::median) {
-        return time(Purpose::time, workers, count, traffic, central);
+    Cost time(unsigned workers, std::uint64_t count, const Traffic& traffic) {
+        return time(Purpose::time, workers, count, traffic, Central::median_of_parts);
     }
-    /// The same, and each batch is looked at when it has been timed. For traffic whose memory is
-    /// cold anyway: what is looked at displaces what the worker had in its caches.
-    Cost time_and_verify(unsigned workers, std::uint64_t count, const Traffic& traffic,
-                         Central central = Central::median) {
+    /// The same for new flows, and each batch is looked at when it has been timed: their memory is
+    /// cold anyway. (What is looked at displaces what the worker had in its caches.)
+    Cost time_opening(unsigned workers, std::uint64_t count, const Traffic& traffic,
+                      Central central = Central::median_of_batches) {
         return time(Purpose::time_and_verify, workers, count, traffic, central);
     }
 

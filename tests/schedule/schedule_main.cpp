@@ -15,7 +15,7 @@
 
 #include "tests/schedule/failure.hpp"
 #include "tests/schedule/scenario.hpp"
-#include "tests/schedule/seeded_getrandom.hpp"
+#include "tests/schedule/seeded_random_bytes.hpp"
 
 namespace noclash::schedule {
 namespace {
@@ -82,7 +82,7 @@ Options parse(int argc, char** argv) {
 
 RunReport run(const Scenario& scenario, std::uint64_t seed, Tracing tracing) {
     this_run = {scenario.name, seed};
-    seed_getrandom(seed);
+    seed_random_bytes(seed);
     return scenario.run(seed, tracing);
 }
 

@@ -34,7 +34,7 @@ constexpr std::uint32_t flows_of_a_test = 16'384;
 dpdk::Rss fresh_rss() {
     dpdk::Rss rss;
     rss.key.resize(40);
-    kernel_random(rss.key.data(), rss.key.size());
+    random_bytes(rss.key.data(), rss.key.size());
     for (std::uint16_t i = 0; i < 128; ++i)
         rss.queues.push_back(i % workers);
     rss.fields = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP;
