@@ -29,11 +29,11 @@ Egress::~Egress() {
         rte_pktmbuf_free_bulk(queue.frames.data(), queue.used);
 }
 
-Resolution Egress::resolve(const nat::Hop<V4>& hop, std::uint64_t now_ms) {
+Resolution Egress::resolve(const nat::Hop<V4>& hop) {
     constexpr Resolution no_room{NeighborState::gone, {}, false};
-    const auto id = gateway_.neighbors.find_or_add(hop.port, hop.next_hop, now_ms);
+    const auto id = gateway_.neighbors.find_or_add(hop.port, hop.next_hop, now_ms_);
     if (!id) return no_room;
-    const Resolution found = gateway_.neighbors.resolve(*id, now_ms);
+    const Resolution found = gateway_.neighbors.resolve(*id, now_ms_);
     if (found.ask_now)
         send_arp(hop.port,
                  nat::arp_request(gateway_.macs[hop.port], gateway_.routes.port_address(hop.port),
@@ -42,14 +42,13 @@ Resolution Egress::resolve(const nat::Hop<V4>& hop, std::uint64_t now_ms) {
     return found;
 }
 
-void Egress::forget_recent(std::uint64_t now_ms) {
+void Egress::forget_recent() {
     for (Recent& known : recent_)
         known.towards = 0;
-    recent_ms_ = now_ms;
 }
 
-void Egress::send_first(rte_mbuf* frame, const nat::Hop<V4>& hop, std::uint64_t now_ms) {
-    const Resolution found = resolve(hop, now_ms);
+void Egress::send_first(rte_mbuf* frame, const nat::Hop<V4>& hop) {
+    const Resolution found = resolve(hop);
     if (found.state == NeighborState::reachable) {
         recent(key(hop)) = {key(hop), header_to(hop.port, found.mac)};
         return transmit(frame, hop, found.mac);

@@ -29,23 +29,23 @@ class Egress {
 
     /// It is `now_ms` until the next call. Once a loop, before all else.
     void begin(std::uint64_t now_ms) {
-        if (now_ms != recent_ms_) forget_recent(now_ms);
+        if (now_ms == now_ms_) return;
+        now_ms_ = now_ms;
+        forget_recent();
     }
 
     /// An IP packet, translated, whose Ethernet header is to be filled in.
-    void send(rte_mbuf* frame, const nat::Hop<V4>& hop, std::uint64_t now_ms) {
+    void send(rte_mbuf* frame, const nat::Hop<V4>& hop) {
         const std::uint64_t towards = key(hop);
         const Recent& known = recent(towards);
         if (known.towards != towards) [[unlikely]]
-            return send_first(frame, hop, now_ms);
+            return send_first(frame, hop);
         ethernet(frame) = known.header;
         enqueue(hop.port, frame);
     }
 
     /// As `send`, for a packet longer than `hop.mtu`, which goes in fragments [RFC 4787 REQ-13].
-    void send_long(rte_mbuf* frame, const nat::Hop<V4>& hop, std::uint64_t now_ms) {
-        send_first(frame, hop, now_ms);
-    }
+    void send_long(rte_mbuf* frame, const nat::Hop<V4>& hop) { send_first(frame, hop); }
 
     /// An ARP message, built here. Broadcast or to its target.
     void send_arp(std::uint16_t port, const nat::ArpMessage& message, const nat::MacAddress& to);
@@ -59,12 +59,12 @@ class Egress {
     /// Looks again, once a millisecond, at packets whose neighbour was not known. One whose
     /// neighbour does not answer becomes the caller's again: `give_up(frame)`.
     template <class GiveUp>
-    void revisit(std::uint64_t now_ms, GiveUp&& give_up) {
-        if (waiting_.empty() || now_ms == visited_ms_) return;
-        visited_ms_ = now_ms;
+    void revisit(GiveUp&& give_up) {
+        if (waiting_.empty() || visited_ms_ == now_ms_) return;
+        visited_ms_ = now_ms_;
         failed_.clear();
         waiting_.visit([&](const Waiting& packet) {
-            const Resolution found = resolve(packet.hop, now_ms);
+            const Resolution found = resolve(packet.hop);
             if (found.state == NeighborState::incomplete) return false;
             if (found.state == NeighborState::reachable)
                 transmit(packet.frame, packet.hop, found.mac);
@@ -109,12 +109,12 @@ class Egress {
         // From the top of the product, where every byte of the key has its say.
         return recent_[towards * 0x9e3779b97f4a7c15ULL >> (64U - std::countr_zero(recents))];
     }
-    void forget_recent(std::uint64_t now_ms);
+    void forget_recent();
     /// To a neighbour that must be looked up, or longer than the MTU.
-    void send_first(rte_mbuf* frame, const nat::Hop<V4>& hop, std::uint64_t now_ms);
+    void send_first(rte_mbuf* frame, const nat::Hop<V4>& hop);
     [[nodiscard]] nat::EthernetHeader header_to(std::uint16_t port,
                                                 const nat::MacAddress& to) const;
-    Resolution resolve(const nat::Hop<V4>& hop, std::uint64_t now_ms);
+    Resolution resolve(const nat::Hop<V4>& hop);
     void wait(rte_mbuf* frame, const nat::Hop<V4>& hop);
     void transmit(rte_mbuf* frame, const nat::Hop<V4>& hop, const nat::MacAddress& to);
     void transmit_in_fragments(rte_mbuf* frame, const nat::Hop<V4>& hop, const nat::MacAddress& to);
@@ -133,9 +133,9 @@ class Egress {
     std::vector<Queue> queues_;  ///< by port
     WaitingRoom<Waiting> waiting_;
     std::vector<rte_mbuf*> failed_;  ///< of one `revisit`; never grows beyond the room
+    std::uint64_t now_ms_ = 0;
     std::uint64_t visited_ms_ = 0;
-    std::array<Recent, recents> recent_{};
-    std::uint64_t recent_ms_ = 0;  ///< when they were recent
+    std::array<Recent, recents> recent_{};  ///< at `now_ms_`
 };
 
 }  // namespace noclash::dpdk

@@ -72,7 +72,7 @@ std::size_t Worker::round(std::uint64_t now_ms) {
         received += receive(port, now_ms);
     revisit_parked(now_ms);
     reassembly_.expire(now_ms);
-    egress_.revisit(now_ms, [&](rte_mbuf* frame) { neighbor_failed(frame, now_ms); });
+    egress_.revisit([&](rte_mbuf* frame) { neighbor_failed(frame, now_ms); });
     egress_.flush();
     end_step(nat::Step::transmit);
     flows_.quiescent();
@@ -183,11 +183,11 @@ inline rte_mbuf* Worker::trimmed(const Job& job) {
     return frame;
 }
 
-void Worker::transmit_in_fragments(const Job& job, std::uint64_t now_ms) {
+void Worker::transmit_in_fragments(const Job& job) {
     // What came in fragments had a reason to be no larger on this path.
     nat::Hop<V4> hop = job.hop;
     if (job.packet.largest_fragment != 0) hop.mtu = std::min(hop.mtu, job.packet.largest_fragment);
-    egress_.send_long(trimmed(job), hop, now_ms);
+    egress_.send_long(trimmed(job), hop);
 }
 
 void Worker::handle(std::span<Job> jobs, std::uint64_t now_ms) {
@@ -198,7 +198,7 @@ void Worker::handle(std::span<Job> jobs, std::uint64_t now_ms) {
 
 inline void Worker::act(Job& job, std::uint64_t now_ms) {
     if (job.verdict.outcome == nat::Outcome::transmit) [[likely]]
-        egress_.send(trimmed(job), job.hop, now_ms);
+        egress_.send(trimmed(job), job.hop);
     else
         do_otherwise(job, now_ms);
 }
@@ -207,9 +207,9 @@ void Worker::do_otherwise(Job& job, std::uint64_t now_ms) {
     auto* frame = static_cast<rte_mbuf*>(job.buffer);
     switch (job.verdict.outcome) {
         case nat::Outcome::transmit:
-            return egress_.send(trimmed(job), job.hop, now_ms);
+            return egress_.send(trimmed(job), job.hop);
         case nat::Outcome::fragment:
-            return transmit_in_fragments(job, now_ms);
+            return transmit_in_fragments(job);
         case nat::Outcome::park:
             return park(job, now_ms);
         case nat::Outcome::reject:
@@ -277,7 +277,7 @@ void Worker::reject(const Job& job, std::uint64_t now_ms) {
     if (!hop) return;
     rte_mbuf* frame =
         make_error(job, job.verdict.error, gateway_.config.ports[job.ingress_port].address, now_ms);
-    if (frame != nullptr) egress_.send(frame, *hop, now_ms);
+    if (frame != nullptr) egress_.send(frame, *hop);
 }
 
 /// The neighbour that a packet waited for does not answer. The packet is translated already, so the
@@ -298,7 +298,7 @@ void Worker::neighbor_failed(rte_mbuf* failed, std::uint64_t now_ms) {
             pipeline_.process({&error, 1}, now_ms);
             const auto hop = gateway_.routes.route(about.parsed.tuple.source);
             if (hop && was_untracked(about, error))
-                egress_.send(frame, *hop, now_ms);
+                egress_.send(frame, *hop);
             else
                 act(error, now_ms);
         }

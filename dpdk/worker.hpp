@@ -84,7 +84,7 @@ class alignas(64) Worker {
     void act(Job& job, std::uint64_t now_ms);
     void do_otherwise(Job& job, std::uint64_t now_ms);
     static rte_mbuf* trimmed(const Job& job);
-    void transmit_in_fragments(const Job& job, std::uint64_t now_ms);
+    void transmit_in_fragments(const Job& job);
     void reassemble(const Job& fragment, std::uint64_t now_ms);
     void park(const Job& job, std::uint64_t now_ms);
     void revisit_parked(std::uint64_t now_ms);

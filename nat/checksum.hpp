@@ -91,14 +91,14 @@ template <std::size_t size>
     return Be16::from_wire(static_cast<std::uint16_t>(~fold(total)));
 }
 
-/// Whether words that include their checksum sum up to what they should.
-[[nodiscard]] constexpr bool good(std::uint64_t total) {
-    return fold(total) == 0xffff;
-}
-
-/// As `good`, of words that are not all zeros, for less.
+/// Whether words that include their checksum, and are not all zeros, sum up to what they should.
 [[nodiscard]] constexpr bool good_nonzero(std::uint64_t total) {
     return total % 0xffff == 0;
+}
+
+/// As `good_nonzero`, of any words: all zeros are no good.
+[[nodiscard]] constexpr bool good(std::uint64_t total) {
+    return total != 0 && good_nonzero(total);
 }
 
 /// What TCP and UDP sum beside their own bytes (RFC 9293, section 3.1; RFC 8200, section 8.1).

@@ -42,6 +42,18 @@ TEST_F(ChecksumTest, SumOfOnesDoesNotOverflow) {
     EXPECT_EQ(fold(0), 0);
 }
 
+TEST_F(ChecksumTest, GoodIsWhatFoldsToAllOnes) {
+    std::mt19937_64 random{1};
+    for (const std::uint64_t near :
+         {std::uint64_t{0}, std::uint64_t{0xffff}, std::uint64_t{1} << 32U,
+          std::uint64_t{0xffff} << 20U, ~std::uint64_t{0}, random()})
+        for (std::uint64_t off = 0; off < 0x3'0000; ++off)
+            for (const std::uint64_t total : {near + off, near - off}) {
+                ASSERT_EQ(good(total), fold(total) == 0xffff) << total;
+                ASSERT_EQ(good_nonzero(total), total == 0 || good(total)) << total;
+            }
+}
+
 TEST_F(ChecksumTest, TcpAndUdpChecksumsAgreeWithDpdk) {
     for (std::size_t size = 20; size < 200; ++size) {
         Bytes packet = test::tcp(
