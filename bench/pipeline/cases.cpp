@@ -5,7 +5,10 @@
 #include <rte_ethdev.h>
 
 #include <algorithm>
+#include <array>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include "dpdk/memory_report.hpp"
 #include "dpdk/rss.hpp"
@@ -47,6 +50,11 @@ void other_protocol(Bed& bed, std::uint8_t protocol, const char* name, const Opt
     bed.forget_flows();
 }
 
+double middle(std::vector<double> values) {
+    std::sort(values.begin(), values.end());
+    return values[values.size() / 2];
+}
+
 /// Of pairs that were measured one after the other: the machine's pace changes meanwhile, and hits
 /// both of a pair alike. Nothing, when no pair counts.
 std::optional<double> median_ratio(const std::vector<Cost>& costs,
@@ -56,8 +64,17 @@ std::optional<double> median_ratio(const std::vector<Cost>& costs,
         if (costs[i].samples > 0)
             ratios.push_back(costs[i].packets_per_us / beside[i].packets_per_us);
     if (ratios.empty()) return std::nullopt;
-    std::sort(ratios.begin(), ratios.end());
-    return ratios[ratios.size() / 2];
+    return middle(std::move(ratios));
+}
+
+/// What two CPUs do beside one when they share nothing.
+double ratio_of_additions(Bed& bed) {
+    std::array<double, 2> rates{};
+    const auto add = [&rates](unsigned worker) { rates[worker] = additions_a_ns(); };
+    bed.on_workers(1, add);
+    const double one = rates[0];
+    bed.on_workers(2, add);
+    return (rates[0] + rates[1]) / one;
 }
 
 }  // namespace
@@ -164,7 +181,9 @@ void two_workers(Dpdk& dpdk, const Options& options, PipelineReport& report) {
     };
     const unsigned pairs = options.fills + 2;
     std::vector<Cost> one, two;
+    std::vector<double> sharing_nothing;
     for (unsigned i = 0; i < pairs; ++i) {
+        sharing_nothing.push_back(ratio_of_additions(bed));
         trial.calibrate(1, opening({}));
         one.push_back(trial.time_opening(1, million, opening({})));
         bed.forget_flows();
@@ -178,6 +197,7 @@ void two_workers(Dpdk& dpdk, const Options& options, PipelineReport& report) {
         if (i + 1 < pairs) translations.forget();
     }
     report.rate("two workers creating flows, 1 M flows", median(two));
+    report.row("limit: two CPUs / one, sharing nothing", middle(sharing_nothing), "x");
     report.row("two workers / one worker, creating flows", median_ratio(two, one), "x", 1.9);
     report.row("two workers creating flows: SYNs lost", static_cast<double>(bed.dropped()), "", 0,
                PipelineReport::Goal::at_most);

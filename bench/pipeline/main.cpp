@@ -116,6 +116,7 @@ int run(int argc, char** argv) {
             }
             one.run(dpdk, options, report);
         }
+        report.conclude();
         if (!json_path.empty()) report.write(json_path);
     } catch (const WrongAnswer& error) {
         fmt::print(stderr, "pipeline_bench: wrong answer: {}\n", error.what());

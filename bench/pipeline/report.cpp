@@ -37,13 +37,15 @@ void PipelineReport::row(const std::string& name, std::optional<double> value,
 
 void PipelineReport::rate(const std::string& name, const Cost& cost, std::optional<double> target) {
     const bool measured = cost.samples > 0;
+    if (!pace_) pace_.emplace();
     row(name, measured ? std::optional(cost.packets_per_us) : std::nullopt, "M/s", target);
     detail({{"name", name},
             {"ns", cost.ns},
             {"lower_quartile", cost.least},
             {"upper_quartile", cost.most},
             {"samples", cost.samples},
-            {"together", cost.together}});
+            {"together", cost.together},
+            {"cpu_ghz", pace_->sample()}});
 }
 
 namespace {
@@ -79,6 +81,10 @@ void PipelineReport::profile(const std::string& name, const nat::StepCycles& cyc
 void PipelineReport::remark(const std::string& text) {
     json_["remarks"].push_back(text);
     fmt::print("{}\n", text);
+}
+
+void PipelineReport::conclude() {
+    if (pace_) remark(pace_->words());
 }
 
 std::optional<double> PipelineReport::value(const std::string& name) const {

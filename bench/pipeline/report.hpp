@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "bench/pipeline/pace.hpp"
 #include "bench/pipeline/trial.hpp"
 
 namespace noclash::bench {
@@ -21,12 +22,14 @@ class PipelineReport {
     /// A result that counts. Nothing: it could not be measured.
     void row(const std::string& name, std::optional<double> value, const std::string& unit,
              std::optional<double> target = {}, Goal goal = Goal::at_least);
-    /// Million packets a second, with the quartiles as detail.
+    /// Million packets a second, with the quartiles, and the CPU's pace just then, as detail.
     void rate(const std::string& name, const Cost& cost, std::optional<double> target = {});
     /// A line of `--profile`: cycles a packet, by step.
     void profile(const std::string& name, const nat::StepCycles& cycles, std::uint64_t packets);
     void detail(const nlohmann::ordered_json& entry) { json_["details"].push_back(entry); }
     void remark(const std::string& text);
+    /// When all has been measured: what the rows have to be read with.
+    void conclude();
     /// Of a row that is there already, when it could be measured.
     [[nodiscard]] std::optional<double> value(const std::string& name) const;
 
@@ -35,6 +38,7 @@ class PipelineReport {
 
   private:
     nlohmann::ordered_json json_;
+    std::optional<Pace> pace_;
 };
 
 }  // namespace noclash::bench

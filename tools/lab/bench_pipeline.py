@@ -18,9 +18,10 @@ into packet buffers before the worker gets the first, out of a pool several time
 it finds headers where a NIC leaves them: in L2 or L3, not in L1.
 
 What the rings cost is measured with a worker that only moves frames from RX ring to TX ring, and
-is taken out. Figures are medians of parts of 256 packets. Every packet of a separate pass over the
-same flows is looked at: addresses, ports, checksums, lengths, time to live, and that answers reach
-their clients; of new flows, every packet that was timed as well.
+is taken out. Figures are medians of parts of 256 packets; those of new flows, of batches of 4,096,
+which have their share of what comes once in a while. Every packet of a separate pass over the same
+flows is looked at: addresses, ports, checksums, lengths, time to live, and that answers reach their
+clients; of new flows, every packet that was timed as well.
 
   new         the first packet of a flow: rule, route, port, claim, reserve, publish
   churn       a table in steady state: as many flows expire as begin
@@ -31,7 +32,10 @@ their clients; of new flows, every packet that was timed as well.
               seven tenths of what the worker can do, one packet of eight opens a flow
   limit       the same traffic, and the least that a gateway can do with it: read headers, hash,
               fetch a line of an index and a flow's record, compare, rewrite, send; no gateway on
-              this machine exceeds it. "share of the limit": of that, what noclash does
+              this machine exceeds it. "share of the limit": of that, what noclash does. Before
+              each pair of one worker and two: what two CPUs do that share nothing
+
+At the end stands how fast the CPU ran meanwhile: where that changes, a neighbour was at work.
 
 Targets are several times what FD.io VPP's nat44-ed does in a like set-up (docs/performance.md).
 """
