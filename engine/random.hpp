@@ -74,8 +74,7 @@ class RandomBuffer {
         return static_cast<std::uint32_t>(product >> 32U);
     }
 
-    /// As `below(first)` and `below(second)`, but mostly of one word: making one takes longer than
-    /// all else that is done with it.
+    /// As `below(first)` and `below(second)`, but mostly of one word.
     [[nodiscard]] std::pair<std::uint32_t, std::uint32_t> below(std::uint32_t first,
                                                                 std::uint32_t second) {
         constexpr std::uint64_t most_pairs = 1U << 26U;  // one word in 64 is refused, at worst

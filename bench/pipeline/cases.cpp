@@ -5,11 +5,11 @@
 #include <rte_ethdev.h>
 
 #include <algorithm>
-#include <array>
 #include <optional>
 #include <utility>
 #include <vector>
 
+#include "bench/calibration.hpp"
 #include "dpdk/memory_report.hpp"
 #include "dpdk/rss.hpp"
 #include "engine/random.hpp"
@@ -50,7 +50,7 @@ void other_protocol(Bed& bed, std::uint8_t protocol, const char* name, const Opt
     bed.forget_flows();
 }
 
-double middle(std::vector<double> values) {
+double median_of(std::vector<double> values) {
     std::sort(values.begin(), values.end());
     return values[values.size() / 2];
 }
@@ -64,17 +64,18 @@ std::optional<double> median_ratio(const std::vector<Cost>& costs,
         if (costs[i].samples > 0)
             ratios.push_back(costs[i].packets_per_us / beside[i].packets_per_us);
     if (ratios.empty()) return std::nullopt;
-    return middle(std::move(ratios));
+    return median_of(std::move(ratios));
 }
 
 /// What two CPUs do beside one when they share nothing.
-double ratio_of_additions(Bed& bed) {
-    std::array<double, 2> rates{};
-    const auto add = [&rates](unsigned worker) { rates[worker] = additions_a_ns(); };
-    bed.on_workers(1, add);
-    const double one = rates[0];
-    bed.on_workers(2, add);
-    return (rates[0] + rates[1]) / one;
+double ratio_of_arithmetic() {
+    Arithmetic arithmetic;
+    const auto rate = [&](unsigned workers) {
+        const Measured measured = arithmetic.run(workers);
+        return static_cast<double>(measured.operations) / measured.timed.seconds;
+    };
+    const double one = rate(1);
+    return rate(2) / one;
 }
 
 }  // namespace
@@ -183,7 +184,7 @@ void two_workers(Dpdk& dpdk, const Options& options, PipelineReport& report) {
     std::vector<Cost> one, two;
     std::vector<double> sharing_nothing;
     for (unsigned i = 0; i < pairs; ++i) {
-        sharing_nothing.push_back(ratio_of_additions(bed));
+        sharing_nothing.push_back(ratio_of_arithmetic());
         trial.calibrate(1, opening({}));
         one.push_back(trial.time_opening(1, million, opening({})));
         bed.forget_flows();
@@ -197,7 +198,7 @@ void two_workers(Dpdk& dpdk, const Options& options, PipelineReport& report) {
         if (i + 1 < pairs) translations.forget();
     }
     report.rate("two workers creating flows, 1 M flows", median(two));
-    report.row("limit: two CPUs / one, sharing nothing", middle(sharing_nothing), "x");
+    report.row("limit: two CPUs / one, sharing nothing", median_of(sharing_nothing), "x");
     report.row("two workers / one worker, creating flows", median_ratio(two, one), "x", 1.9);
     report.row("two workers creating flows: SYNs lost", static_cast<double>(bed.dropped()), "", 0,
                PipelineReport::Goal::at_most);

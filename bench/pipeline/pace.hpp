@@ -11,21 +11,6 @@
 
 namespace noclash::bench {
 
-/// Additions a ns of this CPU when none waits for another: what it can do at all, at its clock and
-/// with what its neighbours leave of its core. Takes some milliseconds.
-[[nodiscard]] inline double additions_a_ns() {
-    constexpr std::uint64_t turns = 5'000'000, additions = 6;
-    std::uint64_t a = 0, b = 0, c = 0, d = 0, e = 0, f = 0;
-    const std::uint64_t begun = rte_rdtsc_precise();
-    while (f < turns) {
-        ++a, ++b, ++c, ++d, ++e, ++f;
-        asm volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d), "+r"(e), "+r"(f));
-    }
-    const auto cycles = static_cast<double>(rte_rdtsc_precise() - begun);
-    return static_cast<double>(turns * additions) / cycles * static_cast<double>(rte_get_tsc_hz()) /
-           1e9;
-}
-
 /// How fast this machine lets its CPUs run, in GHz, from time to time: on a shared one it changes
 /// by a third from one minute to the next, and every row with it.
 class Pace {
