@@ -36,23 +36,25 @@ namespace noclash::nat {
 
 /// The state that a first packet puts a flow in. The packet must be one that may open a flow.
 template <class Record, class Family>
-[[nodiscard]] Moment track_first(Record& flow, const PacketView& bytes,
-                                 const Parsed<Family>& packet, const Timeouts& timeouts,
-                                 std::uint64_t now_ms) {
+[[nodiscard, gnu::always_inline]] inline Moment track_first(Record& flow, const PacketView& bytes,
+                                                            const Parsed<Family>& packet,
+                                                            const Timeouts& timeouts,
+                                                            std::uint64_t now_ms) {
     flow.counter(Direction::original).add(packet.length);
     std::apply([](auto&... words) { (words.store(0, std::memory_order_relaxed), ...); },
                flow.memory);
     flow.protocol_detail.store(0, std::memory_order_relaxed);
-    const bool tcp = packet.kind == PacketKind::tcp;
-    const TcpState state = tcp ? open_tcp(flow, bytes, packet) : TcpState::none;
-    flow.protocol_state.store(packet.kind == PacketKind::sctp
-                                  ? static_cast<std::uint8_t>(SctpState::opening)
-                                  : static_cast<std::uint8_t>(state),
+    if (packet.kind == PacketKind::tcp) [[likely]] {
+        const TcpState state = open_tcp(flow, bytes, packet);
+        flow.protocol_state.store(static_cast<std::uint8_t>(state), std::memory_order_relaxed);
+        // A connection that was picked up counts as established when another segment is seen.
+        return expiry(now_ms, state == TcpState::syn_sent ? timeouts.tcp_syn_sent_s
+                                                          : timeouts.tcp_syn_recv_s);
+    }
+    const bool sctp = packet.kind == PacketKind::sctp;
+    flow.protocol_state.store(sctp ? static_cast<std::uint8_t>(SctpState::opening)
+                                   : static_cast<std::uint8_t>(TcpState::none),
                               std::memory_order_relaxed);
-    // A connection that was picked up counts as established when another segment of it is seen.
-    if (tcp)
-        return expiry(now_ms, state == TcpState::established ? timeouts.tcp_syn_recv_s
-                                                             : timeout_s(timeouts, state));
     return expiry(now_ms, first_timeout_s(timeouts, packet.kind));
 }
 

@@ -209,10 +209,11 @@ class FirstPackets {
 
     /// The life of a first packet: claim, reserve, fill in, publish [field a].
     Found set_up(Job<Family>& job, const Opening& opening) {
-        Verdict forwarded = Verdict::transmit();
+        Outcome forwarded = Outcome::transmit;
         if (!opening.routed || !fits(job)) [[unlikely]] {
-            forwarded = routable(job, opening.routed);
-            if (!forwarded.transmits()) return decided(job, forwarded);
+            const Verdict verdict = routable(job, opening.routed);
+            if (!verdict.transmits()) return decided(job, verdict);
+            forwarded = verdict.outcome;
         }
 
         const std::size_t rule = rule_number(*opening.rule);
@@ -257,7 +258,8 @@ class FirstPackets {
         claim.publish(expires, now_ms_);
         clamp_to_path(job, *opening.rule, shared_.router);
         translate(job.packet, job.parsed, flow.tuple(Direction::reply), translation);
-        return decided(job, forwarded);
+        job.verdict.outcome = forwarded;
+        return {};
     }
 
     /// That they are to be translated, and a rule would forward them as they are.

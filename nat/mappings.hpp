@@ -55,21 +55,26 @@ class Mappings {
       public:
         explicit References(Mappings& mappings) : mappings_(mappings) {}
         ~References() {
-            for (std::size_t i = 0; i < count_; ++i)
-                mappings_.end_.leave(ids_[i]);
+            if (count_ > 0) [[unlikely]]
+                give_back();
         }
         References(const References&) = delete;
         References& operator=(const References&) = delete;
 
         /// The flow has them from now on: just before it is published, and its marks with it.
         void keep(Record& flow) {
-            if (marks_ == 0) return;
+            if (marks_ == 0) [[likely]]
+                return;
             mark(flow, marks_);
             count_ = 0;
         }
 
       private:
         friend Mappings;
+        [[gnu::noinline]] void give_back() {
+            for (std::size_t i = 0; i < count_; ++i)
+                mappings_.end_.leave(ids_[i]);
+        }
         void add(FlowId id, std::uint8_t mark) {
             ids_[count_++] = id;
             marks_ |= mark;

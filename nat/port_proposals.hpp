@@ -78,9 +78,11 @@ class PortProposals {
     }
 
     /// As above, beginning with what was drawn ahead, and its hash.
-    Proposed reserve_from(Claim& claim, const Tuple<Family>& proposal, std::uint64_t hash,
-                          std::span<const Address> addresses, PortSet ports, Moment now,
-                          const Locality<Family>& locality = {}) {
+    [[gnu::always_inline]] Proposed reserve_from(Claim& claim, const Tuple<Family>& proposal,
+                                                 std::uint64_t hash,
+                                                 std::span<const Address> addresses, PortSet ports,
+                                                 Moment now,
+                                                 const Locality<Family>& locality = {}) {
         return propose(claim, proposal, hash) == InsertOutcome::inserted
                    ? Proposed::reserved
                    : reserve_another(claim, proposal, addresses, ports, now, locality);
@@ -104,8 +106,7 @@ class PortProposals {
             // to one address' map would favour its ports over those of the others.)
             if (draws == draws_before_map && count == 1 && crowded_.find(reply, ports, now)) break;
             draw_local(reply, addresses, ports, reply, locality, in_vain_);
-            if (propose(claim, reply, claim.hash(reply)) == InsertOutcome::inserted)
-                return Proposed::reserved;
+            if (propose_another(claim, reply) == InsertOutcome::inserted) return Proposed::reserved;
         }
         left_ = proposals_of_a_visit;
         const std::uint32_t first = random_.below(count);
@@ -145,10 +146,15 @@ class PortProposals {
     static constexpr int cost_of_a_map = 64;          // making one
     static constexpr std::size_t most_without_room = 16;
 
-    InsertOutcome propose(Claim& claim, const Tuple<Family>& reply, std::uint64_t hash) {
+    [[gnu::always_inline]] InsertOutcome propose(Claim& claim, const Tuple<Family>& reply,
+                                                 std::uint64_t hash) {
         if (served_.contains(reply.protocol, reply.destination, reply.destination_port.host()))
             return InsertOutcome::taken;
         return claim.reserve(reply, hash);
+    }
+    /// As `propose`, where it is too rare to be inlined.
+    [[gnu::noinline]] InsertOutcome propose_another(Claim& claim, const Tuple<Family>& reply) {
+        return propose(claim, reply, claim.hash(reply));
     }
 
     /// Every port of one address that may be free, as far as this visit may go.
@@ -183,7 +189,7 @@ class PortProposals {
                 if (i > 0 && !map->take_out(next[i])) continue;
                 --left_;
                 reply.destination_port = Be16::from_host(next[i]);
-                const InsertOutcome outcome = propose(claim, reply, claim.hash(reply));
+                const InsertOutcome outcome = propose_another(claim, reply);
                 if (outcome == InsertOutcome::taken) continue;
                 if (outcome == InsertOutcome::inserted) {
                     result = Proposed::reserved;

@@ -182,8 +182,8 @@ template <class Record, class Family>
 /// The state that a first segment, one that may open a flow, puts it in. The flow is not published
 /// yet, and its memory is all zeros.
 template <class Record, class Family>
-[[nodiscard]] TcpState open_tcp(Record& flow, const PacketView& bytes,
-                                const Parsed<Family>& packet) {
+[[nodiscard, gnu::always_inline]] inline TcpState open_tcp(Record& flow, const PacketView& bytes,
+                                                           const Parsed<Family>& packet) {
     TcpWords words(flow, Direction::original, TcpWindow::liberal);
     const TcpSegment segment = segment_of(bytes, packet);
     if (!segment.has(tcp_flag::syn)) {

@@ -25,6 +25,19 @@ struct Size {
     double new_target, established_target;
 };
 
+/// New flows, as many as there are translations, again and again from none; the last ones stay.
+Cost creation_cost(Bed& bed, Trial& trial, Translations& translations, const Flows& flows,
+                   const Options& options) {
+    std::vector<Cost> fills;
+    for (unsigned i = 0; i < options.fills_of(translations.size()); ++i) {
+        if (i > 0) bed.forget_flows();
+        translations.forget();
+        fills.push_back(trial.time_opening(1, translations.size(), opening(flows)));
+        expect(bed.live_flows() == translations.size(), "flows are missing");
+    }
+    return median(fills);
+}
+
 void other_directions(Trial& trial, const Translations& translations, const Options& options,
                       PipelineReport& report) {
     for (const auto& [way, words] :
@@ -42,7 +55,7 @@ void other_protocol(Bed& bed, std::uint8_t protocol, const char* name, const Opt
     Trial trial(bed, translations);
     trial.calibrate(1, opening(flows));
     report.rate(fmt::format("new {} flows, 64 k flows", name),
-                trial.time_opening(1, translations.size(), opening(flows)));
+                creation_cost(bed, trial, translations, flows, options));
     establish(trial, translations);
     report.rate(fmt::format("established {}, 64 k flows, both directions mixed", name),
                 established_cost(trial, options,
@@ -93,10 +106,17 @@ Cost median(std::vector<Cost> costs) {
 
 Cost established_cost(Trial& trial, const Options& options, const Traffic& traffic,
                       unsigned workers) {
-    trial.calibrate(workers, traffic);
-    const Cost cost = trial.time(workers, options.packets / workers, traffic);
-    trial.verify(workers, options.packets / workers, traffic);
-    return cost;
+    // Timings last some 20 ms and lie three times as far apart, so that what else the machine does
+    // for a moment falls into one of them.
+    constexpr unsigned turns = 3;
+    const std::uint64_t count = std::max<std::uint64_t>(options.packets / turns / workers, 1);
+    std::vector<Cost> costs;
+    for (unsigned i = 0; i < turns; ++i) {
+        trial.calibrate(workers, traffic);
+        costs.push_back(trial.time(workers, count, traffic));
+        trial.verify(workers, count, traffic);
+    }
+    return median(std::move(costs));
 }
 
 void profile(Bed& bed, Trial& trial, const std::string& name, std::uint64_t count,
@@ -129,14 +149,8 @@ void flows_by_number(Dpdk& dpdk, const Options& options, PipelineReport& report)
                     opening({}), report);
             bed.forget_flows();
         }
-        std::vector<Cost> fills;
-        for (unsigned i = 0; i < (size.flows > million ? 1 : options.fills); ++i) {
-            if (i > 0) bed.forget_flows();
-            translations.forget();
-            fills.push_back(trial.time_opening(1, size.flows, opening({})));
-            expect(bed.live_flows() == size.flows, "flows are missing");
-        }
-        report.rate(fmt::format("new TCP flows, {} flows", words), median(fills), size.new_target);
+        report.rate(fmt::format("new TCP flows, {} flows", words),
+                    creation_cost(bed, trial, translations, {}, options), size.new_target);
         establish(trial, translations);
         const auto random_order = [&](std::uint32_t count, double target) {
             const std::string name =
@@ -300,15 +314,9 @@ void reply_locality(Dpdk& dpdk, const Options& options, PipelineReport& report) 
         Translations translations({}, 64 * thousand, bed.gateway());
         Trial trial(bed, translations);
         trial.calibrate(1, opening({}));
-        std::vector<Cost> fills;
-        for (unsigned i = 0; i < options.fills; ++i) {
-            if (i > 0) bed.forget_flows();
-            translations.forget();
-            fills.push_back(trial.time_opening(1, translations.size(), opening({})));
-        }
         report.rate(
             fmt::format("new TCP flows, 64 k flows, of two workers, `reply_locality = {}`", local),
-            median(fills));
+            creation_cost(bed, trial, translations, {}, options));
         expect(bed.dropped() == 0, "packets were dropped");
     }
 }

@@ -11,10 +11,16 @@
 namespace noclash::bench {
 
 struct Options {
-    /// Packets of each timing of established flows.
+    /// Packets of established flows that are timed, for a row.
     std::uint64_t packets = 1U << 21U;
-    /// How often flows are created from none, where that is quick.
+    /// How often a million flows are created from none.
     unsigned fills = 3;
+    /// Of fewer, which take some milliseconds only, it is more often: what else the machine does
+    /// for a moment shall not decide.
+    [[nodiscard]] constexpr unsigned fills_of(std::uint32_t flows) const {
+        constexpr std::uint32_t many = 1U << 20U;
+        return flows < many ? 3 * fills : flows == many ? fills : 1;
+    }
     /// Rows with more flows are left out.
     std::uint32_t most_flows = 1U << 22U;
     /// Tell which step of the pipeline takes how long, too.
@@ -37,9 +43,9 @@ enum class Way : std::uint8_t { out, in, both };
 
 /// As rows name it.
 [[nodiscard]] std::string count_words(std::uint32_t flows);
-/// The median of several fills.
+/// The median of several fills, or turns.
 [[nodiscard]] Cost median(std::vector<Cost> costs);
-/// Packets of established flows, after each of as many was looked at on the way.
+/// Packets of established flows, in turns; after each turn as many are sent and looked at.
 [[nodiscard]] Cost established_cost(Trial& trial, const Options& options, const Traffic& traffic,
                                     unsigned workers = 1);
 

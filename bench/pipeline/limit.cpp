@@ -66,7 +66,7 @@ void limit_of_flows(Dpdk& dpdk, const Options& options, PipelineReport& report) 
         Trial trial(bed, translations);
         trial.calibrate(1, opening({}));
         std::vector<Cost> fills;
-        for (unsigned i = 0; i < (flows > million ? 1 : options.fills); ++i) {
+        for (unsigned i = 0; i < options.fills_of(flows); ++i) {
             table.clear();
             translations.forget();
             LeastSetUp set_up(bed, table);
