@@ -28,14 +28,14 @@ struct Size {
 /// New flows, as many as there are translations, again and again from none; the last ones stay.
 Cost creation_cost(Bed& bed, Trial& trial, Translations& translations, const Flows& flows,
                    const Options& options) {
-    std::vector<Cost> fills;
-    for (unsigned i = 0; i < options.fills_of(translations.size()); ++i) {
+    const unsigned fills = options.fills_of(translations.size());
+    return median(undisturbed(fills, 2 * fills, [&](unsigned i) {
         if (i > 0) bed.forget_flows();
         translations.forget();
-        fills.push_back(trial.time_opening(1, translations.size(), opening(flows)));
+        const Cost cost = trial.time_opening(1, translations.size(), opening(flows));
         expect(bed.live_flows() == translations.size(), "flows are missing");
-    }
-    return median(fills);
+        return cost;
+    }));
 }
 
 void other_directions(Trial& trial, const Translations& translations, const Options& options,
@@ -68,14 +68,26 @@ double median_of(std::vector<double> values) {
     return values[values.size() / 2];
 }
 
-/// Of pairs that were measured one after the other: the machine's pace changes meanwhile, and hits
-/// both of a pair alike. Nothing, when no pair counts.
-std::optional<double> median_ratio(const std::vector<Cost>& costs,
-                                   const std::vector<Cost>& beside) {
+/// One worker and two, measured one after the other: the machine's pace changes meanwhile, and hits
+/// both alike.
+struct Pair {
+    Cost one, two;
+
+    [[nodiscard]] bool disturbed() const { return one.disturbed() || two.disturbed(); }
+};
+
+Cost median_of_two(const std::vector<Pair>& pairs) {
+    std::vector<Cost> two;
+    for (const Pair& pair : pairs)
+        two.push_back(pair.two);
+    return median(std::move(two));
+}
+/// Nothing, when two workers never ran together.
+std::optional<double> median_ratio(const std::vector<Pair>& pairs) {
     std::vector<double> ratios;
-    for (std::size_t i = 0; i < costs.size(); ++i)
-        if (costs[i].samples > 0)
-            ratios.push_back(costs[i].packets_per_us / beside[i].packets_per_us);
+    for (const Pair& pair : pairs)
+        if (pair.two.samples > 0)
+            ratios.push_back(pair.two.packets_per_us / pair.one.packets_per_us);
     if (ratios.empty()) return std::nullopt;
     return median_of(std::move(ratios));
 }
@@ -110,13 +122,12 @@ Cost established_cost(Trial& trial, const Options& options, const Traffic& traff
     // for a moment falls into one of them.
     constexpr unsigned turns = 3;
     const std::uint64_t count = std::max<std::uint64_t>(options.packets / turns / workers, 1);
-    std::vector<Cost> costs;
-    for (unsigned i = 0; i < turns; ++i) {
+    return median(undisturbed(turns, 3 * turns, [&](unsigned) {
         trial.calibrate(workers, traffic);
-        costs.push_back(trial.time(workers, count, traffic));
+        const Cost cost = trial.time(workers, count, traffic);
         trial.verify(workers, count, traffic);
-    }
-    return median(std::move(costs));
+        return cost;
+    }));
 }
 
 void profile(Bed& bed, Trial& trial, const std::string& name, std::uint64_t count,
@@ -194,40 +205,44 @@ void two_workers(Dpdk& dpdk, const Options& options, PipelineReport& report) {
     const Traffic halves = [](unsigned worker, std::uint64_t i) {
         return opening({}, worker * (million / 2))(worker, i);
     };
-    const unsigned pairs = options.fills + 2;
-    std::vector<Cost> one, two;
+    const unsigned turns = options.fills + 2;
     std::vector<double> sharing_nothing;
-    for (unsigned i = 0; i < pairs; ++i) {
+    const std::vector<Pair> creating = undisturbed(turns, 2 * turns, [&](unsigned i) {
+        const auto forget = [&] {
+            bed.forget_flows();
+            translations.forget();
+        };
+        if (i > 0) forget();
+        Pair pair;
         sharing_nothing.push_back(ratio_of_arithmetic());
         trial.calibrate(1, opening({}));
-        one.push_back(trial.time_opening(1, million, opening({})));
-        bed.forget_flows();
-        translations.forget();
+        pair.one = trial.time_opening(1, million, opening({}));
+        forget();
         // Rings cost two workers more: DPDK's driver counts all queues' packets in one line.
         trial.calibrate(2, halves);
-        two.push_back(trial.time_opening(2, million / 2, halves));
+        pair.two = trial.time_opening(2, million / 2, halves);
         expect(bed.live_flows() == million, "flows are missing");
         translations.check_unique();
-        if (i + 1 < pairs) bed.forget_flows();
-        if (i + 1 < pairs) translations.forget();
-    }
-    report.rate("two workers creating flows, 1 M flows", median(two));
+        return pair;
+    });
+    report.rate("two workers creating flows, 1 M flows", median_of_two(creating));
     report.row("limit: two CPUs / one, sharing nothing", median_of(sharing_nothing), "x");
-    report.row("two workers / one worker, creating flows", median_ratio(two, one), "x", 1.9);
+    report.row("two workers / one worker, creating flows", median_ratio(creating), "x", 1.9);
     report.row("two workers creating flows: SYNs lost", static_cast<double>(bed.dropped()), "", 0,
                PipelineReport::Goal::at_most);
 
     establish(trial, translations);
     const Traffic both = established(translations, million, Way::both);
-    one.clear();
-    two.clear();
-    for (unsigned i = 0; i < pairs; ++i) {
-        one.push_back(established_cost(trial, options, both));
-        two.push_back(established_cost(trial, options, both, 2));
-    }
-    report.rate("two workers, established, 1 M flows, both directions", median(two));
-    report.row("two workers / one worker, established, same 1 M flows", median_ratio(two, one), "x",
-               1.9);
+    const std::vector<Pair> established_pairs = undisturbed(turns, turns, [&](unsigned) {
+        Pair pair;
+        pair.one = established_cost(trial, options, both);
+        pair.two = established_cost(trial, options, both, 2);
+        return pair;
+    });
+    report.rate("two workers, established, 1 M flows, both directions",
+                median_of_two(established_pairs));
+    report.row("two workers / one worker, established, same 1 M flows",
+               median_ratio(established_pairs), "x", 1.9);
     expect(bed.dropped() == 0, "packets were dropped");
 }
 

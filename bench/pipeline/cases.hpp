@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "bench/pipeline/bed.hpp"
 #include "bench/pipeline/report.hpp"
@@ -43,7 +44,17 @@ enum class Way : std::uint8_t { out, in, both };
 
 /// As rows name it.
 [[nodiscard]] std::string count_words(std::uint32_t flows);
-/// The median of several fills, or turns.
+/// What was measured by `measure(i)` so many times, without what was disturbed. Where all was, it
+/// goes on, up to `most` times, for one that was not; and where there is none, all counts.
+template <class Measure>
+[[nodiscard]] auto undisturbed(unsigned times, unsigned most, Measure measure) {
+    std::vector<decltype(measure(0U))> all, some;
+    for (unsigned i = 0; i < times || (some.empty() && i < most); ++i) {
+        all.push_back(measure(i));
+        if (!all.back().disturbed()) some.push_back(all.back());
+    }
+    return some.empty() ? all : some;
+}
 [[nodiscard]] Cost median(std::vector<Cost> costs);
 /// Packets of established flows, in turns; after each turn as many are sent and looked at.
 [[nodiscard]] Cost established_cost(Trial& trial, const Options& options, const Traffic& traffic,

@@ -12,6 +12,7 @@
 
 #include "bench/pipeline/bed.hpp"
 #include "bench/pipeline/frames.hpp"
+#include "bench/pipeline/pace.hpp"
 #include "bench/scenario.hpp"
 #include "bench/workers.hpp"
 #include "engine/clock.hpp"
@@ -60,6 +61,7 @@ struct Mover {
 struct BatchTime {
     std::uint64_t begun = 0;  ///< TSC
     std::uint64_t ended = 0;
+    double pace = 0;             ///< the CPU's, before or after it: the lower of the two
     std::vector<double> cycles;  ///< a frame, on average over a part
 };
 
@@ -98,6 +100,7 @@ class Lane {
     template <class Rounds, class Clock>
     BatchTime run(Rounds&& rounds, Clock&& clock) {
         BatchTime time;
+        time.pace = Pace::sample();
         time.cycles.reserve(batch_frames / frames_of_a_part + 1);
         std::size_t sent = 0;
         for (const Side side : {Side::inside, Side::outside}) {
@@ -125,6 +128,7 @@ class Lane {
         }
         if (const std::uint64_t late = rte_rdtsc() - time.ended; sent <= frames_of_a_part)
             time.cycles.back() += static_cast<double>(late) / static_cast<double>(sent);
+        time.pace = std::min(time.pace, Pace::sample());
         return time;
     }
 

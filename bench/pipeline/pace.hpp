@@ -1,56 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <fmt/format.h>
+#include <rte_atomic.h>
 #include <rte_cycles.h>
 
-#include <algorithm>
+#include <atomic>
 #include <cstdint>
-#include <limits>
-#include <string>
 
 namespace noclash::bench {
 
-/// How fast this machine lets its CPUs run, in GHz, from time to time: on a shared one it changes
-/// by a third from one minute to the next, and every row with it.
+/// Whether a CPU has its core to itself. On a shared machine a neighbour, whom nobody here can see,
+/// may run on the other thread of the same core: then it does half of what it does else, whatever
+/// it does, for a moment or for seconds. A chain of additions, one a cycle, would not tell; as many
+/// as the core can do at once do. Any thread.
 class Pace {
   public:
-    /// Takes less than a millisecond.
-    double sample() {
-        double ghz = 0;
-        for (unsigned turn = 0; turn < turns; ++turn)
-            ghz = std::max(ghz, ghz_of_a_chain());
-        least_ = std::min(least_, ghz);
-        most_ = std::max(most_, ghz);
-        return ghz;
+    /// Additions a TSC cycle that do not wait for each other, on the caller's CPU just now. Takes
+    /// some 2 us.
+    static double sample() {
+        additions_a_cycle();  // brings its code into the cache
+        const double pace = additions_a_cycle();
+        double best = best_.load(std::memory_order_relaxed);
+        while (pace > best && !best_.compare_exchange_weak(best, pace, std::memory_order_relaxed)) {
+        }
+        return pace;
     }
-
-    /// Of all samples, of which there is one at least.
-    [[nodiscard]] std::string words() const {
-        return fmt::format(
-            "the CPU ran at {:.2f} to {:.2f} GHz (a chain of additions, after each row){}", least_,
-            most_, least_ < most_ * 9 / 10 ? ": rows of slow moments are slow with it" : "");
-    }
+    /// Whether that is nearly what a CPU did at best since the program started.
+    static bool is_full(double pace) { return pace >= 0.9 * best_.load(std::memory_order_relaxed); }
 
   private:
-    static constexpr unsigned turns = 3;
-    static constexpr std::uint64_t additions = 200'000;
-
-    /// Each addition waits for the one before, and takes one cycle.
-    static double ghz_of_a_chain() {
-        const std::uint64_t begun = rte_rdtsc_precise();
-        std::uint64_t sum = 0;
-        while (sum < additions) {
-            ++sum;
-            asm volatile("" : "+r"(sum));  // else the compiler knows the end
+    /// (One copy for all: its speed depends on where it lies.)
+    [[gnu::noinline]] static double additions_a_cycle() {
+        constexpr std::uint64_t turns = 2'000, chains = 6;
+        std::uint64_t a = 0, b = 0, c = 0, d = 0, e = 0, f = 0;
+        const std::uint64_t begun = tsc();
+        for (std::uint64_t turn = 0; turn < turns; ++turn) {
+            ++a, ++b, ++c, ++d, ++e, ++f;
+            asm volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d), "+r"(e), "+r"(f));
         }
-        const auto cycles = static_cast<double>(rte_rdtsc_precise() - begun);
-        return static_cast<double>(additions) / cycles * static_cast<double>(rte_get_tsc_hz()) /
-               1e9;
+        return double{turns * chains} / static_cast<double>(tsc() - begun);
+    }
+    /// When all before it is done, and before all after it begins; `rte_rdtsc_precise` waits for
+    /// memory alone, not for additions.
+    static std::uint64_t tsc() {
+        rte_rmb();
+        const std::uint64_t now = rte_rdtsc();
+        rte_rmb();
+        return now;
     }
 
-    double least_ = std::numeric_limits<double>::max();
-    double most_ = 0;
+    static inline std::atomic<double> best_{0};
 };
 
 }  // namespace noclash::bench

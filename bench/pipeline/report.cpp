@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/pipeline/report.hpp"
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 
 #include <cstdio>
 #include <fstream>
@@ -37,7 +37,6 @@ void PipelineReport::row(const std::string& name, std::optional<double> value,
 
 void PipelineReport::rate(const std::string& name, const Cost& cost, std::optional<double> target) {
     const bool measured = cost.samples > 0;
-    if (!pace_) pace_.emplace();
     row(name, measured ? std::optional(cost.packets_per_us) : std::nullopt, "M/s", target);
     detail({{"name", name},
             {"ns", cost.ns},
@@ -45,7 +44,8 @@ void PipelineReport::rate(const std::string& name, const Cost& cost, std::option
             {"upper_quartile", cost.most},
             {"samples", cost.samples},
             {"together", cost.together},
-            {"cpu_ghz", pace_->sample()}});
+            {"undisturbed", cost.undisturbed}});
+    if (cost.disturbed()) disturbed_.push_back(name);
 }
 
 namespace {
@@ -84,7 +84,11 @@ void PipelineReport::remark(const std::string& text) {
 }
 
 void PipelineReport::conclude() {
-    if (pace_) remark(pace_->words());
+    if (!disturbed_.empty())
+        remark(
+            fmt::format("disturbed, and so perhaps too slow (a neighbour ran on the same core in "
+                        "three of four batches or more): {}",
+                        fmt::join(disturbed_, "; ")));
 }
 
 std::optional<double> PipelineReport::value(const std::string& name) const {

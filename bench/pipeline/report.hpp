@@ -5,7 +5,6 @@
 #include <optional>
 #include <string>
 
-#include "bench/pipeline/pace.hpp"
 #include "bench/pipeline/trial.hpp"
 
 namespace noclash::bench {
@@ -22,7 +21,7 @@ class PipelineReport {
     /// A result that counts. Nothing: it could not be measured.
     void row(const std::string& name, std::optional<double> value, const std::string& unit,
              std::optional<double> target = {}, Goal goal = Goal::at_least);
-    /// Million packets a second, with the quartiles, and the CPU's pace just then, as detail.
+    /// Million packets a second; with the quartiles, and whether it was disturbed, as detail.
     void rate(const std::string& name, const Cost& cost, std::optional<double> target = {});
     /// A line of `--profile`: cycles a packet, by step.
     void profile(const std::string& name, const nat::StepCycles& cycles, std::uint64_t packets);
@@ -38,7 +37,7 @@ class PipelineReport {
 
   private:
     nlohmann::ordered_json json_;
-    std::optional<Pace> pace_;
+    std::vector<std::string> disturbed_;  ///< rows
 };
 
 }  // namespace noclash::bench

@@ -3,8 +3,11 @@
 
 #include <sched.h>
 
+#include <algorithm>
 #include <memory>
 #include <numeric>
+
+#include "bench/pipeline/pace.hpp"
 
 namespace noclash::bench {
 namespace {
@@ -55,6 +58,12 @@ bool ran_together(const std::vector<std::vector<BatchTime>>& batches, std::size_
     return earliest_end > latest_begin && (earliest_end - latest_begin) * 10 >= (last - first) * 8;
 }
 
+/// Whether nobody else ran on the workers' cores, before batch `i` and after it.
+bool had_their_cores(const std::vector<std::vector<BatchTime>>& batches, std::size_t i) {
+    return std::all_of(batches.begin(), batches.end(),
+                       [i](const auto& of_worker) { return Pace::is_full(of_worker[i].pace); });
+}
+
 double mean(const std::vector<double>& values) {
     return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
@@ -74,11 +83,21 @@ Cost summarize(const std::vector<std::vector<BatchTime>>& batches, double rings_
                Central central) {
     const double ns_of_a_cycle = 1e9 / static_cast<double>(rte_get_tsc_hz());
     Cost cost;
-    std::size_t together = 0;
-    std::vector<std::vector<double>> samples(batches.size());
+    std::vector<std::size_t> together, undisturbed;
     for (std::size_t i = 0; i < batches.front().size(); ++i) {
         if (batches.size() > 1 && !ran_together(batches, i)) continue;
-        ++together;
+        together.push_back(i);
+        if (had_their_cores(batches, i)) undisturbed.push_back(i);
+    }
+    const auto share = [&](const std::vector<std::size_t>& part) {
+        return static_cast<double>(part.size()) / static_cast<double>(batches.front().size());
+    };
+    cost.together = share(together);
+    cost.undisturbed = share(undisturbed);
+    if (together.empty()) return cost;
+
+    std::vector<std::vector<double>> samples(batches.size());
+    for (const std::size_t i : undisturbed.empty() ? together : undisturbed) {
         for (std::size_t worker = 0; worker < batches.size(); ++worker) {
             const std::vector<double>& parts = batches[worker][i].cycles;
             const auto sample = [&](double cycles) {
@@ -90,8 +109,6 @@ Cost summarize(const std::vector<std::vector<BatchTime>>& batches, double rings_
                 std::for_each(parts.begin(), parts.end(), sample);
         }
     }
-    cost.together = static_cast<double>(together) / static_cast<double>(batches.front().size());
-    if (together == 0) return cost;
     for (std::vector<double>& of_worker : samples) {
         cost.samples += of_worker.size();
         cost.least += 1000 / quantile(of_worker, 0.75);

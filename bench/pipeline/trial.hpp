@@ -31,6 +31,10 @@ struct Cost {
     double least = 0, most = 0;  ///< quartiles of `packets_per_us`
     std::size_t samples = 0;     ///< parts of batches, or batches
     double together = 1;         ///< share of the batches in which all workers ran at the same time
+    double undisturbed = 0;      ///< likewise, and each had its core to itself; where there are
+                                 ///< such batches, no others count
+
+    [[nodiscard]] bool disturbed() const { return undisturbed < 0.25; }
 };
 
 /// Time as workers are told it: the machine's, or one that a scenario makes.
