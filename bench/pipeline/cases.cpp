@@ -118,8 +118,8 @@ Cost median(std::vector<Cost> costs) {
 
 Cost established_cost(Trial& trial, const Options& options, const Traffic& traffic,
                       unsigned workers) {
-    // Timings last some 20 ms and lie three times as far apart, so that what else the machine does
-    // for a moment falls into one of them.
+    // In turns, with packets looked at in between, so that what else the machine does for a moment
+    // falls into one of them.
     constexpr unsigned turns = 3;
     const std::uint64_t count = std::max<std::uint64_t>(options.packets / turns / workers, 1);
     return median(undisturbed(turns, 3 * turns, [&](unsigned) {

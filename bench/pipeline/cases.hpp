@@ -11,6 +11,8 @@
 
 namespace noclash::bench {
 
+inline constexpr std::uint32_t thousand = 1U << 10U, million = 1U << 20U;
+
 struct Options {
     /// Packets of established flows that are timed, for a row.
     std::uint64_t packets = 1U << 21U;
@@ -19,16 +21,13 @@ struct Options {
     /// Of fewer, which take some milliseconds only, it is more often: what else the machine does
     /// for a moment shall not decide.
     [[nodiscard]] constexpr unsigned fills_of(std::uint32_t flows) const {
-        constexpr std::uint32_t many = 1U << 20U;
-        return flows < many ? 3 * fills : flows == many ? fills : 1;
+        return flows < million ? 3 * fills : flows == million ? fills : 1;
     }
     /// Rows with more flows are left out.
     std::uint32_t most_flows = 1U << 22U;
     /// Tell which step of the pipeline takes how long, too.
     bool profile = false;
 };
-
-inline constexpr std::uint32_t thousand = 1U << 10U, million = 1U << 20U;
 
 /// Flows in the order of their numbers, from `first` on: what their clients begin with.
 [[nodiscard]] Traffic opening(const Flows& flows, std::uint32_t first = 0,
