@@ -99,6 +99,14 @@ SCENARIOS = [
     Scenario("bucket-blind-cas", "bucket", "-DBLIND_CAS", violates("key_shown_twice")),
     Scenario("bucket-show-before-write", "bucket", "-DSHOW_BEFORE_WRITE",
              violates("removed_what_is_not_shown")),
+
+    Scenario("closing", "closing", "-DDATA=3 -DWINDOW=3", PASSES),
+    Scenario("closing-window-off", "closing", "-DRULE=LATE", PASSES),
+    Scenario("closing-flags", "closing", "-DRULE=FLAGS", violates("live_tuple_given_away")),
+    Scenario("closing-sides", "closing", "-DRULE=SIDES", violates("live_tuple_given_away")),
+    Scenario("closing-window-too-small", "closing", "-DKNOWN=0",
+             violates("closed_but_never_over")),
+    Scenario("reaches-closing-over", "closing", "-DREACH", violates("reached")),
 ]
 
 HERE = pathlib.Path(__file__).resolve().parent
