@@ -45,6 +45,14 @@ class LabCase(unittest.TestCase):
         self.lab = laboratory.Lab()
         self.addCleanup(self.lab.close)
 
+    def run(self, result=None):
+        """An interrupted test cleans up (unittest takes the exception for an error), and no other
+        test starts after it."""
+        result = super().run(result)
+        if interrupts.interrupted():
+            result.stop()
+        return result
+
     def _on_alarm(self, _number, _frame):
         raise TestTimeout(f"not done within {self.timeout_s} s")
 
@@ -147,5 +155,6 @@ def rule(name, action, **keys):
 
 def main():
     """For files that are run alone."""
-    interrupts.raise_on_signals()
+    # Unittest lets KeyboardInterrupt pass without cleaning up.
+    interrupts.raise_on_signals(signal.SIGINT)
     unittest.main(verbosity=2)

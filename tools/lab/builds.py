@@ -42,19 +42,21 @@ class Build:
 
     def configure(self):
         if os.path.exists(os.path.join(self.directory, "build.ninja")):
-            run(["meson", "configure", self.directory, *self._options], timeout_s=120, cwd=ROOT)
+            run(["meson", "configure", self.directory, *self._options], timeout_s=600, cwd=ROOT)
             return
         environment = dict(os.environ)
         if self._compiler:
             environment["CXX"] = self._compiler
-        run(["meson", "setup", self.directory, *self._options], timeout_s=120, cwd=ROOT,
+        run(["meson", "setup", self.directory, *self._options], timeout_s=600, cwd=ROOT,
             env=environment)
 
-    def compile(self, step, targets=()):
-        """Builds; shows ninja's count in `step`. LabError has the compiler's words."""
+    def compile(self, step, targets=(), *, jobs=None, start=subprocess.Popen):
+        """Builds; shows ninja's count in `step`. LabError has the compiler's words. `start` starts
+        ninja, as subprocess.Popen does; `jobs` are its processes."""
         output = []
-        with subprocess.Popen(["ninja", "-C", self.directory, *targets], stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, cwd=ROOT) as ninja:
+        argv = ["ninja", "-C", self.directory, *([f"-j{jobs}"] if jobs else []), *targets]
+        with start(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                   cwd=ROOT) as ninja:
             try:
                 for line in ninja.stdout:
                     output.append(line)

@@ -14,12 +14,21 @@ class Interrupted(BaseException):
         self.number = number
 
 
-def raise_on_signals():
-    """Turns SIGTERM and SIGHUP into an exception, so that `with` blocks clean up."""
+_came = []  # the signals that raised Interrupted
+
+
+def raise_on_signals(*others):
+    """Turns SIGTERM, SIGHUP and `others` into an exception, so that `with` blocks clean up."""
     def handler(number, _frame):
+        _came.append(number)
         raise Interrupted(number)
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP, *others):
         signal.signal(number, handler)
+
+
+def interrupted():
+    """Whether such a signal has come, also where something has swallowed the exception."""
+    return bool(_came)
 
 
 @contextlib.contextmanager

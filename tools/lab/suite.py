@@ -2,23 +2,21 @@
 """tools/test: installs, builds, and runs every test."""
 
 import argparse
-import json
 import os
-import signal
-import subprocess
 import sys
-import tempfile
 import time
-from dataclasses import dataclass, field
 
 from . import builds, interrupts, laboratory
+from .checks import (GATEWAY_PROGRAMS, all_gateway_tests, command, compile_build, compile_tests,
+                     gateway_test, meson_tests)
 from .console import Console
 from .namespaces import require_privilege
-from .process import LabError, NotAvailable, run
+from .parts import PASSED, Kind, Part, Schedule
+from .process import LabError, run
+from .tidy import clang_tidy
 
 FINE, FAILED, USAGE, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 130
 
-GATEWAY_TESTS = os.path.join(builds.ROOT, "tests", "gateway")
 # What --quick and the sanitized daemon run of the tests against real hosts: a file, and the classes
 # or tests in it where not all. Else all files run.
 QUICK_GATEWAY_TESTS = ("services", "rules", "router Router", "control Flows",
@@ -27,6 +25,10 @@ QUICK_GATEWAY_TESTS = ("services", "rules", "router Router", "control Flows",
 SANITIZED_GATEWAY_TESTS = ("services", "rules", "router", "malformed", "lifecycle", "control",
                            "mappings", "icmp", "field", "protocols", "behavior", "limits",
                            "tcp_window", "untracked Untracked")
+# Counted to the last packet, at rates that need the machine: no other test of the gateway beside.
+GATEWAY_TESTS_ALONE = ("million_flows", "storm", "cpsload", "baseline")
+# Some minutes each: started first, so that none of them is left over at the end.
+LONG_GATEWAY_TESTS = ("behavior", "reuse", "limits", "pools", "mappings", "static", "tcp_window")
 
 # Suite of the unit and stress tests whose threads race on purpose.
 TSAN_SUITES = ("tsan",)
@@ -37,6 +39,8 @@ NO_PROOFS = ["--no-suite=model", "--no-suite=mutants"]
 DESCRIPTION = """\
 Installs what is missing, builds, and runs the tests: unit and stress tests, then tests of the
 running gateway in network namespaces of its own, against real hosts (curl, dig, ping, iperf3).
+Parts run side by side: tests of the gateway wait more than they compute, so builds and other tests
+run beside them, at the lowest priority.
 """
 
 EPILOG = """\
@@ -56,16 +60,6 @@ namespaces need root: without it nothing is skipped, the run fails), 130 interru
 """
 
 
-@dataclass
-class Outcome:
-    """How one part ended."""
-
-    name: str
-    result: str
-    seconds: float
-    words: str = field(default="", repr=False)  # of a failure
-
-
 def parse_arguments(argv):
     parser = argparse.ArgumentParser(prog="tools/test", description=DESCRIPTION, epilog=EPILOG,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -75,211 +69,110 @@ def parse_arguments(argv):
     return parser.parse_args(argv)
 
 
-class Suite:
-    """Runs parts one after the other; one that fails does not keep the others from running."""
+def gateway_parts(label, build, names, programs):
+    """Tests of the gateway, each file a part: those that run alone, then the longest, first."""
+    def rank(name):
+        file = name.split()[0]
+        order = GATEWAY_TESTS_ALONE + LONG_GATEWAY_TESTS
+        return order.index(file) if file in order else len(order)
 
-    def __init__(self, console):
-        self._console = console
-        self.outcomes = []
-
-    def part(self, name, work):
-        """Runs `work(step)`, which raises LabError when it fails; returns whether it passed."""
-        begun = time.monotonic()
-        try:
-            with self._console.step(name) as step:
-                work(step)
-                step.conclude("passed")
-        except NotAvailable:
-            raise
-        except LabError as error:
-            self.outcomes.append(Outcome(name, "FAILED", time.monotonic() - begun, str(error)))
-            self._console.say(str(error))
-            return False
-        self.outcomes.append(Outcome(name, "passed", time.monotonic() - begun))
-        return True
-
-    def blocked(self, name):
-        """Notes a part that could not run because what it builds on failed."""
-        self.outcomes.append(Outcome(name, "NOT RUN", 0.0))
-
-    def report(self):
-        """The table; returns the exit status."""
-        self._console.heading("Summary")
-        bad = [outcome for outcome in self.outcomes if outcome.result != "passed"]
-        self._console.table(
-            ("part", "result", "seconds"),
-            [(outcome.name, outcome.result, outcome.seconds) for outcome in self.outcomes],
-            ["green" if outcome.result == "passed" else "red" for outcome in self.outcomes])
-        self._console.say()
-        if bad:
-            self._console.say(self._console.style(f"{len(bad)} of {len(self.outcomes)} failed",
-                                                  "red"))
-            return FAILED
-        self._console.say(self._console.style("all passed", "green"))
-        return FINE
+    return [Part(f"{label}: {name.split()[0]}", gateway_test(build, name),
+                 Kind.ALONE if name.split()[0] in GATEWAY_TESTS_ALONE else Kind.WAITS, (programs,))
+            for name in sorted(names, key=rank)]
 
 
-def compile_build(build, targets=()):
-    def work(step):
-        build.configure()
-        build.compile(step, targets)
-    return work
-
-
-def compile_suites(build, suites):
-    """Compiles only what the tests of some suites need."""
-    def work(step):
-        build.configure()
-        tests = json.loads(run(["meson", "introspect", build.directory, "--tests"]).stdout)
-        targets = {os.path.relpath(test["cmd"][0], build.directory) for test in tests
-                   if any(suite.endswith(f":{name}") for suite in test["suite"]
-                          for name in suites)}
-        build.compile(step, sorted(targets))
-    return work
-
-
-def meson_tests(build, *selection):
-    """Runs the unit and stress tests of a build."""
-    def work(step):
-        step.show("meson test")
-        result = run(["meson", "test", "-C", build.directory, "--no-rebuild", "--print-errorlogs",
-                      *selection], timeout_s=1800, check=False, cwd=builds.ROOT)
-        if result.returncode != 0:
-            raise LabError(result.stdout[-8000:] + result.stderr[-2000:])
-    return work
-
-
-def gateway_tests(build, names):
-    """Runs files of tests/gateway against a build, each in a process of its own."""
-    def work(step):
-        failures = []
-        environment = os.environ | {"NOCLASH_BUILD": build.directory}
-        for name in names:
-            step.show(name)
-            file, *selection = name.split()
-            path = os.path.join(GATEWAY_TESTS, f"test_{file}.py")
-            with subprocess.Popen([sys.executable, "-B", path, *selection],
-                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                                  env=environment) as test:
-                try:
-                    output = test.stdout.read()
-                except BaseException:
-                    test.terminate()  # it cleans up after itself
-                    raise
-            if test.returncode != 0:
-                failures.append(f"--- {name} ({test.returncode})\n{output}")
-        if failures:
-            raise LabError("\n".join(failures))
-    return work
-
-
-def all_gateway_tests():
-    return sorted(name.removeprefix("test_").removesuffix(".py")
-                  for name in os.listdir(GATEWAY_TESTS) if name.startswith("test_"))
-
-
-def check_format(_step):
-    run([os.path.join(builds.ROOT, "tools", "format"), "--check"], timeout_s=300)
-
-
-class ClangTidy:
-    """clang-tidy over every file that a build compiles: half an hour's work, done at the lowest
-    priority beside the gateway's tests, which wait more than they compute. It needs to know how
-    files are compiled, for which a directory of its own is configured, and nothing built."""
-
-    def __init__(self):
-        self._build = builds.Build("build-tidy", compiler="clang++")
-        self._sources = tempfile.TemporaryFile("w+")
-        self._words = tempfile.TemporaryFile("w+")
-        self._process = None
-
-    def __enter__(self):
-        self._build.configure()
-        sources = []
-        for top in ("engine", "nat", "dpdk", "tools", "bench", "tests"):
-            for directory, _, names in os.walk(os.path.join(builds.ROOT, top)):
-                sources += [os.path.join(directory, name) for name in names
-                            if name.endswith(".cpp")
-                            and "fuzz" not in directory]  # not in that build
-        self._sources.write("\n".join(sources))
-        self._sources.seek(0)
-        self._process = subprocess.Popen(
-            ["nice", "-n", "19", "xargs", "-P", str(os.cpu_count() or 1), "-n", "1", "clang-tidy",
-             "--quiet", "-p", self._build.directory], stdin=self._sources, stdout=self._words,
-            stderr=subprocess.DEVNULL, start_new_session=True)
-        return self
-
-    def finish(self, step):
-        """Waits for the rest of it."""
-        step.show("the rest of the files")
-        if self._process.wait(3600) != 0:
-            self._words.seek(0)
-            raise LabError(self._words.read()[-8000:])
-
-    def __exit__(self, *_):
-        if self._process.poll() is None:
-            os.killpg(self._process.pid, signal.SIGTERM)
-            self._process.wait()
-        self._sources.close()
-        self._words.close()
-
-
-def run_release(suite, scope, quick):
-    """The release build and its tests; `scope` names the gateway's."""
+def release_parts(gateway_names, *, quick):
+    """The release build and its tests. The programs come first: the tests of the gateway need no
+    more."""
     build = builds.release()
-    if not suite.part("build (release)", compile_build(build)):
-        suite.blocked("all tests")
-        return
-    suite.part("unit and stress tests", meson_tests(build, *NO_PROOFS))
-    for name, proof in {} if quick else PROOFS.items():
-        suite.part(name, meson_tests(build, f"--suite={proof}"))
-    for name in scope:
-        suite.part(f"gateway: {name.split()[0]}", gateway_tests(build, [name]))
+    programs, rest = "build (release): programs", "build (release): tests, benchmarks"
+    parts = [Part(programs, compile_build(build, GATEWAY_PROGRAMS), Kind.FIRST),
+             Part(rest, compile_build(build), needs=(programs,))]
+    parts += gateway_parts("gateway", build, gateway_names, programs)
+    parts.append(Part("unit and stress tests", meson_tests(build, *NO_PROOFS, patience=5),
+                      needs=(rest,)))
+    if not quick:
+        parts += [Part(name, meson_tests(build, f"--suite={suite}", patience=5), needs=(rest,))
+                  for name, suite in PROOFS.items()]
+    return parts
 
 
-def run_extra(suite, tidy):
-    """What --all adds. Clang builds the sanitized programs: it shows what g++ does not, and takes a
-    fraction of g++'s time for them."""
-    suite.part("format", check_format)
-    asan = builds.Build("build-asan", compiler="clang++", options=[
-        "--buildtype=debug", "--optimization=1", "-Db_lundef=false",
-        "-Db_sanitize=address,undefined"])
-    if suite.part("build (clang, ASan, UBSan)", compile_build(asan)):
-        suite.part("unit and stress tests (ASan, UBSan)",
-                   meson_tests(asan, "--timeout-multiplier", "5", "--no-suite=random", *NO_PROOFS))
-        suite.part("gateway (ASan, UBSan)", gateway_tests(asan, SANITIZED_GATEWAY_TESTS))
-    tsan = builds.Build("build-tsan", compiler="clang++", options=[
-        "--buildtype=debug", "--optimization=1", "-Db_lundef=false", "-Db_sanitize=thread"])
-    if suite.part("build (clang, TSan)", compile_suites(tsan, TSAN_SUITES)):
-        suite.part("engine tests (TSan)",
-                   meson_tests(tsan, "--timeout-multiplier", "10",
-                               *(f"--suite={name}" for name in TSAN_SUITES)))
-    suite.part("clang-tidy", tidy.finish)
+def sanitized_parts():
+    """Clang builds the sanitized programs: it shows what g++ does not, and takes a fraction of
+    g++'s time for them."""
+    options = ["--buildtype=debug", "--optimization=1", "-Db_lundef=false"]
+    asan = builds.Build("build-asan", compiler="clang++",
+                        options=[*options, "-Db_sanitize=address,undefined"])
+    tsan = builds.Build("build-tsan", compiler="clang++",
+                        options=[*options, "-Db_sanitize=thread"])
+    asan_build, tsan_build = "build (clang, ASan, UBSan)", "build (clang, TSan)"
+    # `random` judges distributions: it computes for long and shows sanitizers nothing new.
+    left_out = ("random", *PROOFS.values())
+    return [
+        Part(asan_build, compile_tests(asan, without=left_out, also=GATEWAY_PROGRAMS)),
+        Part(tsan_build, compile_tests(tsan, suites=TSAN_SUITES)),
+        *gateway_parts("gateway (ASan, UBSan)", asan, SANITIZED_GATEWAY_TESTS, asan_build),
+        Part("unit and stress tests (ASan, UBSan)",
+             meson_tests(asan, *(f"--no-suite={name}" for name in left_out), patience=20),
+             needs=(asan_build,)),
+        Part("engine tests (TSan)",
+             meson_tests(tsan, *(f"--suite={name}" for name in TSAN_SUITES), patience=40),
+             needs=(tsan_build,)),
+    ]
+
+
+def plan(options):
+    """All parts, in the order in which they start where nothing hinders them."""
+    if not options.all:
+        return release_parts(QUICK_GATEWAY_TESTS if options.quick else all_gateway_tests(),
+                             quick=options.quick)
+    first, *others = release_parts(all_gateway_tests(), quick=False)
+    proofs = others[-len(PROOFS):]
+    return [first,
+            Part("format", command([os.path.join(builds.ROOT, "tools", "format"), "--check"])),
+            *others[:-len(PROOFS)],
+            *sanitized_parts(),
+            *proofs,
+            # What is left to compute while the last tests of the gateway wait.
+            Part("clang-tidy", clang_tidy())]
+
+
+def report(console, outcomes, seconds):
+    """The table; returns the exit status."""
+    console.heading("Summary")
+    bad = [outcome for outcome in outcomes if outcome.result != PASSED]
+    console.table(("part", "result", "seconds"),
+                  [(outcome.name, outcome.result, outcome.seconds) for outcome in outcomes],
+                  ["green" if outcome.result == PASSED else "red" for outcome in outcomes])
+    console.say()
+    verdict = f"{len(bad)} of {len(outcomes)} failed" if bad else "all passed"
+    console.say(console.style(verdict, "red" if bad else "green")
+                + f" in {seconds / 60:.1f} minutes; parts ran side by side")
+    return FAILED if bad else FINE
+
+
+def prepare(console):
+    """Installs what is missing; raises LabError where this machine does not let us test."""
+    console.heading("Preparing")
+    with console.step("packages") as step:
+        run([os.path.join(builds.ROOT, "tools", "setup")], timeout_s=1800)
+        step.conclude("all there")
+    with console.step("privilege") as step:
+        require_privilege()
+        laboratory.clean_up_after_the_dead()
+        step.conclude("network namespaces work")
 
 
 def main(argv):
     options = parse_arguments(argv)
     console = Console()
     interrupts.raise_on_signals()
-    suite = Suite(console)
+    begun = time.monotonic()
     try:
-        console.heading("Preparing")
-        with console.step("packages") as step:
-            run([os.path.join(builds.ROOT, "tools", "setup")], timeout_s=1800)
-            step.conclude("all there")
-        with console.step("privilege") as step:
-            require_privilege()
-            laboratory.clean_up_after_the_dead()
-            step.conclude("network namespaces work")
+        prepare(console)
         console.heading("Testing")
-        if options.all:
-            with ClangTidy() as tidy:
-                run_release(suite, all_gateway_tests(), quick=False)
-                run_extra(suite, tidy)
-        else:
-            run_release(suite, QUICK_GATEWAY_TESTS if options.quick else all_gateway_tests(),
-                        options.quick)
-        return suite.report()
+        outcomes = Schedule(console, plan(options)).run()
+        return report(console, outcomes, time.monotonic() - begun)
     except LabError as error:
         print(f"test: {error}", file=sys.stderr)
         return ENVIRONMENT

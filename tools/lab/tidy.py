@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""clang-tidy over every file that a build compiles.
+
+Reading the headers takes longer than checking a file. So files of a target are checked together,
+by a file that includes them; clang's analyzer takes them for code of their own. Where names of
+local functions clash, they are checked one by one.
+"""
+
+import json
+import os
+import shlex
+from concurrent.futures import ThreadPoolExecutor
+
+from . import builds
+from .parts import CPUS
+from .process import LabError
+
+# Directories with C++; fuzz targets are in no build but their own.
+SOURCES = ("engine", "nat", "dpdk", "tools", "bench", "tests")
+MOST_TOGETHER = 12
+# Tests of many files, whose local helpers have the same names.
+ONE_BY_ONE = ()
+# What clang-tidy says where a file does not compile.
+NO_CODE = "[clang-diagnostic-error]"
+
+
+def clang_tidy():
+    """The work of a part. It needs to know how files are compiled, for which a directory of its
+    own is configured, and nothing built."""
+    build = builds.Build("build-tidy", compiler="clang++")
+
+    def work(step):
+        build.configure()
+        directory, groups = _prepare(build)
+        done, count = 0, sum(map(len, groups.values()))
+
+        def check(name):
+            nonlocal done
+            words = _check(step, directory, name)
+            if NO_CODE in words and len(groups[name]) > 1:
+                words = "".join(_check(step, directory, file) for file in groups[name])
+            done += len(groups[name])
+            step.show(f"[{done}/{count}]")
+            return words
+
+        with ThreadPoolExecutor(CPUS) as pool:
+            words = "".join(pool.map(check, groups))
+        if words:
+            raise LabError(words[-8000:])
+    return work
+
+
+def _check(step, directory, name):
+    """What clang-tidy finds; empty: nothing."""
+    status, output = step.run(["clang-tidy", "--quiet", "-p", directory, name], cwd=builds.ROOT)
+    if status == 0:
+        return ""
+    return f"{name}: clang-tidy ended with {status}\n{output}"
+
+
+def _prepare(build):
+    """A directory with a compile command for each file and for each group of files, and the groups:
+    {file to check: [files in it]}, those with most to check first."""
+    directory = os.path.join(build.directory, "tidy")
+    os.makedirs(directory, exist_ok=True)
+    commands, groups = [], {}
+    for target, entries in _by_target(build).items():
+        commands += entries
+        most = 1 if target.startswith(ONE_BY_ONE) else MOST_TOGETHER
+        for at in range(0, len(entries), most):
+            members = [entry["file"] for entry in entries[at:at + most]]
+            if len(members) == 1:
+                groups[members[0]] = members
+                continue
+            name = os.path.join(directory, f"{target.replace('/', '-')}-{at}.cpp")
+            with open(name, "w", encoding="utf-8") as handle:
+                handle.writelines(f'#include "{member}"\n' for member in members)
+            groups[name] = members
+            commands.append(entries[at] | {"file": name})
+    with open(os.path.join(directory, "compile_commands.json"), "w", encoding="utf-8") as handle:
+        json.dump(commands, handle)
+    order = sorted(groups, key=lambda name: -sum(map(os.path.getsize, groups[name])))
+    return directory, {name: groups[name] for name in order}
+
+
+def _by_target(build):
+    """The commands of all files of ours, by target; one for each file, though several targets may
+    compile it."""
+    with open(os.path.join(build.directory, "compile_commands.json"), encoding="utf-8") as handle:
+        entries = json.load(handle)
+    tops = tuple(os.path.join(builds.ROOT, top) + os.sep for top in SOURCES)
+    targets, seen = {}, set()
+    for entry in entries:
+        file = os.path.realpath(os.path.join(entry["directory"], entry["file"]))
+        if not file.startswith(tops) or file in seen:
+            continue
+        seen.add(file)
+        arguments = shlex.split(entry["command"])
+        if os.path.basename(arguments[0]) == "ccache":
+            arguments = arguments[1:]
+        target = arguments[arguments.index("-o") + 1].partition(".p/")[0]
+        # Clang-tidy replaces the file of a command by the one that it checks.
+        targets.setdefault(target, []).append(
+            {"directory": entry["directory"], "file": file,
+             "arguments": [word for word in arguments if word != entry["file"]] + [file]})
+    return targets
