@@ -5,7 +5,7 @@
     sudo NOCLASH_BUILD=build-asan tests/gateway/...         against another build
 
 Every test has a time limit, makes its own network namespaces, and demands at its end that the
-daemon is still alive and ends in order.
+daemon is still alive and ends in order. NOCLASH_PATIENCE multiplies all limits of time.
 """
 
 import os
@@ -18,7 +18,7 @@ sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 from lab import builds, interrupts, laboratory  # noqa: E402  (the path above comes first)
 from lab.noclash import Noclash  # noqa: E402
-from lab.process import LabError, wait_until  # noqa: E402
+from lab.process import PATIENCE, LabError, wait_until  # noqa: E402
 from lab.topology import GATEWAY_LB, Topology  # noqa: E402
 
 HOSTS = os.path.join(ROOT, "tests", "gateway", "hosts.py")
@@ -40,7 +40,7 @@ class LabCase(unittest.TestCase):
 
     def setUp(self):
         signal.signal(signal.SIGALRM, self._on_alarm)
-        signal.alarm(self.timeout_s)
+        signal.alarm(round(PATIENCE * self.timeout_s))
         self.addCleanup(signal.alarm, 0)
         self.lab = laboratory.Lab()
         self.addCleanup(self.lab.close)
@@ -54,7 +54,7 @@ class LabCase(unittest.TestCase):
         return result
 
     def _on_alarm(self, _number, _frame):
-        raise TestTimeout(f"not done within {self.timeout_s} s")
+        raise TestTimeout(f"not done within {PATIENCE * self.timeout_s:g} s")
 
 
 class GatewayCase(LabCase):

@@ -7,6 +7,10 @@ import subprocess
 import time
 
 
+# Multiplies every limit of time here. They are for what hangs; a busy machine must not hit them.
+PATIENCE = float(os.environ.get("NOCLASH_PATIENCE", "1"))
+
+
 class LabError(Exception):
     """Something that the laboratory needs did not work; the text says what, for people."""
 
@@ -24,12 +28,13 @@ def run(argv, *, timeout_s=60, check=True, text_in=None, cwd=None, env=None):
     argv = [str(word) for word in argv]
     try:
         result = subprocess.run(argv, input=text_in, capture_output=True, text=True, check=False,
-                                timeout=timeout_s, cwd=cwd, env=env,
+                                timeout=PATIENCE * timeout_s, cwd=cwd, env=env,
                                 stdin=subprocess.DEVNULL if text_in is None else None)
     except FileNotFoundError as error:
         raise NotAvailable(f"{argv[0]} is not installed; run tools/setup") from error
     except subprocess.TimeoutExpired as error:
-        raise LabError(f"`{' '.join(argv)}` did not end within {timeout_s} s") from error
+        raise LabError(f"`{' '.join(argv)}` did not end within "
+                       f"{PATIENCE * timeout_s:g} s") from error
     if check and result.returncode != 0:
         words = (result.stderr or result.stdout).strip()
         raise LabError(f"`{' '.join(argv)}` failed ({result.returncode}): {words}")
@@ -38,13 +43,13 @@ def run(argv, *, timeout_s=60, check=True, text_in=None, cwd=None, env=None):
 
 def wait_until(predicate, *, timeout_s, what, interval_s=0.02):
     """Waits until `predicate()` is true and returns its value; LabError names `what` when late."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + PATIENCE * timeout_s
     while True:
         value = predicate()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise LabError(f"{what}: not within {timeout_s} s")
+            raise LabError(f"{what}: not within {PATIENCE * timeout_s:g} s")
         time.sleep(interval_s)
 
 
@@ -105,10 +110,10 @@ class Process:
     def wait(self, timeout_s):
         """Waits for the end and returns the exit status."""
         try:
-            return self._popen.wait(timeout_s)
+            return self._popen.wait(PATIENCE * timeout_s)
         except subprocess.TimeoutExpired as error:
-            raise LabError(f"{self.name} did not end within {timeout_s} s; the end of its log:\n"
-                           f"{self.log_tail()}") from error
+            raise LabError(f"{self.name} did not end within {PATIENCE * timeout_s:g} s; the end of "
+                           f"its log:\n{self.log_tail()}") from error
 
     def send_signal(self, number):
         if self.returncode is None:
@@ -118,7 +123,7 @@ class Process:
         """Ends it: politely, then by force. Returns the exit status; safe to call again."""
         self.send_signal(number)
         try:
-            return self._popen.wait(timeout_s)
+            return self._popen.wait(PATIENCE * timeout_s)
         except subprocess.TimeoutExpired:
             self._popen.kill()
-            return self._popen.wait(timeout_s)
+            return self._popen.wait(PATIENCE * timeout_s)

@@ -25,8 +25,9 @@ QUICK_GATEWAY_TESTS = ("services", "rules", "router Router", "control Flows",
 SANITIZED_GATEWAY_TESTS = ("services", "rules", "router", "malformed", "lifecycle", "control",
                            "mappings", "icmp", "field", "protocols", "behavior", "limits",
                            "tcp_window", "untracked Untracked")
-# Counted to the last packet, at rates that need the machine: no other test of the gateway beside.
-GATEWAY_TESTS_ALONE = ("million_flows", "storm", "cpsload", "baseline")
+# Counted to the last packet at rates that need the machine, or with workers that poll and huge pages
+# of the whole machine: no other test of the gateway beside.
+GATEWAY_TESTS_ALONE = ("million_flows", "storm", "cpsload", "baseline", "devices")
 # Some minutes each: started first, so that none of them is left over at the end.
 LONG_GATEWAY_TESTS = ("behavior", "reuse", "limits", "pools", "mappings", "static", "tcp_window")
 
