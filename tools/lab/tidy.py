@@ -2,12 +2,13 @@
 """clang-tidy over every file that a build compiles.
 
 Reading the headers takes longer than checking a file. So files of a target are checked together,
-by a file that includes them; clang's analyzer takes them for code of their own. Where names of
-local functions clash, they are checked one by one.
+by a file that includes them; clang's analyzer takes them for code of their own. Files that define
+the same local names are kept apart.
 """
 
 import json
 import os
+import re
 import shlex
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,8 +19,6 @@ from .process import LabError
 # Directories with C++; fuzz targets are in no build but their own.
 SOURCES = ("engine", "nat", "dpdk", "tools", "bench", "tests")
 MOST_TOGETHER = 12
-# Tests of many files, whose local helpers have the same names.
-ONE_BY_ONE = ()
 # What clang-tidy says where a file does not compile.
 NO_CODE = "[clang-diagnostic-error]"
 
@@ -66,21 +65,50 @@ def _prepare(build):
     commands, groups = [], {}
     for target, entries in _by_target(build).items():
         commands += entries
-        most = 1 if target.startswith(ONE_BY_ONE) else MOST_TOGETHER
-        for at in range(0, len(entries), most):
-            members = [entry["file"] for entry in entries[at:at + most]]
+        for number, members in enumerate(group([entry["file"] for entry in entries])):
             if len(members) == 1:
                 groups[members[0]] = members
                 continue
-            name = os.path.join(directory, f"{target.replace('/', '-')}-{at}.cpp")
+            name = os.path.join(directory, f"{target.replace('/', '-')}-{number}.cpp")
             with open(name, "w", encoding="utf-8") as handle:
                 handle.writelines(f'#include "{member}"\n' for member in members)
             groups[name] = members
-            commands.append(entries[at] | {"file": name})
+            commands.append(entries[0] | {"file": name})
     with open(os.path.join(directory, "compile_commands.json"), "w", encoding="utf-8") as handle:
         json.dump(commands, handle)
     order = sorted(groups, key=lambda name: -sum(map(os.path.getsize, groups[name])))
     return directory, {name: groups[name] for name in order}
+
+
+def group(files):
+    """The files in groups of those that share no local name."""
+    groups = []  # (files, their names)
+    for file in files:
+        with open(file, encoding="utf-8") as handle:
+            names = names_of(handle.read())
+        for members, taken in groups:
+            if len(members) < MOST_TOGETHER and not names & taken:
+                members.append(file)
+                taken |= names
+                break
+        else:
+            groups.append(([file], names))
+    return [members for members, _ in groups]
+
+
+def names_of(text):
+    """The names that a file declares outside of classes and functions. In our format these stand at
+    the beginning of a line; members of classes are known by their class."""
+    names = set()
+    for line in text.splitlines():
+        if not re.match(r"[A-Za-z_]", line) or re.match(r"namespace |using namespace |extern ", line):
+            continue
+        if found := re.match(r"(?:template .*> )?(?:class|struct|enum class|enum|union|using)"
+                             r"(?: alignas\(.*?\))? (\w+)", line):
+            names.add(found[1])
+        elif found := re.search(r"([\w:~]+)(?:\[.*?\])*(?:\(|\{| =|;)", line):
+            names.add(found[1])
+    return {name for name in names if not name.isupper()}  # macros, as TEST of GoogleTest
 
 
 def _by_target(build):
