@@ -90,10 +90,10 @@ def release_parts(gateway_names, *, quick):
     parts = [Part(programs, compile_build(build, GATEWAY_PROGRAMS), Kind.FIRST),
              Part(rest, compile_build(build), needs=(programs,))]
     parts += gateway_parts("gateway", build, gateway_names, programs)
-    parts.append(Part("unit and stress tests", meson_tests(build, *NO_PROOFS, patience=5),
+    parts.append(Part("unit and stress tests", meson_tests(build, *NO_PROOFS, patience=20),
                       needs=(rest,)))
     if not quick:
-        parts += [Part(name, meson_tests(build, f"--suite={suite}", patience=5), needs=(rest,))
+        parts += [Part(name, meson_tests(build, f"--suite={suite}", patience=20), needs=(rest,))
                   for name, suite in PROOFS.items()]
     return parts
 
@@ -114,10 +114,10 @@ def sanitized_parts():
         Part(tsan_build, compile_tests(tsan, suites=TSAN_SUITES)),
         *gateway_parts("gateway (ASan, UBSan)", asan, SANITIZED_GATEWAY_TESTS, asan_build),
         Part("unit and stress tests (ASan, UBSan)",
-             meson_tests(asan, *(f"--no-suite={name}" for name in left_out), patience=20),
+             meson_tests(asan, *(f"--no-suite={name}" for name in left_out), patience=40),
              needs=(asan_build,)),
         Part("engine tests (TSan)",
-             meson_tests(tsan, *(f"--suite={name}" for name in TSAN_SUITES), patience=40),
+             meson_tests(tsan, *(f"--suite={name}" for name in TSAN_SUITES), patience=80),
              needs=(tsan_build,)),
     ]
 
