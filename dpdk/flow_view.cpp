@@ -23,6 +23,7 @@ namespace {
 // What stands for a TCP state with what is no connection.
 constexpr std::string_view mapping_state = "MAPPING";
 constexpr std::string_view permission_state = "PERMISSION";
+constexpr std::string_view incarnation_state = "INCARNATION";
 
 [[noreturn]] void refuse(const std::string& key, std::string_view expected) {
     throw std::runtime_error(fmt::format("filter: {}: expected {}", key, expected));
@@ -52,7 +53,7 @@ std::uint8_t to_protocol(const nlohmann::json& value) {
 std::string to_state(const nlohmann::json& value) {
     std::string name = value.is_string() ? value.get<std::string>() : "";
     std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::toupper(c); });
-    if (name == mapping_state || name == permission_state) return name;
+    if (name == mapping_state || name == permission_state || name == incarnation_state) return name;
     const auto is_of = [&](const auto& names) {
         return std::ranges::find(names, name) != names.end();
     };
@@ -96,9 +97,10 @@ std::string wildcard_json(const FlowView& view, const Config& config) {
 std::string_view FlowView::state() const {
     if (original.reserved == nat::wildcard::remote) return mapping_state;
     if (original.reserved == nat::wildcard::remote_port) return permission_state;
+    if (original.reserved == nat::wildcard::incarnation) return incarnation_state;
     switch (original.protocol) {
         case nat::ip_protocol::tcp:
-            return nat::to_string(static_cast<nat::TcpState>(protocol_state));
+            return nat::to_string(nat::TcpProgress(protocol_state).state());
         case nat::ip_protocol::sctp:
             return nat::to_string(static_cast<nat::SctpState>(protocol_state));
         default:
@@ -155,7 +157,7 @@ bool FlowFilter::matches(const FlowView& flow) const {
 }
 
 std::string to_json(const FlowView& flow, const Config& config) {
-    if (flow.is_wildcard()) return wildcard_json(flow, config);
+    if (flow.is_wildcard() && !flow.is_incarnation()) return wildcard_json(flow, config);
     const std::string_view state = flow.state();
     return fmt::format(
         R"({{"protocol":"{}","state":{},"timeout_s":{},"zone":{},"original":{},"reply":{},"assured":{},"replied":{},"rule":{},"worker":{}}})",

@@ -25,14 +25,18 @@ struct FlowView {
     std::uint8_t marks;
     std::uint32_t references;  ///< of a mapping or permission: flows that hold it
 
-    /// A mapping or permission, no connection.
+    /// A mapping, permission or incarnation, no connection.
     [[nodiscard]] bool is_wildcard() const { return original.reserved != 0; }
+    /// What may become of a live connection (nat/incarnations.hpp).
+    [[nodiscard]] bool is_incarnation() const {
+        return original.reserved == nat::wildcard::incarnation;
+    }
     /// The name as conntrack prints it; empty for a protocol without states.
     [[nodiscard]] std::string_view state() const;
 };
 
-/// Which flows somebody wants to see; what is absent matches any. Mappings and permissions are seen
-/// when `state` names them, else not.
+/// Which flows somebody wants to see; what is absent matches any. Mappings, permissions and
+/// incarnations are seen when `state` names them, else not.
 struct FlowFilter {
     std::optional<Prefix<V4>> source;       ///< of the original tuple
     std::optional<Prefix<V4>> destination;  ///< of the original tuple

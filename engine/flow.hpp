@@ -65,6 +65,8 @@ struct alignas(64) Flow {
     std::array<IndexPlace, 2> places{};       ///< of the tuples in the index, by Direction
     /// Of the layer above: what translating its packets changes in the sums under their checksums.
     std::array<std::uint16_t, 2> sum_changes{};
+    /// Of the layer above, which gives it a value before it reads one: where TCP's FINs end.
+    Atomic<std::uint32_t> protocol_word{0};
 
     alignas(64) std::array<FlowCounters<Traits>, 2> counters;  ///< by Direction
     Atomic<std::uint32_t> pool_link{0};                        ///< next chunk of free records

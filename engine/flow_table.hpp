@@ -71,15 +71,20 @@ class FlowTable {
     /// `gone(record)` is called after the tuples were given back.
     template <class Gone>
     bool release(FlowId id, EngineCounters& counters, Gone&& gone) {
-        Record& record = pool_[id];
         if (!begin_end(id)) return false;
+        end(id, counters, gone);
+        return true;
+    }
+    /// The rest of `release`, for who has begun to end the flow.
+    template <class Gone>
+    void end(FlowId id, EngineCounters& counters, Gone&& gone) {
+        Record& record = pool_[id];
         for (const IndexPlace place : record.places)
             index_.remove(place);
         counters.removed.add();
         gone(record);
         // Only a flow that cannot be found any more may start its grace period.
         record.status.store(FlowStatus::dead, std::memory_order_release);  // (7)
-        return true;
     }
 
   private:

@@ -58,11 +58,6 @@ template <class Record, class Family>
     return expiry(now_ms, first_timeout_s(timeouts, packet.kind));
 }
 
-template <class Record>
-[[nodiscard]] TcpState tcp_state(const Record& flow) {
-    return static_cast<TcpState>(flow.protocol_state.load(std::memory_order_relaxed));
-}
-
 /// Sets bits of `Flow::marks` that are not set yet; established flows only read.
 template <class Record>
 [[gnu::always_inline]] inline void mark(Record& flow, std::uint8_t bits) {
@@ -78,6 +73,17 @@ template <class Record>
         flow.expires.store(expires, std::memory_order_relaxed);
 }
 
+/// Whether a SYN from `direction` has its tuple's flow end, and is asked anew, as the first packet
+/// that it is: the flow has had its time (nobody has swept it up yet), or it is over, and the side
+/// that was the server opens the next connection. (What its client opens, goes the old way.)
+template <class Record>
+[[nodiscard]] bool gives_way(const Record& flow, TcpState state, Direction direction,
+                             TcpWindow window, std::uint64_t now_ms) {
+    if (direction == Direction::reply && is_over(state, window)) return true;
+    const Moment expires = flow.expires.load(std::memory_order_relaxed);
+    return ms_between(to_moment(now_ms), expires) <= 0;
+}
+
 /// Takes note of a packet of a live flow: state, refreshed timeout (both directions refresh,
 /// unless told otherwise [RFC 4787 REQ-6]), counters. Anything but `none` says why the packet goes
 /// no further, and then nothing has changed [field h].
@@ -88,8 +94,10 @@ template <class Record, class Family>
     std::uint32_t timeout = timeouts.icmp_s;
     bool refreshes = true;
     if (packet.kind == PacketKind::tcp) {
-        const auto [state, reason] = track_tcp(flow, direction, bytes, packet, window);
-        if (reason != DropReason::none) return reason;
+        const TcpOutcome outcome = track_tcp(flow, direction, bytes, packet, window);
+        if (outcome.reason != DropReason::none) return outcome.reason;
+        const TcpState state = outcome.state;
+        refreshes = outcome.refreshes;
         if (state == TcpState::established) [[likely]] {
             timeout = timeouts.tcp_established_s;
             mark(flow, flow_mark::assured);
@@ -103,7 +111,11 @@ template <class Record, class Family>
         if (!timeouts.inbound_refresh) [[unlikely]]  // [RFC 7857 section 6]
             refreshes = !comes_from_outside(flow.marks.load(std::memory_order_relaxed), direction);
     } else if (packet.kind == PacketKind::sctp) {
+        const std::uint8_t before = flow.protocol_state.load(std::memory_order_relaxed);
         const SctpState state = track_sctp(flow, packet.tcp_flags);
+        // An opening that is not answered ends in time, however often it is repeated.
+        refreshes = state != SctpState::opening || (packet.tcp_flags & tcp_flag::syn) == 0 ||
+                    static_cast<std::uint8_t>(state) != before;
         if (state == SctpState::established) mark(flow, flow_mark::assured);
         timeout = timeout_s(timeouts, state);
     } else if (packet.kind == PacketKind::other) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "engine/flow_worker.hpp"
@@ -96,6 +97,22 @@ class FirstPackets {
         if (rule != nullptr && forbids(rule->action)) return forbid(job, *rule);
         if (shared_.router.is_own(packet.tuple.destination)) return open_to_us(job, opening);
         return open_by_rule(job, opening);
+    }
+
+    /// As `open`, of a SYN of `direction` whose tuple a flow still has that gives way to it
+    /// (`gives_way`). The SYN is asked as if there were no such flow: rules, filtering and all.
+    /// Only when it may open one does that one end; and what the two both refer to does not end
+    /// with it.
+    /// @param predecessor  none: it has ended meanwhile
+    [[nodiscard]] Found open_in_place_of(Found predecessor, Job<Family>& job,
+                                         const Opening& opening, std::uint64_t now_ms) {
+        if (!predecessor) return open(job, opening, now_ms);
+        References kept(mappings_);
+        mappings_.hold_again(kept, worker_.record(predecessor.flow));
+        predecessor_ = predecessor;
+        const Found found = open(job, opening, now_ms);
+        predecessor_ = {};
+        return found;
     }
 
     /// Over a limit. Half-open connections that are too many are dropped in silence, as by a full
@@ -223,6 +240,8 @@ class FirstPackets {
             if (!is_in(glance)) return over_limit(job, glance);
             admission.emplace(*shared_.limits, job.parsed.tuple, rule);
         }
+        if (predecessor_ && !end_predecessor()) [[unlikely]]
+            return decided(job, Verdict::park());
         Claim claim(worker_, job.parsed.tuple, job.hash);
         if (claim.outcome() != ClaimOutcome::claimed) [[unlikely]]
             return not_claimed(job, claim);
@@ -260,6 +279,23 @@ class FirstPackets {
         translate(job.packet, job.parsed, flow.tuple(Direction::reply), translation);
         job.verdict.outcome = forwarded;
         return {};
+    }
+
+    /// False when another worker was faster, or has a packet that keeps it alive: a SYN of its
+    /// other end moves the state first and then looks at the status (33), this one changes the
+    /// status (6) and then looks at the state. At least one sees the other.
+    [[gnu::noinline]] bool end_predecessor() {
+        auto& table = worker_.table();
+        const Found found = std::exchange(predecessor_, {});
+        if (!table.begin_end(found.flow)) return false;
+        Record& flow = worker_.record(found.flow);
+        const TcpProgress seen(flow.protocol_state.load(std::memory_order_seq_cst));  // (32)
+        if (!gives_way(flow, seen.state(), found.direction, shared_.policy.tcp.window, now_ms_)) {
+            table.revive(found.flow);
+            return false;
+        }
+        table.end(found.flow, worker_.counters(), mappings_.end());
+        return true;
     }
 
     /// That they are to be translated, and a rule would forward them as they are.
@@ -310,6 +346,7 @@ class FirstPackets {
     std::vector<Counter> rule_hits_;
     EarlyDrop<Family, Traits> early_drop_;
     Counter uncounted_;
+    Found predecessor_{};  ///< ends before the packet's flow is claimed
     std::uint64_t now_ms_ = 0;
 };
 

@@ -9,6 +9,8 @@
 #include "nat/crowded_destinations.hpp"
 #include "nat/limits.hpp"
 #include "nat/mapping.hpp"
+#include "nat/protocols.hpp"
+#include "nat/tcp_state.hpp"
 
 namespace noclash::nat {
 
@@ -20,9 +22,9 @@ struct MappingCounters {
     Counter permissions_ended;
 };
 
-/// What follows when a flow has ended: its port is free again, it is counted no more,
-/// and its references are gone. One per
-/// thread that ends flows, which is online while it does.
+/// What follows when a flow has ended: its port is free again, it is counted no more, its
+/// references and what may have become of it are gone. One per thread that ends flows, which is
+/// online while it does.
 template <class Family, class Traits>
 class FlowEnd {
   public:
@@ -37,9 +39,13 @@ class FlowEnd {
 
     /// `FlowTable::release`'s `gone`: the tuples are out of the index.
     void operator()(Record& flow) {
+        if (is_incarnation(flow)) return;  // its flow has the port
         crowded_.ended(flow);
         if (is_wildcard(flow)) return ended_wildcard(flow);
         if (limits_ != nullptr) limits_->ended(flow);
+        if (flow.tuple(Direction::original).protocol == ip_protocol::tcp &&
+            tcp_progress(flow).has_incarnation())
+            end_incarnation(flow);
         const std::uint8_t marks = flow.marks.load(std::memory_order_relaxed);
         if ((marks & (flow_mark::source_mapped | flow_mark::destination_mapped)) == 0) return;
         leave_endpoints(flow, marks);
@@ -56,6 +62,11 @@ class FlowEnd {
         if (is_mapping(record)) return mappings_.mappings_ended.add();
         mappings_.permissions_ended.add();
         leave_found(mapping_of_destination(record.tuple(Direction::reply)));
+    }
+
+    void end_incarnation(const Record& flow) {
+        if (const Found found = find(incarnation_of(flow.tuple(Direction::original))))
+            table_.release(found.flow, engine_, [](Record&) {});
     }
 
     void leave_endpoints(const Record& flow, std::uint8_t marks) {

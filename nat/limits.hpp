@@ -99,7 +99,7 @@ template <class Family>
 
 template <class Record>
 [[nodiscard]] bool is_half_open(const Record& flow) {
-    return is_half_open(static_cast<TcpState>(flow.protocol_state.load(std::memory_order_relaxed)));
+    return is_half_open(tcp_state(flow));
 }
 
 /// Shared by all workers, without locks; lives as long as the policy.

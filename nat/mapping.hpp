@@ -61,6 +61,8 @@ namespace noclash::nat {
 namespace wildcard {
 inline constexpr std::uint8_t remote = 1;       ///< a mapping's: any remote address and port
 inline constexpr std::uint8_t remote_port = 2;  ///< a permission's: any port of one address
+/// Of what may become of a live connection (nat/incarnations.hpp): tuples as its flow's.
+inline constexpr std::uint8_t incarnation = 3;
 }  // namespace wildcard
 
 /// Bits of `Flow::marks` of a flow that has references, beside the engine's.
@@ -83,7 +85,7 @@ inline constexpr std::uint8_t quarantine = 32;
     return !hairpin && (direction == Direction::original) == opened_inward;
 }
 
-/// A mapping or a permission, as opposed to a flow.
+/// A mapping, a permission or an incarnation, as opposed to a flow.
 template <class Record>
 [[nodiscard]] bool is_wildcard(const Record& record) {
     return record.tuple(Direction::original).reserved != 0;
@@ -91,6 +93,18 @@ template <class Record>
 template <class Record>
 [[nodiscard]] bool is_mapping(const Record& record) {
     return record.tuple(Direction::original).reserved == wildcard::remote;
+}
+
+template <class Record>
+[[nodiscard]] bool is_incarnation(const Record& record) {
+    return record.tuple(Direction::original).reserved == wildcard::incarnation;
+}
+
+/// The tuple of the new incarnation of a flow with `tuple`, in either direction.
+template <class Family>
+[[nodiscard]] Tuple<Family> incarnation_of(Tuple<Family> tuple) {
+    tuple.reserved = wildcard::incarnation;
+    return tuple;
 }
 
 /// The original tuple of the mapping of a packet's source.

@@ -150,6 +150,18 @@ class Mappings {
         return Mapped::held;
     }
 
+    /// What a flow refers to, once more, for as long as another one is set up in its place: else
+    /// a mapping whose last flow it is would end in between.
+    void hold_again(References& kept, const Record& flow) {
+        const std::uint8_t marks = flow.marks.load(std::memory_order_relaxed);
+        const Tuple<Family>& original = flow.tuple(Direction::original);
+        const Tuple<Family>& reply = flow.tuple(Direction::reply);
+        if ((marks & flow_mark::source_mapped) != 0)
+            hold_endpoint(kept, to_source(original, reply, marks));
+        if ((marks & flow_mark::destination_mapped) != 0)
+            hold_endpoint(kept, to_destination(original, reply));
+    }
+
     // With `inbound_refresh = false` (nat/timeouts.hpp):
 
     /// A packet of a flow goes that way, and has the flow live so long.
@@ -180,7 +192,7 @@ class Mappings {
 
     /// A mapping or permission lives on while it has references; asked when its wheel comes to it.
     [[nodiscard]] bool lives_on(Record& record, std::uint64_t now_ms) const {
-        if (!is_wildcard(record)) [[likely]]
+        if (!is_wildcard(record) || is_incarnation(record)) [[likely]]
             return false;
         const std::uint32_t count = references(record).load(std::memory_order_relaxed);
         if (count == 0) return false;
@@ -206,6 +218,14 @@ class Mappings {
     };
     static constexpr std::uint32_t recheck_s = 3600;
     static constexpr std::uint32_t recheck_of_quarantine_s = 10;
+
+    /// @param from_remote  how the remote's packets come to the endpoint, as for `FlowEnd`
+    void hold_endpoint(References& kept, const Tuple<Family>& from_remote) {
+        Found found = find(mapping_of_destination(from_remote));
+        if (found && filtering_of(worker_.record(found.flow)) == Filtering::address_dependent)
+            found = find(permission_of(from_remote));
+        if (found && join_live(found.flow)) kept.add(found.flow, 0);
+    }
 
     /// Nothing but the mapping itself refers to it.
     [[nodiscard]] static bool in_quarantine(const Record& mapping) {

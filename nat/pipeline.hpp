@@ -25,6 +25,7 @@
 #include "nat/first_packets.hpp"
 #include "nat/forwarding.hpp"
 #include "nat/headers.hpp"
+#include "nat/incarnations.hpp"
 #include "nat/limits.hpp"
 #include "nat/parse.hpp"
 #include "nat/rewrite.hpp"
@@ -52,6 +53,8 @@ class Pipeline {
           shared_(shared),
           untracked_(shared.policy, shared.router),
           first_packets_(worker, shared, untracked_),
+          incarnations_(worker, shared.timeouts, shared.timestamps,
+                        first_packets_.mappings().end()),
           usual_(shared.timeouts, shared.policy.tcp.window, 0) {}
 
     /// Gives each job its verdict; at most `burst` jobs.
@@ -102,6 +105,8 @@ class Pipeline {
         end_step(Step::hit);
         if (misses > 0) [[unlikely]]
             open(std::span(without_flow).first(misses));
+        if (successors_ > 0) [[unlikely]]
+            open_successors();
     }
 
     /// Has each step timed from now on; null: no longer. The pipeline's owner times what is before
@@ -182,6 +187,28 @@ class Pipeline {
         end_step(Step::open);
     }
 
+    /// A SYN to whose tuple's flow it does not belong any more: see `gives_way`. It is asked when
+    /// all others of the burst are decided.
+    void ask_anew(Job<Family>& job) {
+        job.verdict = Verdict::park();
+        if (successors_ < burst) successor_[successors_++] = &job;
+    }
+    [[gnu::noinline]] void open_successors() {
+        // Those that this finds to be asked anew once more stay parked.
+        for (std::size_t i = 0, count = successors_; i < count; ++i) {
+            Job<Family>& job = *successor_[i];
+            const Found found = worker_.table().index().find(job.parsed.tuple, job.hash);
+            if (found && worker_.record(found.flow).status.load(std::memory_order_acquire) !=
+                             FlowStatus::live)  // (5)
+                continue;                       // parked
+            job.verdict = {};
+            const Opening<Family>& opening = *first_packets_.prepare({&successor_[i], 1});
+            if (const Found winner = first_packets_.open_in_place_of(found, job, opening, now_ms_))
+                adopt(job, winner);
+        }
+        successors_ = 0;
+    }
+
     /// Another packet of this flow was faster, in this burst or on another worker (invariant 2).
     [[gnu::noinline]] void adopt(Job<Family>& job, Found winner) {
         hit_late(job, winner);
@@ -247,9 +274,22 @@ class Pipeline {
                 job.verdict.reason = DropReason::bad_l4_checksum;
                 return false;
             }
-            reopens = is_opening(job.parsed) && direction == Direction::original &&
-                      is_over(tcp_state(flow));
-            if (reopens && shared_.limits != nullptr && !may_reopen(job, flow)) return false;
+            if (is_opening(job.parsed)) {
+                if (gives_way(flow, tcp_state(flow), direction, shared_.policy.tcp.window,
+                              now_ms_)) {
+                    ask_anew(job);
+                    return false;
+                }
+                reopens = direction == Direction::original &&
+                          is_over(tcp_state(flow), shared_.policy.tcp.window);
+                if (reopens && shared_.limits != nullptr && !may_reopen(job, flow)) return false;
+            }
+        }
+        if (job.parsed.kind == PacketKind::tcp && !reopens) {
+            const OfIncarnation is = incarnations_.track(job, flow, direction, now_ms_);
+            if (is == OfIncarnation::later) job.verdict = Verdict::park();
+            if (is == OfIncarnation::yes) note_of_incarnation(job, flow, direction);
+            if (is != OfIncarnation::no) return is == OfIncarnation::yes;
         }
         if (const DropReason reason = track(flow, direction, job.packet, job.parsed,
                                             shared_.timeouts, shared_.policy.tcp.window, now_ms_);
@@ -264,14 +304,23 @@ class Pipeline {
         if (!shared_.timeouts.inbound_refresh)
             first_packets_.mappings().note_outward(flow, direction,
                                                    flow.expires.load(std::memory_order_relaxed));
+        note_opening(job, flow);
+        if (shared_.timestamps != nullptr && job.parsed.kind == PacketKind::tcp)
+            shared_.timestamps->passes(job.packet, job.parsed, flow, direction, reopens, now_ms_);
+        return true;
+    }
+
+    /// A packet that `Incarnations` has tracked.
+    void note_of_incarnation(const Job<Family>& job, Record& flow, Direction direction) {
+        flow.counter(direction).add(job.parsed.length);
+        note_opening(job, flow);
+    }
+    void note_opening(const Job<Family>& job, Record& flow) {
         if ((flow.marks.load(std::memory_order_relaxed) & flow_mark::half_open) != 0 &&
             !is_half_open(flow))
             shared_.limits->opened(flow);
         if ((job.parsed.tcp_flags & tcp_flag::syn) != 0 && flow.rule < shared_.policy.rules.size())
             clamp_to_path(job, shared_.policy.rules[flow.rule], shared_.router);
-        if (shared_.timestamps != nullptr && job.parsed.kind == PacketKind::tcp)
-            shared_.timestamps->passes(job.packet, job.parsed, flow, direction, reopens, now_ms_);
-        return true;
     }
 
     /// A SYN on a finished connection makes one more that is half open; when it may not, the
@@ -309,6 +358,9 @@ class Pipeline {
     Shared shared_;
     Untracked<Family, RouterType> untracked_;
     FirstPackets<Family, RouterType, Traits> first_packets_;
+    Incarnations<Family, Traits> incarnations_;
+    std::array<Job<Family>*, burst> successor_;
+    std::size_t successors_ = 0;
     Counter clash_resolved_;
     std::uint64_t now_ms_ = 0;
     UsualTracking usual_;       ///< of this burst

@@ -54,7 +54,7 @@ class SourceTranslation {
           timestamps_(timestamps),
           proposals_(proposals),
           mappings_(mappings),
-          reuse_(worker.table(), timeouts, limits) {}
+          reuse_(worker.table(), timeouts, limits, policy.tcp.window) {}
 
     /// Reserves the reply tuple, and takes the references that the flow needs. Here and below: a
     /// verdict other than `transmit` says why that cannot be.

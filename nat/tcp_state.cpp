@@ -23,6 +23,7 @@ std::uint32_t timeout_s(const Timeouts& timeouts, TcpState state) {
         case TcpState::none:
         case TcpState::close:
         case TcpState::invalid:
+        case TcpState::by_fins:
             break;
     }
     return timeouts.tcp_close_s;

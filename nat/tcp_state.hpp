@@ -2,9 +2,12 @@
 #pragma once
 
 // The life of a TCP connection as a gateway in its middle sees it: netfilter's states and names.
-// Which side closed first is not kept: FIN_WAIT means "one side has finished", whichever it was.
+// Flags decide how a connection opens. How it closes, flags do not prove: segments are lost,
+// repeated and reordered. So from the first FIN on the state follows from numbers:
+// nat/tcp_closing.hpp.
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -23,11 +26,12 @@ enum class TcpState : std::uint8_t {
     fin_wait,     ///< FIN of one side seen
     close_wait,   ///< and acknowledged
     last_ack,     ///< FIN of both sides seen
-    time_wait,    ///< and acknowledged
+    time_wait,    ///< and both acknowledged: the connection is over
     close,        ///< RST seen
     syn_sent2,    ///< SYN of both sides seen: simultaneous open
     count,
     invalid = count,  ///< (only from `next_state`) the segment is not allowed
+    by_fins,          ///< (only from `next_state`) what both sides' FINs say: nat/tcp_closing.hpp
 };
 
 inline constexpr std::size_t tcp_states = static_cast<std::size_t>(TcpState::count);
@@ -53,6 +57,61 @@ enum class TcpEvent : std::uint8_t { syn, syn_ack, fin, ack, rst, count };
     return (flags & tcp_flag::fin) != 0 ? TcpEvent::fin : TcpEvent::ack;
 }
 
+/// What `Flow::protocol_state` holds of a TCP connection: the state in the low half of the byte;
+/// above it whose FIN was seen, and whether a new incarnation may begin (nat/incarnations.hpp).
+/// These bits are set only in states between the opening and the end.
+class TcpProgress {
+  public:
+    explicit constexpr TcpProgress(std::uint8_t bits) : bits_(bits) {}
+    /// Of a connection that has no FIN.
+    explicit constexpr TcpProgress(TcpState state) : bits_(static_cast<std::uint8_t>(state)) {}
+
+    [[nodiscard]] constexpr std::uint8_t bits() const { return bits_; }
+    [[nodiscard]] constexpr TcpState state() const {
+        return static_cast<TcpState>(bits_ & state_bits);
+    }
+    [[nodiscard]] constexpr bool has_fin(Direction sender) const {
+        return (bits_ & fin_bit(sender)) != 0;
+    }
+    [[nodiscard]] constexpr bool has_incarnation() const { return (bits_ & incarnation) != 0; }
+
+    [[nodiscard]] constexpr TcpProgress with_fin(Direction sender, bool seen) const {
+        return with(fin_bit(sender), seen);
+    }
+    [[nodiscard]] constexpr TcpProgress with_incarnation(bool may_begin) const {
+        return with(incarnation, may_begin);
+    }
+    /// The bits stay.
+    [[nodiscard]] constexpr TcpProgress with_state(TcpState state) const {
+        return TcpProgress(
+            static_cast<std::uint8_t>((bits_ & ~state_bits) | static_cast<std::uint8_t>(state)));
+    }
+    friend constexpr bool operator==(TcpProgress, TcpProgress) = default;
+
+  private:
+    static constexpr std::uint8_t state_bits = 15, incarnation = 64;
+    static_assert(static_cast<std::uint8_t>(TcpState::count) <= state_bits);
+
+    [[nodiscard]] static constexpr std::uint8_t fin_bit(Direction sender) {
+        return sender == Direction::original ? 16 : 32;
+    }
+    [[nodiscard]] constexpr TcpProgress with(std::uint8_t bit, bool set) const {
+        return TcpProgress(static_cast<std::uint8_t>(set ? bits_ | bit : bits_ & ~bit));
+    }
+
+    std::uint8_t bits_;
+};
+
+/// Of a TCP flow, as its packets of this moment know it.
+template <class Record>
+[[nodiscard]] TcpProgress tcp_progress(const Record& flow) {
+    return TcpProgress(flow.protocol_state.load(std::memory_order_relaxed));
+}
+template <class Record>
+[[nodiscard]] TcpState tcp_state(const Record& flow) {
+    return tcp_progress(flow).state();
+}
+
 namespace tcp_table {
 
 // Short names, so that a row of the table is a line of the page. The columns stand in this order.
@@ -60,7 +119,7 @@ inline constexpr TcpState ss = TcpState::syn_sent, sr = TcpState::syn_recv,
                           es = TcpState::established, fw = TcpState::fin_wait,
                           cw = TcpState::close_wait, la = TcpState::last_ack,
                           tw = TcpState::time_wait, cl = TcpState::close, s2 = TcpState::syn_sent2,
-                          xx = TcpState::invalid;
+                          xx = TcpState::invalid, ff = TcpState::by_fins;
 
 using Row = std::array<TcpState, tcp_states>;
 using Rows = std::array<Row, static_cast<std::size_t>(TcpEvent::count)>;
@@ -71,14 +130,15 @@ inline constexpr std::array<Rows, 2> next{{
     //  none ss  sr  es  fw  cw  la  tw  cl  s2
     {{
         // SYN opens the flow, or is sent again. On a live connection nothing changes: the peer
-        // answers with a challenge ACK (RFC 5961, section 4). On a finished one it opens anew.
-        {ss, ss, sr, es, fw, cw, ss, ss, ss, s2},
+        // answers with a challenge ACK (RFC 5961, section 4), or has forgotten the connection, and
+        // then a new incarnation begins (nat/incarnations.hpp). On a finished one it opens anew.
+        {ss, ss, sr, es, fw, cw, la, ss, ss, s2},
         // SYN-ACK comes from this side only when both sides opened (RFC 9293, section 3.5).
         {xx, xx, sr, xx, xx, xx, xx, xx, xx, sr},
-        // FIN: first one side, then both; seen a second time, it may be a copy of the first.
-        {xx, xx, fw, fw, la, la, la, tw, cl, xx},
+        // FIN: whose, and which, its sequence number says.
+        {xx, xx, ff, ff, ff, ff, ff, tw, cl, xx},
         // ACK completes the opening, and acknowledges FINs. It never opens a flow.
-        {xx, xx, es, es, cw, cw, tw, tw, cl, xx},
+        {xx, xx, es, es, ff, ff, ff, tw, cl, xx},
         // RST ends whatever there is; the flow stays for its timeout [RFC 7857 section 2.2].
         {xx, cl, cl, cl, cl, cl, cl, cl, cl, cl},
     }},
@@ -91,10 +151,10 @@ inline constexpr std::array<Rows, 2> next{{
         // SYN-ACK answers the SYN; later ones are copies that the opener has to answer again.
         {xx, sr, sr, es, fw, cw, la, tw, cl, sr},
         // FIN as above; this side may finish before the opener's first ACK is seen.
-        {xx, xx, fw, fw, la, la, la, tw, cl, xx},
+        {xx, xx, ff, ff, ff, ff, ff, tw, cl, xx},
         // ACK to a mere SYN tells the opener of an old connection, and makes it send RST
         // (RFC 9293, section 3.5.1).
-        {xx, ss, sr, es, cw, cw, tw, tw, cl, s2},
+        {xx, ss, sr, es, ff, ff, ff, tw, cl, s2},
         // RST refuses or ends.
         {xx, cl, cl, cl, cl, cl, cl, cl, cl, cl},
     }},
@@ -104,16 +164,11 @@ inline constexpr std::array<Rows, 2> next{{
 }  // namespace tcp_table
 
 /// The state after a segment with `flags` in `direction`, `TcpState::invalid` when the state does
-/// not allow it. `state` must not be `invalid`.
+/// not allow it, `TcpState::by_fins` when flags do not say. `state` must be neither.
 [[nodiscard]] constexpr TcpState next_state(TcpState state, Direction direction,
                                             std::uint8_t flags) {
     return tcp_table::next[static_cast<std::size_t>(direction)][static_cast<std::size_t>(
         tcp_event(flags))][static_cast<std::size_t>(state)];
-}
-
-/// Both sides have finished, or one was reset: a SYN opens the connection anew.
-[[nodiscard]] constexpr bool is_over(TcpState state) {
-    return state == TcpState::last_ack || state == TcpState::time_wait || state == TcpState::close;
 }
 
 /// How long a flow in `state` (not `none` nor `invalid`) lives without a segment, in seconds.

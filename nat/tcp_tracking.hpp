@@ -2,12 +2,14 @@
 #pragma once
 
 // What a TCP segment does to its flow: the table of `nat/tcp_state.hpp` says what its flags mean,
-// the numbers of `nat/tcp_window.hpp` whether its receiver can expect it. Only what fits both moves
-// the flow. [field h]
+// the numbers of `nat/tcp_window.hpp` whether its receiver can expect it, those of
+// `nat/tcp_closing.hpp` whether the connection is over. Only what fits moves the flow. [field h]
 
+#include <atomic>
 #include <cstdint>
 
 #include "nat/drop_reason.hpp"
+#include "nat/tcp_closing.hpp"
 #include "nat/tcp_state.hpp"
 #include "nat/tcp_window.hpp"
 
@@ -16,7 +18,15 @@ namespace noclash::nat {
 struct TcpOutcome {
     TcpState state;                        ///< of the flow, from now on
     DropReason reason = DropReason::none;  ///< otherwise the segment goes no further
+    bool fits = false;                     ///< its receiver can expect it
+    bool refreshes = false;                ///< it shows that the connection lives
 };
+
+/// The end of the connection is proven: by both sides' FINs, or by an exact RST, which nobody
+/// looks for with `TcpWindow::off`. Then a SYN opens another one.
+[[nodiscard]] constexpr bool is_over(TcpState state, TcpWindow mode) {
+    return state == TcpState::time_wait || (state == TcpState::close && mode != TcpWindow::off);
+}
 
 namespace tcp_tracking {
 
@@ -117,6 +127,25 @@ template <class Record>
     return judge_data(words, segment, mode);
 }
 
+/// The bits beside the state stay while the connection lives.
+[[nodiscard]] constexpr TcpProgress moved(TcpProgress seen, TcpState next) {
+    const bool lives =
+        next != TcpState::syn_sent && next != TcpState::time_wait && next != TcpState::close;
+    return next == seen.state() ? seen : lives ? seen.with_state(next) : TcpProgress(next);
+}
+
+/// A segment that fits. A SYN alone shows nothing (RFC 5961, section 4: anybody can send one), and
+/// an opening that is not answered ends in time, however often it is repeated.
+[[nodiscard]] constexpr TcpOutcome fitting(TcpState before, TcpState after, TcpEvent event) {
+    const bool unanswered = event == TcpEvent::syn || before == TcpState::syn_sent;
+    return {after, DropReason::none, true, before != after || !unanswered};
+}
+/// A segment that moves nothing, and goes to its receiver all the same.
+[[nodiscard]] constexpr TcpOutcome passing(TcpState state, TcpEvent event) {
+    const bool shows_life = event != TcpEvent::syn && event != TcpEvent::rst;
+    return {state, DropReason::none, false, shows_life && state != TcpState::syn_sent};
+}
+
 /// Two workers may have a segment of either direction at once: one moves the state first, and the
 /// other's segment is judged anew.
 template <class Record, class Family>
@@ -124,26 +153,35 @@ template <class Record, class Family>
                                              const PacketView& bytes, const Parsed<Family>& packet,
                                              TcpWindow mode) {
     const TcpSegment segment = segment_of(bytes, packet);
+    const TcpEvent event = tcp_event(segment.flags);
     const std::uint8_t scale =
         segment.has(tcp_flag::syn) ? window_scale_of(bytes, packet) : no_window_scale;
-    std::uint8_t seen = flow.protocol_state.load(std::memory_order_relaxed);
+    std::uint8_t bits = flow.protocol_state.load(std::memory_order_acquire);  // (34)
     for (;;) {
-        const auto state = static_cast<TcpState>(seen);
+        const TcpProgress seen(bits);
+        const TcpState state = seen.state();
         const TcpState next = next_state(state, direction, segment.flags);
         if (next == TcpState::invalid) return {state, DropReason::tcp_invalid};
         if (mode != TcpWindow::off) {
             TcpWords words(flow, direction, mode);
             const Judgement judgement = judge(words, segment, scale, state, next, direction, mode);
-            if (judgement == Judgement::passes) return {state};
+            if (judgement == Judgement::passes) return passing(state, event);
             if (judgement == Judgement::drop)
                 return {state, segment.has(tcp_flag::rst) ? DropReason::tcp_reset
                                                           : DropReason::tcp_window};
+        } else if (next == TcpState::syn_sent && state == TcpState::close) {
+            return passing(state, event);  // flags alone have closed it: it may live
+        } else if (next == TcpState::by_fins) {
+            tcp_closing::note_ends(flow, seen, direction, segment);
         }
-        if (next == state ||
-            flow.protocol_state.compare_exchange_weak(seen, static_cast<std::uint8_t>(next),
-                                                      std::memory_order_seq_cst,  // (32)
-                                                      std::memory_order_relaxed))
-            return {next};
+        const TcpProgress after = next == TcpState::by_fins
+                                      ? tcp_closing::after(flow, seen, direction, segment)
+                                      : moved(seen, next);
+        if (after == seen ||
+            flow.protocol_state.compare_exchange_weak(bits, after.bits(),
+                                                      std::memory_order_seq_cst,   // (32)
+                                                      std::memory_order_acquire))  // (34)
+            return fitting(state, after.state(), event);
     }
 }
 
@@ -156,8 +194,8 @@ template <class Record, class Family>
                                                          const PacketView& bytes,
                                                          const Parsed<Family>& packet,
                                                          TcpWindow mode) {
-    const auto state = static_cast<TcpState>(flow.protocol_state.load(std::memory_order_relaxed));
-    if (state != TcpState::established || (packet.tcp_flags & tcp_flag::decisive) != 0)
+    if (tcp_progress(flow) != TcpProgress(TcpState::established) ||
+        (packet.tcp_flags & tcp_flag::decisive) != 0)
         return false;
     return mode == TcpWindow::off || TcpWords(flow, direction, mode).note_usual(bytes, packet);
 }
@@ -168,7 +206,8 @@ template <class Record, class Family>
 template <class Record, class Family>
 [[nodiscard]] TcpOutcome track_tcp(Record& flow, Direction direction, const PacketView& bytes,
                                    const Parsed<Family>& packet, TcpWindow mode) {
-    if (note_plain(flow, direction, bytes, packet, mode)) return {TcpState::established};
+    if (note_plain(flow, direction, bytes, packet, mode))
+        return {TcpState::established, DropReason::none, true, true};
     return tcp_tracking::move(flow, direction, bytes, packet, mode);
 }
 

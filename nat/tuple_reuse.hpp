@@ -72,8 +72,10 @@ class TupleReuse {
 
     /// @param timeouts  outlives this
     /// @param limits    null when there are none; likewise
-    TupleReuse(Table& table, const Timeouts& timeouts, Limits<Family, Traits>* limits)
-        : table_(table), timeouts_(timeouts), limits_(limits) {}
+    /// @param window    how the ends of connections were proven
+    TupleReuse(Table& table, const Timeouts& timeouts, Limits<Family, Traits>* limits,
+               TcpWindow window)
+        : table_(table), timeouts_(timeouts), limits_(limits), window_(window) {}
 
     /// True when `claim` has succeeded a finished connection: its reply tuple is `reply` with one
     /// of `addresses` as destination and a port out of `ports`. `segment_from(address)` is what the
@@ -158,8 +160,8 @@ class TupleReuse {
     bool take(Claim& claim, const Candidate& candidate, const OpeningSegment& segment) {
         if (!table_.begin_end(candidate.flow)) return false;
         auto& flow = table_.pool()[candidate.flow];
-        const auto state =
-            static_cast<TcpState>(flow.protocol_state.load(std::memory_order_seq_cst));  // (32)
+        const TcpState state =
+            TcpProgress(flow.protocol_state.load(std::memory_order_seq_cst)).state();  // (32)
         if (!is_closed(state, flow) || judge(flow, segment) == AtServer::may_refuse) {
             table_.revive(candidate.flow);
             return false;
@@ -169,21 +171,21 @@ class TupleReuse {
         return true;
     }
 
-    /// The server's side, at most, remembers the connection, and its ports are its own: not those
-    /// of a mapping, which other flows share.
+    /// Its end is proven: the server's side, at most, remembers it. And its ports are its own: not
+    /// those of a mapping, which other flows share.
     template <class Record>
     [[nodiscard]] bool is_closed(TcpState state, const Record& flow) const {
         constexpr std::uint8_t mapped = flow_mark::source_mapped | flow_mark::destination_mapped;
         if ((flow.marks.load(std::memory_order_relaxed) & mapped) != 0) return false;
-        if (state == TcpState::close)
-            return ms_between(flow.expires.load(std::memory_order_relaxed),
-                              latest_expiry_of_reset_) >= 0;
-        return state == TcpState::time_wait;
+        if (!is_over(state, window_)) return false;
+        return state != TcpState::close || ms_between(flow.expires.load(std::memory_order_relaxed),
+                                                      latest_expiry_of_reset_) >= 0;
     }
 
     Table& table_;
     const Timeouts& timeouts_;
     Limits<Family, Traits>* limits_;
+    TcpWindow window_;
     Moment latest_expiry_of_reset_ = 0;
     std::array<Candidate, most> candidates_;
     std::uint32_t size_ = 0;

@@ -70,13 +70,13 @@ Words words_of(const Flow<V4, Production>& flow) {
 
 void judge(Flow<V4, Production>& flow, Direction direction, Packet packet, const Parsed<V4>& parsed,
            TcpWindow mode) {
-    const auto state = static_cast<TcpState>(flow.protocol_state.load());
+    const TcpState state = tcp_state(flow);
     const Words before_it = words_of(flow);
     const TcpSegment segment = segment_of(packet.view(), parsed);
     const TcpPath path = TcpWords(flow, direction, mode).path();
     const TcpOutcome outcome = track_tcp(flow, direction, packet.view(), parsed, mode);
-    const auto now = static_cast<TcpState>(flow.protocol_state.load());
-    require(now == outcome.state && now != TcpState::invalid && now != TcpState::none);
+    const TcpState now = tcp_state(flow);
+    require(now == outcome.state && now < TcpState::count && now != TcpState::none);
     const Words after = words_of(flow);
     if (outcome.reason != DropReason::none) {
         require(now == state && after == before_it);

@@ -9,7 +9,7 @@
 #include <set>
 
 #include "tests/unit/nat/pipeline_fixture.hpp"
-#include "tests/unit/nat/stamped.hpp"
+#include "tests/unit/nat/spoken.hpp"
 
 namespace noclash::nat::test {
 namespace {
@@ -61,18 +61,27 @@ TEST(TupleReuse, JudgesByTimestampAndSequence) {
 
 class TupleReuseTest : public ::testing::Test {
   protected:
+    static constexpr std::uint32_t initial = 0x01020304;
+
     void start(TcpTimestamps mode = TcpTimestamps::preserve, TcpReuse reuse = TcpReuse::safe) {
         gateway = std::make_unique<TestGateway>(std::vector{masquerade(four_ports)}, 1, 4096, mode);
         gateway->policy.tcp_reuse = reuse;
     }
-    Verdict send(const Ends& from, std::uint8_t flags, std::uint32_t value) {
-        Bytes packet = stamped(from, flags, {value, 1});
+    /// Both sides begin with `initial`; of what a segment says, `sent` bytes were sent before it,
+    /// and `got` are acknowledged.
+    Verdict send(const Ends& from, std::uint8_t flags, std::uint32_t value, std::uint32_t sent = 1,
+                 std::uint32_t got = 1) {
+        const bool opens = flags == syn;
+        Bytes packet = segment(from, {flags, initial + (opens ? 0 : sent),
+                                      opens ? 0 : initial + got, 0, Stamp{value, 1}});
         const Verdict verdict = gateway->pass(packet);
         if (verdict.outcome == Outcome::transmit) outside = answer_to(read(packet).tuple);
         return verdict;
     }
-    void answer(std::uint8_t flags) {
-        Bytes packet = stamped(outside, flags, {900, 1});
+    void answer(std::uint8_t flags, std::uint32_t sent = 1, std::uint32_t got = 1) {
+        const bool opens = (flags & syn) != 0;
+        Bytes packet = segment(
+            outside, {flags, initial + (opens ? 0 : sent), initial + got, 0, Stamp{900, 1}});
         ASSERT_EQ(gateway->pass(packet, 1).outcome, Outcome::transmit);
     }
     /// A connection's whole life; the port that it had outside.
@@ -81,8 +90,8 @@ class TupleReuseTest : public ::testing::Test {
         answer(syn | ack);
         send(from, ack, value);
         answer(fin | ack);
-        send(from, fin | ack, value + 2);
-        answer(ack);
+        send(from, fin | ack, value + 2, 1, 2);
+        answer(ack, 2, 2);
         gateway->now_ms += 10;
         return outside.destination_port;
     }
@@ -168,6 +177,72 @@ TEST_F(TupleReuseTest, TakesAConnectionThatWasResetWhenItIsSilent) {
     EXPECT_EQ(send(client_at(20), syn, 1001).reason, DropReason::exhausted);
     EXPECT_EQ(send(client_at(2), ack, 1000).outcome, Outcome::transmit);
 }
+
+/// Ways to look closed, and to live: each leaves a connection half-closed by one side, or not at
+/// all.
+class TupleReuseLive : public TupleReuseTest, public testing::WithParamInterface<int> {
+  protected:
+    void half_close() {
+        ASSERT_EQ(send(client, syn, 1000).outcome, Outcome::transmit);
+        quiet = outside;
+        answer(syn | ack);
+        send(client, ack, 1000);
+        switch (GetParam()) {
+            case 0:  // the same FIN again
+                send(client, fin | ack, 1001);
+                send(client, fin | ack, 1001);
+                return answer(ack, 1, 2);
+            case 1:  // the server first
+                answer(fin | ack);
+                answer(fin | ack);
+                send(client, ack, 1001, 1, 2);
+                return;
+            case 2:  // before the FIN something was lost
+                send(client, fin | ack, 1001, 501);
+                answer(fin | ack, 1, 1);
+                send(client, ack, 1001, 502, 2);
+                return answer(ack, 2, 1);
+            case 3:  // an older acknowledgment
+                send(client, fin | ack, 1001);
+                answer(fin | ack, 1, 1);
+                answer(ack, 2, 1);
+                send(client, ack, 1002, 2, 2);
+                return;
+            default:  // a RST that is for the server to judge
+                answer(rst, 400);
+        }
+    }
+    Ends quiet{};
+};
+
+// Of connections that are closed in order and one that is quiet, never the quiet one.
+TEST_P(TupleReuseLive, NeverGivesALiveOneAway) {
+    for (const auto window : {TcpWindow::liberal, TcpWindow::strict, TcpWindow::off}) {
+        if (window == TcpWindow::off && GetParam() == 4) continue;  // any RST closes then
+        for (const auto mode : {TcpTimestamps::preserve, TcpTimestamps::normalize}) {
+            PolicyConfig<V4> policy{{}, {masquerade({5000, 5039})}};
+            policy.tcp.window = window;
+            gateway = std::make_unique<TestGateway>(policy, 1, 4096, LimitsConfig<V4>{}, mode);
+            half_close();
+            gateway->now_ms += 15'000;  // the quietest of all
+            for (std::uint16_t i = 0; i < 39; ++i)
+                open_and_close(client_at(i), 1000);
+            for (std::uint16_t i = 0; i < 60; ++i) {
+                const Verdict verdict =
+                    send(client_at(static_cast<std::uint16_t>(100 + i)), syn, 5000 + i);
+                if (verdict.outcome != Outcome::transmit) break;
+                EXPECT_NE(outside.destination_port, quiet.destination_port);
+                answer(syn | ack);
+            }
+            EXPECT_EQ(reused(), 39U);
+            outside = quiet;
+            Bytes last = segment(quiet, {ack, initial + 1, initial + 1, 0, {}});
+            ASSERT_EQ(gateway->pass(last, 1).outcome, Outcome::transmit);
+            EXPECT_EQ(read(last).tuple.destination_port.host(), client.source_port);
+        }
+    }
+}
+INSTANTIATE_TEST_SUITE_P(Ways, TupleReuseLive, testing::Range(0, 5));
 
 // Whatever the clients' clocks say, and for as long as it takes: slots and records do not run out.
 TEST_F(TupleReuseTest, NeverEndsWithNormalizedTimestamps) {
