@@ -4,7 +4,7 @@
 // # A new incarnation of a live connection
 //
 // Hosts crash, and come back from the same port. The gateway still holds the connection that both
-// ends have forgotten; every number it knows is wrong (RFC 9293, section 3.5.1). A SYN alone proves
+// ends have forgotten; every number it knows is wrong [RFC 9293 section 3.5.1]. A SYN alone proves
 // nothing: anybody can send one, and a server that does remember answers it with a challenge ACK,
 // after which the client ends the old connection by an exact RST (RFC 5961, section 4).
 //

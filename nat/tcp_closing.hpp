@@ -6,7 +6,7 @@
 // A FIN that was seen has not always arrived, and an ACK that follows it need not acknowledge it:
 // segments are lost, repeated and reordered, on both sides of the gateway. What proves that a side
 // has finished is an acknowledgment of the *other* side that covers its FIN: a receiver
-// acknowledges a FIN only when it has all that was sent before (RFC 9293, section 3.10.7.4). So
+// acknowledges a FIN only when it has all that was sent before [RFC 9293 section 3.6]. So
 //
 //     FIN_WAIT    the FIN of one side was seen
 //     CLOSE_WAIT  and acknowledged

@@ -134,8 +134,8 @@ template <class Record>
     return next == seen.state() ? seen : lives ? seen.with_state(next) : TcpProgress(next);
 }
 
-/// A segment that fits. A SYN alone shows nothing (RFC 5961, section 4: anybody can send one), and
-/// an opening that is not answered ends in time, however often it is repeated.
+/// A segment that fits. A SYN alone shows nothing, for anybody can send one [RFC 5961 section 4];
+/// and an opening that is not answered ends in time, however often it is repeated.
 [[nodiscard]] constexpr TcpOutcome fitting(TcpState before, TcpState after, TcpEvent event) {
     const bool unanswered = event == TcpEvent::syn || before == TcpState::syn_sent;
     return {after, DropReason::none, true, before != after || !unanswered};

@@ -61,7 +61,7 @@ class LiveTuple:
                         "exhausted")
 
     def test_the_same_fin_again(self):
-        """[RFC 6191 section 2]"""
+        """[RFC 9293 section 3.6]"""
         self.open()
         self.out(FIN | ACK, 1001, 9001)
         self.out(FIN | ACK, 1001, 9001)
@@ -132,6 +132,7 @@ class Forgotten:
     """Both ends have forgotten the connection; the client comes back from its port."""
 
     def test_the_new_connection_works(self):
+        """[RFC 9293 section 3.5.1]"""
         self.open()
         self.out(SYN, 0x50000000)
         self.back(SYN | ACK, 0xa0000000, 0x50000001)
@@ -161,6 +162,7 @@ class Forgotten:
         self.assertEqual(self.state(), "TIME_WAIT")
 
     def test_syns_alone_renew_nothing(self):
+        """[RFC 5961 section 4]"""
         self.open()
         before = self.flow(self.here[1])["timeout_s"]
         self.wait_until(lambda: self.flow(self.here[1])["timeout_s"] < before, "time passes")
@@ -206,7 +208,7 @@ class RoleSwitch(Talk):
 
 
 class RoleSwitchToMapping(RoleSwitch):
-    """[RFC 5382 REQ-3]: to an endpoint-independent mapping, which must not end in between."""
+    """To an endpoint-independent mapping, which must not end in between."""
 
     settings = {"rules": rule("outbound", "masquerade", in_="lb",
                               mapping="endpoint-independent", filtering="endpoint-independent")}
@@ -218,13 +220,14 @@ class RoleSwitchToMapping(RoleSwitch):
 
 
 class Unanswered(Talk):
-    """[field f]: a client that always comes from the same port, and a target that is dead."""
+    """A client that always comes from the same port, and a target that is dead."""
 
     settings = {"rules": rule("service", "dnat", protocol="tcp", to="10.1.0.1", to_port=30080,
                               target=["10.2.0.50:7000", "10.2.0.51:7000"], source="masquerade"),
                 "extra": "[timeouts]\nbelow_rfc_floor = true\ntcp_syn_sent_s = 2\n"}
 
     def test_later_syns_choose_again(self):
+        """As kube-proxy users met it: the client never left the dead target."""
         asked = set()
         other = self.outside_host("10.2.0.51")
         syn = self.tcp(self.here, ("10.1.0.1", 30080), SYN, sequence=1000)

@@ -60,6 +60,7 @@ class Incarnations : public testing::TestWithParam<TcpWindow> {
     Ends outside{};
 };
 
+// [RFC 9293 section 3.5.1]
 TEST_P(Incarnations, WhatBothEndsBeganIsTheConnection) {
     start();
     establish();

@@ -197,7 +197,6 @@ class Unanswered : public RoleSwitch {
     }
 };
 
-// [field f]
 TEST_F(Unanswered, ALaterSynChoosesAgain) {
     std::set<std::uint32_t> asked;
     for (std::uint32_t opening = 0; opening < 40; ++opening) {

@@ -215,7 +215,8 @@ class TupleReuseLive : public TupleReuseTest, public testing::WithParamInterface
     Ends quiet{};
 };
 
-// Of connections that are closed in order and one that is quiet, never the quiet one.
+// Of connections that are closed in order and one that is quiet, never the quiet one
+// [RFC 9293 section 3.6].
 TEST_P(TupleReuseLive, NeverGivesALiveOneAway) {
     for (const auto window : {TcpWindow::liberal, TcpWindow::strict, TcpWindow::off}) {
         if (window == TcpWindow::off && GetParam() == 4) continue;  // any RST closes then
