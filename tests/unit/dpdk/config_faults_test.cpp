@@ -76,6 +76,8 @@ constexpr Case general[] = {
      "f:2:14: tcp_pickup: is a string; expected true or false"},
     {"TcpTimestamps", "tcp_timestamps = true", "",
      "f:2:18: tcp_timestamps: is a boolean; expected \"preserve\""},
+    {"TcpUnknown", "tcp_unknown = \"rst\"", "",
+     "f:2:15: tcp_unknown: \"rst\" is not known; expected \"drop\" or \"reset\""},
     {"TcpReuse", "tcp_reuse = \"always\"", "",
      "f:2:13: tcp_reuse: \"always\" is not known; expected \"never\""},
     {"ReplyLocality", "reply_locality = \"on\"", "",

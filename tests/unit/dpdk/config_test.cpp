@@ -39,6 +39,7 @@ TEST(Config, LeavesDefaultsWhereNothingIsSaid) {
     EXPECT_EQ(config.policy.tcp, (nat::TcpPolicy{nat::TcpWindow::liberal, false}));
     EXPECT_EQ(config.policy.tcp_timestamps, nat::TcpTimestamps::preserve);
     EXPECT_EQ(config.policy.tcp_reuse, nat::TcpReuse::safe);
+    EXPECT_EQ(config.policy.tcp_unknown, nat::TcpUnknown::drop);
     EXPECT_EQ(config.memory.huge_pages, HugePages::automatic);
     EXPECT_EQ(config.timeouts, nat::Timeouts{});
     ASSERT_EQ(config.ports.size(), 1U);
@@ -92,6 +93,7 @@ tcp_window = "strict"
 tcp_pickup = true
 tcp_timestamps = "normalize"
 tcp_reuse = "never"
+tcp_unknown = "reset"
 memory = { huge_pages = "required", dpdk_megabytes = 64, packet_buffers = 9000 }
 neighbors = { refresh_s = 3, queue_packets = 17, capacity = 99 }
 fragments = { capacity = 64, per_source = 9, timeout_ms = 700 }
@@ -101,6 +103,7 @@ timeouts = { udp_s = 121, tcp_established_s = 7440 }
     EXPECT_EQ(config.file, "f");
     EXPECT_EQ(config.policy.tcp_timestamps, nat::TcpTimestamps::normalize);
     EXPECT_EQ(config.policy.tcp_reuse, nat::TcpReuse::never);
+    EXPECT_EQ(config.policy.tcp_unknown, nat::TcpUnknown::reset);
     EXPECT_EQ(config.flows, 4096U);
     EXPECT_EQ(config.workers, 3);
     EXPECT_THAT(config.cores, ElementsAre(1, 0, 1));
