@@ -2,7 +2,7 @@
 #pragma once
 
 // Anybody can send an ICMP error: that its sender has seen the packet that it quotes shows in no
-// more than what is quoted (RFC 5927). So an error about a TCP connection has to quote a segment
+// more than what is quoted [RFC 5927]. So an error about a TCP connection has to quote a segment
 // that is in flight, and nobody is believed that a path of today carries no more than 551 bytes.
 
 #include <cstddef>

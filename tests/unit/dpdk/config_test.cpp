@@ -49,6 +49,7 @@ TEST(Config, LeavesDefaultsWhereNothingIsSaid) {
     EXPECT_FALSE(config.limits.of_sources());
     EXPECT_EQ(config.limits.half_open_per_service, 0U);
     EXPECT_FALSE(config.policy.early_drop);
+    EXPECT_EQ(config.policy.half_open_percent, 75U);
 }
 
 // [RFC 6888 REQ-4] [RFC 6888 REQ-5]
@@ -63,6 +64,7 @@ half_open_per_source = 30
 half_open_per_service = 40
 sources = 1024
 early_drop = true
+half_open_percent = 40
 )") + small,
                                        "f");
     const nat::LimitsConfig<V4>& limits = config.limits;
@@ -71,6 +73,7 @@ early_drop = true
     EXPECT_EQ(limits.sources, 1024U);
     EXPECT_EQ(limits.subscribers.size(), 2U);
     EXPECT_TRUE(config.policy.early_drop);
+    EXPECT_EQ(config.policy.half_open_percent, 40U);
 }
 
 // [RFC 5508 REQ-8]
@@ -165,6 +168,7 @@ device = "af_packet:eth0"
 address = "10.1.0.1/24"
 mtu = 9000
 descriptors = 256
+reverse_path = "strict"
 [[port]]
 name = "b"
 device = "pci:03:00.1"
@@ -181,6 +185,8 @@ via = "10.1.0.254"
     EXPECT_EQ(config.ports[0].address, v4("10.1.0.1"));
     EXPECT_EQ(config.ports[0].mtu, 9000);
     EXPECT_EQ(config.ports[0].descriptors, 256);
+    EXPECT_EQ(config.ports[0].reverse_path, ReversePath::strict);
+    EXPECT_EQ(config.ports[1].reverse_path, ReversePath::off);
     EXPECT_EQ(config.ports[1].prefix_length, 31);
     ASSERT_EQ(config.routes.size(), 2U);
     EXPECT_EQ(config.routes[0].port, 1);

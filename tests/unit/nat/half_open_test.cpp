@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Half-open connections from outside, and which of them have to go. [field e]
+// Half-open connections from outside, and which of them have to go.
 
 #include "nat/half_open.hpp"
 
@@ -59,6 +59,7 @@ struct Flooded : testing::Test {
     Tuple<V4> sent{};  ///< what became of the latest packet
 };
 
+// [field e]
 TEST_F(Flooded, TheyTakeTheirShareAndTheOldestGoes) {
     sends(to_service(0), syn);
     const Tuple<V4> first = sent;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which ICMP errors about flows are believed. [RFC 5927]
+// Which ICMP errors about flows are believed.
 
 #include "nat/icmp_doubt.hpp"
 
@@ -57,6 +57,7 @@ struct Connection {
     Bytes in_flight;
 };
 
+// [RFC 5927]
 TEST(IcmpDoubt, ASegmentInFlightIsBelieved) {
     Connection connection;
     for (const std::size_t quoted : {28U, 40U, 500U}) {
@@ -108,6 +109,7 @@ TEST(IcmpDoubt, WhatTheServerSentIsJudgedByTheServersNumbers) {
     EXPECT_EQ(from_inside(1600 + 100'000), "icmp_sequence");
 }
 
+// [RFC 5927]
 TEST(IcmpDoubt, NoPathIsSoNarrow) {
     Connection connection;
     TestGateway& gateway = connection.gateway;
