@@ -44,8 +44,11 @@ void check_use(const Section& section, const nat::LimitsConfig<V4>& limits) {
 void read_limits(const Section& top, Config& config) {
     const auto section = top.table("limits");
     if (!section) return;
-    std::vector<std::string_view> known{"subscribers", "ports_per_subscriber",
-                                        "half_open_per_service", "half_open_percent", "sources",
+    std::vector<std::string_view> known{"subscribers",
+                                        "ports_per_subscriber",
+                                        "half_open_per_service",
+                                        "half_open_percent",
+                                        "sources",
                                         "early_drop"};
     for (const QuotaKey& quota : quota_keys)
         known.push_back(quota.key);

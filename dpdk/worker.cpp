@@ -312,8 +312,8 @@ void Worker::neighbor_failed(rte_mbuf* failed, std::uint64_t now_ms) {
     if (nat::parse<V4>(about.packet, 0, about.parsed) == nat::DropReason::none) {
         const V4Address source = about.parsed.tuple.source;
         const auto hop = gateway_.routes.route(source);
-        rte_mbuf* frame = make_error(about, nat::icmp_error::host_unreachable,
-                                     reporter_to(source, hop), now_ms);
+        rte_mbuf* frame =
+            make_error(about, nat::icmp_error::host_unreachable, reporter_to(source, hop), now_ms);
         if (frame != nullptr) {
             Job error{};
             error.packet = ip_packet(frame);

@@ -386,8 +386,8 @@ class FirstPackets {
                 return decided(job, Verdict::park(no_room(DropReason::chain_too_long)));
             case ClaimOutcome::table_full: {
                 const Verdict full = no_room(DropReason::table_full);
-                const bool soon = early_drop_.make_room(now_ms_, mappings_.end()) ||
-                                  half_open_gives_room();
+                const bool soon =
+                    early_drop_.make_room(now_ms_, mappings_.end()) || half_open_gives_room();
                 return decided(job, soon ? Verdict::park(full) : full);
             }
             case ClaimOutcome::chain_too_long:

@@ -5,9 +5,9 @@
 //
 // A SYN from a forged source makes a flow that nobody will ever finish, and that lives for minutes.
 // So TCP connections that may come from outside (to a service, to a static mapping, to a mapping
-// that lets strangers in, or forwarded as they are) are kept here, and not in the timer wheel, until
-// they are established or over: in one list for each rule, in the order in which they began. So the
-// oldest is at hand where room is needed:
+// that lets strangers in, or forwarded as they are) are kept here, and not in the timer wheel,
+// until they are established or over: in one list for each rule, in the order in which they began.
+// So the oldest is at hand where room is needed:
 //
 // * All together may take a share of the table, and leave the rest to others. Beyond it, the oldest
 //   one of the rule that has the most has to go.
@@ -161,7 +161,8 @@ class HalfOpen {
     void step(std::uint64_t now_ms, Gone&& gone) {
         const FlowId id = pass_.next;
         if (id == no_flow) {
-            if (++pass_.rule < lists_.size()) pass_ = {pass_.rule, no_flow, lists_[pass_.rule].head};
+            if (++pass_.rule < lists_.size())
+                pass_ = {pass_.rule, no_flow, lists_[pass_.rule].head};
             return;
         }
         const Record& flow = worker_.record(id);
@@ -204,8 +205,8 @@ class HalfOpen {
     Worker& worker_;
     std::vector<List> lists_;  ///< by rule
     std::uint32_t most_;
-    std::uint32_t length_ = 0;  ///< of all lists
-    std::size_t longest_ = 0;   ///< the rule of the longest list, nearly always
+    std::uint32_t length_ = 0;                    ///< of all lists
+    std::size_t longest_ = 0;                     ///< the rule of the longest list, nearly always
     Pass pass_{lists_.size(), no_flow, no_flow};  ///< over, when its rule is none
     std::uint64_t next_pass_ms_ = 0;
     std::uint32_t flushes_seen_ = 0;

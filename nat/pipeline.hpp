@@ -366,8 +366,7 @@ class Pipeline {
     /// Whether an ICMP error about a flow, which anybody may have sent, can be true.
     DropReason doubt_about(const Job<Family>& job, const Record& flow, Direction direction) const {
         const Address sender = header<IpHeader<Family>>(job.packet, 0).source.get();
-        const DropReason reason =
-            check_source<Family>(sender, job.ingress_port, shared_.router);
+        const DropReason reason = check_source<Family>(sender, job.ingress_port, shared_.router);
         if (reason != DropReason::none) return reason;
         return icmp_doubt(job.packet, job.parsed, flow, opposite(direction),
                           shared_.policy.tcp.window);

@@ -25,8 +25,7 @@ Rule<V4> reject_all() {
 }
 
 /// Whatever the protocol, and whatever the time to live would have said of it.
-void expect_refused(TestGateway& gateway, const Ends& ends, std::uint16_t port,
-                    DropReason reason) {
+void expect_refused(TestGateway& gateway, const Ends& ends, std::uint16_t port, DropReason reason) {
     for (Bytes packet :
          {tcp(ends, tcp_flag::syn), tcp(ends, tcp_flag::ack, Bytes(4)), udp(ends),
           udp(ends, Bytes(2000)), icmp(ends, 8, 0, 0x00010001), ipv4(ends, 47, Bytes(20))}) {
@@ -45,9 +44,11 @@ void expect_refused(TestGateway& gateway, const Ends& ends, std::uint16_t port,
 
 // [RFC 1812 section 5.3.5] [RFC 1812 section 4.3.2.7]
 TEST(AddressCheck, DirectedBroadcastsGoNowhere) {
-    for (const auto& rules :
-         {std::vector{forward_all()}, {forward_all(Tracking::none)}, {masquerade()}, {reject_all()},
-          {}}) {
+    for (const auto& rules : {std::vector{forward_all()},
+                              {forward_all(Tracking::none)},
+                              {masquerade()},
+                              {reject_all()},
+                              {}}) {
         for (const char* broadcast : {"10.1.255.255", "10.1.0.0", "10.2.0.255", "10.2.0.0"}) {
             TestGateway gateway(rules);
             expect_refused(gateway, {client.source, host(broadcast), 1, 2}, 0,
@@ -69,8 +70,10 @@ TEST(AddressCheck, ABroadcastIsNoServiceEither) {
 }
 
 TEST(AddressCheck, OwnAddressesSendNothing) {
-    for (const auto& rules : {std::vector{forward_all()}, {forward_all(Tracking::none)},
-                              {node_port(), masquerade()}, {reject_all()}}) {
+    for (const auto& rules : {std::vector{forward_all()},
+                              {forward_all(Tracking::none)},
+                              {node_port(), masquerade()},
+                              {reject_all()}}) {
         for (const char* own : {"10.1.0.1", "10.2.0.1"}) {
             TestGateway gateway(rules);
             expect_refused(gateway, {host(own), client.destination, 1000, 80}, 0,

@@ -190,7 +190,8 @@ TEST(HalfOpen, AFewThatHavePortsMayBeHonest) {
     TestGateway gateway({service, masquerade()});
     for (std::uint32_t i = 0; i < 100; ++i) {
         Bytes packet = tcp(to_service(i), syn);
-        EXPECT_EQ(gateway.pass(packet, 1).reason, i < 50 ? DropReason::none : DropReason::exhausted);
+        EXPECT_EQ(gateway.pass(packet, 1).reason,
+                  i < 50 ? DropReason::none : DropReason::exhausted);
     }
 }
 

@@ -46,9 +46,9 @@ struct Connection {
         Bytes quote = in_flight;
         put32(quote, 24, sequence);
         quote.resize(quoted);
-        Bytes error = icmp({host("198.51.100.9"), host("10.2.0.1")},
-                           static_cast<std::uint8_t>(kind >> 8),
-                           static_cast<std::uint8_t>(kind & 255), rest, quote);
+        Bytes error =
+            icmp({host("198.51.100.9"), host("10.2.0.1")}, static_cast<std::uint8_t>(kind >> 8),
+                 static_cast<std::uint8_t>(kind & 255), rest, quote);
         return to_string(gateway.pass(error, 1).reason);
     }
 
@@ -97,8 +97,8 @@ TEST(IcmpDoubt, TheFirstSynIsInFlight) {
 
 TEST(IcmpDoubt, WhatTheServerSentIsJudgedByTheServersNumbers) {
     Connection connection;
-    Bytes answer = connection.passes(
-        segment(answer_to(connection.outside), ack, 5000, 1600, Bytes(10)), 1);
+    Bytes answer =
+        connection.passes(segment(answer_to(connection.outside), ack, 5000, 1600, Bytes(10)), 1);
     const auto from_inside = [&](std::uint32_t sequence) {
         put32(answer, 24, sequence);
         Bytes error = icmp({host("10.1.0.99"), client.destination}, 3, 1, 0, answer);
@@ -115,8 +115,12 @@ TEST(IcmpDoubt, NoPathIsSoNarrow) {
     TestGateway& gateway = connection.gateway;
     Bytes out = udp(client);
     ASSERT_EQ(gateway.pass(out).outcome, Outcome::transmit);
-    for (const auto& [mtu, reason] : {std::pair{0, "none"}, {1, "icmp_mtu"}, {68, "icmp_mtu"},
-                                      {551, "icmp_mtu"}, {552, "none"}, {65535, "none"}}) {
+    for (const auto& [mtu, reason] : {std::pair{0, "none"},
+                                      {1, "icmp_mtu"},
+                                      {68, "icmp_mtu"},
+                                      {551, "icmp_mtu"},
+                                      {552, "none"},
+                                      {65535, "none"}}) {
         const auto rest = static_cast<std::uint32_t>(mtu);
         EXPECT_EQ(connection.about(1600, needs_fragmenting, rest), reason) << mtu;
         Bytes error = icmp({host("198.51.100.9"), host("10.2.0.1")}, 3, 4, rest, out);
