@@ -29,6 +29,13 @@ struct MemoryConfig {
     std::uint32_t packet_buffers = 0;  ///< 0: what the ports' queues need
 };
 
+/// Whether packets that come by a port must have a way back to their sources (RFC 3704).
+enum class ReversePath : std::uint8_t {
+    off,     ///< nobody asks
+    loose,   ///< some route must lead there
+    strict,  ///< the route must lead back by the same port
+};
+
 /// One `[[port]]`. `device` is `af_packet:IFACE`, `af_xdp:IFACE`, `tap:NAME`, `memif:SOCKET`,
 /// `memif:SOCKET,server`, `ring:NAME`, `null:NAME`, `pci:0000:03:00.0`, or `vdev:ARGUMENTS` with a
 /// DPDK device string as it stands.
@@ -39,6 +46,7 @@ struct PortConfig {
     std::uint8_t prefix_length = 24;
     std::uint16_t mtu = 1500;
     std::uint16_t descriptors = 1024;  ///< of each RX and TX queue
+    ReversePath reverse_path = ReversePath::off;
 };
 
 struct RouteConfig {

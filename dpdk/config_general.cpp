@@ -83,11 +83,11 @@ std::string read_name(const Section& section) {
 }
 
 void read_general(const Section& top, Config& config) {
-    top.allow_only({"flows",         "workers",      "cores",      "idle",       "control_socket",
-                    "log_level",     "no_room_icmp", "tcp_window", "tcp_pickup", "tcp_timestamps",
-                    "tcp_reuse",     "memory",       "neighbors",  "fragments",  "limits",
-                    "timeouts",      "port",         "route",      "pool",       "rule",
-                    "reply_locality"});
+    top.allow_only({"flows",          "workers",      "cores",      "idle",       "control_socket",
+                    "log_level",      "no_room_icmp", "tcp_window", "tcp_pickup", "tcp_timestamps",
+                    "tcp_reuse",      "memory",       "neighbors",  "fragments",  "limits",
+                    "timeouts",       "port",         "route",      "pool",       "rule",
+                    "reply_locality", "tcp_unknown"});
     top.read("flows", config.flows, 1024, 1 << 27);
     read_workers(top, config);
 
@@ -123,6 +123,10 @@ void read_general(const Section& top, Config& config) {
     constexpr std::array reuse_words{"never"sv, "safe"sv};
     if (const auto word = top.choice("tcp_reuse", reuse_words)) {
         config.policy.tcp_reuse = *word == 0 ? nat::TcpReuse::never : nat::TcpReuse::safe;
+    }
+    constexpr std::array unknown_words{"drop"sv, "reset"sv};
+    if (const auto word = top.choice("tcp_unknown", unknown_words)) {
+        config.policy.tcp_unknown = *word == 0 ? nat::TcpUnknown::drop : nat::TcpUnknown::reset;
     }
     const std::string expected =
         fmt::format("an absolute path of at most {} bytes", longest_socket);

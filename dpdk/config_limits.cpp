@@ -44,8 +44,12 @@ void check_use(const Section& section, const nat::LimitsConfig<V4>& limits) {
 void read_limits(const Section& top, Config& config) {
     const auto section = top.table("limits");
     if (!section) return;
-    std::vector<std::string_view> known{"subscribers", "ports_per_subscriber",
-                                        "half_open_per_service", "sources", "early_drop"};
+    std::vector<std::string_view> known{"subscribers",
+                                        "ports_per_subscriber",
+                                        "half_open_per_service",
+                                        "half_open_percent",
+                                        "sources",
+                                        "early_drop"};
     for (const QuotaKey& quota : quota_keys)
         known.push_back(quota.key);
     section->allow_only(known);
@@ -59,6 +63,7 @@ void read_limits(const Section& top, Config& config) {
     for (const QuotaKey& quota : quota_keys)
         section->read(quota.key, limits.most[static_cast<std::size_t>(quota.quota)], 0, most);
     section->read("half_open_per_service", limits.half_open_per_service, 0, most);
+    section->read("half_open_percent", config.policy.half_open_percent, 0, 100);
     section->read("sources", limits.sources, 16, 1 << 24);
     config.policy.early_drop = section->boolean("early_drop").value_or(false);
     check_use(*section, limits);

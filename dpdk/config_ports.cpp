@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 
 #include "dpdk/config_sections.hpp"
@@ -11,6 +12,8 @@
 namespace noclash::dpdk {
 
 namespace {
+
+using namespace std::string_view_literals;
 
 constexpr std::size_t most_ports = 32;  // RTE_MAX_ETHPORTS
 
@@ -82,7 +85,7 @@ void read_device(const Section& section, const Config& config, PortConfig& port)
 }
 
 void read_port(const Section& section, Config& config) {
-    section.allow_only({"name", "device", "address", "mtu", "descriptors"});
+    section.allow_only({"name", "device", "address", "mtu", "descriptors", "reverse_path"});
     PortConfig port;
     port.name = read_name(section);
     if (!port.name.empty() && index_of(config.ports, port.name)) {
@@ -95,6 +98,9 @@ void read_port(const Section& section, Config& config) {
         section.fault("descriptors", fmt::format("{} is no power of two", port.descriptors),
                       "a power of two from 64 to 16384");
     }
+    constexpr std::array reverse_path_words{"off"sv, "loose"sv, "strict"sv};
+    if (const auto word = section.choice("reverse_path", reverse_path_words))
+        port.reverse_path = static_cast<ReversePath>(*word);
     read_device(section, config, port);
     if (!read_port_address(section, port)) {
         // Kept for its name; length 0 marks an address that is not to be compared with.

@@ -8,7 +8,16 @@
 #include <bit>
 #include <stdexcept>
 
+#include "dpdk/config_values.hpp"
+
 namespace noclash::dpdk {
+
+namespace {
+
+/// Subnets of two addresses (RFC 3021) and of one have hosts only.
+constexpr std::uint8_t shortest_without_broadcast = 31;
+
+}  // namespace
 
 void RouteTable::Free::operator()(rte_lpm* lpm) const {
     rte_lpm_free(lpm);
@@ -44,6 +53,10 @@ RouteTable::RouteTable(const Config& config) {
 
 void RouteTable::add_own(const V4Address& address) {
     own_.add(address);
+    add_reserved(address);
+}
+void RouteTable::add_reserved(const V4Address& address) {
+    reserved_.add(address);
     translated_.add(address);
 }
 
@@ -51,6 +64,11 @@ void RouteTable::collect_translated(const Config& config) {
     for (const PortConfig& port : config.ports) {
         add_own(port.address);
         subnets_.push_back({port.address, port.prefix_length});
+        reverse_path_.push_back(port.reverse_path);
+        checks_reverse_path_ |= port.reverse_path != ReversePath::off;
+        if (port.prefix_length >= shortest_without_broadcast) continue;
+        add_reserved(network_of(port.address, port.prefix_length));
+        add_reserved(broadcast_of(port.address, port.prefix_length));
     }
     for (const auto& pool : config.policy.pools)
         for (const V4Address& address : pool.addresses)
@@ -78,6 +96,22 @@ std::vector<V4Address> RouteTable::own_on(std::uint16_t port) const {
             result.push_back(address);
     }
     return result;
+}
+
+bool RouteTable::is_broadcast(const V4Address& address) const {
+    return std::ranges::any_of(subnets_, [&](const Prefix<V4>& subnet) {
+        return subnet.length < shortest_without_broadcast && subnet.contains(address) &&
+               (address == network_of(address, subnet.length) ||
+                address == broadcast_of(address, subnet.length));
+    });
+}
+
+bool RouteTable::has_way_back(const V4Address& source, std::uint16_t ingress) const {
+    if (ingress >= reverse_path_.size()) return true;  // the gateway's own
+    const ReversePath wanted = reverse_path_[ingress];
+    if (wanted == ReversePath::off) return true;
+    nat::Hop<V4> back;
+    return route(source, back) && (wanted == ReversePath::loose || back.port == ingress);
 }
 
 /// The LPM knows no prefix of no bits, but both of one bit.

@@ -54,11 +54,23 @@ class RouteTable {
     /// Whether `address` belongs to a port, a pool, a static mapping's outside, or a service that a
     /// dnat rule names by address.
     [[nodiscard]] bool is_own(const V4Address& address) const { return own_.contains(address); }
-    /// Whether it is own, the target of a dnat rule, or a static mapping's inside: packets of
+    /// Whether `address` is the broadcast or the network address of a port's subnet.
+    [[nodiscard]] bool is_broadcast(const V4Address& address) const;
+    /// Whether it is own or such a broadcast.
+    [[nodiscard, gnu::always_inline]] bool is_reserved(const V4Address& address) const {
+        return reserved_.contains(address);
+    }
+    /// Whether it is reserved, the target of a dnat rule, or a static mapping's inside: packets of
     /// translated flows have such an address, but for those that first packets look like.
     [[nodiscard]] bool is_translated(const V4Address& address) const {
         return translated_.contains(address);
     }
+
+    /// Whether any port asks for the way back to the sources of its packets.
+    [[nodiscard]] bool checks_reverse_path() const { return checks_reverse_path_; }
+    /// Whether a packet from `source` may come by the port `ingress`, as far as the port asks where
+    /// the way back leads (RFC 3704). The default route is a way like others.
+    [[nodiscard]] bool has_way_back(const V4Address& source, std::uint16_t ingress) const;
 
     /// What lookups read at random.
     [[nodiscard]] std::span<const std::byte> memory() const {
@@ -75,6 +87,7 @@ class RouteTable {
     };
 
     void add_own(const V4Address& address);
+    void add_reserved(const V4Address& address);
 
     void add_default(const Target& target);
     void add(const Prefix<V4>& prefix, const Target& target);
@@ -84,7 +97,10 @@ class RouteTable {
     std::vector<Target> targets_;      ///< by LPM next hop
     std::vector<Prefix<V4>> subnets_;  ///< by port, as the port's address
     AddressSet own_;
-    AddressSet translated_;  ///< `own_` among them
+    AddressSet reserved_;                    ///< `own_` among them
+    AddressSet translated_;                  ///< `reserved_` among them
+    std::vector<ReversePath> reverse_path_;  ///< by port
+    bool checks_reverse_path_ = false;
 };
 
 static_assert(nat::Router<RouteTable, V4>);

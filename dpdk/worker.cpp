@@ -11,6 +11,7 @@
 #include "dpdk/frame.hpp"
 #include "engine/clock.hpp"
 #include "nat/icmp.hpp"
+#include "nat/tcp_reset.hpp"
 
 namespace noclash::dpdk {
 
@@ -39,7 +40,8 @@ Worker::Worker(Gateway& gateway, std::uint16_t id)
       arrivals_(gateway.ports.size()),
       parked_(park_packets),
       errors_(pipeline_.random()),
-      mtu_errors_(pipeline_.random()) {}
+      mtu_errors_(pipeline_.random()),
+      resets_(pipeline_.random()) {}
 
 Worker::~Worker() {
     parked_.visit([](const Parked& packet) {
@@ -214,7 +216,10 @@ void Worker::do_otherwise(Job& job, std::uint64_t now_ms) {
             return park(job, now_ms);
         case nat::Outcome::reject:
             reject(job, now_ms);
-            [[fallthrough]];
+            return egress_.drop(frame, job.verdict.reason);
+        case nat::Outcome::reset:
+            reset(job, now_ms);
+            return egress_.drop(frame, job.verdict.reason);
         case nat::Outcome::drop:
             if (job.verdict.reason == nat::DropReason::fragment) return reassemble(job, now_ms);
             return egress_.drop(frame, job.verdict.reason);
@@ -275,9 +280,25 @@ void Worker::revisit_parked(std::uint64_t now_ms) {
 void Worker::reject(const Job& job, std::uint64_t now_ms) {
     const auto hop = gateway_.routes.route(job.parsed.tuple.source);
     if (!hop) return;
+    // From the port that it leaves by [RFC 1812 section 4.3.2.4].
     rte_mbuf* frame =
-        make_error(job, job.verdict.error, gateway_.config.ports[job.ingress_port].address, now_ms);
+        make_error(job, job.verdict.error, gateway_.routes.port_address(hop->port), now_ms);
     if (frame != nullptr) egress_.send(frame, *hop);
+}
+
+/// Tells the sender of a segment that its connection is unknown. (A frame that came by link-layer
+/// broadcast has not come so far.)
+void Worker::reset(const Job& job, std::uint64_t now_ms) {
+    const V4Address to = job.parsed.tuple.source;
+    const auto hop = gateway_.routes.route(to);
+    if (!hop) return;
+    if (!resets_.allow(to, now_ms)) return counters_.tcp_resets_suppressed.add();
+    std::array<std::uint8_t, nat::tcp_reset_bytes<V4>> bytes{};
+    nat::build_tcp_reset<V4>(job.packet, job.parsed, bytes);
+    rte_mbuf* frame = make_frame(bytes);
+    if (frame == nullptr) return;
+    counters_.tcp_resets_sent.add();
+    egress_.send(frame, *hop);
 }
 
 /// The neighbour that a packet waited for does not answer. The packet is translated already, so the
@@ -289,14 +310,16 @@ void Worker::neighbor_failed(rte_mbuf* failed, std::uint64_t now_ms) {
     about.packet.ip_checksum = nat::Checked::unknown;  // what the device said is of the past
     about.packet.l4_checksum = nat::Checked::unknown;
     if (nat::parse<V4>(about.packet, 0, about.parsed) == nat::DropReason::none) {
-        rte_mbuf* frame = make_error(about, nat::icmp_error::host_unreachable,
-                                     reporter_to(about.parsed.tuple.source), now_ms);
+        const V4Address source = about.parsed.tuple.source;
+        const auto hop = gateway_.routes.route(source);
+        rte_mbuf* frame =
+            make_error(about, nat::icmp_error::host_unreachable, reporter_to(source, hop), now_ms);
         if (frame != nullptr) {
             Job error{};
             error.packet = ip_packet(frame);
             error.buffer = frame;
+            error.ingress_port = nat::no_port;
             pipeline_.process({&error, 1}, now_ms);
-            const auto hop = gateway_.routes.route(about.parsed.tuple.source);
             if (hop && was_untracked(about, error))
                 egress_.send(frame, *hop);
             else
@@ -315,8 +338,13 @@ bool Worker::was_untracked(const Job& about, const Job& error) const {
            !gateway_.routes.is_translated(tuple.destination);
 }
 
-/// A port's address other than `address`, which may be one too: a masqueraded flow has it.
-V4Address Worker::reporter_to(const V4Address& address) const {
+/// The address of the port that an error to `address` leaves by [RFC 1812 section 4.3.2.4]. Where
+/// that is `address` itself, as of a masqueraded flow, another one: the pipeline, which knows whom
+/// the error is really for, gives it the right one.
+V4Address Worker::reporter_to(const V4Address& address,
+                              const std::optional<nat::Hop<V4>>& hop) const {
+    if (hop && gateway_.routes.port_address(hop->port) != address)
+        return gateway_.routes.port_address(hop->port);
     const auto& ports = gateway_.config.ports;
     const auto other = std::ranges::find_if(
         ports, [&](const PortConfig& port) { return port.address != address; });
@@ -336,16 +364,23 @@ rte_mbuf* Worker::make_error(const Job& about, nat::IcmpError error, V4Address f
         counters_.icmp_errors_suppressed.add();
         return nullptr;
     }
+    rte_mbuf* frame = make_frame({bytes.data(), length});
+    if (frame != nullptr) counters_.icmp_errors_sent.add();
+    return frame;
+}
+
+/// A frame with an IP packet of our own, of at most `icmp_error_bytes`; null when there is no
+/// buffer.
+rte_mbuf* Worker::make_frame(std::span<const std::uint8_t> packet) {
     rte_mbuf* frame = rte_pktmbuf_alloc(gateway_.buffers);
     if (frame == nullptr) {
         counters_.no_buffer.add();
         return nullptr;
     }
     // Never short of room: a buffer holds a frame of at least 1,280 bytes.
-    char* room =
-        rte_pktmbuf_append(frame, static_cast<std::uint16_t>(sizeof(nat::EthernetHeader) + length));
-    std::memcpy(room + sizeof(nat::EthernetHeader), bytes.data(), length);
-    counters_.icmp_errors_sent.add();
+    char* room = rte_pktmbuf_append(
+        frame, static_cast<std::uint16_t>(sizeof(nat::EthernetHeader) + packet.size()));
+    std::memcpy(room + sizeof(nat::EthernetHeader), packet.data(), packet.size());
     return frame;
 }
 

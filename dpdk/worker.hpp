@@ -6,6 +6,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -89,9 +90,12 @@ class alignas(64) Worker {
     void park(const Job& job, std::uint64_t now_ms);
     void revisit_parked(std::uint64_t now_ms);
     void reject(const Job& job, std::uint64_t now_ms);
+    void reset(const Job& job, std::uint64_t now_ms);
+    [[nodiscard]] rte_mbuf* make_frame(std::span<const std::uint8_t> packet);
     void neighbor_failed(rte_mbuf* failed, std::uint64_t now_ms);
     [[nodiscard]] bool was_untracked(const Job& about, const Job& error) const;
-    [[nodiscard]] V4Address reporter_to(const V4Address& address) const;
+    [[nodiscard]] V4Address reporter_to(const V4Address& address,
+                                        const std::optional<nat::Hop<V4>>& hop) const;
     [[nodiscard]] rte_mbuf* make_error(const Job& about, nat::IcmpError error, V4Address from,
                                        std::uint64_t now_ms);
     void end_step(nat::Step step) {
@@ -113,6 +117,7 @@ class alignas(64) Worker {
     WaitingRoom<Parked> parked_;
     ErrorLimit errors_;
     ErrorLimit mtu_errors_;
+    ErrorLimit resets_;
     nat::StepCycles* cycles_ = nullptr;
     std::array<Job, burst> jobs_{};  ///< of the burst that was received
 };

@@ -20,6 +20,8 @@ struct WorkerCounters {
     Counter arp_sent;
     Counter icmp_errors_sent;
     Counter icmp_errors_suppressed;  ///< not sent: the rate limit
+    Counter tcp_resets_sent;         ///< in answer to segments of unknown connections
+    Counter tcp_resets_suppressed;   ///< not sent: the rate limit
     Counter no_buffer;               ///< ARP or ICMP of our own not sent: no packet buffer left
     Counter parked;                  ///< packets that waited for another worker's set-up
     Counter adopted;                 ///< of those, the ones that went on with the flow

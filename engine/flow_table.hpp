@@ -25,6 +25,7 @@ class FlowTable {
     /// @param readers  threads that look at the table: the workers first, then others
     FlowTable(std::uint32_t flows, unsigned workers, unsigned readers)
         : capacity_(flows),
+          workers_(workers),
           quiescence_(readers),
           // Beyond the capacity: what workers' caches hold, three chunks each, and flows whose
           // grace runs. A worker's own cache is for its own flows.
@@ -37,6 +38,7 @@ class FlowTable {
     [[nodiscard]] const Index& index() const { return index_; }
     [[nodiscard]] typename Traits::Quiescence& quiescence() { return quiescence_; }
     [[nodiscard]] std::uint32_t capacity() const { return capacity_; }
+    [[nodiscard]] unsigned workers() const { return workers_; }
 
     /// Tells the owners that many flows were released, so that they reclaim the records now and not
     /// when the flows' turn in the wheel comes. Any thread.
@@ -89,6 +91,7 @@ class FlowTable {
 
   private:
     std::uint32_t capacity_;
+    unsigned workers_;
     typename Traits::template Atomic<std::uint32_t> flushes_{0};
     typename Traits::Quiescence quiescence_;
     Pool pool_;

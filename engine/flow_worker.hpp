@@ -78,6 +78,12 @@ class FlowWorker {
         });
         return made;
     }
+    /// Ends a flow of the worker's own that the caller holds, and the wheel does not. False when
+    /// another thread is in the middle of ending it; then the wheel takes it.
+    template <class Gone>
+    bool end_held(FlowId id, std::uint64_t now_ms, Gone&& gone) {
+        return end(id, now_ms, gone);
+    }
     /// Records that come back when their grace periods are over.
     [[nodiscard]] std::uint32_t records_in_grace() const { return retired_.size(); }
 

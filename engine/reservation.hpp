@@ -112,10 +112,16 @@ class Reservation {
 
     /// Makes the flow usable by everyone. After a successful `reserve`, or `succeed`.
     FlowId publish(Moment expires, std::uint64_t now_ms) {
+        const FlowId id = publish_held(expires);
+        worker_.arm(id, now_ms);
+        return id;
+    }
+    /// The same, but the caller holds the flow, not the wheel: until it arms it, or ends it when
+    /// its time has come.
+    FlowId publish_held(Moment expires) {
         Record& flow = *record_;
         flow.expires.store(expires, std::memory_order_relaxed);
         flow.status.store(FlowStatus::live, std::memory_order_release);  // (4)
-        worker_.arm(id_, now_ms);
         worker_.counters().insert.add();
         return std::exchange(id_, no_flow);
     }

@@ -20,6 +20,9 @@ namespace noclash::nat {
     X(bad_l4_header, "transport header impossible (offset, length, flags)")                   \
     X(bad_l4_checksum, "transport checksum wrong")                                            \
     X(bad_address, "source or destination that no router may forward")                        \
+    X(directed_broadcast, "to or from the broadcast or network address of a port's subnet")   \
+    X(own_source, "its source is an address of the gateway: forged")                          \
+    X(reverse_path, "no route back to its source, or not by the port it came by")             \
     X(source_route, "IP source routing options are not honoured (RFC 7126)")                  \
     X(fragment, "a fragment: reassembly is not in service")                                   \
     X(fragment_invalid, "a fragment that no sender makes: empty, or cut at no multiple of 8") \
@@ -45,6 +48,8 @@ namespace noclash::nat {
     X(tcp_window, "TCP segment out of the window, with `tcp_window = \"strict\"`")            \
     X(tcp_reset, "TCP RST that its receiver cannot expect: a blind guess")                    \
     X(icmp_unrelated, "ICMP error or reply that belongs to no flow")                          \
+    X(icmp_sequence, "ICMP error that quotes a TCP segment which is not in flight: a guess")  \
+    X(icmp_mtu, "ICMP \"fragmentation needed\" with an MTU that is not believed")             \
     X(table_full, "no room for another flow")                                                 \
     X(chain_too_long, "index bucket and its overflow full (netfilter: chaintoolong)")         \
     X(exhausted, "no free port in the pool towards this destination")                         \

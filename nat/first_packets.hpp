@@ -10,9 +10,11 @@
 
 #include "engine/flow_worker.hpp"
 #include "engine/reservation.hpp"
+#include "nat/address_check.hpp"
 #include "nat/conntrack.hpp"
 #include "nat/early_drop.hpp"
 #include "nat/forwarding.hpp"
+#include "nat/half_open.hpp"
 #include "nat/limits.hpp"
 #include "nat/mappings.hpp"
 #include "nat/opening.hpp"
@@ -67,7 +69,8 @@ class FirstPackets {
                   proposals_, mappings_),
           maps_endpoints_(has_mappings(shared.policy)),
           rule_hits_(shared.policy.rules.size()),
-          early_drop_(worker, shared.policy.early_drop) {}
+          early_drop_(worker, shared.policy.early_drop),
+          half_open_(worker, shared.policy.rules.size(), shared.policy.half_open_percent) {}
 
     /// What the jobs would open, in their order; its buckets are on their way into the cache.
     [[nodiscard]] const Opening* prepare(std::span<Job<Family>* const> jobs) {
@@ -84,18 +87,27 @@ class FirstPackets {
         now_ms_ = now_ms;
         const Parsed<Family>& packet = job.parsed;
         if (packet.kind == PacketKind::icmp_error) return drop(job, DropReason::icmp_unrelated);
-        if (is_martian(packet.tuple)) return drop(job, DropReason::bad_address);
+        const auto& router = shared_.router;
+        const bool to_us = router.is_reserved(packet.tuple.destination);
+        if (to_us || is_martian(packet.tuple) || router.is_reserved(packet.tuple.source) ||
+            router.checks_reverse_path()) [[unlikely]] {
+            const bool to_service = opening.rule != nullptr && opening.redirects;
+            if (const DropReason reason =
+                    check_addresses(packet.tuple, job.ingress_port, router, to_service);
+                reason != DropReason::none)
+                return drop(job, reason);
+        }
         // What may open a flow is checked whole: a corrupted packet must not make state.
         if (!l4_checksum_ok<Family>(job.packet, packet))
             return drop(job, DropReason::bad_l4_checksum);
         if (packet.kind == PacketKind::tcp && !may_open(packet.tcp_flags, shared_.policy.tcp))
-            return drop(job, DropReason::tcp_not_syn);
+            return belongs_to_nothing(job, opening);
         if (packet.kind == PacketKind::sctp && (packet.tcp_flags & tcp_flag::syn) == 0)
             return drop(job, DropReason::sctp_not_init);
 
         const Rule<Family>* rule = opening.rule;
         if (rule != nullptr && forbids(rule->action)) return forbid(job, *rule);
-        if (shared_.router.is_own(packet.tuple.destination)) return open_to_us(job, opening);
+        if (to_us) return open_to_us(job, opening);
         return open_by_rule(job, opening);
     }
 
@@ -129,6 +141,11 @@ class FirstPackets {
         proposals_.top_up();
     }
 
+    /// Between bursts: which connections from outside are not half open any more.
+    void look_at_half_open(std::uint64_t now_ms, std::uint32_t budget) {
+        half_open_.maintain(now_ms, budget, mappings_.end());
+    }
+
     /// Random numbers for whatever else its worker decides.
     [[nodiscard]] RandomBuffer& random() { return proposals_.random(); }
     [[nodiscard]] Mappings<Family, Traits>& mappings() { return mappings_; }
@@ -136,6 +153,7 @@ class FirstPackets {
     /// Flows that succeeded a finished one before its time.
     [[nodiscard]] const Counter& tuples_reused() const { return source_.tuples_reused(); }
     [[nodiscard]] const EarlyDrop<Family, Traits>& early_drop() const { return early_drop_; }
+    [[nodiscard]] const HalfOpen<Family, Traits>& half_open() const { return half_open_; }
     [[nodiscard]] std::uint64_t rule_hits(std::size_t rule) const {
         return rule_hits_[rule].value();
     }
@@ -165,6 +183,25 @@ class FirstPackets {
         rule_hits_[rule_number(rule)].add();
         if (rule.action == Action::drop) return drop(job, DropReason::rule);
         return decided(job, Verdict::reject(DropReason::rejected, icmp_error::admin_prohibited));
+    }
+
+    /// A TCP segment of no flow that opens none. An inside host may be told so by a RST; whoever
+    /// sends to an address of ours hears nothing [RFC 5382 REQ-4], and no RST answers a RST (RFC
+    /// 9293, section 3.10.7.1).
+    [[gnu::noinline]] Found belongs_to_nothing(Job<Family>& job, const Opening& opening) {
+        constexpr auto reason = DropReason::tcp_not_syn;
+        const bool answers = shared_.policy.tcp_unknown == TcpUnknown::reset &&
+                             (job.parsed.tcp_flags & tcp_flag::rst) == 0 &&
+                             !shared_.router.is_own(job.parsed.tuple.destination) &&
+                             is_outbound(opening);
+        return decided(job, answers ? Verdict::reset(reason) : Verdict::drop(reason));
+    }
+    /// Of a host whose source would be translated, or that a rule forwards as it is.
+    static bool is_outbound(const Opening& opening) {
+        if (opening.rule == nullptr || opening.source == SourceBy::nothing || opening.redirects)
+            return false;
+        return opening.source != SourceBy::keeping || opening.binds_source ||
+               opening.rule->action == Action::forward;
     }
 
     [[gnu::always_inline]] Found open_by_rule(Job<Family>& job, const Opening& opening) {
@@ -236,7 +273,10 @@ class FirstPackets {
         const std::size_t rule = rule_number(*opening.rule);
         std::optional<Admission<Family, Traits>> admission;  // nothing without limits
         if (shared_.limits != nullptr && !comes_inward(opening)) [[unlikely]] {
-            const Admitted glance = shared_.limits->glance(job.parsed.tuple, rule);
+            Admitted glance = shared_.limits->glance(job.parsed.tuple, rule);
+            if (glance == Admitted::over_half_open_service &&
+                half_open_.end_oldest(rule, now_ms_, mappings_.end()))
+                glance = shared_.limits->glance(job.parsed.tuple, rule);
             if (!is_in(glance)) return over_limit(job, glance);
             admission.emplace(*shared_.limits, job.parsed.tuple, rule);
         }
@@ -253,7 +293,7 @@ class FirstPackets {
         References references(mappings_);
         if (const Verdict verdict = source_.translate(claim, job, opening, references, now_ms_);
             !verdict.transmits()) [[unlikely]]
-            return decided(job, verdict);
+            return decided(job, without_port(job, opening, rule, verdict));
 
         Record& flow = claim.record();
         if (untracked_.any() && leaves_answers_untracked(flow, job)) [[unlikely]]
@@ -274,7 +314,10 @@ class FirstPackets {
         }
         if (shared_.timestamps != nullptr)
             shared_.timestamps->opens(job.packet, job.parsed, flow, now_ms_);
-        claim.publish(expires, now_ms_);
+        if (may_stay_half_open(job, opening)) [[unlikely]]
+            half_open_.take(claim.publish_held(expires), now_ms_, mappings_.end());
+        else
+            claim.publish(expires, now_ms_);
         clamp_to_path(job, *opening.rule, shared_.router);
         translate(job.packet, job.parsed, flow.tuple(Direction::reply), translation);
         job.verdict.outcome = forwarded;
@@ -296,6 +339,23 @@ class FirstPackets {
         }
         table.end(found.flow, worker_.counters(), mappings_.end());
         return true;
+    }
+
+    /// A connection that somebody outside may have begun, who need not exist.
+    static bool may_stay_half_open(const Job<Family>& job, const Opening& opening) {
+        const bool inbound =
+            opening.redirects || (opening.source == SourceBy::keeping && !opening.binds_source);
+        return inbound && is_opening(job.parsed);
+    }
+
+    /// Without a free port. Those of a service may all have gone to connections that nobody
+    /// finishes: then the oldest gives up its own, and the packet comes again.
+    [[gnu::noinline]] Verdict without_port(const Job<Family>& job, const Opening& opening,
+                                           std::size_t rule, const Verdict& refusal) {
+        const bool gives_up = refusal.reason == DropReason::exhausted &&
+                              may_stay_half_open(job, opening) &&
+                              half_open_.end_crowded(rule, now_ms_, mappings_.end());
+        return gives_up ? Verdict::park(refusal) : refusal;
     }
 
     /// That they are to be translated, and a rule would forward them as they are.
@@ -326,13 +386,19 @@ class FirstPackets {
                 return decided(job, Verdict::park(no_room(DropReason::chain_too_long)));
             case ClaimOutcome::table_full: {
                 const Verdict full = no_room(DropReason::table_full);
-                const bool soon = early_drop_.make_room(now_ms_, mappings_.end());
+                const bool soon =
+                    early_drop_.make_room(now_ms_, mappings_.end()) || half_open_gives_room();
                 return decided(job, soon ? Verdict::park(full) : full);
             }
             case ClaimOutcome::chain_too_long:
                 break;
         }
         return decided(job, no_room(DropReason::chain_too_long));
+    }
+
+    /// Early drop knows what is in the wheel.
+    bool half_open_gives_room() {
+        return shared_.policy.early_drop && half_open_.end_longest(now_ms_, mappings_.end());
     }
 
     Worker& worker_;
@@ -345,6 +411,7 @@ class FirstPackets {
     bool maps_endpoints_;  ///< some rule does
     std::vector<Counter> rule_hits_;
     EarlyDrop<Family, Traits> early_drop_;
+    HalfOpen<Family, Traits> half_open_;
     Counter uncounted_;
     Found predecessor_{};  ///< ends before the packet's flow is claimed
     std::uint64_t now_ms_ = 0;

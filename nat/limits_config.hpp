@@ -20,8 +20,9 @@ struct LimitsConfig {
     std::vector<Prefix<Family>> subscribers;
     /// Of one subscriber; `half_open` of one source, subscriber or not.
     std::array<std::uint32_t, quotas> most{};
-    std::uint32_t half_open_per_service = 0;  ///< of one `dnat` rule
-    std::uint32_t sources = 65536;            ///< that can be told apart at once
+    /// Of one `dnat` rule: when there are so many, the oldest goes for a new one.
+    std::uint32_t half_open_per_service = 0;
+    std::uint32_t sources = 65536;  ///< that can be told apart at once
 
     [[nodiscard]] std::uint32_t most_of(Quota quota) const {
         return most[static_cast<std::size_t>(quota)];

@@ -128,10 +128,8 @@ DropReason parse_quote(const PacketView& packet, Parsed<V4>& out) {
         header_length + quoted_transport(ip->protocol) > out.length - offset) {
         return DropReason::bad_l4_header;
     }
-    // Of the quoted transport header nothing is checked but that it is there [RFC 5508 REQ-3].
-    if (!checksum::good(checksum::sum(bytes(packet, offset, header_length)))) {
-        return DropReason::bad_ip_checksum;
-    }
+    // Neither its IP checksum, which routers that have changed the header leave as it was, nor its
+    // transport header is checked, but that it is there [RFC 5508 REQ-3].
     if ((ip->fragment.get().host() & IpHeader<V4>::offset_mask) != 0) {
         return DropReason::icmp_unrelated;
     }

@@ -21,10 +21,12 @@
 #include <span>
 
 #include "engine/flow_worker.hpp"
+#include "nat/address_check.hpp"
 #include "nat/conntrack.hpp"
 #include "nat/first_packets.hpp"
 #include "nat/forwarding.hpp"
 #include "nat/headers.hpp"
+#include "nat/icmp_doubt.hpp"
 #include "nat/incarnations.hpp"
 #include "nat/limits.hpp"
 #include "nat/parse.hpp"
@@ -119,6 +121,7 @@ class Pipeline {
         worker_.maintain(now_ms, budget, mappings.end(), [&mappings, now_ms](Record& record) {
             return mappings.lives_on(record, now_ms);
         });
+        first_packets_.look_at_half_open(now_ms, budget);
         first_packets_.round_is_over();
     }
 
@@ -342,16 +345,31 @@ class Pipeline {
         // The error goes to whom the quoted packet came from, as its reporter saw it.
         if (outer.destination.get() != job.parsed.tuple.destination)
             return Verdict::drop(DropReason::icmp_unrelated);
+        const bool is_own = job.ingress_port == no_port;
+        if (const DropReason doubt = is_own ? DropReason::none : doubt_about(job, flow, direction);
+            doubt != DropReason::none)
+            return Verdict::drop(doubt);
         const Tuple<Family>& quoted = flow.tuple(opposite(direction));
-        const Address sender = outer.source.get();
+        const bool routed = shared_.router.route(quoted.source, job.hop);
+        // One of our own comes from the port that it leaves by [RFC 1812 section 4.3.2.4].
+        const Address sender =
+            is_own && routed ? shared_.router.port_address(job.hop.port) : outer.source.get();
         const Address source =
             quoted.destination == job.parsed.tuple.source ? sender : quoted.destination;
-        const bool routed = shared_.router.route(quoted.source, job.hop);
         const Verdict verdict = routable(job, routed);
         if (!verdict.transmits()) return Verdict::drop(verdict.reason);  // no error about an error
         rewrite_icmp_error<Family>(job.packet, job.parsed, quoted, source, quoted.source);
         decrement_ttl<Family>(job.packet);
         return verdict;
+    }
+
+    /// Whether an ICMP error about a flow, which anybody may have sent, can be true.
+    DropReason doubt_about(const Job<Family>& job, const Record& flow, Direction direction) const {
+        const Address sender = header<IpHeader<Family>>(job.packet, 0).source.get();
+        const DropReason reason = check_source<Family>(sender, job.ingress_port, shared_.router);
+        if (reason != DropReason::none) return reason;
+        return icmp_doubt(job.packet, job.parsed, flow, opposite(direction),
+                          shared_.policy.tcp.window);
     }
 
     Worker& worker_;

@@ -71,6 +71,12 @@ enum class TcpReuse : std::uint8_t {
     safe,   ///< when no port is free, and no server that follows RFC 6191 refuses it
 };
 
+/// What becomes of a segment from an inside host that belongs to no flow and opens none.
+enum class TcpUnknown : std::uint8_t {
+    drop,   ///< nothing: silence
+    reset,  ///< the host is told by a RST that its connection is gone
+};
+
 /// Where a `dnat` rule sends a flow.
 template <class Family>
 struct Target {
@@ -153,9 +159,13 @@ struct PolicyConfig {
     /// Whether a flow that is not assured ends to make room when the table is full (netfilter's
     /// early drop); else none ever does [RFC 6888 REQ-11].
     bool early_drop = false;
+    /// How much of the table TCP connections that may come from outside can take while they are
+    /// half open; beyond it the oldest go. 0: there is no bound.
+    std::uint32_t half_open_percent = 75;
     TcpPolicy tcp{};
     TcpTimestamps tcp_timestamps = TcpTimestamps::preserve;
     TcpReuse tcp_reuse = TcpReuse::safe;
+    TcpUnknown tcp_unknown = TcpUnknown::drop;
 };
 
 }  // namespace noclash::nat

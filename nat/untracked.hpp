@@ -73,6 +73,8 @@ class Untracked {
         if (entry == nullptr) return false;
         if (!is_error && is_martian(job.parsed.tuple)) [[unlikely]]
             return false;  // and no flow will have it
+        if (router_.checks_reverse_path() && !has_way_back(job)) [[unlikely]]
+            return true;
         entry->hits->add();
         const bool routed = router_.route(
             is_error ? outer_tuple(job).destination : job.parsed.tuple.destination, job.hop);
@@ -146,6 +148,14 @@ class Untracked {
         for (const Entry& entry : entries)
             if (entry.matches_all || matches(*entry.rule, tuple, ingress_port)) return &entry;
         return nullptr;
+    }
+
+    /// Own addresses and broadcasts, which no router forwards for, are never untracked.
+    [[gnu::noinline]] bool has_way_back(Job<Family>& job) const {
+        const auto& ip = header<IpHeader<Family>>(job.packet, 0);
+        if (router_.has_way_back(ip.source.get(), job.ingress_port)) return true;
+        job.verdict = Verdict::drop(DropReason::reverse_path);
+        return false;
     }
 
     static Tuple<Family> outer_tuple(const Job<Family>& error) {

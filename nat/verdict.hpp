@@ -21,6 +21,9 @@ struct Hop {
 };
 static_assert(sizeof(Hop<V4>) == sizeof(std::uint64_t));  // one word, and handled as such
 
+/// The ingress port of what came by none: ICMP errors that the gateway itself reports.
+inline constexpr std::uint16_t no_port = 0xffff;
+
 /// What the pipeline asks of the router around it.
 template <class R, class Family>
 concept Router = requires(const R router, const typename Family::Address& address,
@@ -29,13 +32,22 @@ concept Router = requires(const R router, const typename Family::Address& addres
     { router.route(address, hop) } -> std::same_as<bool>;  // the same, written in place
     { router.port_address(hop.port) } -> std::same_as<typename Family::Address>;
     { router.is_own(address) } -> std::same_as<bool>;  // of a port or a pool
-    // Own, or an inside one that a rule translates to or from: a dnat target, a static mapping's.
+    // The broadcast or the network address of a port's subnet.
+    { router.is_broadcast(address) } -> std::same_as<bool>;
+    // Either of both: no other host has it. Asked of each first packet, for both its addresses.
+    { router.is_reserved(address) } -> std::same_as<bool>;
+    // Reserved, or an inside one that a rule translates to or from: a dnat target, a static
+    // mapping's.
     { router.is_translated(address) } -> std::same_as<bool>;
+    // Whether any port asks for the way back to a source, and whether there is one (RFC 3704).
+    { router.checks_reverse_path() } -> std::same_as<bool>;
+    { router.has_way_back(address, hop.port) } -> std::same_as<bool>;
 };
 
 enum class Outcome : std::uint8_t {
     drop,      ///< for `reason`
     reject,    ///< drop for `reason`, and tell the sender by `error`
+    reset,     ///< drop for `reason`, and tell the sender of a TCP segment by a RST
     transmit,  ///< rewritten; send it to its hop
     fragment,  ///< likewise, in fragments: it is longer than its hop's MTU
     park,      ///< its flow cannot be decided just now: process it again soon
@@ -51,6 +63,7 @@ struct alignas(8) Verdict {
     static Verdict reject(DropReason reason, IcmpError error) {
         return {Outcome::reject, reason, error};
     }
+    static Verdict reset(DropReason reason) { return {Outcome::reset, reason, {}}; }
     static Verdict transmit() { return {Outcome::transmit, DropReason::none, {}}; }
     static Verdict fragment() { return {Outcome::fragment, DropReason::none, {}}; }
     /// `late` is what the packet is dropped for when it has waited too long.

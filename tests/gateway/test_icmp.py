@@ -76,12 +76,45 @@ class Errors(RawCase):
         self.is_dropped(self.outside, self.inside,
                         self.error(ROUTER, GATEWAY_POD, sent, check=0x1234), "bad_l4_checksum")
         wrong_header = sent[:10] + b"\x12\x34" + sent[12:]
-        self.is_dropped(self.outside, self.inside,
-                        self.error(ROUTER, GATEWAY_POD, wrong_header), "bad_ip_checksum")
+        # As of routers that quote a header which they have changed: the error is not lost for it.
+        error = self.crosses(self.outside, self.inside,
+                             self.error(ROUTER, GATEWAY_POD, wrong_header))
+        self.assertEqual(error.quoted.ends, (self.here, self.there))
+        self.assertNotEqual(packets.checksum(error.quoted.data[:20]), 0)
         wrong_datagram = sent[:26] + b"\x12\x34" + sent[28:]
         error = self.crosses(self.outside, self.inside,
                              self.error(ROUTER, GATEWAY_POD, wrong_datagram))
         self.assertEqual(error.quoted.ends, (self.here, self.there))
+
+    def mtu_error(self, mtu, quoted):
+        return self.icmp(ROUTER, GATEWAY_POD, (UNREACHABLE, 4), rest=mtu.to_bytes(4, "big"),
+                         payload=quoted)
+
+    def test_forged_errors_about_tcp(self):
+        """[RFC 5927]: what they quote must be in flight, and 8 bytes of it suffice."""
+        sent = self.open_tcp().data
+
+        def quoting(sequence):
+            return sent[:24] + (sequence % 2**32).to_bytes(4, "big")
+        for sequence in (2, 6, 2 - 65535):
+            self.crosses(self.outside, self.inside, self.mtu_error(1400, quoting(sequence)))
+        for sequence in (7, 1000, 2**31, 2**31 + 2, -70000):
+            with self.subTest(sequence):
+                self.is_dropped(self.outside, self.inside,
+                                self.mtu_error(1400, quoting(sequence)), "icmp_sequence")
+                self.is_dropped(self.outside, self.inside,
+                                self.error(ROUTER, GATEWAY_POD, quoting(sequence)),
+                                "icmp_sequence")
+        self.is_dropped(self.outside, self.inside, self.mtu_error(68, quoting(2)), "icmp_mtu")
+
+    def test_forged_mtu(self):
+        """[RFC 5927]: nobody's path is so narrow."""
+        sent = self.open_udp().data
+        for mtu in (1, 68, 551):
+            self.is_dropped(self.outside, self.inside, self.mtu_error(mtu, sent), "icmp_mtu")
+        for mtu in (552, 1280):
+            error = self.crosses(self.outside, self.inside, self.mtu_error(mtu, sent))
+            self.assertEqual(int.from_bytes(error.segment[4:8], "big"), mtu)
 
     def test_errors_about_nothing(self):
         """[RFC 5508 REQ-4] [RFC 5508 REQ-5]"""

@@ -3,6 +3,8 @@
 """What one host may take of the gateway, and what floods leave to others."""
 
 import sys
+import threading
+import time
 
 from gateway_case import HOSTS, LabCase, main, rule
 from lab.netfilter import KernelRules
@@ -31,6 +33,10 @@ def datagram(source, sport, destination, dport):
 def segment(source, sport, destination, dport, flags=SYN):
     return packets.ip(source, destination, packets.TCP,
                       packets.tcp(source, destination, sport, dport, flags=flags))
+
+
+def half_open_ended(gateway):
+    return sum(worker["datapath"]["half_open_ended"] for worker in gateway.json("stats"))
 
 
 def flood_source(number):
@@ -104,15 +110,23 @@ class SynFlood(RawCase):
 
     def test_half_open_connections_are_bounded(self):
         """[field e]: by service whatever the source says, and by source."""
-        self.outside_host(SILENT)
+        silent_host = self.outside_host(SILENT)
         here, there = (self.INSIDE, 5555), (self.OUTSIDE, 7000)
         end = self.establish(here, there)
         for number in range(FLOOD):
             self.inside.send(segment(flood_source(number), 1024 + number, GATEWAY_LB, 30080))
-        self.wait_until(lambda: self.gateway.drops().get("half_open_service", 0) ==
-                        FLOOD - HALF_OPEN, "what is over the limit is counted")
+        # The oldest go, so the last one can still be answered.
+        self.wait_until(lambda: half_open_ended(self.gateway) == FLOOD - HALF_OPEN,
+                        f"the oldest are counted (now {half_open_ended(self.gateway)}, drops "
+                        f"{self.gateway.drops()})")
         silent, = (row for row in self.gateway.json("rules") if row["name"] == "silent")
-        self.assertEqual((silent["half_open"], silent["hits"]), (HALF_OPEN, HALF_OPEN))
+        self.assertEqual((silent["half_open"], silent["hits"]), (HALF_OPEN, FLOOD))
+        syn = self.crosses(self.inside, silent_host,
+                           segment(self.INSIDE, 5554, GATEWAY_LB, 30080))
+        while syn.source != GATEWAY_POD or syn.ports[0] != self.port_of(5554):
+            syn = self.arrives(silent_host, packets.TCP)
+        self.crosses(silent_host, self.inside, segment(
+            SILENT, 80, GATEWAY_POD, syn.ports[0], SYN | ACK))
         # What was open before goes on, and other connections open.
         sent = self.crosses(self.inside, self.outside, self.tcp(
             here, there, ACK, sequence=2, acknowledgment=2, payload=b"still here"))
@@ -124,6 +138,10 @@ class SynFlood(RawCase):
         self.wait_until(lambda: self.gateway.drops().get("half_open_source", 0) == 20,
                         "what one source has too many is counted")
 
+    def port_of(self, source_port):
+        """The outside port of the inside host's flow."""
+        return self.flow(source_port)["reply"]["destination_port"]
+
     def test_a_service_that_answers_has_room_again(self):
         """[field e]: connections that get established or end are not half open any more."""
         self.serve("80")
@@ -134,6 +152,57 @@ class SynFlood(RawCase):
         self.assertEqual(self.gateway.drops().get("half_open_service", 0), 0)
         self.wait_until(lambda: all(row["half_open"] == 0 for row in self.gateway.json("rules")),
                         "no connection is half open")
+
+
+class SynFloodByDefault(RawCase):
+    """Nothing is limited by configuration; sources that do not exist open connections to a service
+    whose backend answers all of them."""
+
+    timeout_s = 120
+    settings = {"rules": service("alive", 30081, POD) + OUTBOUND, "flows": 32768}
+    RATE = 15000  # SYNs a second: what the gateway's part of this machine takes without loss
+
+    def flood(self, done):
+        number = 0
+        frames = [packets.frame(self.gateway_mac(), b"\2\0\0\0\0\1", segment(
+            flood_source(n % 30000), 1024 + n % 60000, GATEWAY_LB, 30081)) for n in range(60000)]
+        link = self.lb.packet_socket("lb0")
+        self.addCleanup(link.close)
+        begin = time.monotonic()
+        while not done.is_set():
+            try:
+                link.send(frames[number % len(frames)])
+            except OSError:  # its queue is full
+                time.sleep(0.001)
+                continue
+            number += 1
+            time.sleep(max(0, begin + number / self.RATE - time.monotonic()))
+        self.sent = number
+
+    def test_outbound_and_the_service_live(self):
+        """[field e] [RFC 4787 REQ-11]: the oldest half-open connections of the service go."""
+        self.serve("80", "8000")
+        done = threading.Event()
+        flood = threading.Thread(target=self.flood, args=(done,))
+        flood.start()
+        try:
+            self.wait_until(lambda: half_open_ended(self.gateway) > 0 or
+                            self.gateway.drops().get("table_full", 0) > 0,
+                            "the flood has taken all that it may", 60)
+            outbound = self.lb.run("python3", "-B", HOSTS, "open", f"{POD}:8000", CONNECTIONS,
+                                   "tcp").stdout
+            served = self.lb.run("python3", "-B", HOSTS, "connect", f"{GATEWAY_LB}:30081",
+                                 12).stdout
+            rows = self.gateway.json("stats")
+        finally:
+            done.set()
+            flood.join()
+        print(f"\n{self.sent} SYNs, of which {half_open_ended(self.gateway)} had to go: outbound "
+              f"{outbound.strip()} of {CONNECTIONS}, the service {served.strip()} of 12",
+              file=sys.stderr)
+        self.assertEqual((int(outbound), int(served)), (CONNECTIONS, 12), rows)
+        self.assertLessEqual(self.gateway.flow_count(), 32768 * 0.75 + 2 * CONNECTIONS)
+        self.assertEqual(self.gateway.drops().get("table_full", 0), 0)
 
 
 class Unanswered(RawCase):

@@ -76,8 +76,9 @@ def configuration(control_socket, *, rules=DEFAULT_RULES, workers=2, flows=13107
                   pod_address=f"{GATEWAY_POD}/{PREFIX_LENGTH}", lb_mtu=1500, pod_mtu=1500,
                   lb_device="af_packet:gw-lb", pod_device="af_packet:gw-pod",
                   descriptors=1024, huge_pages="none",
-                  log_level="info", top="", extra=""):
-    """The text of a configuration file; `top` is TOML of further keys, `extra` of sections."""
+                  log_level="info", top="", ports="", extra=""):
+    """The text of a configuration file; `top` is TOML of further keys, `ports` of further keys of
+    both ports, `extra` of sections."""
     return f"""# SPDX-License-Identifier: Apache-2.0
 flows = {flows}
 workers = {workers}
@@ -95,6 +96,7 @@ device = "{lb_device}"
 address = "{lb_address}"
 mtu = {lb_mtu}
 descriptors = {descriptors}
+{ports}
 
 [[port]]
 name = "pod"
@@ -102,6 +104,7 @@ device = "{pod_device}"
 address = "{pod_address}"
 mtu = {pod_mtu}
 descriptors = {descriptors}
+{ports}
 {extra}
 {rules}"""
 

@@ -39,6 +39,7 @@ TEST(Config, LeavesDefaultsWhereNothingIsSaid) {
     EXPECT_EQ(config.policy.tcp, (nat::TcpPolicy{nat::TcpWindow::liberal, false}));
     EXPECT_EQ(config.policy.tcp_timestamps, nat::TcpTimestamps::preserve);
     EXPECT_EQ(config.policy.tcp_reuse, nat::TcpReuse::safe);
+    EXPECT_EQ(config.policy.tcp_unknown, nat::TcpUnknown::drop);
     EXPECT_EQ(config.memory.huge_pages, HugePages::automatic);
     EXPECT_EQ(config.timeouts, nat::Timeouts{});
     ASSERT_EQ(config.ports.size(), 1U);
@@ -48,6 +49,7 @@ TEST(Config, LeavesDefaultsWhereNothingIsSaid) {
     EXPECT_FALSE(config.limits.of_sources());
     EXPECT_EQ(config.limits.half_open_per_service, 0U);
     EXPECT_FALSE(config.policy.early_drop);
+    EXPECT_EQ(config.policy.half_open_percent, 75U);
 }
 
 // [RFC 6888 REQ-4] [RFC 6888 REQ-5]
@@ -62,6 +64,7 @@ half_open_per_source = 30
 half_open_per_service = 40
 sources = 1024
 early_drop = true
+half_open_percent = 40
 )") + small,
                                        "f");
     const nat::LimitsConfig<V4>& limits = config.limits;
@@ -70,6 +73,7 @@ early_drop = true
     EXPECT_EQ(limits.sources, 1024U);
     EXPECT_EQ(limits.subscribers.size(), 2U);
     EXPECT_TRUE(config.policy.early_drop);
+    EXPECT_EQ(config.policy.half_open_percent, 40U);
 }
 
 // [RFC 5508 REQ-8]
@@ -92,6 +96,7 @@ tcp_window = "strict"
 tcp_pickup = true
 tcp_timestamps = "normalize"
 tcp_reuse = "never"
+tcp_unknown = "reset"
 memory = { huge_pages = "required", dpdk_megabytes = 64, packet_buffers = 9000 }
 neighbors = { refresh_s = 3, queue_packets = 17, capacity = 99 }
 fragments = { capacity = 64, per_source = 9, timeout_ms = 700 }
@@ -101,6 +106,7 @@ timeouts = { udp_s = 121, tcp_established_s = 7440 }
     EXPECT_EQ(config.file, "f");
     EXPECT_EQ(config.policy.tcp_timestamps, nat::TcpTimestamps::normalize);
     EXPECT_EQ(config.policy.tcp_reuse, nat::TcpReuse::never);
+    EXPECT_EQ(config.policy.tcp_unknown, nat::TcpUnknown::reset);
     EXPECT_EQ(config.flows, 4096U);
     EXPECT_EQ(config.workers, 3);
     EXPECT_THAT(config.cores, ElementsAre(1, 0, 1));
@@ -162,6 +168,7 @@ device = "af_packet:eth0"
 address = "10.1.0.1/24"
 mtu = 9000
 descriptors = 256
+reverse_path = "strict"
 [[port]]
 name = "b"
 device = "pci:03:00.1"
@@ -178,6 +185,8 @@ via = "10.1.0.254"
     EXPECT_EQ(config.ports[0].address, v4("10.1.0.1"));
     EXPECT_EQ(config.ports[0].mtu, 9000);
     EXPECT_EQ(config.ports[0].descriptors, 256);
+    EXPECT_EQ(config.ports[0].reverse_path, ReversePath::strict);
+    EXPECT_EQ(config.ports[1].reverse_path, ReversePath::off);
     EXPECT_EQ(config.ports[1].prefix_length, 31);
     ASSERT_EQ(config.routes.size(), 2U);
     EXPECT_EQ(config.routes[0].port, 1);

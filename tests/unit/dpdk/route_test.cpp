@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <vector>
+
 #include "dpdk/eal.hpp"
 #include "engine/address.hpp"
 
@@ -91,6 +93,61 @@ TEST_F(RouteTest, KnowsItsOwnAddressesAndThoseItTranslates) {
         EXPECT_FALSE(table.is_own(ip(other))) << other;
         EXPECT_FALSE(table.is_translated(ip(other))) << other;
     }
+}
+
+// [RFC 1812 section 5.3.5]
+TEST_F(RouteTest, KnowsTheBroadcastsOfItsSubnets) {
+    Config with = config();
+    with.ports[0].address = ip("10.1.0.1");
+    const auto expect_broadcasts = [&](std::uint8_t length, std::vector<const char*> broadcasts,
+                                       std::vector<const char*> hosts) {
+        with.ports[0].prefix_length = length;
+        const RouteTable table(with);
+        for (const char* broadcast : broadcasts) {
+            EXPECT_TRUE(table.is_broadcast(ip(broadcast))) << broadcast << int{length};
+            EXPECT_TRUE(table.is_reserved(ip(broadcast))) << broadcast << int{length};
+            EXPECT_TRUE(table.is_translated(ip(broadcast))) << broadcast << int{length};
+            EXPECT_FALSE(table.is_own(ip(broadcast))) << broadcast << int{length};
+        }
+        for (const char* host : hosts) {
+            EXPECT_FALSE(table.is_broadcast(ip(host))) << host << int{length};
+            EXPECT_EQ(table.is_reserved(ip(host)), table.is_own(ip(host))) << host << int{length};
+        }
+    };
+    expect_broadcasts(24, {"10.1.0.0", "10.1.0.255", "203.0.113.0", "203.0.113.15"},
+                      {"10.1.0.2", "10.1.1.0", "10.1.1.255", "203.0.113.16", "203.0.113.255"});
+    expect_broadcasts(30, {"10.1.0.0", "10.1.0.3"}, {"10.1.0.2", "10.1.0.255"});
+    expect_broadcasts(31, {}, {"10.1.0.0", "10.1.0.1"});  // RFC 3021
+    expect_broadcasts(32, {}, {"10.1.0.1", "10.1.0.0"});
+    with.ports[0].prefix_length = 31;
+    with.ports[0].address = ip("10.1.0.0");
+    const RouteTable table(with);
+    EXPECT_TRUE(table.is_own(ip("10.1.0.0")));
+    EXPECT_FALSE(table.is_broadcast(ip("10.1.0.0")));
+}
+
+// [RFC 3704]
+TEST_F(RouteTest, KnowsTheWayBack) {
+    Config with = config();
+    EXPECT_FALSE(RouteTable(with).checks_reverse_path());
+    with.ports[0].reverse_path = ReversePath::strict;
+    {
+        const RouteTable table(with);
+        EXPECT_TRUE(table.checks_reverse_path());
+        EXPECT_TRUE(table.has_way_back(ip("10.1.0.9"), 0));
+        EXPECT_TRUE(table.has_way_back(ip("10.77.0.9"), 0));     // by a route
+        EXPECT_TRUE(table.has_way_back(ip("198.51.100.7"), 0));  // of one host
+        EXPECT_FALSE(table.has_way_back(ip("198.51.100.8"), 0));
+        EXPECT_FALSE(table.has_way_back(ip("203.0.113.9"), 0));
+        EXPECT_TRUE(table.has_way_back(ip("10.1.0.9"), 1)) << "nobody asks";
+        EXPECT_TRUE(table.has_way_back(ip("203.0.113.9"), nat::no_port)) << "our own";
+    }
+    with.ports[0].reverse_path = ReversePath::loose;
+    EXPECT_TRUE(RouteTable(with).has_way_back(ip("203.0.113.9"), 0));
+    with.routes.clear();
+    const RouteTable table(with);
+    EXPECT_TRUE(table.has_way_back(ip("203.0.113.9"), 0));
+    EXPECT_FALSE(table.has_way_back(ip("9.9.9.9"), 0));
 }
 
 }  // namespace

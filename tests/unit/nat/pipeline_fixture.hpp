@@ -39,11 +39,25 @@ struct TestRouter {
     [[nodiscard]] bool is_own(const V4Address& address) const {
         return address == port_address(0) || address == port_address(1);
     }
+    [[nodiscard]] bool is_broadcast(const V4Address& address) const {
+        return std::ranges::find(broadcasts, address) != broadcasts.end();
+    }
+    [[nodiscard]] bool is_reserved(const V4Address& address) const {
+        return is_own(address) || is_broadcast(address);
+    }
+    [[nodiscard]] bool checks_reverse_path() const { return strict; }
+    [[nodiscard]] bool has_way_back(const V4Address& source, std::uint16_t ingress) const {
+        const auto back = route(source);
+        return !strict || (back && back->port == ingress);
+    }
     [[nodiscard]] bool is_translated(const V4Address& address) const {
-        return is_own(address) || std::ranges::find(inside, address) != inside.end();
+        return is_reserved(address) || std::ranges::find(inside, address) != inside.end();
     }
     std::vector<V4Address> inside;  ///< dnat targets, and what static mappings bind
+    std::vector<V4Address> broadcasts{ip("10.1.0.0"), ip("10.1.255.255"), ip("10.2.0.0"),
+                                      ip("10.2.0.255")};
     std::uint16_t outside_mtu = 1500;
+    bool strict = false;  ///< reverse path, at both ports
 };
 
 using TestPipeline = Pipeline<V4, TestRouter>;
