@@ -51,6 +51,7 @@ void Egress::send_first(rte_mbuf* frame, const nat::Hop<V4>& hop) {
     wait(frame, hop);  // a failed neighbour is given up at the next visit, with an answer
 }
 
+/// Until the neighbour is known [RFC 1122 section 2.3.2.2].
 void Egress::wait(rte_mbuf* frame, const nat::Hop<V4>& hop) {
     const std::uint64_t neighbor = (hop.port + std::uint64_t{1}) << 32U | hop.next_hop.value.wire();
     const bool waits = waiting_.enter(neighbor, {frame, hop}, now_ms_, [this](const Waiting& old) {

@@ -9,12 +9,12 @@
 
 namespace noclash::dpdk {
 
-/// Packets of one worker that wait until a neighbour is known [RFC 1122 section 2.3.2.2], in one
-/// line for each neighbour (its `key`, any number but 0). Bounded in packets and in lines. One
-/// neighbour may hold as many packets as four times of what is free then leaves it: alone four
-/// fifths of the queue, and whatever waits, others find room (dynamic threshold; Choudhury and
-/// Hahne, 1998). When the queue is full all the same, the packet goes that waits in the oldest
-/// line, if that is older than a second: its neighbour was asked twice in vain.
+/// Packets of one worker that wait until a neighbour is known, in one line for each neighbour (its
+/// `key`, any number but 0). Bounded in packets and in lines. One neighbour may hold as many
+/// packets as four times of what is free then leaves it: alone four fifths of the queue, and
+/// whatever waits, others find room (dynamic threshold; Choudhury and Hahne, 1998). When the queue
+/// is full all the same, the packet goes that waits in the oldest line, if that is older than a
+/// second: its neighbour was asked twice in vain.
 ///
 /// One thread's own; allocates when it is made and never again.
 template <class Packet>

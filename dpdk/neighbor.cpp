@@ -72,7 +72,7 @@ static_assert(static_cast<int>(NeighborState::verifying) == 3);
 constexpr unsigned asks_of_known = 2;
 constexpr unsigned asks_of_both = 4;
 
-/// What follows when a step is due and nobody has answered.
+/// What follows when a step is due and nobody has answered [RFC 1122 section 2.3.2.1].
 constexpr Timing next_step(Timing timing, std::uint64_t now_ms, std::uint64_t refresh_ms) {
     timing.due_ms = now_ms + NeighborTable::ask_interval_ms;
     switch (timing.state) {

@@ -140,7 +140,7 @@ class NeighborTable {
 
     /// What is known of a neighbour that is about to be sent to. Drives the asking: one request a
     /// second, three unanswered ones make it `failed`, and a second later the next call begins anew
-    /// [RFC 1122 section 2.3.2.1]. A reachable neighbour is asked again after `refresh_s` and
+    /// (RFC 1122, section 2.3.2.1). A reachable neighbour is asked again after `refresh_s` and
     /// keeps its address meanwhile: first the station that is known, half a second later all; who
     /// answers then owns the address from then on [field j].
     [[nodiscard]] Resolution resolve(NeighborId id, std::uint64_t now_ms);
