@@ -10,8 +10,8 @@ import time
 import packets
 from gateway_case import GatewayCase, build, main, rule
 from lab.noclash import DEFAULT_RULES
-from lab.storm import run_storm
-from lab.topology import GATEWAY_LB, GATEWAY_POD, LB, POD
+from lab.storm import SILENCE, Receiver
+from lab.topology import GATEWAY_LB, GATEWAY_POD, LB, LB_SOURCES, NODE_PORT, POD
 from raw_host import ARP_REPLY, ARP_REQUEST, BROADCAST, ETHER_ARP, ETHER_IPV4
 
 FORGED = bytes.fromhex("020000006666")
@@ -29,37 +29,55 @@ def text(mac):
     return mac.hex(":")
 
 
-class ColdStart(GatewayCase):
-    """The first packets after the start come all at once, to a neighbour that nobody asked for."""
+class NeighborCase(GatewayCase):
+    """With what these tests ask of the daemon."""
 
+    def row(self, address):
+        return next((row for row in self.gateway.json("neighbors")
+                     if row["address"] == address), None)
+
+    def counter(self, name):
+        """Of all workers together."""
+        return sum(group[name] for worker in self.gateway.json("stats")
+                   for group in worker.values() if isinstance(group, dict) and name in group)
+
+    def logged(self, words):
+        self.wait_until(lambda: words in self.gateway.process.log(), f"the log says {words!r}", 5)
+
+
+class ColdStart(NeighborCase):
+    """The first packets after the start come all at once. One worker gets all of them."""
+
+    settings = {"workers": 1}
     starts_gateway = False
+    connections = 4000
 
-    def burst(self, connections):
+    def burst(self, meanwhile=lambda: None):
+        self.pod.nft(SILENCE)
+        receiver = Receiver(build().storm, self.pod, expected=self.connections, idle_ms=4000)
+        self.lb.run(build().storm, "send", "--interface", "lb0", "--destination",
+                    f"{GATEWAY_LB}:{NODE_PORT}", "--source-base", LB_SOURCES[0],
+                    "--connections", self.connections, "--rate", 40000)
+        meanwhile()
+        seen = receiver.finish()
+        self.assertEqual((seen["delivered"], seen["lost"], seen["duplicated"]),
+                         (self.connections, 0, 0), self.gateway.drops())
+
+    def test_a_burst_at_once_after_the_start(self):
         self.gateway.start(self.topology, wait=False)
-        return run_storm(build().storm, self.topology, self.gateway, connections=connections,
-                         rate_cps=200000)
+        self.burst()
 
-    def assert_all_arrive(self, result, connections):
-        self.assertEqual((result.sent, result.delivered, result.lost, result.duplicated),
-                         (connections, connections, 0, 0), self.gateway.drops())
-
-    def test_a_burst_through_dnat(self):
-        self.assert_all_arrive(self.burst(4000), 4000)
-
-    def test_a_burst_that_waits_for_arp(self):
-        """[RFC 1122 section 2.3.2.2]: the pod answers nothing until all have come; each waits."""
-        self.gateway = type(self.gateway)(build(), workers=1)
-        self.pod.nft("table arp deaf { chain in { type filter hook input priority 0; drop; } }")
-        release = self.pod.start("sh", "-c", "sleep 2; nft delete table arp deaf", name="release")
-        self.assert_all_arrive(self.burst(4000), 4000)
-        release.wait(10)
-        self.assertNotIn("neighbor_full", self.gateway.drops())
-        waited = sum(row["worker"]["neighbor_waited"] if "worker" in row else 0
-                     for row in self.gateway.json("stats"))
-        self.assertGreater(waited + 1, 0)
+    def test_a_burst_to_a_target_that_does_not_answer_yet(self):
+        """[RFC 1122 section 2.3.2.2]: all of it waits for ARP, and nothing is lost."""
+        self.pod.nft("table arp deaf { chain in { type filter hook input priority 0; drop; }; }")
+        self.gateway.start(self.topology, wait=False)
+        self.wait_until(lambda: self.row(POD)["state"] == "failed", "the target is given up")
+        time.sleep(1.2)  # from then on the next packet begins anew
+        self.burst(lambda: self.pod.nft("delete table arp deaf"))
+        self.assertGreaterEqual(self.counter("neighbor_waited"), self.connections)
 
 
-class Forged(GatewayCase):
+class Forged(NeighborCase):
     """Somebody on a link who sends ARP as he likes."""
 
     settings = {"rules": OUTBOUND, "extra": "[neighbors]\nrefresh_s = 600\n"}
@@ -70,17 +88,6 @@ class Forged(GatewayCase):
         self.addCleanup(self.raw.close)
         self.pod_raw = self.pod.packet_socket("pod0")
         self.addCleanup(self.pod_raw.close)
-
-    def row(self, address):
-        return next((row for row in self.gateway.json("neighbors")
-                     if row["address"] == address), None)
-
-    def counter(self, name):
-        return sum(group[name] for worker in self.gateway.json("stats")
-                   for group in worker.values() if isinstance(group, dict) and name in group)
-
-    def logged(self, words):
-        self.wait_until(lambda: words in self.gateway.process.log(), f"the log says {words!r}", 5)
 
     def test_a_flood_of_senders_costs_nobody_a_neighbour(self):
         """12,000 of them, in the port's /16."""
@@ -143,7 +150,7 @@ class Forged(GatewayCase):
             if frame[12:14] == b"\x08\x06" and frame[20:22] == b"\0\1" and \
                     frame[28:32] == socket.inet_aton(GATEWAY_POD):
                 asked.append(frame[:6])
-        self.assertEqual(asked, [pod])
+        self.assertEqual(set(asked), {pod})  # twice, should the answer be late
 
     def test_conflicts_about_own_addresses_are_defended(self):
         """[RFC 5227 section 2.4]: once in an interval, whatever comes."""
@@ -165,11 +172,11 @@ class Forged(GatewayCase):
                     frame[38:42] == own:
                 announced += 1
         self.assertEqual(announced, 1)
-        self.assertEqual(self.counter("address_conflicts"), 20)
+        self.wait_until(lambda: self.counter("address_conflicts") == 20, "each is counted", 5)
         self.logged(f"address conflict: {text(FORGED)} uses {GATEWAY_LB}")
 
 
-class UnresolvableFlood(GatewayCase):
+class UnresolvableFlood(NeighborCase):
     """Packets to addresses of a connected subnet that nobody has."""
 
     settings = {"rules": DEFAULT_RULES}
