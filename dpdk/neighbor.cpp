@@ -96,7 +96,7 @@ constexpr Timing next_step(Timing timing, std::uint64_t now_ms, std::uint64_t re
 }
 
 /// Whether a step is one that asks somebody.
-constexpr bool asks(const Timing& step) {
+constexpr bool needs_request(const Timing& step) {
     return step.state != NeighborState::failed &&
            !(step.state == NeighborState::reachable && step.asked == 0);
 }
@@ -312,7 +312,7 @@ Resolution NeighborTable::advance(NeighborId id, std::uint64_t now_ms) {
         if (slot.timing.compare_exchange_strong(word, wanted, std::memory_order_acq_rel,
                                                 std::memory_order_acquire)) {  // (5) (6)
             word = wanted;
-            found.ask_now = asks(next);
+            found.ask_now = needs_request(next);
         } else if (generation_of(word) != id.generation) {
             return found;  // In the making; the next call will tell.
         }
@@ -369,7 +369,7 @@ Learned NeighborTable::learn_at(std::size_t index, std::uint64_t key, const nat:
         const Timing timing = generation_of(word) == generation ? Timing::read(word) : Timing{};
         const std::uint64_t mac_word = slot.mac.load(std::memory_order_relaxed);  // (7)
         const std::uint64_t use = slot.use.load(std::memory_order_relaxed);
-        const bool had_mac = generation_of(mac_word) == generation;
+        const bool had_mac = generation_of(mac_word) == generation && mac_word != 0;
         const nat::MacAddress known = unpack(mac_word);
         const bool same = had_mac && known == mac;
         if ((use & Use::fixed) != 0)
