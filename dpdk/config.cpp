@@ -58,6 +58,7 @@ Config parse_config(std::string_view text, const std::string& file) {
         read_pools(top, config);
         read_rules(top, config);
         read_limits(top, config);
+        read_static_neighbors(top, config);
     } catch (const toml::parse_error& error) {
         const auto& begin = error.source().begin;
         throw ConfigError({fmt::format("{}:{}:{}: no valid TOML: {}", file, begin.line,

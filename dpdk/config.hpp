@@ -9,6 +9,7 @@
 
 #include "dpdk/config_error.hpp"
 #include "engine/address.hpp"
+#include "nat/headers.hpp"
 #include "nat/limits_config.hpp"
 #include "nat/policy.hpp"
 #include "nat/timeouts.hpp"
@@ -57,9 +58,16 @@ struct RouteConfig {
 
 struct NeighborConfig {
     std::uint32_t refresh_s = 15;  ///< a neighbour in use is asked again after so long
-    std::uint32_t queue_packets =
-        256;  ///< of a worker, waiting for addresses, all neighbours together
-    std::uint32_t capacity = 4096;
+    /// Of a worker, waiting for addresses, all neighbours together; one alone: four fifths.
+    std::uint32_t queue_packets = 5120;
+    std::uint32_t capacity = 4096;  ///< of each port
+};
+
+/// One `[[neighbor]]`: never asked for, never changed.
+struct StaticNeighbor {
+    V4Address address;
+    nat::MacAddress mac;
+    std::uint16_t port = 0;  ///< index into `ports`; found from `address`
 };
 
 /// Bounds of what a worker keeps of packets that came in parts [RFC 4787 REQ-14].
@@ -80,6 +88,7 @@ struct Config {
     std::string log_level = "info";
     MemoryConfig memory;
     NeighborConfig neighbors;
+    std::vector<StaticNeighbor> static_neighbors;
     FragmentsConfig fragments;
     nat::Timeouts timeouts;
     std::vector<PortConfig> ports;

@@ -83,11 +83,19 @@ std::string read_name(const Section& section) {
 }
 
 void read_general(const Section& top, Config& config) {
+<<<<<<< HEAD
     top.allow_only({"flows",          "workers",      "cores",      "idle",       "control_socket",
                     "log_level",      "no_room_icmp", "tcp_window", "tcp_pickup", "tcp_timestamps",
                     "tcp_reuse",      "memory",       "neighbors",  "fragments",  "limits",
                     "timeouts",       "port",         "route",      "pool",       "rule",
                     "reply_locality", "tcp_unknown"});
+=======
+    top.allow_only({"flows",     "workers",       "cores",      "idle",       "control_socket",
+                    "log_level", "no_room_icmp",  "tcp_window", "tcp_pickup", "tcp_timestamps",
+                    "tcp_reuse", "memory",        "neighbors",  "neighbor",   "fragments",
+                    "limits",    "timeouts",      "port",       "route",      "pool",
+                    "rule",      "reply_locality"});
+>>>>>>> neighbors
     top.read("flows", config.flows, 1024, 1 << 27);
     read_workers(top, config);
 
@@ -158,7 +166,7 @@ void read_neighbors(const Section& top, Config& config) {
     if (!section) return;
     section->allow_only({"refresh_s", "queue_packets", "capacity"});
     section->read("refresh_s", config.neighbors.refresh_s, 1, 3600);
-    section->read("queue_packets", config.neighbors.queue_packets, 1, 1024);
+    section->read("queue_packets", config.neighbors.queue_packets, 1, 1 << 16);
     section->read("capacity", config.neighbors.capacity, 16, 1 << 20);
 }
 

@@ -19,6 +19,7 @@ void read_routes(const Section& top, Config& config);
 void read_pools(const Section& top, Config& config);
 void read_rules(const Section& top, Config& config);
 void read_limits(const Section& top, Config& config);
+void read_static_neighbors(const Section& top, Config& config);
 
 /// Reads the `name` of a port, pool or rule; an unfit or missing one has been noted.
 [[nodiscard]] std::string read_name(const Section& section);

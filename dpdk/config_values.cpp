@@ -78,6 +78,19 @@ std::optional<nat::Target<V4>> parse_target(std::string_view text) {
     return nat::Target<V4>{*address, static_cast<std::uint16_t>(*port)};
 }
 
+std::optional<nat::MacAddress> parse_mac(std::string_view text) {
+    nat::MacAddress mac;
+    constexpr std::size_t digits = 2, step = 3;
+    if (text.size() != mac.bytes.size() * step - 1) return std::nullopt;
+    for (std::size_t i = 0; i < mac.bytes.size(); ++i) {
+        const char* begin = text.data() + i * step;
+        if (i > 0 && begin[-1] != ':') return std::nullopt;
+        const auto [end, error] = std::from_chars(begin, begin + digits, mac.bytes[i], 16);
+        if (error != std::errc{} || end != begin + digits) return std::nullopt;
+    }
+    return mac;
+}
+
 V4Address network_of(V4Address address, std::uint8_t length) {
     return V4Address::from_host(address.value.host() & ~host_bits(length));
 }

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "engine/address.hpp"
+#include "nat/headers.hpp"
 #include "nat/policy.hpp"
 
 namespace noclash::dpdk {
@@ -38,6 +39,9 @@ struct AddressRange {
 
 /// `10.2.0.2:80` or `10.2.0.2`.
 [[nodiscard]] std::optional<nat::Target<V4>> parse_target(std::string_view text);
+
+/// `02:00:5e:10:00:01`: six bytes, each of two hexadecimal digits.
+[[nodiscard]] std::optional<nat::MacAddress> parse_mac(std::string_view text);
 
 /// The first address of the prefix that `address` lies in.
 [[nodiscard]] V4Address network_of(V4Address address, std::uint8_t length);

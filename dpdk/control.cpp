@@ -154,6 +154,9 @@ void Control::stats(ResponseWriter& writer) const {
               {"parked", c.parked.value()},
               {"adopted", c.adopted.value()},
               {"neighbor_waited", c.neighbor_waited.value()},
+              {"neighbor_moved", c.neighbor_moved.value()},
+              {"neighbor_claims", c.neighbor_claims.value()},
+              {"address_conflicts", c.address_conflicts.value()},
               {"fragments_received", c.fragments_received.value()},
               {"reassembled", c.reassembled.value()},
               {"fragmented", c.fragmented.value()},
@@ -203,7 +206,7 @@ void Control::ports(ResponseWriter& writer) const {
 void Control::neighbors(ResponseWriter& writer) const {
     const std::uint64_t now = now_ms();
     for (const NeighborEntry& entry : gateway_.neighbors.snapshot()) {
-        const bool known = entry.state == NeighborState::reachable;
+        const bool known = entry.mac != nat::MacAddress{};
         writer.row(json{{"port", gateway_.config.ports[entry.port].name},
                         {"address", to_string<V4>(entry.address)},
                         {"mac", known ? json(nat::to_string(entry.mac)) : json()},

@@ -7,6 +7,7 @@
 #include <span>
 
 #include "dpdk/fragmenter.hpp"
+#include "dpdk/memory_plan.hpp"
 
 namespace noclash::dpdk {
 
@@ -16,15 +17,12 @@ Egress::Egress(Gateway& gateway, std::uint16_t queue, WorkerCounters& counters)
       held_(gateway.gate != nullptr),
       counters_(counters),
       queues_(gateway.ports.size()),
-      waiting_(gateway.config.neighbors.queue_packets) {
-    failed_.reserve(waiting_.capacity());
+      waiting_(hold_packets(gateway.config)) {
+    failed_.reserve(packets_a_visit);
 }
 
 Egress::~Egress() {
-    waiting_.visit([](const Waiting& packet) {
-        rte_pktmbuf_free(packet.frame);
-        return true;
-    });
+    waiting_.clear([](const Waiting& packet) { rte_pktmbuf_free(packet.frame); });
     for (Queue& queue : queues_)
         rte_pktmbuf_free_bulk(queue.frames.data(), queue.used);
 }
@@ -34,11 +32,7 @@ Resolution Egress::resolve(const nat::Hop<V4>& hop) {
     const auto id = gateway_.neighbors.find_or_add(hop.port, hop.next_hop, now_ms_);
     if (!id) return no_room;
     const Resolution found = gateway_.neighbors.resolve(*id, now_ms_);
-    if (found.ask_now)
-        send_arp(hop.port,
-                 nat::arp_request(gateway_.macs[hop.port], gateway_.routes.port_address(hop.port),
-                                  hop.next_hop),
-                 nat::broadcast_mac);
+    if (found.ask_now) ask(hop.port, hop.next_hop, found.ask_at);
     return found;
 }
 
@@ -57,14 +51,13 @@ void Egress::send_first(rte_mbuf* frame, const nat::Hop<V4>& hop) {
     wait(frame, hop);  // a failed neighbour is given up at the next visit, with an answer
 }
 
-/// No neighbour may take more than a quarter of the room, or one dead host would keep packets to
-/// others from waiting.
+/// Until the neighbour is known [RFC 1122 section 2.3.2.2].
 void Egress::wait(rte_mbuf* frame, const nat::Hop<V4>& hop) {
-    const std::size_t same = waiting_.count_if([&](const Waiting& other) {
-        return other.hop.port == hop.port && other.hop.next_hop == hop.next_hop;
+    const std::uint64_t neighbor = (hop.port + std::uint64_t{1}) << 32U | hop.next_hop.value.wire();
+    const bool waits = waiting_.enter(neighbor, {frame, hop}, now_ms_, [this](const Waiting& old) {
+        drop(old.frame, nat::DropReason::neighbor_failed);
     });
-    if (same * 4 >= waiting_.capacity() || !waiting_.enter({frame, hop}))
-        return drop(frame, nat::DropReason::neighbor_full);
+    if (!waits) return drop(frame, nat::DropReason::neighbor_full);
     counters_.neighbor_waited.add();
 }
 

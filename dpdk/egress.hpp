@@ -11,7 +11,7 @@
 
 #include "dpdk/frame.hpp"
 #include "dpdk/gateway.hpp"
-#include "dpdk/waiting_room.hpp"
+#include "dpdk/hold_queue.hpp"
 #include "dpdk/worker_counters.hpp"
 #include "nat/arp.hpp"
 
@@ -50,28 +50,40 @@ class Egress {
     /// An ARP message, built here. Broadcast or to its target.
     void send_arp(std::uint16_t port, const nat::ArpMessage& message, const nat::MacAddress& to);
 
+    /// Who has `address`? To `at`: one station, or all.
+    void ask(std::uint16_t port, V4Address address, const nat::MacAddress& at) {
+        send_arp(port,
+                 nat::arp_request(gateway_.macs[port], gateway_.routes.port_address(port), address),
+                 at);
+    }
+
     /// Hands what was sent to the devices. Once a loop.
     void flush();
 
     /// While `held`, frames to memif devices wait, as far as there is room. Held at first.
     void hold(bool held) { held_ = held; }
 
-    /// Looks again, once a millisecond, at packets whose neighbour was not known. One whose
+    /// Looks again, once a millisecond, at packets whose neighbour was not known; a burst goes on
+    /// its way in a round, so that no device is overrun by what has gathered. A packet whose
     /// neighbour does not answer becomes the caller's again: `give_up(frame)`.
     template <class GiveUp>
     void revisit(GiveUp&& give_up) {
         if (waiting_.empty() || visited_ms_ == now_ms_) return;
-        visited_ms_ = now_ms_;
         failed_.clear();
-        waiting_.visit([&](const Waiting& packet) {
-            const Resolution found = resolve(packet.hop);
-            if (found.state == NeighborState::incomplete) return false;
-            if (found.state == NeighborState::reachable)
-                transmit(packet.frame, packet.hop, found.mac);
-            else
-                failed_.push_back(packet.frame);
-            return true;
-        });
+        Resolution found{};
+        const bool all_went = waiting_.visit(
+            lines_a_visit, packets_a_visit,
+            [&](const Waiting& packet) {
+                found = resolve(packet.hop);
+                return found.state != NeighborState::incomplete;
+            },
+            [&](const Waiting& packet) {
+                if (found.state == NeighborState::reachable)
+                    transmit(packet.frame, packet.hop, found.mac);
+                else
+                    failed_.push_back(packet.frame);
+            });
+        if (all_went) visited_ms_ = now_ms_;
         for (rte_mbuf* frame : failed_)
             give_up(frame);  // which may send, and so let other packets wait
     }
@@ -83,9 +95,11 @@ class Egress {
 
   private:
     static constexpr std::size_t burst = 32;
+    static constexpr std::size_t packets_a_visit = 2 * burst;
+    static constexpr std::size_t lines_a_visit = 128;
 
     struct Waiting {
-        rte_mbuf* frame;
+        rte_mbuf* frame = nullptr;
         nat::Hop<V4> hop;
     };
     struct Queue {
@@ -131,8 +145,8 @@ class Egress {
     bool held_;
     WorkerCounters& counters_;
     std::vector<Queue> queues_;  ///< by port
-    WaitingRoom<Waiting> waiting_;
-    std::vector<rte_mbuf*> failed_;  ///< of one `revisit`; never grows beyond the room
+    HoldQueue<Waiting> waiting_;
+    std::vector<rte_mbuf*> failed_;  ///< of one `revisit`; never grows beyond `packets_a_visit`
     std::uint64_t now_ms_ = 0;
     std::uint64_t visited_ms_ = 0;
     std::array<Recent, recents> recent_{};  ///< at `now_ms_`

@@ -18,6 +18,14 @@ namespace noclash::dpdk {
     return *rte_pktmbuf_mtod(frame, nat::EthernetHeader*);
 }
 
+/// Takes a VLAN tag out of a received frame of at least an Ethernet header and a tag.
+inline void remove_vlan_tag(rte_mbuf* frame) {
+    auto* bytes = rte_pktmbuf_mtod(frame, std::uint8_t*);
+    std::memmove(bytes + sizeof(nat::VlanTag), bytes, offsetof(nat::EthernetHeader, type));
+    rte_pktmbuf_adj(frame, sizeof(nat::VlanTag));
+    frame->ol_flags &= ~(RTE_MBUF_F_RX_VLAN | RTE_MBUF_F_RX_QINQ);
+}
+
 /// Recognizes the IP packets that are sent to one station alone.
 class Station {
   public:

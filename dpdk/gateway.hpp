@@ -6,9 +6,11 @@
 #include <memory>
 #include <vector>
 
+#include "dpdk/address_defense.hpp"
 #include "dpdk/config.hpp"
 #include "dpdk/interrupt_gate.hpp"
 #include "dpdk/neighbor.hpp"
+#include "dpdk/pinned_neighbors.hpp"
 #include "dpdk/port.hpp"
 #include "dpdk/route.hpp"
 #include "engine/flow_table.hpp"
@@ -38,7 +40,8 @@ struct Gateway {
           gate(std::move(memif_gate)),
           buffers(packet_buffers),
           routes(config),
-          neighbors(config.neighbors, seed),
+          pinned(pinned_neighbors(config)),
+          neighbors(config.neighbors, config.ports, pinned, seed),
           served(config.policy.rules),
           flows(config.flows, config.workers, config.workers + control_readers),
           crowded(flows),
@@ -59,7 +62,9 @@ struct Gateway {
     std::vector<nat::MacAddress> macs;    ///< by port
     rte_mempool* buffers;
     RouteTable routes;
+    std::vector<PinnedNeighbor> pinned;
     NeighborTable neighbors;
+    AddressDefense defense;
     nat::ServedPorts<V4> served;
     Table flows;
     Crowded crowded;

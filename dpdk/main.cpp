@@ -20,6 +20,7 @@
 #include "dpdk/eal.hpp"
 #include "dpdk/gateway.hpp"
 #include "dpdk/memory_report.hpp"
+#include "dpdk/neighbor_log.hpp"
 #include "dpdk/packet_pool.hpp"
 #include "dpdk/rss.hpp"
 #include "dpdk/shortage_alarm.hpp"
@@ -89,15 +90,26 @@ ShortageAlarm::Totals shortages(const std::vector<std::unique_ptr<Worker>>& work
     return totals;
 }
 
+/// Logs what the workers heard of neighbours since it was last called.
+void tell_of_neighbors(NeighborLog& log, const std::vector<std::unique_ptr<Worker>>& workers) {
+    for (const auto& worker : workers)
+        log.add_missed(worker->neighbor_events().drain(
+            [&log](const NeighborEvent& event) { log.add(event); }));
+    for (const std::string& line : log.lines(now_ms()))
+        spdlog::warn(line);
+}
+
 /// Looks after the workers once a second; returns the signal that ends it.
-int watch_until_signal(const sigset_t& signals,
+int watch_until_signal(const sigset_t& signals, const Config& config,
                        const std::vector<std::unique_ptr<Worker>>& workers) {
     ShortageAlarm alarm;
+    NeighborLog neighbors(config.ports);
     const timespec second{1, 0};
     for (;;) {
         const int signal = sigtimedwait(&signals, nullptr, &second);
         if (signal > 0) return signal;
         const auto line = alarm.look(shortages(workers), now_ms());
+        tell_of_neighbors(neighbors, workers);
         if (line) spdlog::log(alarm.ringing() ? spdlog::level::warn : spdlog::level::info, *line);
     }
 }
@@ -140,7 +152,7 @@ void serve(const Config& config) {
     const RunningWorkers running(workers);
     spdlog::info("ready; control socket {}", config.control_socket);
     const sigset_t signals = stop_signals();
-    const int signal = watch_until_signal(signals, workers);
+    const int signal = watch_until_signal(signals, gateway.config, workers);
     spdlog::info("{}: stopping with {} flows", strsignal(signal), control.live_flows());
 }
 

@@ -48,8 +48,8 @@ std::uint64_t bytes_for_reassembly(const Config& config) {
 
 std::uint64_t count_buffers(const Config& config) {
     // A mempool cache holds up to one and a half times its size.
-    const std::uint64_t of_worker = cache_size * 3 / 2 + parked_packets +
-                                    config.neighbors.queue_packets + config.fragments.capacity;
+    const std::uint64_t of_worker =
+        cache_size * 3 / 2 + parked_packets + hold_packets(config) + config.fragments.capacity;
     std::uint64_t count = slack + config.workers * of_worker;
     for (std::size_t i = 0; i < config.ports.size(); ++i) {
         const auto device = parse_device(config.ports[i], i, config.workers);
@@ -63,6 +63,13 @@ std::uint64_t count_buffers(const Config& config) {
 }
 
 }  // namespace
+
+std::uint32_t hold_packets(const Config& config) {
+    const std::uint32_t wanted = config.neighbors.queue_packets;
+    if (config.memory.packet_buffers == 0) return wanted;
+    const std::uint32_t share = config.memory.packet_buffers / (4U * config.workers);
+    return std::clamp(wanted, 1U, std::max(1U, share));
+}
 
 std::uint32_t longest_datagram(const Config& config) {
     return std::min(fragments_of_packet * largest_mtu(config), longest_of_buffer);

@@ -19,6 +19,10 @@ struct MemoryPlan {
 
 [[nodiscard]] MemoryPlan plan_memory(const Config& config);
 
+/// Packets of a worker that may wait for neighbours' addresses: as configured, but together not
+/// more than a quarter of the packet buffers, should their number be configured.
+[[nodiscard]] std::uint32_t hold_packets(const Config& config);
+
 /// Datagrams of a worker that may be on their way from reassembly to where they are fragmented
 /// again: all at once, or while they wait for a neighbour's address.
 inline constexpr std::uint32_t datagrams_at_once = 64;

@@ -148,6 +148,10 @@ void Port::configure(const Config& config, rte_mempool* packets) {
     if (const int error = ::rte_eth_dev_configure(id_, queues_, queues_, &wanted); error != 0) {
         fail("cannot configure the device", error);
     }
+    // A frame without its tag would pass for one of no VLAN. No offload was asked for that does so.
+    const int vlan_offloads = ::rte_eth_dev_get_vlan_offload(id_);
+    if (vlan_offloads > 0 && (vlan_offloads & RTE_ETH_VLAN_STRIP_OFFLOAD) != 0)
+        fail("the device takes VLAN tags off the frames that it receives; switch that off");
     set_up_queues(info, packets, wanted.txmode.offloads);
     set_mtu();
 

@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "dpdk/frame.hpp"
+#include "dpdk/frame_kind.hpp"
 #include "engine/clock.hpp"
 #include "nat/icmp.hpp"
 #include "nat/tcp_reset.hpp"
@@ -37,6 +38,8 @@ Worker::Worker(Gateway& gateway, std::uint16_t id)
                          gateway.limits.active() ? &gateway.limits : nullptr, gateway.steering}),
       reassembly_(gateway.config, gateway.buffers, counters_),
       egress_(gateway, id, counters_),
+      neighbors_(gateway, egress_, counters_,
+                 id == 0 ? NeighborKeeper::Duty::own_and_pinned : NeighborKeeper::Duty::own),
       arrivals_(gateway.ports.size()),
       parked_(park_packets),
       errors_(pipeline_.random()),
@@ -72,6 +75,7 @@ std::size_t Worker::round(std::uint64_t now_ms) {
     std::size_t received = 0;
     for (std::uint16_t port = 0; port < gateway_.port_count(); ++port)
         received += receive(port, now_ms);
+    neighbors_.round(now_ms);
     revisit_parked(now_ms);
     reassembly_.expire(now_ms);
     egress_.revisit([&](rte_mbuf* frame) { neighbor_failed(frame, now_ms); });
@@ -115,8 +119,7 @@ std::size_t Worker::receive(std::uint16_t port, std::uint64_t now_ms) {
         bytes += rte_pktmbuf_pkt_len(frame);
         if (rte_pktmbuf_data_len(frame) < sizeof(nat::EthernetHeader) ||
             !own.takes_ip(rte_pktmbuf_mtod(frame, const std::uint8_t*))) [[unlikely]] {
-            sort_out(port, frame, now_ms);
-            continue;
+            if (!sort_out(port, frame, now_ms)) continue;
         }
         take_ip_packet(frame, job->packet);
         job->ingress_port = port;
@@ -137,38 +140,28 @@ std::size_t Worker::receive(std::uint16_t port, std::uint64_t now_ms) {
     return frames.size();
 }
 
-/// A frame that is no IP packet to `port`'s own address.
-void Worker::sort_out(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms) {
-    using nat::DropReason;
-    if (rte_pktmbuf_data_len(frame) < sizeof(nat::EthernetHeader))
-        return egress_.drop(frame, DropReason::truncated);
-    const nat::EthernetHeader& header = ethernet(frame);
-    const bool to_us = header.destination == gateway_.macs[port];
-    const std::uint16_t type = header.type.get().host();
-    if (type == nat::ether_type::arp && (to_us || header.destination == nat::broadcast_mac))
-        return handle_arp(port, frame, now_ms);
-    egress_.drop(frame, to_us ? DropReason::not_ip : DropReason::other_station);
+/// A frame that is no untagged IP packet to `port`'s own address. True: it has become one, and is
+/// the caller's again.
+bool Worker::sort_out(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms) {
+    const nat::DropReason unfit = unfit_frame(frame, gateway_.macs[port]);
+    if (unfit != nat::DropReason::none) {
+        egress_.drop(frame, unfit);
+        return false;
+    }
+    if (ethernet(frame).type.get().host() == nat::ether_type::ipv4) return true;
+    handle_arp(port, frame, now_ms);
+    return false;
 }
 
 void Worker::handle_arp(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms) {
     const nat::PacketView payload = ip_packet(frame);
     const auto message = nat::parse_arp({payload.data, payload.length});
-    if (!message) return egress_.drop(frame, nat::DropReason::truncated);
+    if (!message)
+        return egress_.drop(frame, payload.length < nat::arp_bytes ? nat::DropReason::truncated
+                                                                   : nat::DropReason::bad_arp);
     rte_pktmbuf_free(frame);
     counters_.arp_received.add();
-
-    const PortConfig& own = gateway_.config.ports[port];
-    const Prefix<V4> subnet{own.address, own.prefix_length};
-    // Pool addresses in the port's subnet have no host of their own: we answer for them (RFC 1027).
-    const bool for_us =
-        message->target_ip == own.address ||
-        (subnet.contains(message->target_ip) && gateway_.routes.is_own(message->target_ip));
-    if (!message->is_probe() && subnet.contains(message->sender_ip) &&
-        !gateway_.routes.is_own(message->sender_ip))
-        gateway_.neighbors.learn(port, message->sender_ip, message->sender_mac, now_ms,
-                                 for_us ? LearnMode::create_or_update : LearnMode::update_existing);
-    if (for_us && message->operation == nat::ArpOperation::request)
-        egress_.send_arp(port, nat::arp_reply(*message, gateway_.macs[port]), message->sender_mac);
+    neighbors_.handle(port, *message, now_ms);
 }
 
 /// The job's frame, without what the link layer padded on the way in.

@@ -14,6 +14,7 @@
 #include "dpdk/egress.hpp"
 #include "dpdk/error_limit.hpp"
 #include "dpdk/gateway.hpp"
+#include "dpdk/neighbor_keeper.hpp"
 #include "dpdk/reassembly.hpp"
 #include "dpdk/waiting_room.hpp"
 #include "dpdk/worker_counters.hpp"
@@ -53,6 +54,8 @@ class alignas(64) Worker {
     }
 
     [[nodiscard]] const WorkerCounters& counters() const { return counters_; }
+    /// For one thread that reads them.
+    [[nodiscard]] NeighborEvents& neighbor_events() { return neighbors_.events(); }
     [[nodiscard]] const EngineCounters& engine_counters() const { return flows_.counters(); }
     [[nodiscard]] const Pipeline& pipeline() const { return pipeline_; }
 
@@ -79,7 +82,7 @@ class alignas(64) Worker {
         egress_.hold(held);
     }
     [[nodiscard]] std::size_t receive(std::uint16_t port, std::uint64_t now_ms);
-    void sort_out(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms);
+    [[nodiscard]] bool sort_out(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms);
     void handle_arp(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms);
     void handle(std::span<Job> jobs, std::uint64_t now_ms);
     void act(Job& job, std::uint64_t now_ms);
@@ -113,6 +116,7 @@ class alignas(64) Worker {
     Pipeline pipeline_;
     Reassembly reassembly_;  ///< before all that may hold its packets: they return to it
     Egress egress_;
+    NeighborKeeper neighbors_;
     std::vector<Arrivals<burst>> arrivals_;  ///< by port
     WaitingRoom<Parked> parked_;
     ErrorLimit errors_;

@@ -26,6 +26,9 @@ struct WorkerCounters {
     Counter parked;                  ///< packets that waited for another worker's set-up
     Counter adopted;                 ///< of those, the ones that went on with the flow
     Counter neighbor_waited;         ///< packets that waited for a neighbour's address
+    Counter neighbor_moved;          ///< neighbours in use that have another MAC address now
+    Counter neighbor_claims;         ///< claims of a neighbour's address that were not believed
+    Counter address_conflicts;       ///< ARP of other stations that use an address of ours
     Counter fragments_received;
     Counter reassembled;     ///< packets that were put together of them
     Counter fragmented;      ///< packets that went out in fragments

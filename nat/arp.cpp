@@ -19,7 +19,7 @@ struct ArpHeader {
     MacAddress target_mac;
     Wire<V4Address> target_ip;
 };
-static_assert(sizeof(ArpHeader) == 28 && alignof(ArpHeader) == 1);
+static_assert(sizeof(ArpHeader) == arp_bytes && alignof(ArpHeader) == 1);
 
 constexpr std::uint16_t ethernet_hardware = 1;
 

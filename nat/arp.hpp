@@ -28,6 +28,9 @@ struct ArpMessage {
     friend bool operator==(const ArpMessage&, const ArpMessage&) = default;
 };
 
+/// Bytes of an ARP message for IPv4 over Ethernet, after the Ethernet header.
+inline constexpr std::size_t arp_bytes = 28;
+
 /// Reads what follows the Ethernet header. Nothing unless it is complete, a request or a reply for
 /// IPv4 over Ethernet, and the sender's hardware address is one that a station may have.
 [[nodiscard]] std::optional<ArpMessage> parse_arp(std::span<const std::uint8_t> payload);

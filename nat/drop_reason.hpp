@@ -13,7 +13,11 @@ namespace noclash::nat {
 // NOLINTNEXTLINE(cppcoreguidelines-macro-usage): one list gives the enum, the names and the help.
 #define NOCLASH_DROP_REASONS(X)                                                               \
     X(other_station, "Ethernet frame that is not addressed to this port alone")               \
-    X(not_ip, "Ethernet frame that is neither ARP nor an IP version in service")              \
+    X(vlan, "frame with the tag of a VLAN (ids 1 to 4095): a port serves untagged frames")    \
+    X(ipv6, "IPv6 packet: IPv6 is not in service")                                            \
+    X(link_control, "LLDP, STP, LACP, pause or another protocol between two ends of a link")  \
+    X(not_ip, "Ethernet frame of a type that is neither ARP nor IP, nor one named above")     \
+    X(bad_arp, "ARP that is no request or reply for IPv4, or from a MAC that no station has") \
     X(truncated, "shorter than its own headers say")                                          \
     X(bad_ip_header, "IP version, header length or total length impossible")                  \
     X(bad_ip_checksum, "IP header checksum wrong")                                            \

@@ -73,14 +73,28 @@ inline constexpr MacAddress broadcast_mac{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
 }
 
 namespace ether_type {
-inline constexpr std::uint16_t ipv4 = 0x0800, arp = 0x0806;
-}
+inline constexpr std::uint16_t ipv4 = 0x0800, arp = 0x0806, vlan = 0x8100, ipv6 = 0x86dd,
+                               pause = 0x8808, slow_protocols = 0x8809, eapol = 0x888e,
+                               service_vlan = 0x88a8, lldp = 0x88cc, link_oam = 0x8902;
+/// Below it, the field is the length of an IEEE 802.3 frame.
+inline constexpr std::uint16_t least = 0x0600;
+}  // namespace ether_type
 
 /// Ethernet II (RFC 894).
 struct EthernetHeader {
     MacAddress destination;
     MacAddress source;
     Wire<Be16> type;
+};
+
+/// IEEE 802.1Q, clause 9.3: between the addresses and the type of a frame; its own type comes
+/// first.
+struct VlanTag {
+    Wire<Be16> type;
+    Wire<Be16> control;
+
+    /// 0: the tag tells a priority, and the frame is as good as untagged.
+    [[nodiscard]] unsigned vlan() const { return control.get().host() & 0xfffU; }
 };
 
 template <class Family>
@@ -175,6 +189,7 @@ inline constexpr std::uint8_t echo_reply = 0, unreachable = 3, source_quench = 4
 }  // namespace icmp_type
 
 static_assert(sizeof(EthernetHeader) == 14 && alignof(EthernetHeader) == 1);
+static_assert(sizeof(VlanTag) == 4 && alignof(VlanTag) == 1);
 static_assert(sizeof(IpHeader<V4>) == 20 && alignof(IpHeader<V4>) == 1);
 static_assert(sizeof(TcpHeader) == 20 && alignof(TcpHeader) == 1);
 static_assert(sizeof(UdpHeader) == 8 && alignof(UdpHeader) == 1);

@@ -143,6 +143,10 @@ void Bed::introduce(Side side) {
     expect(received == 1 && rte_ring_sc_dequeue(tx(side, 0), &answer) == 0,
            "the gateway does not answer ARP");
     rte_pktmbuf_free(static_cast<rte_mbuf*>(answer));
+    // It asks for the other side's router, too.
+    for (const Side any : {Side::inside, Side::outside})
+        while (rte_ring_sc_dequeue(tx(any, 0), &answer) == 0)
+            rte_pktmbuf_free(static_cast<rte_mbuf*>(answer));
 }
 
 namespace {

@@ -148,10 +148,6 @@ class Malformed(RawSocketCase):
                 self.assert_counted(reason, packet)
         self.assertEqual(self.gateway.json("flows", "list", "--source-port", 1111), [])
 
-    def test_other_ethertypes(self):
-        self.assert_counted("not_ip", b"\x60" + b"\0" * 60, ethertype=0x86dd)
-        self.assert_counted("not_ip", b"\0" * 50, ethertype=0x88cc)
-
     def test_malformed_arp_is_survived(self):
         arp = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, FROM_MAC, bytes([10, 1, 0, 2]),
                           bytes(6), bytes([10, 1, 0, 1]))

@@ -3,6 +3,7 @@
 """The router around the NAT: TTL, MTU, its own addresses, neighbours, routes."""
 
 import os
+import time
 
 from gateway_case import GatewayCase, main, rule
 from lab.noclash import DEFAULT_RULES
@@ -165,6 +166,9 @@ class Routes(GatewayCase):
         self.assert_pings("198.51.100.1")
 
 
+MOVED = "02:00:00:00:77:01"
+
+
 class Neighbors(GatewayCase):
     """Neighbours that are not known yet, that moved, that say so, and that are not there."""
 
@@ -178,7 +182,13 @@ class Neighbors(GatewayCase):
 
     def move_pod(self):
         """Gives the pod another MAC address. Its kernel tells nobody."""
-        self.pod.ip("link", "set", "pod0", "address", "02:00:00:00:77:01")
+        self.pod.ip("link", "set", "pod0", "address", MOVED)
+
+    def pod_mac(self):
+        return self.pod.run("cat", "/sys/class/net/pod0/address").stdout.strip()
+
+    def row(self, address):
+        return next(row for row in self.gateway.json("neighbors") if row["address"] == address)
 
     def test_first_packets_to_a_cold_neighbor_wait(self):
         self.start()
@@ -193,12 +203,19 @@ class Neighbors(GatewayCase):
         self.wait_until(lambda: "1 received" in self.ping(POD, "-W", "1"),
                         "the gateway asks the moved neighbour again")
 
-    def test_gratuitous_arp_is_believed_at_once(self):
+    def test_gratuitous_arp_is_believed_soon_where_the_known_station_is_silent(self):
+        """As in a failover (VRRP): the former master is dead, and the new one says where it is."""
         self.start(extra="[neighbors]\nrefresh_s = 600\n")
         self.assert_pings(POD)
+        old = self.pod_mac()
         self.move_pod()
         self.pod.run("arping", "-U", "-c", 1, "-I", "pod0", POD, check=False)
+        begin = time.monotonic()
+        self.wait_until(lambda: self.row(POD)["mac"] == MOVED, "the move is believed", 5)
+        self.assertLess(time.monotonic() - begin, 3)
         self.assert_pings(POD)
+        self.wait_until(lambda: f"neighbour {POD} moved from {old} to {MOVED}" in
+                        self.gateway.process.log(), "the log names both addresses", 5)
 
     def test_absent_neighbor_is_reported(self):
         self.start()
@@ -212,8 +229,28 @@ class Neighbors(GatewayCase):
         rows = {row["address"]: row for row in self.gateway.json("neighbors")}
         self.assertEqual(rows[POD]["port"], "pod")
         self.assertEqual(rows[LB]["port"], "lb")
-        mac = self.pod.run("cat", "/sys/class/net/pod0/address").stdout.strip()
-        self.assertEqual(rows[POD]["mac"], mac)
+        self.assertEqual(rows[POD]["mac"], self.pod_mac())
+
+    def test_next_hops_and_targets_are_known_before_any_packet(self):
+        self.pod.ip("address", "add", "10.2.0.3/16", "dev", "pod0")
+        self.start(rules=rule("service", "dnat", in_="lb", protocol="tcp",
+                              to=f"{GATEWAY_LB}/32", to_port=80, target=f"{POD}:80"),
+                   extra='[[route]]\nto = "198.51.100.0/24"\nvia = "10.2.0.3"\n')
+        for address in (POD, "10.2.0.3"):
+            self.wait_until(lambda address=address: self.row(address)["state"] == "reachable",
+                            f"{address} is known", 5)
+
+    def test_static_neighbors_are_neither_asked_nor_changed(self):
+        self.start(extra=f'[[neighbor]]\naddress = "{POD}"\nmac = "{MOVED}"\n')
+        self.assertEqual(self.row(POD)["state"], "static")
+        self.assertIn("0 received", self.ping(POD, "-W", 1))  # nobody has that address yet
+        old = self.pod_mac()
+        self.pod.run("arping", "-U", "-c", 1, "-I", "pod0", POD, check=False)
+        self.wait_until(lambda: f"{old} claims the address of neighbour {POD}" in
+                        self.gateway.process.log(), "the claim is logged", 5)
+        self.assertEqual(self.row(POD)["mac"], MOVED)
+        self.move_pod()
+        self.assert_pings(POD)
 
 
 class NoOtherStation(GatewayCase):

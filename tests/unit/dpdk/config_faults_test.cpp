@@ -97,6 +97,8 @@ constexpr Case general[] = {
      "f:3:1: [memory] hugepages: unknown key; did you mean `huge_pages`?"},
     {"NeighborRefresh", "[neighbors]\nrefresh_s = 0", "",
      "f:3:13: [neighbors] refresh_s: 0 is out of range"},
+    {"NeighborQueue", "[neighbors]\nqueue_packets = 65537", "",
+     "f:3:17: [neighbors] queue_packets: 65537 is out of range"},
     {"TimeoutBelowFloor", "[timeouts]\nudp_s = 119", "",
      "f:3:9: [timeouts] udp_s: 119 s is below the floor of RFC 4787 REQ-5; expected at least 120"},
     {"EstablishedBelowFloor", "[timeouts]\ntcp_established_s = 7439", "",
@@ -399,9 +401,47 @@ std::string case_name(const testing::TestParamInfo<Case>& info) {
     return info.param.name;
 }
 
+constexpr Case static_neighbors[] = {
+    {"NeighborOfNoPort", "", "[[neighbor]]\naddress = \"10.9.0.1\"\nmac = \"02:00:00:00:00:07\"",
+     "f:16:11: [neighbor #1] address: 10.9.0.1 lies in no port"},
+    {"NeighborOwnAddress", "", "[[neighbor]]\naddress = \"10.1.0.1\"\nmac = \"02:00:00:00:00:07\"",
+     "f:16:11: [neighbor #1] address: 10.1.0.1 is the address of port \"lan\""},
+    {"NeighborBroadcast", "", "[[neighbor]]\naddress = \"10.1.0.255\"\nmac = \"02:00:00:00:00:07\"",
+     "f:16:11: [neighbor #1] address: 10.1.0.255 is the first or last address"},
+    {"NeighborOfAPool", "",
+     "[[neighbor]]\naddress = \"192.0.2.9\"\nmac = \"02:00:00:00:00:07\"\n[[pool]]\nname = "
+     "\"p\"\naddresses = \"192.0.2.9\"",
+     "f:16:11: [neighbor #1] address: 192.0.2.9 is an address of pool \"p\""},
+    {"NeighborNoAddress", "", "[[neighbor]]\naddress = \"router\"\nmac = \"02:00:00:00:00:07\"",
+     "f:16:11: [neighbor #1] address: \"router\" is no address"},
+    {"NeighborAddressMissing", "", "[[neighbor]]\nmac = \"02:00:00:00:00:07\"",
+     "f:15:1: [neighbor #1] address: "},
+    {"NeighborTwice", "",
+     "[[neighbor]]\naddress = \"10.1.0.9\"\nmac = \"02:00:00:00:00:07\"\n[[neighbor]]\naddress = "
+     "\"10.1.0.9\"\nmac = \"02:00:00:00:00:07\"",
+     "f:19:11: [neighbor #2] address: another neighbour is 10.1.0.9"},
+    {"NeighborMacMissing", "", "[[neighbor]]\naddress = \"10.1.0.9\"",
+     "f:15:1: [neighbor #1] mac: "},
+    {"NeighborMacGroup", "", "[[neighbor]]\naddress = \"10.1.0.9\"\nmac = \"01:00:5e:00:00:01\"",
+     "f:17:7: [neighbor #1] mac: \"01:00:5e:00:00:01\" is the address of no single station"},
+    {"NeighborMacZero", "", "[[neighbor]]\naddress = \"10.1.0.9\"\nmac = \"00:00:00:00:00:00\"",
+     "f:17:7: [neighbor #1] mac: \"00:00:00:00:00:00\" is the address of no single"},
+    {"NeighborMacShort", "", "[[neighbor]]\naddress = \"10.1.0.9\"\nmac = \"02:00:00:00:01\"",
+     "f:17:7: [neighbor #1] mac: \"02:00:00:00:01\" is no MAC address"},
+    {"NeighborMacDashes", "", "[[neighbor]]\naddress = \"10.1.0.9\"\nmac = \"02-00-00-00-00-01\"",
+     "f:17:7: [neighbor #1] mac: \"02-00-00-00-00-01\" is no MAC"},
+    {"NeighborMacLetters", "", "[[neighbor]]\naddress = \"10.1.0.9\"\nmac = \"02:00:00:00:00:0g\"",
+     "f:17:7: [neighbor #1] mac: \"02:00:00:00:00:0g\" is no MAC"},
+    {"NeighborKey", "",
+     "[[neighbor]]\naddress = \"10.1.0.9\"\nmac = \"02:00:00:00:00:07\"\nport = \"lan\"",
+     "f:18:1: [neighbor #1] port: unknown key"},
+};
+
 INSTANTIATE_TEST_SUITE_P(General, ConfigFault, testing::ValuesIn(general), case_name);
 INSTANTIATE_TEST_SUITE_P(Ports, ConfigFault, testing::ValuesIn(ports), case_name);
 INSTANTIATE_TEST_SUITE_P(Behavior, ConfigFault, testing::ValuesIn(behavior), case_name);
+INSTANTIATE_TEST_SUITE_P(StaticNeighbors, ConfigFault, testing::ValuesIn(static_neighbors),
+                         case_name);
 INSTANTIATE_TEST_SUITE_P(Policy, ConfigFault, testing::ValuesIn(policy), case_name);
 
 TEST(ConfigFaults, NoPortAtAll) {

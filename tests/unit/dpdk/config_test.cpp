@@ -83,6 +83,20 @@ TEST(Config, ARuleMayReject) {
     EXPECT_EQ(config.policy.rules.at(0).action, nat::Action::reject);
 }
 
+TEST(Config, ReadsStaticNeighbors) {
+    const Config config = parse_config(std::string(small) + R"(
+[[neighbor]]
+address = "10.1.0.77"
+mac = "02:00:5E:10:0a:01"
+)",
+                                       "f");
+    ASSERT_EQ(config.static_neighbors.size(), 1U);
+    const StaticNeighbor& neighbor = config.static_neighbors[0];
+    EXPECT_EQ(neighbor.address, V4Address::from_host(0x0a01004d));
+    EXPECT_EQ(neighbor.mac, (nat::MacAddress{{2, 0, 0x5e, 0x10, 0x0a, 1}}));
+    EXPECT_EQ(config.ports.at(neighbor.port).name, "lan");
+}
+
 TEST(Config, ReadsGeneralKeys) {
     const Config config = parse_config(std::string(R"(
 flows = 4096

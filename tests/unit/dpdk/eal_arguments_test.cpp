@@ -81,6 +81,15 @@ TEST(MemoryPlan, HoldsWhatTheQueuesCanHold) {
     EXPECT_FALSE(plan.device_dma);
 }
 
+TEST(MemoryPlan, PacketsThatWaitLeaveMostBuffersToOthers) {
+    Config config = config_of({"tap:a"}, 2);
+    EXPECT_EQ(hold_packets(config), config.neighbors.queue_packets);
+    config.memory.packet_buffers = 8000;
+    EXPECT_EQ(hold_packets(config), 1000U);
+    config.neighbors.queue_packets = 17;
+    EXPECT_EQ(hold_packets(config), 17U);
+}
+
 TEST(MemoryPlan, BuffersHoldTheLargestMtu) {
     Config config = config_of({"tap:a", "tap:b"}, 1);
     EXPECT_EQ(plan_memory(config).buffer_room, 128 + 2048);

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <random>
 #include <thread>
@@ -22,7 +23,8 @@ V4Address ip(std::uint32_t i) {
     return V4Address::from_host(0x0a000000 + i);
 }
 
-/// Says whose it is, in its last bytes, and which worker learned it.
+/// Says whose it is, in its last bytes, and which worker learned it: a neighbour has several, so
+/// that it is doubted, verified and moved all the time.
 nat::MacAddress mac_of(std::uint32_t i, unsigned worker) {
     return {{2, 0, 0, static_cast<std::uint8_t>(worker), static_cast<std::uint8_t>(i >> 8),
              static_cast<std::uint8_t>(i)}};
@@ -30,6 +32,12 @@ nat::MacAddress mac_of(std::uint32_t i, unsigned worker) {
 
 bool belongs_to(const nat::MacAddress& mac, std::uint32_t i) {
     return mac.bytes[0] == 2 && mac.bytes[3] < workers && mac.bytes[4] * 256U + mac.bytes[5] == i;
+}
+
+std::vector<PortConfig> one_port() {
+    std::vector<PortConfig> ports(1);
+    ports[0].prefix_length = 8;
+    return ports;
 }
 
 template <class Function>
@@ -52,7 +60,7 @@ class NeighborStress : public ::testing::Test {
         for (int round = 0; round < rounds; ++round) {
             const std::uint64_t now_ms = clock_ms_.fetch_add(1009, std::memory_order_relaxed);
             const auto i = static_cast<std::uint32_t>(random() % neighbors);
-            table_.learn(0, ip(i), mac_of(i, worker), now_ms, LearnMode::create_or_update);
+            note(table_.learn(0, ip(i), mac_of(i, worker), now_ms, LearnMode::create_or_update), i);
             const auto id = table_.find_or_add(0, ip(i), now_ms);
             if (!id) continue;
             if (kept.size() < 64) kept.emplace_back(*id, i);
@@ -67,20 +75,31 @@ class NeighborStress : public ::testing::Test {
         }
     }
 
+    void note(const Learned& learned, std::uint32_t neighbor) {
+        if (learned.outcome == Learning::nothing) return;
+        ++news_[static_cast<std::size_t>(learned.outcome)];
+        if (!belongs_to(learned.known, neighbor) || !belongs_to(learned.claimed, neighbor))
+            ++mixed_up_;
+    }
+
     void check(NeighborId id, std::uint32_t neighbor, std::uint64_t now_ms) {
         const Resolution resolution = table_.resolve(id, now_ms);
         if (resolution.state == NeighborState::gone) ++gone_;
+        if (resolution.ask_now && resolution.ask_at != nat::broadcast_mac &&
+            !belongs_to(resolution.ask_at, neighbor))
+            ++mixed_up_;
         if (resolution.state != NeighborState::reachable) return;
         ++reachable_;
         if (!belongs_to(resolution.mac, neighbor)) ++mixed_up_;
     }
 
-    NeighborTable table_{NeighborConfig{60, 256, 1}, 1};
+    NeighborTable table_{NeighborConfig{60, 256, 1}, one_port(), {}, 1};
     std::atomic<std::uint64_t> clock_ms_{0};
     std::atomic<std::uint64_t> reachable_{0};
     std::atomic<std::uint64_t> gone_{0};
     std::atomic<std::uint64_t> mixed_up_{0};
     std::atomic<std::uint64_t> gone_and_here_{0};
+    std::array<std::atomic<std::uint64_t>, 5> news_{};
 };
 
 TEST_F(NeighborStress, NoNeighborGetsAnothersAddress) {
@@ -101,11 +120,13 @@ TEST_F(NeighborStress, NoNeighborGetsAnothersAddress) {
     EXPECT_EQ(mixed_up_, 0U);
     EXPECT_EQ(gone_and_here_, 0U);
     EXPECT_GT(reachable_, 0U) << "nothing was learned: the test saw nothing";
+    for (const Learning outcome : {Learning::doubted, Learning::kept, Learning::moved})
+        EXPECT_GT(news_[static_cast<std::size_t>(outcome)], 0U) << static_cast<int>(outcome);
     EXPECT_GT(gone_, 0U) << "nothing was reclaimed: the test saw nothing";
 }
 
 TEST(NeighborAsking, OneOfAllAsks) {
-    NeighborTable table(NeighborConfig{}, 1);
+    NeighborTable table(NeighborConfig{}, one_port(), {}, 1);
     constexpr std::uint32_t neighbors = 2000;
     std::vector<std::atomic<unsigned>> asked(neighbors);
     run_workers([&](unsigned) {

@@ -3,7 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <set>
+#include <algorithm>
+#include <vector>
 
 namespace noclash::dpdk {
 namespace {
@@ -13,7 +14,16 @@ using nat::MacAddress;
 constexpr MacAddress mac_a{{2, 0, 0, 0, 0, 0xaa}};
 constexpr MacAddress mac_b{{2, 0, 0, 0, 0, 0xbb}};
 constexpr V4Address address = V4Address::from_host(0xc0000202);
+constexpr MacAddress mac_c{{2, 0, 0, 0, 0, 0xcc}};
 constexpr std::uint64_t refresh_ms = 15'000;
+
+/// As many as a test has, with a subnet that bounds no table.
+std::vector<PortConfig> ports(std::size_t count, std::uint8_t prefix_length = 8) {
+    std::vector<PortConfig> made(count);
+    for (PortConfig& port : made)
+        port.prefix_length = prefix_length;
+    return made;
+}
 
 class NeighborTest : public ::testing::Test {
   protected:
@@ -28,12 +38,26 @@ class NeighborTest : public ::testing::Test {
         EXPECT_EQ(to_string(resolution.state), to_string(state)) << "at " << now_ms << " ms";
         EXPECT_EQ(resolution.ask_now, ask_now) << "at " << now_ms << " ms";
     }
-    void learn(std::uint64_t now_ms, const MacAddress& mac,
-               LearnMode mode = LearnMode::create_or_update) {
-        table_.learn(0, address, mac, now_ms, mode);
+    Learned learn(std::uint64_t now_ms, const MacAddress& mac,
+                  LearnMode mode = LearnMode::create_or_update) {
+        return table_.learn(0, address, mac, now_ms, mode);
+    }
+    /// A step that asks, and whom.
+    void expect_ask(std::uint64_t now_ms, const MacAddress& at) {
+        const Resolution resolution = resolve(now_ms);
+        EXPECT_TRUE(resolution.ask_now) << "at " << now_ms << " ms";
+        EXPECT_EQ(nat::to_string(resolution.ask_at), nat::to_string(at)) << now_ms << " ms";
+    }
+    /// A neighbour in use, at `mac_a`, that another station claims to be at 1,000 ms.
+    void doubt() {
+        learn(0, mac_a);
+        EXPECT_EQ(resolve(0).mac, mac_a);
+        const Learned learned = learn(1000, mac_b);
+        EXPECT_EQ(learned.outcome, Learning::doubted);
+        EXPECT_EQ(learned.known, mac_a);
     }
 
-    NeighborTable table_{NeighborConfig{}, 1};
+    NeighborTable table_{NeighborConfig{}, ports(5), {}, 1};
 };
 
 TEST_F(NeighborTest, AsksOnceASecondThreeTimesThenFailsThenBeginsAnew) {
@@ -76,21 +100,25 @@ TEST_F(NeighborTest, InUseItIsAskedAgainAndKeepsItsAddressMeanwhile) {
     expect(2 * refresh_ms + 2, NeighborState::reachable, true);
 }
 
-// [field j]
+// [field j] [RFC 1122 section 2.3.2.1]
 TEST_F(NeighborTest, ASilentlyChangedAddressRecovers) {
     learn(0, mac_a);
-    expect(refresh_ms, NeighborState::reachable, true);
-    learn(refresh_ms + 1, mac_b);  // The broadcast reaches the new owner.
-    EXPECT_EQ(resolve(refresh_ms + 1).mac, mac_b);
+    expect_ask(refresh_ms, mac_a);
+    expect_ask(refresh_ms + 500, nat::broadcast_mac);  // The known station is gone.
+    const Learned learned = learn(refresh_ms + 501, mac_b);
+    EXPECT_EQ(learned.outcome, Learning::moved);
+    EXPECT_EQ(learned.known, mac_a);
+    EXPECT_EQ(learned.claimed, mac_b);
+    EXPECT_EQ(resolve(refresh_ms + 501).mac, mac_b);
 }
 
 TEST_F(NeighborTest, SilenceEndsReachability) {
     learn(0, mac_a);
     expect(refresh_ms, NeighborState::reachable, true);
-    expect(refresh_ms + 1000, NeighborState::reachable, true);
-    expect(refresh_ms + 2000, NeighborState::reachable, true);
-    expect(refresh_ms + 3000, NeighborState::failed, false);
-    expect(refresh_ms + 4000, NeighborState::incomplete, true);
+    expect(refresh_ms + 500, NeighborState::reachable, true);
+    expect(refresh_ms + 1500, NeighborState::reachable, true);
+    expect(refresh_ms + 2500, NeighborState::failed, false);
+    expect(refresh_ms + 3500, NeighborState::incomplete, true);
 }
 
 TEST_F(NeighborTest, AnnouncementsUpdateButDoNotAdd) {
@@ -99,8 +127,105 @@ TEST_F(NeighborTest, AnnouncementsUpdateButDoNotAdd) {
     expect(0, NeighborState::incomplete, true);
     learn(1, mac_a, LearnMode::update_existing);
     EXPECT_EQ(resolve(1).mac, mac_a);
-    learn(2, mac_b, LearnMode::update_existing);
-    EXPECT_EQ(resolve(2).mac, mac_b);
+}
+
+TEST_F(NeighborTest, AClaimIsNotBelievedWhileTheKnownStationAnswers) {
+    doubt();
+    EXPECT_EQ(resolve(1001).mac, mac_a);
+    EXPECT_EQ(learn(1001, mac_b).outcome, Learning::nothing);  // however often it says so
+    const Learned learned = learn(1002, mac_a);
+    EXPECT_EQ(learned.outcome, Learning::kept);
+    EXPECT_EQ(learned.known, mac_a);
+    EXPECT_EQ(learned.claimed, mac_b);
+    EXPECT_EQ(resolve(1002).mac, mac_a);
+    // For a second, nobody has to be asked again; after it, a claim is looked into again.
+    EXPECT_EQ(learn(1100, mac_b).outcome, Learning::nothing);
+    EXPECT_EQ(learn(1100, mac_a).outcome, Learning::nothing);
+    EXPECT_EQ(resolve(2001).mac, mac_a);
+    EXPECT_EQ(learn(2002, mac_b).outcome, Learning::doubted);
+    EXPECT_EQ(learn(2003, mac_a).outcome, Learning::kept);
+    expect(3003, NeighborState::reachable, false);
+    expect(3003 + refresh_ms, NeighborState::reachable, true);
+}
+
+TEST_F(NeighborTest, AClaimIsBelievedWhenTheKnownStationIsSilentAndTheOtherAnswers) {
+    doubt();
+    expect_ask(1250, mac_a);
+    EXPECT_EQ(learn(1300, mac_b).outcome, Learning::nothing);  // nobody asked it
+    expect_ask(1500, mac_b);
+    EXPECT_EQ(learn(1501, mac_c).outcome, Learning::nothing);
+    EXPECT_EQ(learn(1502, mac_b).outcome, Learning::moved);
+    EXPECT_EQ(resolve(1502).mac, mac_b);
+    expect(1502 + refresh_ms - 1, NeighborState::reachable, false);
+}
+
+TEST_F(NeighborTest, WhenNobodyAnswersAllAreAsked) {
+    doubt();
+    expect_ask(1250, mac_a);
+    expect_ask(1500, mac_b);
+    expect_ask(1750, mac_b);
+    EXPECT_EQ(resolve(1750).mac, mac_a);
+    expect_ask(2000, nat::broadcast_mac);
+    EXPECT_EQ(learn(2001, mac_c).outcome, Learning::moved);
+    EXPECT_EQ(resolve(2001).mac, mac_c);
+}
+
+TEST_F(NeighborTest, VerificationNeedsNoPackets) {
+    doubt();
+    std::vector<MacAddress> asked;
+    for (std::uint64_t now_ms = 1001; now_ms <= 1600; ++now_ms) {
+        const Resolution step = table_.advance(0, address, now_ms);
+        if (step.ask_now) asked.push_back(step.ask_at);
+    }
+    ASSERT_EQ(asked.size(), 2U);
+    EXPECT_EQ(asked[0], mac_a);
+    EXPECT_EQ(asked[1], mac_b);
+    EXPECT_EQ(table_.snapshot().at(0).state, NeighborState::verifying);
+    EXPECT_EQ(table_.snapshot().at(0).last_used_ms, 0U) << "driving it is no use of it";
+}
+
+TEST_F(NeighborTest, WhereNothingWasSentToTheLatestIsBelieved) {
+    learn(0, mac_a);
+    EXPECT_EQ(learn(1, mac_b).outcome, Learning::nothing);
+    EXPECT_EQ(resolve(1).mac, mac_b);
+}
+
+TEST_F(NeighborTest, AnAnswerFromElsewhereAfterFailureIsAMove) {
+    learn(0, mac_a);
+    for (const std::uint64_t ms : {0U, 500U, 1500U, 2500U})
+        (void)resolve(refresh_ms + ms);
+    expect(refresh_ms + 2501, NeighborState::failed, false);
+    EXPECT_EQ(learn(refresh_ms + 2502, mac_b).outcome, Learning::moved);
+    EXPECT_EQ(resolve(refresh_ms + 2502).mac, mac_b);
+}
+
+TEST(PinnedNeighbors, AreThereFromTheStartAndAreAskedFor) {
+    const std::vector<PinnedNeighbor> pinned{{1, address}};
+    NeighborTable table(NeighborConfig{}, ports(2), pinned, 1);
+    EXPECT_EQ(table.snapshot().size(), 1U);
+    EXPECT_TRUE(table.advance(1, address, 5).ask_now);
+    EXPECT_FALSE(table.advance(1, address, 6).ask_now);
+    EXPECT_EQ(table.advance(0, address, 6).state, NeighborState::gone);
+}
+
+TEST(PinnedNeighbors, FixedOnesAreNeitherAskedNorChanged) {
+    const std::vector<PinnedNeighbor> pinned{{0, address, mac_a}};
+    NeighborTable table(NeighborConfig{}, ports(1), pinned, 1);
+    const auto id = table.find_or_add(0, address, 0);
+    ASSERT_TRUE(id);
+    for (std::uint64_t now_ms = 0; now_ms < 10 * refresh_ms; now_ms += 999) {
+        const Resolution found = table.resolve(*id, now_ms);
+        EXPECT_EQ(found.mac, mac_a);
+        EXPECT_FALSE(found.ask_now);
+    }
+    const Learned learned = table.learn(0, address, mac_b, 1, LearnMode::create_or_update);
+    EXPECT_EQ(learned.outcome, Learning::refused);
+    EXPECT_EQ(learned.known, mac_a);
+    EXPECT_EQ(table.learn(0, address, mac_a, 1, LearnMode::create_or_update).outcome,
+              Learning::nothing);
+    EXPECT_EQ(table.resolve(*id, 2).mac, mac_a);
+    EXPECT_EQ(table.snapshot().at(0).state, NeighborState::fixed);
+    EXPECT_EQ(to_string(NeighborState::fixed), "static");
 }
 
 TEST_F(NeighborTest, PortsAreApart) {
@@ -136,8 +261,16 @@ TEST_F(NeighborTest, Snapshot) {
     }
 }
 
+TEST(NeighborTable, IsNoLargerThanTheSubnet) {
+    NeighborTable table(NeighborConfig{15, 256, 1 << 20}, ports(32, 24), {}, 1);
+    for (std::uint32_t i = 1; i < 5000; ++i)
+        table.learn(31, V4Address::from_host(i), mac_a, 0, LearnMode::create_or_update);
+    EXPECT_LE(table.snapshot().size(), 512U);
+    EXPECT_GE(table.snapshot().size(), 256U);
+}
+
 TEST(NeighborTable, HoldsItsCapacity) {
-    NeighborTable table(NeighborConfig{15, 256, 4096}, 1);
+    NeighborTable table(NeighborConfig{15, 256, 4096}, ports(1), {}, 1);
     for (std::uint32_t i = 1; i <= 4096; ++i) {
         ASSERT_TRUE(table.find_or_add(0, V4Address::from_host(i), 0)) << i;
     }
@@ -156,13 +289,24 @@ class FullNeighborTest : public ::testing::Test {
     void learn(std::uint32_t i, std::uint64_t now_ms) {
         table_.learn(0, ip(i), mac(i), now_ms, LearnMode::create_or_update);
     }
+    void learn_and_use(std::uint32_t i, std::uint64_t now_ms) {
+        learn(i, now_ms);
+        const auto id = table_.find_or_add(0, ip(i), now_ms);
+        ASSERT_TRUE(id);
+        ASSERT_EQ(table_.resolve(*id, now_ms).mac, mac(i));
+    }
+    bool knows(std::uint32_t i) const {
+        return std::ranges::any_of(table_.snapshot(), [&](const NeighborEntry& entry) {
+            return entry.address == ip(i) && entry.port == 0;
+        });
+    }
 
-    NeighborTable table_{NeighborConfig{15, 256, 1}, 1};
+    NeighborTable table_{NeighborConfig{15, 256, 1}, ports(2), {}, 1};
 };
 
 TEST_F(FullNeighborTest, NeighborsInUseAreNotReclaimed) {
     for (std::uint32_t i = 0; i < slots; ++i)
-        learn(i, 0);
+        learn_and_use(i, 0);
     const auto first = table_.find_or_add(0, ip(0), 0);
     (void)table_.resolve(*first, NeighborTable::idle_resolved_ms - 1000);
     EXPECT_FALSE(table_.find_or_add(0, ip(slots), NeighborTable::idle_resolved_ms - 1));
@@ -180,9 +324,48 @@ TEST_F(FullNeighborTest, UnansweredNeighborsAreReclaimedSooner) {
     EXPECT_TRUE(table_.find_or_add(0, ip(slots), NeighborTable::idle_unresolved_ms));
 }
 
+TEST_F(FullNeighborTest, NeighborsNeverSentToGoFirstAndAtOnce) {
+    learn_and_use(0, 0);
+    for (std::uint32_t i = 1; i < slots; ++i)
+        learn(i, 1);
+    // Twice as many more are heard of: those that are used stay, and a new one has room.
+    for (std::uint32_t i = slots; i < 3 * slots; ++i)
+        learn(i, 2);
+    EXPECT_TRUE(knows(0));
+    const auto fresh = table_.find_or_add(0, ip(3 * slots), 2);
+    ASSERT_TRUE(fresh);
+    EXPECT_TRUE(table_.resolve(*fresh, 2).ask_now);
+    // It waits for an answer, and is as good as used: what is heard meanwhile takes nothing from
+    // it.
+    for (std::uint32_t i = 4 * slots; i < 8 * slots; ++i)
+        learn(i, 3);
+    learn(3 * slots, 4);
+    EXPECT_EQ(table_.resolve(*fresh, 4).mac, mac(3 * slots));
+    EXPECT_TRUE(knows(0));
+}
+
+TEST_F(FullNeighborTest, WhatIsHeardOnOnePortTakesNothingFromAnother) {
+    learn(0, 0);
+    for (std::uint32_t i = 1; i < 20'000; ++i)
+        table_.learn(1, ip(i), mac(i), 1, LearnMode::create_or_update);
+    EXPECT_TRUE(knows(0));
+    EXPECT_EQ(table_.snapshot().size(), slots + 1);
+}
+
+TEST_F(FullNeighborTest, PinnedNeighborsStay) {
+    const std::vector<PinnedNeighbor> pinned{{0, ip(0)}};
+    NeighborTable table(NeighborConfig{15, 256, 1}, ports(1), pinned, 1);
+    for (std::uint64_t now_ms = 0; now_ms < 1'000'000; now_ms += 100'000)
+        for (std::uint32_t i = 1; i < 4 * slots; ++i) {
+            table.learn(0, ip(i), mac(i), now_ms, LearnMode::create_or_update);
+            (void)table.find_or_add(0, ip(i + 4 * slots), now_ms);
+        }
+    EXPECT_NE(table.advance(0, ip(0), 2'000'000).state, NeighborState::gone);
+}
+
 TEST_F(FullNeighborTest, AReclaimedSlotTellsNothingOfItsFormerNeighbor) {
     for (std::uint32_t i = 0; i < slots; ++i)
-        learn(i, 0);
+        learn_and_use(i, 0);
     std::vector<NeighborId> old_ids;
     for (std::uint32_t i = 0; i < slots; ++i)
         old_ids.push_back(*table_.find_or_add(0, ip(i), 0));
