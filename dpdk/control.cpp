@@ -153,6 +153,7 @@ void Control::stats(ResponseWriter& writer) const {
               {"adopted", c.adopted.value()},
               {"neighbor_waited", c.neighbor_waited.value()},
               {"fragments_received", c.fragments_received.value()},
+              {"fragment_copies", c.fragment_copies.value()},
               {"reassembled", c.reassembled.value()},
               {"fragmented", c.fragmented.value()},
               {"fragments_sent", c.fragments_sent.value()},

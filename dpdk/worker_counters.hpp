@@ -25,9 +25,10 @@ struct WorkerCounters {
     Counter adopted;                 ///< of those, the ones that went on with the flow
     Counter neighbor_waited;         ///< packets that waited for a neighbour's address
     Counter fragments_received;
-    Counter reassembled;     ///< packets that were put together of them
-    Counter fragmented;      ///< packets that went out in fragments
-    Counter fragments_sent;  ///< those
+    Counter fragment_copies;  ///< of those, copies of others, which cost nothing
+    Counter reassembled;      ///< packets that were put together of them
+    Counter fragmented;       ///< packets that went out in fragments
+    Counter fragments_sent;   ///< those
     Counter naps;
     std::array<Counter, nat::drop_reasons> drops;
 
