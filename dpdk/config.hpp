@@ -72,8 +72,8 @@ struct StaticNeighbor {
 
 /// Bounds of what a worker keeps of packets that came in parts [RFC 4787 REQ-14].
 struct FragmentsConfig {
-    std::uint32_t capacity = 1024;    ///< fragments that may wait; 0: none are reassembled
-    std::uint32_t per_source = 128;   ///< of those, from one source address
+    std::uint32_t capacity = 2048;    ///< fragments that may wait; 0: none are reassembled
+    std::uint32_t per_source = 512;   ///< of those, from one source address: a few large packets
     std::uint32_t timeout_ms = 3000;  ///< from a packet's first fragment to come to its last
 };
 

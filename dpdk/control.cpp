@@ -158,6 +158,7 @@ void Control::stats(ResponseWriter& writer) const {
               {"neighbor_claims", c.neighbor_claims.value()},
               {"address_conflicts", c.address_conflicts.value()},
               {"fragments_received", c.fragments_received.value()},
+              {"fragment_copies", c.fragment_copies.value()},
               {"reassembled", c.reassembled.value()},
               {"fragmented", c.fragmented.value()},
               {"fragments_sent", c.fragments_sent.value()},

@@ -16,10 +16,11 @@ namespace {
 
 using Result = std::variant<Device, std::string>;
 
-constexpr std::size_t longest_interface = 15;   // IFNAMSIZ less its NUL
-constexpr std::size_t longest_name = 48;        // well below RTE_DEV_NAME_MAX_LEN and ring names
-constexpr std::size_t longest_socket = 107;     // sun_path less its NUL
-constexpr std::size_t af_packet_frames = 4096;  // a queue holds so many while its worker naps
+constexpr std::size_t longest_interface = 15;     // IFNAMSIZ less its NUL
+constexpr std::size_t longest_name = 48;          // well below RTE_DEV_NAME_MAX_LEN and ring names
+constexpr std::size_t longest_socket = 107;       // sun_path less its NUL
+constexpr std::size_t af_packet_frames = 4096;    // a queue holds so many while its worker naps
+constexpr std::size_t packet_socket_header = 66;  // before a frame of a ring: TPACKET2_HDRLEN, gap
 
 constexpr std::array<std::pair<std::string_view, DeviceKind>, 8> kinds{{
     {"af_packet", DeviceKind::af_packet},
@@ -51,7 +52,9 @@ Result af_packet(const PortConfig& port, std::string_view interface, std::size_t
                  std::size_t workers) {
     if (auto fault = interface_fault(interface)) return std::move(*fault);
     // A frame of the ring also holds the kernel's header and a link-layer header with a VLAN tag.
-    // Blocks are powers of two of at least a page; the kernel allocates each in one piece.
+    // The driver wants it no longer than a packet buffer (whose 2 KiB the MTU of 1,500, its most,
+    // leaves), and blocks to be filled by frames. Blocks are powers of two of at least a page; the
+    // kernel allocates each in one piece.
     const std::size_t frame = std::max<std::size_t>(2048, std::bit_ceil(port.mtu + 128U));
     const std::size_t block = std::max<std::size_t>(frame, 65536);
     Device device{DeviceKind::af_packet, fmt::format("net_af_packet{}", index), "",
@@ -59,6 +62,7 @@ Result af_packet(const PortConfig& port, std::string_view interface, std::size_t
     device.arguments =
         fmt::format("{},iface={},qpairs={},blocksz={},framesz={},framecnt={},qdisc_bypass=1",
                     device.name, interface, workers, block, frame, af_packet_frames);
+    device.longest_frame = static_cast<std::uint32_t>(frame - packet_socket_header);
     return device;
 }
 

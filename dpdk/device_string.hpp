@@ -19,6 +19,8 @@ struct Device {
     std::string arguments;  ///< `name,key=value,...`: a virtual device; empty for PCI
     std::string interface;  ///< of the kernel, which must exist; empty when none is needed
     std::string socket;     ///< of a memif server, which a killed process leaves behind; or empty
+    /// Bytes of a frame that it hands over, without the rest of a longer one; 0: any that it takes.
+    std::uint32_t longest_frame = 0;
 };
 
 /// The forms that `device` takes, for messages.

@@ -4,6 +4,7 @@
 #include <rte_ip_frag.h>
 #include <rte_mbuf.h>
 
+#include "dpdk/frame.hpp"
 #include "nat/checksum.hpp"
 #include "nat/headers.hpp"
 
@@ -30,7 +31,8 @@ void finish_header(Ip& ip, bool dont_fragment) {
 std::size_t fragment_packet(rte_mbuf* frame, std::uint16_t mtu, rte_mempool* buffers,
                             std::span<rte_mbuf*> fragments) {
     // By copying: transmit queues that free in bulk want direct buffers of one pool in one segment.
-    rte_pktmbuf_adj(frame, link_header);
+    frame->data_off = static_cast<std::uint16_t>(frame->data_off + link_header);
+    set_frame_bytes(frame, rte_pktmbuf_pkt_len(frame) - link_header);
     auto& ip = *rte_pktmbuf_mtod(frame, Ip*);
     const std::uint16_t word = ip.fragment.get().host();
     const bool dont_fragment = (word & Ip::dont_fragment) != 0;

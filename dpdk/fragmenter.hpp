@@ -10,7 +10,7 @@ struct rte_mempool;
 
 namespace noclash::dpdk {
 
-/// The longest packet that reassembly gives, in fragments of the least MTU that a port may have.
+/// The longest packet that there is, in fragments of the least MTU that a port may have, 576.
 inline constexpr std::size_t most_fragments = 128;
 
 /// Copies the IPv4 packet in `frame`, which lies in one buffer behind room for an Ethernet header,

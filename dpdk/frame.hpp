@@ -65,10 +65,19 @@ inline void take_ip_packet(rte_mbuf* frame, nat::PacketView& view) {
         view.l4_checksum = checked(flags, RTE_MBUF_F_RX_L4_CKSUM_GOOD, RTE_MBUF_F_RX_L4_CKSUM_BAD);
     }
 }
+/// Likewise, and also of a frame that is longer than a buffer can say (see dpdk/reassembly.hpp).
 [[nodiscard]] inline nat::PacketView ip_packet(rte_mbuf* frame) {
     nat::PacketView view{};
     take_ip_packet(frame, view);
+    if (frame->nb_segs == 1)
+        view.length = rte_pktmbuf_pkt_len(frame) - std::uint32_t{sizeof(nat::EthernetHeader)};
     return view;
+}
+
+/// How long a frame in one buffer is: only `pkt_len` can say more than 65,535 bytes.
+inline void set_frame_bytes(rte_mbuf* frame, std::uint32_t bytes) {
+    frame->pkt_len = bytes;
+    frame->data_len = static_cast<std::uint16_t>(bytes < UINT16_MAX ? bytes : UINT16_MAX);
 }
 
 }  // namespace noclash::dpdk

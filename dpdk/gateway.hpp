@@ -15,6 +15,7 @@
 #include "dpdk/route.hpp"
 #include "engine/flow_table.hpp"
 #include "nat/crowded_destinations.hpp"
+#include "nat/packet_ids.hpp"
 #include "nat/pipeline.hpp"
 #include "nat/steering.hpp"
 #include "nat/timestamps.hpp"
@@ -69,6 +70,7 @@ struct Gateway {
     Table flows;
     Crowded crowded;
     Timestamps timestamps;
+    nat::PacketIds<V4> packet_ids;
     Limits limits;
     /// By port, written before the workers begin; empty: replies may come to any worker.
     std::vector<nat::Steering<V4>> steering;

@@ -26,9 +26,6 @@ constexpr std::uint64_t base_megabytes = 32;    // EAL, drivers
 constexpr std::uint64_t route_megabytes = 66;   // rte_lpm: 2^24 entries, and second-level groups
 constexpr std::uint64_t megabytes_of_port = 4;  // descriptor rings
 constexpr std::uint64_t mebibyte = 1U << 20;
-constexpr std::uint32_t fragments_of_packet = 8;    // RTE_LIBRTE_IP_FRAG_MAX_FRAG
-constexpr std::uint32_t fragment_entry = 2 * 256;   // of a table that is half empty when it is full
-constexpr std::uint32_t longest_of_buffer = 65000;  // 65,535 less headroom and link layer, and some
 
 std::uint32_t largest_mtu(const Config& config) {
     std::uint32_t mtu = 0;
@@ -37,13 +34,12 @@ std::uint32_t largest_mtu(const Config& config) {
     return mtu;
 }
 
-/// Of all workers: the tables of fragments, and buffers for what is made of them.
+/// Of all workers: buffers for what is made of fragments. (Those that wait lie in the buffers that
+/// they came in; the tables of them are no memory of DPDK's.)
 std::uint64_t bytes_for_reassembly(const Config& config) {
     if (config.fragments.capacity == 0) return 0;
-    const std::uint64_t table =
-        std::uint64_t{std::bit_ceil(config.fragments.capacity)} * fragment_entry;
-    const std::uint64_t datagram = headroom + link_layer + longest_datagram(config) + per_buffer;
-    return config.workers * (table + datagrams_at_once * datagram + page);
+    const std::uint64_t datagram = long_buffer_bytes + per_buffer;
+    return config.workers * (datagrams_at_once * datagram + page);
 }
 
 std::uint64_t count_buffers(const Config& config) {
@@ -64,6 +60,7 @@ std::uint64_t count_buffers(const Config& config) {
 
 }  // namespace
 
+<<<<<<< HEAD
 std::uint32_t hold_packets(const Config& config) {
     const std::uint32_t wanted = config.neighbors.queue_packets;
     if (config.memory.packet_buffers == 0) return wanted;
@@ -75,6 +72,8 @@ std::uint32_t longest_datagram(const Config& config) {
     return std::min(fragments_of_packet * largest_mtu(config), longest_of_buffer);
 }
 
+=======
+>>>>>>> fragments
 MemoryPlan plan_memory(const Config& config) {
     MemoryPlan plan;
     const std::uint32_t mtu = largest_mtu(config);

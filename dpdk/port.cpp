@@ -16,6 +16,7 @@
 
 #include "dpdk/device_string.hpp"
 #include "dpdk/dpdk_log.hpp"
+#include "dpdk/packet_fanout.hpp"
 #include "dpdk/unix_socket.hpp"
 #include "engine/random.hpp"
 
@@ -75,6 +76,7 @@ void Port::attach(std::size_t index) {
     if (const auto* wrong = std::get_if<std::string>(&parsed)) fail(*wrong);
     const auto& device = std::get<Device>(parsed);
     device_name_ = device.name;
+    longest_frame_ = device.longest_frame;
     if (!device.interface.empty() && ::if_nametoindex(device.interface.c_str()) == 0) {
         fail(
             fmt::format("there is no interface {} here (see `ip link`); a network namespace sees "
@@ -88,9 +90,17 @@ void Port::attach(std::size_t index) {
     }
     // A program that embeds the gateway may have made the device already, say of its own rings.
     const bool there = ::rte_eth_dev_get_port_by_name(device.name.c_str(), &id_) == 0;
+    const std::uint64_t joined_before = sockets_without_defragmentation();
     if (!there && !device.arguments.empty()) {
         const int error = ::rte_dev_probe(device.arguments.c_str());
         if (error != 0) fail("DPDK cannot open the device", error);
+        if (device.kind == DeviceKind::af_packet &&
+            sockets_without_defragmentation() == joined_before) {
+            spdlog::warn(
+                "port {}: the kernel puts fragments together before they come here, so [fragments] "
+                "does not bound a flood of them; use af_xdp where that matters",
+                config_.name);
+        }
     }
     if (!there && ::rte_eth_dev_get_port_by_name(device.name.c_str(), &id_) != 0) {
         fail(device.kind == DeviceKind::pci

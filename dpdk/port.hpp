@@ -48,6 +48,8 @@ class Port {
     /// Its peer may vanish, and its memory with it: only where an InterruptGate lets workers.
     [[nodiscard]] bool is_memif() const { return driver_ == "net_memif"; }
     [[nodiscard]] std::uint16_t queues() const { return queues_; }
+    /// Bytes of a frame that the device hands over, without the rest of a longer one; 0: of any.
+    [[nodiscard]] std::uint32_t longest_frame() const { return longest_frame_; }
     [[nodiscard]] bool checks_rx_checksums() const { return checks_rx_checksums_; }
     [[nodiscard]] bool spreads_by_rss() const { return spreads_by_rss_; }
     /// That the device was given; empty: it has one of its own.
@@ -71,6 +73,7 @@ class Port {
     std::array<std::uint8_t, 6> mac_{};
     std::uint16_t id_ = 0;
     std::uint16_t queues_ = 0;
+    std::uint32_t longest_frame_ = 0;
     bool started_ = false;
     bool checks_rx_checksums_ = false;
     bool spreads_by_rss_ = false;

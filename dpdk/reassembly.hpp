@@ -4,19 +4,14 @@
 // # Reassembly
 //
 // A packet that came in fragments is put together before anything is decided about it: only the
-// first fragment has ports, and the first need not come first. `rte_ip_frag` keeps the fragments
-// and finds out when a packet is whole. What it leaves open is done here:
+// first fragment has ports, and the first need not come first. The rules by which fragments wait,
+// fit and give way are in nat/reassembly_store.hpp; here are the buffers. (`rte_ip_frag` takes no
+// more than eight fragments of a packet, and a copy of one costs the packet.)
 //
-// * Its key lacks the protocol, and its hash can be computed by anybody. It is shown a keyed hash
-//   of addresses, protocol and ingress port in place of the addresses.
-// * It bounds neither what a source holds nor the length of a packet. Both are checked before.
-// * It does not say why a fragment dies. What is expired leaves before each look-up; what dies then
-//   alone found no room, and what dies together did not fit together: fragments that overlap or
-//   repeat, or are more than eight. Such a packet is dropped whole (as RFC 5722 demands for IPv6).
-// * The packet comes as a chain of buffers. It is copied into one, so that all that comes behind
-//   may take any packet as one run of bytes.
+// A whole packet is copied into one buffer, so that all that comes behind may take any packet as
+// one run of bytes. Behind its Ethernet header it may be longer than the 16 bits in which a buffer
+// counts its bytes: only `pkt_len` then tells the truth.
 
-#include <rte_ip_frag.h>
 #include <rte_mbuf.h>
 
 #include <cstdint>
@@ -25,9 +20,8 @@
 
 #include "dpdk/config.hpp"
 #include "dpdk/worker_counters.hpp"
-#include "engine/tuple_hash.hpp"
 #include "nat/packet.hpp"
-#include "nat/source_shares.hpp"
+#include "nat/reassembly_store.hpp"
 
 namespace noclash::dpdk {
 
@@ -55,41 +49,32 @@ class Reassembly {
 
     /// Drops what has waited too long.
     void expire(std::uint64_t now_ms) {
-        if (shares_.total() != 0) [[unlikely]]
+        if (!store_.empty()) [[unlikely]]
             drop_expired(now_ms);
     }
 
     /// Fragments that wait.
-    [[nodiscard]] std::uint32_t waiting() const { return shares_.total(); }
+    [[nodiscard]] std::uint32_t waiting() const { return store_.waiting(); }
 
   private:
-    struct FreeTable {
-        void operator()(rte_ip_frag_tbl* table) const { rte_ip_frag_table_destroy(table); }
-    };
+    class Sink;
     struct FreePool {
         void operator()(rte_mempool* pool) const;
     };
 
     [[nodiscard]] nat::DropReason admit(const rte_mbuf* frame, const nat::PacketView& packet) const;
-    [[nodiscard]] rte_mbuf* store(rte_mbuf* frame, const nat::PacketView& packet,
-                                  std::uint16_t ingress_port, std::uint64_t now_ms);
-    [[nodiscard]] std::optional<Whole> in_one_buffer(rte_mbuf* chain);
+    [[nodiscard]] std::optional<Whole> join(const nat::PiecePool& pool,
+                                            const nat::PieceList& pieces);
+    [[nodiscard]] rte_mbuf* buffer_for(std::uint32_t frame_bytes);
     void drop_expired(std::uint64_t now_ms);
-    void bury(nat::DropReason reason);
-    void drop(rte_mbuf* frame, nat::DropReason reason);
-    void release(const rte_mbuf* chain);
 
     WorkerCounters& counters_;
     rte_mempool* buffers_;
-    std::uint32_t longest_;  ///< bytes of an IP packet
     bool in_service_;
-    nat::SourceShares<V4> shares_;
-    TupleHash hash_;
-    std::unique_ptr<rte_ip_frag_tbl, FreeTable> table_;
+    nat::ReassemblyStore<V4> store_;
     /// For packets that are longer than the buffers of frames. Their buffers never get to a device:
     /// no MTU is so large, so they are fragmented again.
     std::unique_ptr<rte_mempool, FreePool> long_buffers_;
-    rte_ip_frag_death_row dying_{};
 };
 
 }  // namespace noclash::dpdk

@@ -178,17 +178,22 @@ inline rte_mbuf* Worker::trimmed(const Job& job) {
     return frame;
 }
 
+/// A packet that was put together or leaves in fragments, and was translated, is as if sent by this
+/// gateway: nobody else sees to it that its identification is its own [RFC 6864 section 5.3.1]. One
+/// that was not translated keeps its sender's, who has seen to it.
+void Worker::identify(const Job& job) {
+    const auto& ip = nat::header<nat::IpHeader<V4>>(job.packet, 0);
+    const V4Address source = ip.source.get(), destination = ip.destination.get();
+    if (source == job.parsed.tuple.source && destination == job.parsed.tuple.destination) return;
+    nat::set_identification(job.packet, gateway_.packet_ids.next(source, destination, ip.protocol));
+}
+
 void Worker::transmit_in_fragments(const Job& job) {
+    identify(job);
     // What came in fragments had a reason to be no larger on this path.
     nat::Hop<V4> hop = job.hop;
     if (job.packet.largest_fragment != 0) hop.mtu = std::min(hop.mtu, job.packet.largest_fragment);
     egress_.send_long(trimmed(job), hop);
-}
-
-void Worker::handle(std::span<Job> jobs, std::uint64_t now_ms) {
-    pipeline_.process(jobs, now_ms);
-    for (Job& job : jobs)
-        act(job, now_ms);
 }
 
 inline void Worker::act(Job& job, std::uint64_t now_ms) {
@@ -215,8 +220,16 @@ void Worker::do_otherwise(Job& job, std::uint64_t now_ms) {
             return egress_.drop(frame, job.verdict.reason);
         case nat::Outcome::drop:
             if (job.verdict.reason == nat::DropReason::fragment) return reassemble(job, now_ms);
-            return egress_.drop(frame, job.verdict.reason);
+            return egress_.drop(frame, reason_for(job));
     }
+}
+
+/// The verdict's reason; but a packet socket that cannot hold a frame hands over its beginning.
+nat::DropReason Worker::reason_for(const Job& job) const {
+    const std::uint32_t longest = gateway_.ports[job.ingress_port]->longest_frame();
+    const bool cut = job.verdict.reason == nat::DropReason::truncated && longest != 0 &&
+                     rte_pktmbuf_data_len(static_cast<rte_mbuf*>(job.buffer)) >= longest;
+    return cut ? nat::DropReason::frame_too_long : job.verdict.reason;
 }
 
 /// A fragment, found by `parse` to be one. The packet that it completes goes through the pipeline
@@ -230,7 +243,15 @@ void Worker::reassemble(const Job& fragment, std::uint64_t now_ms) {
     job.packet.largest_fragment = whole->largest_fragment;
     job.ingress_port = fragment.ingress_port;
     job.buffer = whole->frame;
-    handle({&job, 1}, now_ms);
+    pipeline_.process({&job, 1}, now_ms);
+    act_on_late(job, now_ms);
+}
+
+/// As `act`, of a packet that may have come in fragments.
+void Worker::act_on_late(Job& job, std::uint64_t now_ms) {
+    if (job.packet.largest_fragment != 0 && job.verdict.outcome == nat::Outcome::transmit)
+        identify(job);
+    act(job, now_ms);
 }
 
 void Worker::park(const Job& job, std::uint64_t now_ms) {
@@ -259,7 +280,7 @@ void Worker::revisit_parked(std::uint64_t now_ms) {
         for (std::size_t i = 0; i < taken; ++i) {
             if (jobs[i].verdict.outcome != nat::Outcome::park) {
                 if (jobs[i].verdict.transmits()) counters_.adopted.add();
-                act(jobs[i], now_ms);
+                act_on_late(jobs[i], now_ms);
             } else if (now_ms - waited[i].since_ms > park_ms || !parked_.enter(waited[i])) {
                 if (jobs[i].verdict.tells_when_late()) reject(jobs[i], now_ms);
                 egress_.drop(waited[i].frame, jobs[i].verdict.reason);

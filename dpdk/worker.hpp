@@ -6,8 +6,11 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+<<<<<<< HEAD
 #include <optional>
 #include <span>
+=======
+>>>>>>> fragments
 #include <vector>
 
 #include "dpdk/arrivals.hpp"
@@ -84,11 +87,13 @@ class alignas(64) Worker {
     [[nodiscard]] std::size_t receive(std::uint16_t port, std::uint64_t now_ms);
     [[nodiscard]] bool sort_out(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms);
     void handle_arp(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms);
-    void handle(std::span<Job> jobs, std::uint64_t now_ms);
     void act(Job& job, std::uint64_t now_ms);
     void do_otherwise(Job& job, std::uint64_t now_ms);
+    [[nodiscard]] nat::DropReason reason_for(const Job& job) const;
     static rte_mbuf* trimmed(const Job& job);
+    void identify(const Job& job);
     void transmit_in_fragments(const Job& job);
+    void act_on_late(Job& job, std::uint64_t now_ms);
     void reassemble(const Job& fragment, std::uint64_t now_ms);
     void park(const Job& job, std::uint64_t now_ms);
     void revisit_parked(std::uint64_t now_ms);

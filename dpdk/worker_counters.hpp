@@ -30,9 +30,10 @@ struct WorkerCounters {
     Counter neighbor_claims;         ///< claims of a neighbour's address that were not believed
     Counter address_conflicts;       ///< ARP of other stations that use an address of ours
     Counter fragments_received;
-    Counter reassembled;     ///< packets that were put together of them
-    Counter fragmented;      ///< packets that went out in fragments
-    Counter fragments_sent;  ///< those
+    Counter fragment_copies;  ///< of those, copies of others, which cost nothing
+    Counter reassembled;      ///< packets that were put together of them
+    Counter fragmented;       ///< packets that went out in fragments
+    Counter fragments_sent;   ///< those
     Counter naps;
     std::array<Counter, nat::drop_reasons> drops;
 

@@ -19,6 +19,7 @@ namespace noclash::nat {
     X(not_ip, "Ethernet frame of a type that is neither ARP nor IP, nor one named above")     \
     X(bad_arp, "ARP that is no request or reply for IPv4, or from a MAC that no station has") \
     X(truncated, "shorter than its own headers say")                                          \
+    X(frame_too_long, "longer than what the port's packet socket can hand over")              \
     X(bad_ip_header, "IP version, header length or total length impossible")                  \
     X(bad_ip_checksum, "IP header checksum wrong")                                            \
     X(bad_l4_header, "transport header impossible (offset, length, flags)")                   \
@@ -30,8 +31,9 @@ namespace noclash::nat {
     X(source_route, "IP source routing options are not honoured (RFC 7126)")                  \
     X(fragment, "a fragment: reassembly is not in service")                                   \
     X(fragment_invalid, "a fragment that no sender makes: empty, or cut at no multiple of 8") \
-    X(fragment_overlap, "fragments of a packet overlap, repeat, or are more than 8")          \
-    X(fragment_too_big, "a fragment of a packet longer than what is reassembled")             \
+    X(fragment_overlap, "fragments of a packet overlap, or contradict each other")            \
+    X(fragment_count, "a packet has more than 128 fragments")                                 \
+    X(fragment_too_big, "a fragment of a packet longer than 65,535 bytes")                    \
     X(fragment_source, "too many fragments of one source wait for the rest of their packets") \
     X(fragment_full, "too many fragments wait for the rest of their packets")                 \
     X(fragment_timeout, "the rest of a fragment's packet did not come in time")               \

@@ -8,6 +8,9 @@
 
 namespace noclash::nat {
 
+/// Bytes; offsets of fragments are counted in them (RFC 791, section 3.1).
+inline constexpr std::uint32_t fragment_unit = 8;
+
 /// Whether a packet that `parse` refused as `DropReason::fragment` can be a part of a packet of at
 /// most `most` bytes (RFC 791, section 3.2): `none`, or why not. Its IP header has been checked by
 /// `parse`; whether the parts fit together shows when all are there.

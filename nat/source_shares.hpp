@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <variant>
 #include <vector>
 
 #include "engine/tuple_hash.hpp"
@@ -13,9 +14,11 @@ namespace noclash::nat {
 /// How many things each source address holds of a store that holds a bounded number of things, so
 /// that no source can take all of it. One thread's own; allocates when it is made and never again.
 ///
+/// A `Note` may be kept of each source as long as it holds something.
+///
 /// An open hash table, probed one by one, at most half full: as many sources as things can be
 /// there. Keyed at random, so that nobody can aim addresses at one place of it.
-template <class Family>
+template <class Family, class Note = std::monostate>
 class SourceShares {
   public:
     using Address = typename Family::Address;
@@ -35,8 +38,10 @@ class SourceShares {
     /// The source holds one more; not when `full()`.
     void add(const Address& source) {
         Place& place = places_[place_of(source)];
-        place.source = source;
-        ++place.count;
+        if (place.count++ == 0) {
+            place.source = source;
+            place.note = {};
+        }
         ++total_;
     }
 
@@ -47,10 +52,14 @@ class SourceShares {
         if ((places_[at].count -= count) == 0) close_gap(at);
     }
 
+    /// Of a source that holds something; good until the next call that is not const.
+    [[nodiscard]] Note& note(const Address& source) { return places_[place_of(source)].note; }
+
   private:
     struct Place {
         Address source{};
         std::uint32_t count = 0;  ///< 0: nobody's
+        [[no_unique_address]] Note note{};
     };
 
     [[nodiscard]] std::size_t mask() const { return places_.size() - 1; }

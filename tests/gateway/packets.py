@@ -112,6 +112,12 @@ def fragment(packet, begin, end):
     return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + part
 
 
+def with_identification(packet, identification):
+    """An IP packet without options, as it was but for its identification."""
+    header = packet[:4] + struct.pack("!H", identification) + packet[6:10] + bytes(2) + packet[12:20]
+    return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + packet[20:]
+
+
 def fragments(packet, mtu=1500):
     """An IP packet without options, cut as a router with this MTU would."""
     step = (mtu - 20) // 8 * 8

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Fragments, over AF_XDP: packet sockets would hand the gateway what the kernel has put together."""
+"""Fragments, over AF_XDP with one worker, and over packet sockets with two."""
 
 import random
+import threading
 import time
 
 from gateway_case import GatewayCase, main, rule
@@ -64,7 +65,6 @@ class Fragments(RawCase):
         arrived = self.whole(receiver or self.outside, **options)
         self.assertIsNotNone(arrived, self.gateway.drops())
         self.assertEqual(arrived.payload, packets.Packet(datagram).payload)
-        self.assertEqual(arrived.identification, packets.Packet(datagram).identification)
         return arrived
 
     def dies(self, parts, reason, count):
@@ -99,14 +99,15 @@ class Fragments(RawCase):
 
     def test_sizes(self):
         """As small as a fragment can be, and as many as fit one packet."""
-        for size, mtu in ((20, 28), (1400, 620), (1472, 1500), (1473, 1500), (8 * 1480 - 8, 1500)):
+        for size, mtu in ((20, 28), (1400, 620), (1472, 1500), (1473, 1500), (120 * 16 - 8, 36), (65507, 1500),
+                          (65507, 572)):
             with self.subTest((size, mtu)):
                 sent = self.datagram(size)
                 self.passes(sent, packets.fragments(sent, mtu))
 
     def test_interleaved_packets(self):
         """Packets of two hosts, with one identification, and of two protocols between the same
-        hosts, with one identification."""
+        hosts, with one identification. Those of one protocol leave with different ones."""
         other = self.inside_host("10.1.0.51")
         first, second = self.datagram(3000), self.datagram(3000, ("10.1.0.51", 5555))
         second = second[:4] + first[4:6] + second[6:]
@@ -122,24 +123,54 @@ class Fragments(RawCase):
         arrived = [self.whole(self.outside) for _ in trains]
         self.assertNotIn(None, arrived, self.gateway.drops())
         self.assertCountEqual([packet.protocol for packet in arrived], [17, 17, 1])
+        first, second = (packet for packet in arrived if packet.protocol == packets.UDP)
+        self.assertNotEqual(first.identification, second.identification)
 
-    def test_overlaps_and_repetitions(self):
+    def test_one_identification_behind_one_address(self):
+        """[RFC 6864 section 5.3.1]: hosts that use the same ones do not leave with the same one,
+        whatever their packets came and leave in."""
+        other = self.inside_host("10.1.0.51")
+        seen = []
+        for size, mtu in ((3000, 1500), (1200, 620), (1200, 620)):
+            for host, address in ((self.inside, self.INSIDE), (other, "10.1.0.51")):
+                sent = self.datagram(size, (address, 5555))
+                sent = packets.with_identification(sent, 7)
+                self.send_all(host, packets.fragments(sent, mtu))
+                seen.append(self.whole(self.outside).identification)
+        self.assertEqual(len(set(seen)), len(seen), seen)
+
+    def test_copies(self):
+        """Of any fragment, before and after its packet is whole."""
+        for order in ([0, 0, 1, 2], [0, 1, 1, 2], [2, 2, 1, 0], [1, 0, 1, 2, 2], [0, 1, 2, 1, 2]):
+            with self.subTest(order):
+                sent = self.datagram(4000)
+                parts = packets.fragments(sent)
+                self.passes(sent, [parts[i] for i in order])
+        self.wait_until(lambda: self.datapath("fragment_copies") == 7, "copies are counted", 10)
+        self.assertEqual({reason for reason, count in self.gateway.drops().items()
+                          if count and reason.startswith("fragment")}, set())
+
+    def test_overlaps(self):
         """A packet whose fragments contradict each other is dropped whole, and holds nothing."""
-        sent = self.datagram(4000)
-        first, second, last = packets.fragments(sent)
+        def parts():
+            sent = self.datagram(4000)
+            return sent, packets.fragments(sent)
+        sent, (first, second, last) = parts()
         # As many bytes as the packet has, though some are there twice, and others not at all.
         into_first = packets.fragment(sent, 1472, 2952)
         self.dies([first, into_first, last], "fragment_overlap", 3)
+        sent, (first, second, last) = parts()
         self.dies([first, packets.fragment(sent, 1480, 1488), second, last], "fragment_overlap", 4)
-        self.dies([first, first], "fragment_overlap", 2)
-        self.dies([first, second, second, last], "fragment_overlap", 4)
-        self.dies([last, last], "fragment_overlap", 2)
-        many = self.datagram(8 * 16 + 8)
-        self.dies([packets.fragment(many, at, at + 16) for at in range(16, 112, 16)] +
-                  [packets.fragment(many, at, at + 16) for at in range(16, 32, 16)],
-                  "fragment_overlap", 7)
-        sent = self.datagram(4000)
-        self.passes(sent, packets.fragments(sent))
+        sent, (first, second, last) = parts()
+        damaged = first[:-1] + bytes([first[-1] ^ 1])
+        self.dies([first, damaged, second, last, first], "fragment_overlap", 5)
+        sent, (first, second, last) = parts()
+        self.passes(sent, [first, second, last])
+
+    def test_too_many(self):
+        """More than the longest packet needs."""
+        sent = self.datagram(151 * 8 - 8)
+        self.dies(packets.fragments(sent, 28), "fragment_count", 151)
 
     def test_nonsense(self):
         """Fragments that cannot be parts of any packet, or of one that is too long."""
@@ -161,7 +192,7 @@ class Fragments(RawCase):
         """[RFC 4787 REQ-14] [RFC 4787 REQ-11]: one host sends more fragments than the gateway may
         hold, of packets that never get whole."""
         attacker = self.inside_host("10.1.0.66")
-        flood = [packets.fragments(self.datagram(2000, ("10.1.0.66", 1)))[0] for _ in range(500)]
+        flood = [packets.fragments(self.datagram(2000, ("10.1.0.66", 1)))[0] for _ in range(1500)]
         for round_ in range(4):
             with self.subTest(round_):
                 self.send_all(attacker, flood)
@@ -187,6 +218,13 @@ class Fragments(RawCase):
         self.assertEqual([len(part.data) for part in sorted(arrived.parts, key=lambda p: p.offset)],
                          [len(part) for part in packets.fragments(sent, 1000)])
         self.assertTrue(all(part.dont_fragment for part in arrived.parts))
+
+
+class OverPacketSockets(Fragments):
+    """Everything as above, where the kernel chooses which worker gets a fragment."""
+
+    settings = {**Fragments.settings, "workers": 2, "lb_device": "af_packet:gw-lb",
+                "pod_device": "af_packet:gw-pod"}
 
 
 class OutOfService(RawCase):
@@ -261,16 +299,16 @@ class RealHosts(GatewayCase):
 
     def test_pings(self):
         """[RFC 4787 REQ-14]: through the gateway, and to itself."""
-        for size in (1473, 4000, 8000, 11000):
+        for size in (1473, 4000, 11000, 65500):
             for address in (POD, GATEWAY_LB):
                 with self.subTest((size, address)):
                     self.assert_pings(address, "-s", size, "-M", "dont", count=3)
 
     def test_datagrams(self):
-        """[RFC 4787 REQ-13] [RFC 4787 REQ-14]: of 8 kB, there and back."""
+        """[RFC 4787 REQ-13] [RFC 4787 REQ-14]: up to the longest, there and back."""
         server = self.pod.start("python3", "-c", self.mirror, PORT, name="mirror")
         server.wait_ready(lambda: "ready" in server.log())
-        for size in (1000, 1480, 8192, 11000):
+        for size in (1000, 1480, 8192, 65507):
             with self.subTest(size):
                 result = self.lb.run("python3", "-c", self.script, POD, PORT, size, check=False)
                 self.assertEqual(result.stdout.strip(), "True",
@@ -280,6 +318,41 @@ class RealHosts(GatewayCase):
         """About a packet in fragments, too, by what it was whole."""
         output = self.ping("10.2.0.99", "-W", 8, "-s", 4000, "-M", "dont")
         self.assertIn("Destination Host Unreachable", output)
+
+
+class FloodOfPacketSockets(RawCase):
+    """Over packet sockets, where the kernel must not put fragments together: its own store of them
+    has no share for a source."""
+
+    settings = {"rules": OUTBOUND}
+    flood_packets = 8000  # more than the kernel's 4 MiB
+
+    def flood(self, attacker):
+        """First fragments, none of which ever gets its rest."""
+        part = packets.fragments(packets.ip("10.1.0.66", self.OUTSIDE, packets.UDP, packets.udp(
+            "10.1.0.66", self.OUTSIDE, 1, 1, payload=bytes(2000)), fragment=0))[0]
+        for identification in range(self.flood_packets):
+            attacker.send(packets.with_identification(part, identification))
+
+    def pings(self):
+        self.assert_pings(POD, "-s", 4000, "-M", "dont", "-i", 0.1, count=10)
+
+    def test_others_fragments_pass_meanwhile_and_after(self):
+        """[RFC 4787 REQ-14]"""
+        attacker = self.inside_host("10.1.0.66")
+        self.pings()
+        flooding = threading.Thread(target=self.flood, args=(attacker,))
+        flooding.start()
+        try:
+            while flooding.is_alive():
+                self.pings()
+        finally:
+            flooding.join()
+        self.pings()
+        received = sum(worker["datapath"]["fragments_received"]
+                       for worker in self.gateway.json("stats"))
+        self.assertGreater(received, self.flood_packets / 2, self.gateway.drops())
+        self.assertGreater(self.gateway.drops().get("fragment_source", 0), 0)
 
 
 class RealHostsSmallerMtu(RealHosts):

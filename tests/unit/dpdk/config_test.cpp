@@ -150,6 +150,7 @@ TEST(Config, ASourceGetsAQuarterOfFewFragments) {
     };
     EXPECT_EQ(per_source(""), 128U);
     EXPECT_EQ(per_source("fragments = { capacity = 512 }\n"), 128U);
+    EXPECT_EQ(per_source("fragments = { capacity = 8192 }\n"), 512U);
     EXPECT_EQ(per_source("fragments = { capacity = 100 }\n"), 25U);
     EXPECT_EQ(per_source("fragments = { capacity = 0 }\n"), 2U);
 }

@@ -38,6 +38,7 @@ TEST(DeviceString, AfPacketHasAQueueForEachWorkerAndRoomForANap) {
     EXPECT_EQ(device.arguments,
               "net_af_packet3,iface=veth0,qpairs=2,blocksz=65536,framesz=2048,framecnt=4096,"
               "qdisc_bypass=1");
+    EXPECT_EQ(device.longest_frame, 1982U);  // as Linux cuts it
 }
 
 TEST(DeviceString, AfPacketFramesHoldTheMtu) {

@@ -35,7 +35,7 @@ Config config() {
     Config made;
     made.memory.huge_pages = HugePages::none;
     made.ports = {{"a", "tap:a", {}, 24, 1500, 64}};
-    made.fragments = {32, 16, 1000};
+    made.fragments = {256, 160, 1000};
     return made;
 }
 
@@ -117,12 +117,13 @@ class Fragments : public testing::Test {
 // [RFC 4787 REQ-14]
 TEST_F(Fragments, AreOnePacketWhateverTheirOrder) {
     std::mt19937 random(1);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same test each time
-    for (const std::size_t size : {17U, 100U, 2000U, 4000U, 11800U}) {
+    for (const std::size_t size : {17U, 100U, 2000U, 4000U, 11800U, 65507U}) {
         Bytes payload(size);
         std::generate(payload.begin(), payload.end(),
                       [&] { return static_cast<std::uint8_t>(random()); });
         const Bytes packet = nat::test::udp({}, payload);
-        const std::size_t step = std::max<std::size_t>(8, (packet.size() / 8 + 8) / 8 * 8);
+        const std::size_t step =
+            size > 60000 ? 552 : std::max<std::size_t>(8, (packet.size() / 8 + 8) / 8 * 8);
         for (int round = 0; round < 20; ++round) {
             std::vector<Bytes> parts = cut(packet, step);
             std::shuffle(parts.begin(), parts.end(), random);
@@ -131,7 +132,7 @@ TEST_F(Fragments, AreOnePacketWhateverTheirOrder) {
         }
     }
     EXPECT_EQ(reassembly_->waiting(), 0U);
-    EXPECT_EQ(counters_.reassembled.value(), 100U);
+    EXPECT_EQ(counters_.reassembled.value(), 120U);
 }
 
 TEST_F(Fragments, LeaveTheirPaddingBehind) {
@@ -162,14 +163,43 @@ TEST_F(Fragments, OfOtherProtocolsAndPortsAreOthers) {
 
 TEST_F(Fragments, ThatDoNotFitTogetherDieTogether) {
     const std::vector<Bytes> parts = cut(nat::test::udp({}, Bytes(1000)), 504);
-    EXPECT_FALSE(add_all({parts[0], parts[0]}));
-    EXPECT_EQ(dropped(DropReason::fragment_overlap), 2U);
-    EXPECT_FALSE(add_all({parts[1], parts[1]}));
-    EXPECT_EQ(dropped(DropReason::fragment_overlap), 4U);
-    const std::vector<Bytes> small = cut(nat::test::udp({}, Bytes(120)), 8);
-    EXPECT_FALSE(add_all({small.begin() + 1, small.begin() + 8}));  // one more than there is room
-    EXPECT_EQ(dropped(DropReason::fragment_overlap), 11U);
+    Bytes other = parts[0];
+    other.back() ^= 1;
+    EXPECT_FALSE(add_all({parts[0], other, parts[1]}));
+    EXPECT_EQ(dropped(DropReason::fragment_overlap), 3U);
     EXPECT_EQ(reassembly_->waiting(), 0U);
+}
+
+TEST_F(Fragments, MayComeTwice) {
+    const Bytes packet = nat::test::udp({}, Bytes(1000));
+    const std::vector<Bytes> parts = cut(packet, 504);
+    EXPECT_EQ(add_all({parts[0], parts[0], parts[1]}), packet);
+    EXPECT_EQ(add_all({parts[1], parts[1], parts[0]}), packet);
+    EXPECT_FALSE(add(parts[0]));
+    now_ms_ += 1001;
+    reassembly_->expire(now_ms_);
+    EXPECT_EQ(counters_.fragment_copies.value(), 3U);
+    EXPECT_EQ(dropped(DropReason::fragment_timeout), 0U);
+}
+
+TEST_F(Fragments, AreNoMoreThanSoManyOfAPacket) {
+    const std::vector<Bytes> small = cut(nat::test::udp({}, Bytes(1200)), 8);
+    EXPECT_FALSE(add_all({small.begin() + 1, small.begin() + 2 + nat::most_pieces}));
+    EXPECT_EQ(dropped(DropReason::fragment_count), nat::most_pieces + 1U);
+    EXPECT_EQ(reassembly_->waiting(), 0U);
+}
+
+// Whatever options are in the header of its first fragment alone.
+TEST_F(Fragments, MakeNoPacketThatIsTooLong) {
+    const Bytes packet = nat::test::udp({}, Bytes(65507));
+    std::vector<Bytes> parts = cut(packet, 1480);
+    Bytes& first = parts[0];
+    first.insert(first.begin() + 20, {1, 1, 1, 1});
+    first[0] = 0x46;
+    nat::test::put16(first, 2, static_cast<unsigned>(first.size()));
+    nat::test::fix_ip_checksum(first);
+    EXPECT_FALSE(add_all(parts));
+    EXPECT_EQ(dropped(DropReason::fragment_too_big), 1U);
 }
 
 // [RFC 4787 REQ-14]
@@ -180,18 +210,18 @@ TEST_F(Fragments, OfOneSourceLeaveRoomForOthers) {
         nat::test::fix_ip_checksum(part);
         return part;
     };
-    for (unsigned id = 0; id < 20; ++id)
+    for (unsigned id = 0; id < 164; ++id)
         EXPECT_FALSE(add(first_of(0x0a000009, id)));
     EXPECT_EQ(dropped(DropReason::fragment_source), 4U);
     const Bytes packet = nat::test::udp({}, Bytes(1000));
     EXPECT_EQ(add_all(cut(packet, 504)), packet);
-    for (unsigned id = 0; id < 20; ++id)
+    for (unsigned id = 0; id < 100; ++id)
         EXPECT_FALSE(add(first_of(0x0a000010 + id, id)));
-    EXPECT_EQ(reassembly_->waiting(), 32U);
+    EXPECT_EQ(reassembly_->waiting(), 256U);
     EXPECT_EQ(dropped(DropReason::fragment_full), 4U);
     now_ms_ += 1001;
     reassembly_->expire(now_ms_);
-    EXPECT_EQ(dropped(DropReason::fragment_timeout), 32U);
+    EXPECT_EQ(dropped(DropReason::fragment_timeout), 256U);
     EXPECT_EQ(add_all(cut(packet, 504)), packet);
 }
 
@@ -237,10 +267,28 @@ TEST_F(Fragments, AreMadeAsTheyAreReassembled) {
                 EXPECT_EQ(nat::test::slow_sum(std::span(parts.back()).first(20)), 0xffff);
                 rte_pktmbuf_free(made[i]);
             }
-            if (count <= 8) {
-                EXPECT_EQ(add_all(parts), packet);
-            }
+            EXPECT_EQ(add_all(parts), packet);
         }
+    }
+}
+
+// The longest packet is longer, with its Ethernet header, than a buffer can say.
+TEST_F(Fragments, AreMadeOfTheLongestPacket) {
+    const Bytes packet = nat::test::udp({}, Bytes(65507, 7));
+    const std::vector<Bytes> parts = cut(packet, 552);
+    std::optional<Reassembly::Whole> whole;
+    for (const Bytes& part : parts) {
+        rte_mbuf* frame = frame_of(part);
+        whole = reassembly_->add(frame, ip_packet(frame), 0, now_ms_);
+    }
+    ASSERT_TRUE(whole.has_value());
+    std::array<rte_mbuf*, most_fragments> made{};
+    const std::size_t count = fragment_packet(whole->frame, 576, buffers_, made);
+    rte_pktmbuf_free(whole->frame);
+    ASSERT_EQ(count, parts.size());
+    for (std::size_t i = 0; i < count; ++i) {
+        EXPECT_EQ(bytes_of(made[i]), parts[i]);
+        rte_pktmbuf_free(made[i]);
     }
 }
 
