@@ -14,6 +14,7 @@
 #include "dpdk/error_limit.hpp"
 #include "dpdk/gateway.hpp"
 #include "dpdk/reassembly.hpp"
+#include "dpdk/sleeper.hpp"
 #include "dpdk/waiting_room.hpp"
 #include "dpdk/worker_counters.hpp"
 
@@ -42,6 +43,7 @@ class alignas(64) Worker {
     void begin() {
         flows_.online();
         if (gateway_.gate) gateway_.gate->join(id_);
+        gateway_.port_states.join(id_);
     }
     /// One turn of the loop: a burst from each port, and what is done between bursts. Returns the
     /// number of frames received.
@@ -49,6 +51,7 @@ class alignas(64) Worker {
     void end() {
         flows_.offline();
         if (gateway_.gate) gateway_.gate->leave(id_);
+        gateway_.port_states.leave(id_);
     }
 
     [[nodiscard]] const WorkerCounters& counters() const { return counters_; }
@@ -98,12 +101,16 @@ class alignas(64) Worker {
         if (cycles_ != nullptr) [[unlikely]]
             cycles_->end(step);
     }
-    void announce();
+    void take_port_states();
+    void announce(std::uint16_t port);
     void idle(std::uint32_t empty_loops);
 
     Gateway& gateway_;
     std::uint16_t id_;
     bool held_ = false;
+    std::uint64_t ports_epoch_ = 0;         ///< of the port states that it goes by; 0: of none yet
+    std::vector<std::uint16_t> receiving_;  ///< the ports that have a device
+    Sleeper sleeper_;
     WorkerCounters counters_;
     FlowWorker<V4> flows_;
     Pipeline pipeline_;
