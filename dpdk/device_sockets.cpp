@@ -2,6 +2,8 @@
 #include "dpdk/device_sockets.hpp"
 
 #include <linux/if_packet.h>
+#include <linux/if_xdp.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -58,6 +60,19 @@ std::vector<int> xdp_sockets() {
 
 bool is_orphan(int packet_socket) {
     return interface_of(packet_socket) < 0;
+}
+
+bool has_frames(int packet_socket) {
+    pollfd ready{packet_socket, POLLIN, 0};
+    return ::poll(&ready, 1, 0) > 0 && (ready.revents & POLLIN) != 0;
+}
+
+std::uint64_t xdp_ring_full(int xdp_socket) {
+    xdp_statistics counted{};
+    socklen_t length = sizeof counted;
+    const bool told = ::getsockopt(xdp_socket, SOL_XDP, XDP_STATISTICS, &counted, &length) == 0 &&
+                      length == sizeof counted;
+    return told ? counted.rx_ring_full : 0;
 }
 
 std::uint64_t take_ring_drops(int packet_socket) {

@@ -20,6 +20,13 @@ namespace noclash::dpdk {
 /// Whether a packet socket has lost its interface: it was deleted, or went to another namespace.
 [[nodiscard]] bool is_orphan(int packet_socket);
 
+/// Whether frames wait in the ring of a packet socket.
+[[nodiscard]] bool has_frames(int packet_socket);
+
+/// Frames that came and found the receive ring of an AF_XDP socket full, since it was opened. The
+/// driver reports other losses of the socket, and not these.
+[[nodiscard]] std::uint64_t xdp_ring_full(int xdp_socket);
+
 /// Frames that came and found the ring of a packet socket full, since the last call for this socket
 /// (PACKET_STATISTICS). The kernel counts in 32 bits: ask once a second.
 [[nodiscard]] std::uint64_t take_ring_drops(int packet_socket);

@@ -8,6 +8,7 @@
 #include <net/if.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -28,6 +29,12 @@ int take_attribute(const nlattr* attribute, void* into) {
         case IFLA_IFNAME:
             if (mnl_attr_validate(attribute, MNL_TYPE_STRING) >= 0)
                 news.name = mnl_attr_get_str(attribute);
+            break;
+        case IFLA_ADDRESS:
+            if (nat::MacAddress mac; mnl_attr_get_payload_len(attribute) == mac.bytes.size()) {
+                std::memcpy(mac.bytes.data(), mnl_attr_get_payload(attribute), mac.bytes.size());
+                news.mac = mac;
+            }
             break;
         case IFLA_STATS64: {
             rtnl_link_stats64 stats{};

@@ -7,6 +7,8 @@
 #include <optional>
 #include <string>
 
+#include "nat/headers.hpp"
+
 struct mnl_socket;
 
 namespace noclash::dpdk {
@@ -25,6 +27,7 @@ struct LinkNews {
     std::string name;
     bool exists = false;  ///< false: it was deleted, or went to another namespace
     bool up = false;      ///< switched on, and with a carrier
+    std::optional<nat::MacAddress> mac;
     InterfaceLosses losses;
 };
 

@@ -22,6 +22,7 @@ namespace {
 
 constexpr int look_ms = 1000;
 constexpr long wait_for_workers_ns = 50'000;  // about a nap
+constexpr int most_drain_naps = 4000;         // at least 0.2 s
 constexpr std::size_t most_asked = 256;       // neighbours asked for at once
 
 void wait_for_workers() {
@@ -74,6 +75,7 @@ void LinkMonitor::take(const LinkNews& news) {
                 lose(port);
                 reopen(port);  // one of this name may be there already
             } else {
+                take_address(port, news);
                 note(port, news.up);
             }
         }
@@ -98,7 +100,17 @@ void LinkMonitor::look_at_interface(std::uint16_t port) {
         return reopen(port);
     }
     gateway_.links.note_losses(port, found->losses);
+    take_address(port, *found);
     note(port, found->up);
+}
+
+/// Somebody may give an interface another MAC address, as `ip link set` does.
+void LinkMonitor::take_address(std::uint16_t port, const LinkNews& news) {
+    if (!news.mac || *news.mac == nat::MacAddress(gateway_.macs[port])) return;
+    spdlog::warn("port {}: interface {} has the MAC address {} now",
+                 gateway_.config.ports[port].name, news.name, nat::to_string(*news.mac));
+    tell(port, PortState::down);  // until it is up again, which is when it is announced
+    gateway_.macs[port].set(*news.mac);
 }
 
 void LinkMonitor::note(std::uint16_t port, bool up) {
@@ -116,6 +128,10 @@ void LinkMonitor::lose(std::uint16_t port) {
     spdlog::warn("port {}: interface {} has gone; packets to it are dropped until there is one",
                  on.config().name, on.interface());
     gateway_.links.note(port, LinkState::gone, now_ms());
+    // Nothing comes any more; what has come is still forwarded.
+    tell(port, PortState::down);
+    for (int naps = 0; naps < most_drain_naps && on.has_frames(); ++naps)
+        wait_for_workers();
     tell(port, PortState::closed);
     on.close();
 }

@@ -33,6 +33,7 @@ class LinkMonitor {
     void take(const LinkNews& news);
     void look(std::uint16_t port);
     void look_at_interface(std::uint16_t port);
+    void take_address(std::uint16_t port, const LinkNews& news);
     void note(std::uint16_t port, bool up);
     void lose(std::uint16_t port);
     void reopen(std::uint16_t port);

@@ -294,17 +294,24 @@ bool Port::is_orphan() const {
     return open_ && driver_ == "net_af_packet" && std::ranges::any_of(sockets_, dpdk::is_orphan);
 }
 
+bool Port::has_frames() const {
+    const std::scoped_lock lock(opening_);
+    return open_ && driver_ == "net_af_packet" && std::ranges::any_of(sockets_, dpdk::has_frames);
+}
+
 PortStats Port::stats_of_device() const {
     rte_eth_stats device{};
     if (!open_ || ::rte_eth_stats_get(id_, &device) != 0) return {};
-    if (driver_ == "net_af_packet")
-        for (const int socket : sockets_)
-            ring_drops_ += take_ring_drops(socket);
+    std::uint64_t ring_full = 0;
+    for (const int socket : sockets_) {
+        if (driver_ == "net_af_packet") ring_drops_ += take_ring_drops(socket);
+        if (driver_ == "net_af_xdp") ring_full += xdp_ring_full(socket);
+    }
     return {device.ipackets,
             device.opackets,
             device.ibytes,
             device.obytes,
-            device.imissed + ring_drops_,
+            device.imissed + ring_drops_ + ring_full,
             device.ierrors,
             device.rx_nombuf,
             device.oerrors};

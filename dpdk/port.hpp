@@ -76,6 +76,9 @@ class Port {
     /// Whether the device has lost its interface without anybody having said so.
     [[nodiscard]] bool is_orphan() const;
 
+    /// Whether frames wait in queues of the driver's sockets.
+    [[nodiscard]] bool has_frames() const;
+
     /// From any thread but a worker's: they may make system calls, and wait for `reopen`.
     [[nodiscard]] PortStats stats() const;
     [[nodiscard]] bool link_up() const;

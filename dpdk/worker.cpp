@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "dpdk/frame.hpp"
+#include "dpdk/time_slice.hpp"
 #include "engine/clock.hpp"
 #include "nat/icmp.hpp"
 
@@ -57,6 +58,7 @@ Worker::~Worker() {
 void Worker::run(const std::atomic<bool>& stop) {
     // Naps are to last as long as they say: the default slack would double them.
     ::prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+    if (gateway_.config.idle == Idle::nap) ask_for_short_time_slices();
     begin();
     for (std::uint16_t port = 0; id_ == 0 && port < gateway_.port_count(); ++port)
         announce(port);

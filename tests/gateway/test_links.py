@@ -4,7 +4,6 @@
 
 import os
 import signal
-import socket
 
 from gateway_case import GatewayCase, build, main
 from lab.noclash import Noclash
@@ -120,6 +119,14 @@ class Links(GatewayCase):
         self.wait_until(lambda: self.ask("udp", f"{POD}:7001", f"{LB}:4001") == first,
                         "the same flow, through the same port")
 
+    def test_an_interface_that_gets_another_mac_address(self):
+        self.assert_pings(POD)
+        self.topology.gateway.ip("link", "set", "gw-lb", "address", "02:00:00:00:88:01")
+        # The load balancer still knows the old one, and is told.
+        self.wait_until(lambda: "1 received" in self.ping(POD), "the new address is announced")
+        self.assertEqual(self.port("lb")["mac"], "02:00:00:00:88:01")
+        self.assertEqual(self.lines("port lb: interface gw-lb has the MAC address"), 1)
+
     def test_an_interface_that_goes_to_another_namespace_and_returns(self):
         self.topology.gateway.ip("link", "set", "gw-lb", "netns", self.pod.name)
         self.wait_for_link("lb", "gone")
@@ -171,6 +178,44 @@ class Losses(GatewayCase):
         self.assertLess(received + missed, sent + 100, "and none twice; ARP may be among them")
         self.assertRegex(self.gateway.text("ports"), rf"lb +rx_missed +{missed} ")
         self.assertRegex(self.gateway.text("stats"), rf"lb +rx_missed +{missed} ")
+
+
+class Naps(GatewayCase):
+    """Workers that sleep, and are woken by their devices."""
+
+    def counted(self, name):
+        return sum(worker["datapath"][name] for worker in self.gateway.json("stats"))
+
+    def test_a_frame_ends_a_nap(self):
+        count = 20
+        self.assert_pings(POD)
+        before = self.counted("woken")
+        self.assert_pings(POD, "-i", "0.05", count=count)
+        # Each way of each ping, if it did not come to a worker that was just awake.
+        self.assertGreater(self.counted("woken") - before, count / 2)
+        self.assertGreaterEqual(self.counted("naps"), self.counted("woken"))
+
+    def test_naps_end_though_nothing_comes(self):
+        before = self.counted("naps")
+        self.wait_until(lambda: self.counted("naps") > before + 100, "workers look at their timers")
+
+
+class MixedNaps(Naps):
+    """One port wakes nobody: the other still does."""
+
+    starts_gateway = False
+
+    def setUp(self):
+        super().setUp()
+        self.gateway = Noclash(build(), workers=1, pod_device="ring:a")
+        self.gateway.start(self.topology, wait=False)
+        self.addCleanup(lambda: self.assertEqual(self.gateway.stop(), 0))
+
+    def test_a_frame_ends_a_nap(self):
+        self.assert_pings(GATEWAY_LB)
+        before = self.counted("woken")
+        self.assert_pings(GATEWAY_LB, "-i", "0.05", count=20)
+        self.assertGreater(self.counted("woken") - before, 10)
 
 
 if __name__ == "__main__":
