@@ -118,13 +118,17 @@ std::optional<LinkNews> LinkEvents::ask(unsigned interface_index) {
     link->ifi_family = AF_UNSPEC;
     link->ifi_index = static_cast<int>(interface_index);
     if (mnl_socket_sendto(questions_.get(), question, question->nlmsg_len) < 0) return {};
-    std::optional<LinkNews> answer;
+    LinkNews answer;
     const Each keep = [&](const LinkNews& news) { answer = news; };
-    const ssize_t length = mnl_socket_recvfrom(questions_.get(), buffer.data(), buffer.size());
-    if (length <= 0) return {};
-    mnl_cb_run(buffer.data(), static_cast<std::size_t>(length), sequence_,
-               mnl_socket_get_portid(questions_.get()), take_message, const_cast<Each*>(&keep));
-    return answer;
+    for (;;) {
+        const ssize_t length = mnl_socket_recvfrom(questions_.get(), buffer.data(), buffer.size());
+        if (length <= 0) return {};
+        const int done = mnl_cb_run(buffer.data(), static_cast<std::size_t>(length), sequence_,
+                                    mnl_socket_get_portid(questions_.get()), take_message,
+                                    const_cast<Each*>(&keep));
+        if (done >= 0 || errno == ENODEV) return answer;
+        if (errno != EPROTO) return {};  // that is the answer to an earlier question
+    }
 }
 
 }  // namespace noclash::dpdk

@@ -44,7 +44,7 @@ class LinkEvents {
     /// @return false when some were lost: ask for what matters
     [[nodiscard]] bool read(const std::function<void(const LinkNews&)>& each);
 
-    /// Nothing when there is no such interface.
+    /// Nothing when the kernel does not answer.
     [[nodiscard]] std::optional<LinkNews> ask(unsigned interface_index);
 
   private:

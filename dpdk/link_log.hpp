@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -19,7 +20,7 @@ enum class LinkState : std::uint8_t {
 };
 
 [[nodiscard]] constexpr std::string_view to_string(LinkState state) {
-    constexpr std::string_view names[] = {"unknown", "up", "down", "gone"};
+    constexpr std::array<std::string_view, 4> names{"unknown", "up", "down", "gone"};
     return names[static_cast<std::size_t>(state)];
 }
 
@@ -55,8 +56,7 @@ class LinkLog {
         bases_[port] = {links_[port].losses, {}};
     }
 
-    /// The port's interface has counted so much since it exists; `first`: what it had counted
-    /// before it was ours.
+    /// What the port's interface has counted since it exists.
     void note_losses(std::size_t port, const InterfaceLosses& counted) {
         const std::scoped_lock lock(mutex_);
         Base& base = bases_[port];

@@ -95,7 +95,8 @@ void LinkMonitor::look_at_interface(std::uint16_t port) {
     if (on.interface_index() == 0) return reopen(port);
     static_cast<void>(on.stats());
     const auto found = events_.ask(on.interface_index());
-    if (!found || on.is_orphan()) {
+    if (!found) return;
+    if (!found->exists || on.is_orphan()) {
         lose(port);
         return reopen(port);
     }

@@ -8,7 +8,6 @@
 #include <cstring>
 
 #include "dpdk/frame.hpp"
-#include "dpdk/time_slice.hpp"
 #include "engine/clock.hpp"
 #include "nat/icmp.hpp"
 
@@ -22,7 +21,7 @@ constexpr std::uint32_t maintenance_budget = 256;  // flows looked at between tw
 // A worker that its devices wake sleeps when there is nothing to do: if it looked on for frames,
 // it would use up what the scheduler grants it, and have to wait when they come, for those who
 // share its core. Where a device wakes nobody, it has to look.
-constexpr std::uint32_t loops_before_sleep = 2;
+constexpr std::uint32_t loops_before_sleep = 1;
 constexpr std::uint32_t loops_before_nap = 64;
 constexpr long nap_ns = 50'000;
 // After some 20 ms of silence it naps deeper, and costs a tenth.
@@ -58,14 +57,15 @@ Worker::~Worker() {
 void Worker::run(const std::atomic<bool>& stop) {
     // Naps are to last as long as they say: the default slack would double them.
     ::prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
-    if (gateway_.config.idle == Idle::nap) ask_for_short_time_slices();
+    if (gateway_.config.idle == Idle::nap) urgency_.begin(now_ms());
     begin();
     for (std::uint16_t port = 0; id_ == 0 && port < gateway_.port_count(); ++port)
         announce(port);
     std::uint32_t empty_loops = 0;
     while (!stop.load(std::memory_order_relaxed)) {
-        empty_loops = round(now_ms()) > 0 ? 0 : empty_loops + 1;
-        idle(empty_loops);
+        const std::uint64_t now = now_ms();
+        empty_loops = round(now) > 0 ? 0 : empty_loops + 1;
+        if (gateway_.config.idle == Idle::nap) idle(empty_loops, now);
     }
     end();
 }
@@ -125,15 +125,15 @@ void Worker::announce(std::uint16_t port) {
                          nat::broadcast_mac);
 }
 
-void Worker::idle(std::uint32_t empty_loops) {
+void Worker::idle(std::uint32_t empty_loops, std::uint64_t now_ms) {
     const bool woken = sleeper_.is_woken_by_all();
-    if (gateway_.config.idle == Idle::poll || !parked_.empty() ||
-        empty_loops < (woken ? loops_before_sleep : loops_before_nap))
-        return;
+    if (!parked_.empty() || empty_loops < (woken ? loops_before_sleep : loops_before_nap))
+        return urgency_.worked(now_ms);
     const bool long_silence = woken || empty_loops >= loops_before_deep_nap;
     counters_.naps.add();
     flows_.offline();
     if (sleeper_.sleep(long_silence ? deep_nap_ns : nap_ns)) counters_.woken.add();
+    urgency_.rested(noclash::now_ms());
     flows_.online();
 }
 

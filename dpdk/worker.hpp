@@ -15,6 +15,7 @@
 #include "dpdk/gateway.hpp"
 #include "dpdk/reassembly.hpp"
 #include "dpdk/sleeper.hpp"
+#include "dpdk/urgency.hpp"
 #include "dpdk/waiting_room.hpp"
 #include "dpdk/worker_counters.hpp"
 
@@ -103,7 +104,7 @@ class alignas(64) Worker {
     }
     void take_port_states();
     void announce(std::uint16_t port);
-    void idle(std::uint32_t empty_loops);
+    void idle(std::uint32_t empty_loops, std::uint64_t now_ms);
 
     Gateway& gateway_;
     std::uint16_t id_;
@@ -111,6 +112,7 @@ class alignas(64) Worker {
     std::uint64_t ports_epoch_ = 0;         ///< of the port states that it goes by; 0: of none yet
     std::vector<std::uint16_t> receiving_;  ///< the ports that have a device
     Sleeper sleeper_;
+    Urgency urgency_;
     WorkerCounters counters_;
     FlowWorker<V4> flows_;
     Pipeline pipeline_;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include "dpdk/port_states.hpp"
 #include "dpdk/shared_mac.hpp"
 #include "dpdk/sleeper.hpp"
+#include "dpdk/urgency.hpp"
 
 namespace noclash::dpdk {
 namespace {
@@ -138,6 +140,27 @@ TEST(Sleeper, FramesEndItsSleep) {
     sleeper.forget();
     EXPECT_FALSE(sleeper.sleep(1000));  // the queue is ready, but not watched
     ::close(queue);
+}
+
+TEST(Urgency, EndsWithALongTimeOfWorkAndComesBackWithANap) {
+    // On a thread of its own: what is set stays set.
+    std::thread([] {
+        Urgency urgency;
+        urgency.begin(1000);
+        if (!urgency.urgent()) GTEST_SKIP() << "needs CAP_SYS_NICE";
+        const auto policy = [] { return ::sched_getscheduler(0) & ~SCHED_RESET_ON_FORK; };
+        EXPECT_EQ(policy(), SCHED_FIFO);
+        urgency.worked(1000 + Urgency::longest_ms);
+        EXPECT_EQ(policy(), SCHED_FIFO);
+        urgency.worked(1001 + Urgency::longest_ms);
+        EXPECT_EQ(policy(), SCHED_OTHER);
+        urgency.worked(2000);
+        EXPECT_EQ(policy(), SCHED_OTHER);
+        urgency.rested(2001);
+        EXPECT_EQ(policy(), SCHED_FIFO);
+        urgency.worked(2002);
+        EXPECT_EQ(policy(), SCHED_FIFO);
+    }).join();
 }
 
 }  // namespace
