@@ -102,8 +102,8 @@ void Port::remove() {
     if (started_)
         ::rte_eth_dev_stop(id_);
     else if (driver_ == "net_af_packet")
-        for (const int socket : sockets_)
-            ::close(socket);  // the af_packet driver closes those of a device that was started
+        for (const int socket : packet_sockets_on(interface_index_))
+            ::close(socket);  // the driver closes those of a device that was started
     ::rte_eth_dev_close(id_);
     if (known && interface_index_ != 0) ::rte_dev_remove(info.device);
     sockets_.clear();
@@ -117,7 +117,6 @@ void Port::close() {
     of_closed_ += stats_of_device();
     ring_drops_ = 0;
     remove();
-    interface_index_ = 0;
 }
 
 void Port::reopen() {

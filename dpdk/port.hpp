@@ -67,8 +67,8 @@ class Port {
     /// The interface of the kernel that the device stands on; empty: on none, or on one that the
     /// driver makes itself.
     [[nodiscard]] const std::string& interface() const { return interface_; }
-    /// Its number, which another interface of this name would not have; 0: none.
-    [[nodiscard]] unsigned interface_index() const { return interface_index_; }
+    /// Its number, which another interface of this name would not have; 0: no device is open.
+    [[nodiscard]] unsigned interface_index() const { return open_ ? interface_index_ : 0; }
     /// What is readable while frames wait in a queue; -1: the device has nothing of the kind.
     [[nodiscard]] int rx_descriptor(std::uint16_t queue) const {
         return queue < sockets_.size() ? sockets_[queue] : -1;
