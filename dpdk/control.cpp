@@ -172,35 +172,53 @@ void Control::stats(ResponseWriter& writer) const {
               {"mappings_ended", m.mappings_ended.value()},
               {"permissions_opened", m.permissions_opened.value()},
               {"permissions_ended", m.permissions_ended.value()},
-              {"naps", c.naps.value()}}},
+              {"naps", c.naps.value()},
+              {"woken", c.woken.value()}}},
             {"drops", drops}};
         writer.row(row.dump());
     }
 }
 
 void Control::ports(ResponseWriter& writer) const {
-    for (const auto& port : gateway_.ports) {
+    const std::uint64_t now = now_ms();
+    for (std::size_t i = 0; i < gateway_.ports.size(); ++i) {
+        const auto& port = gateway_.ports[i];
         const PortStats stats = port->stats();
-        writer.row(json{{"name", port->config().name},
-                        {"device", port->config().device},
-                        {"driver", port->driver()},
-                        {"mac", nat::to_string(nat::MacAddress{port->mac()})},
-                        {"address", fmt::format("{}/{}", to_string<V4>(port->config().address),
-                                                port->config().prefix_length)},
-                        {"mtu", port->config().mtu},
-                        {"link", port->link_up() ? "up" : "down"},
-                        {"queues", port->queues()},
-                        {"rss", port->spreads_by_rss()},
-                        {"rx_checksum_offload", port->checks_rx_checksums()},
-                        {"rx_packets", stats.rx_packets},
-                        {"tx_packets", stats.tx_packets},
-                        {"rx_bytes", stats.rx_bytes},
-                        {"tx_bytes", stats.tx_bytes},
-                        {"rx_missed", stats.rx_missed},
-                        {"rx_errors", stats.rx_errors},
-                        {"rx_no_buffers", stats.rx_no_buffers},
-                        {"tx_errors", stats.tx_errors}}
-                       .dump());
+        LinkStatus link = gateway_.links.status(i);
+        if (link.state == LinkState::unknown)
+            link.state = port->link_up() ? LinkState::up : LinkState::down;
+        json further = json::object();
+        for (const auto& [name, value] : port->further_losses())
+            further[name] = value;
+        writer.row(json{
+            {"name", port->config().name},
+            {"device", port->config().device},
+            {"driver", port->driver()},
+            {"mac", nat::to_string(gateway_.macs[i])},
+            {"address", fmt::format("{}/{}", to_string<V4>(port->config().address),
+                                    port->config().prefix_length)},
+            {"mtu", port->config().mtu},
+            {"link", std::string(to_string(link.state))},
+            {"link_s", now > link.since_ms ? (now - link.since_ms) / 1000 : 0},
+            {"link_changes", link.changes},
+            {"reopened", link.reopened},
+            {"queues", port->queues()},
+            {"rss", port->spreads_by_rss()},
+            {"rx_checksum_offload", port->checks_rx_checksums()},
+            {"rx_packets", stats.rx_packets},
+            {"tx_packets", stats.tx_packets},
+            {"rx_bytes", stats.rx_bytes},
+            {"tx_bytes", stats.tx_bytes},
+            {"rx_missed", stats.rx_missed},
+            {"rx_errors", stats.rx_errors},
+            {"rx_no_buffers", stats.rx_no_buffers},
+            {"tx_errors", stats.tx_errors},
+            {"interface_rx_dropped", link.losses.rx_dropped},
+            {"interface_rx_errors", link.losses.rx_errors},
+            {"interface_tx_dropped", link.losses.tx_dropped},
+            {"interface_tx_errors", link.losses.tx_errors},
+            {"further_losses",
+             further}}.dump());
     }
 }
 

@@ -111,21 +111,27 @@ void Egress::flush() {
 void Egress::flush(std::uint16_t port) {
     constexpr int tries = 4;  // a ring that is full may drain a little; a dead one never does
     Queue& queue = queues_[port];
+    if (queue.down) [[unlikely]]
+        return discard(queue, 0, nat::DropReason::link_down);
     const bool held = held_ && gateway_.ports[port]->is_memif();
     if (held && queue.used < burst) [[unlikely]]
         return;
-    std::uint64_t bytes = queue.bytes;
     std::uint16_t sent = 0;
     for (int i = held ? tries : 0; i < tries && sent < queue.used; ++i)
         sent = static_cast<std::uint16_t>(
             sent + rte_eth_tx_burst(gateway_.ports[port]->id(), queue_, queue.frames.data() + sent,
                                     static_cast<std::uint16_t>(queue.used - sent)));
-    for (std::uint16_t i = sent; i < queue.used; ++i) {
-        bytes -= rte_pktmbuf_pkt_len(queue.frames[i]);
-        drop(queue.frames[i], nat::DropReason::tx_full);
-    }
     counters_.tx_packets.add(sent);
-    counters_.tx_bytes.add(bytes);
+    discard(queue, sent, nat::DropReason::tx_full);
+}
+
+/// Drops all but the first `sent` frames of a queue, which is empty then.
+void Egress::discard(Queue& queue, std::uint16_t sent, nat::DropReason reason) {
+    for (std::uint16_t i = sent; i < queue.used; ++i) {
+        queue.bytes -= rte_pktmbuf_pkt_len(queue.frames[i]);
+        drop(queue.frames[i], reason);
+    }
+    counters_.tx_bytes.add(queue.bytes);
     queue.used = 0;
     queue.bytes = 0;
 }

@@ -7,6 +7,7 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "dpdk/frame.hpp"
@@ -60,6 +61,13 @@ class Egress {
     /// Hands what was sent to the devices. Once a loop.
     void flush();
 
+    /// Of a link that does not take frames, they are dropped. Ahead of any frame of this round.
+    /// @return whether it takes some and did not before
+    bool take_link(std::uint16_t port, bool up) {
+        forget_recent();
+        return std::exchange(queues_[port].down, !up) && up;
+    }
+
     /// While `held`, frames to memif devices wait, as far as there is room. Held at first.
     void hold(bool held) { held_ = held; }
 
@@ -105,6 +113,7 @@ class Egress {
     struct Queue {
         std::array<rte_mbuf*, burst> frames;
         std::uint16_t used = 0;
+        bool down = false;        ///< the link: nothing is handed to the device
         std::uint64_t bytes = 0;  ///< of all of them
     };
 
@@ -139,6 +148,7 @@ class Egress {
         if (queue.used == burst) flush(port);
     }
     void flush(std::uint16_t port);
+    void discard(Queue& queue, std::uint16_t sent, nat::DropReason reason);
 
     Gateway& gateway_;
     std::uint16_t queue_;

@@ -9,10 +9,13 @@
 #include "dpdk/address_defense.hpp"
 #include "dpdk/config.hpp"
 #include "dpdk/interrupt_gate.hpp"
+#include "dpdk/link_log.hpp"
 #include "dpdk/neighbor.hpp"
 #include "dpdk/pinned_neighbors.hpp"
 #include "dpdk/port.hpp"
+#include "dpdk/port_states.hpp"
 #include "dpdk/route.hpp"
+#include "dpdk/shared_mac.hpp"
 #include "engine/flow_table.hpp"
 #include "nat/crowded_destinations.hpp"
 #include "nat/packet_ids.hpp"
@@ -39,6 +42,8 @@ struct Gateway {
         : config(std::move(with)),
           ports(std::move(on)),
           gate(std::move(memif_gate)),
+          port_states(ports.size(), config.workers),
+          links(ports.size()),
           buffers(packet_buffers),
           routes(config),
           pinned(pinned_neighbors(config)),
@@ -50,7 +55,7 @@ struct Gateway {
           limits(config.limits, config.policy.rules, flows),
           steering(config.reply_locality && config.workers > 1 ? ports.size() : 0) {
         for (const auto& port : ports)
-            macs.push_back({port->mac()});
+            macs.emplace_back(nat::MacAddress{port->mac()});
     }
 
     [[nodiscard]] std::uint16_t port_count() const {
@@ -60,7 +65,9 @@ struct Gateway {
     Config config;
     std::vector<std::unique_ptr<Port>> ports;
     std::unique_ptr<InterruptGate> gate;  ///< after the ports: it ends before they are closed
-    std::vector<nat::MacAddress> macs;    ///< by port
+    PortStates port_states;
+    LinkLog links;
+    std::vector<SharedMac> macs;  ///< by port
     rte_mempool* buffers;
     RouteTable routes;
     std::vector<PinnedNeighbor> pinned;

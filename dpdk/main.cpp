@@ -19,6 +19,7 @@
 #include "dpdk/control_socket.hpp"
 #include "dpdk/eal.hpp"
 #include "dpdk/gateway.hpp"
+#include "dpdk/link_monitor.hpp"
 #include "dpdk/memory_report.hpp"
 #include "dpdk/neighbor_log.hpp"
 #include "dpdk/packet_pool.hpp"
@@ -150,6 +151,7 @@ void serve(const Config& config) {
                  memory_words(memory_report(gateway)));
 
     const RunningWorkers running(workers);
+    const LinkMonitor monitor(gateway);
     spdlog::info("ready; control socket {}", config.control_socket);
     const sigset_t signals = stop_signals();
     const int signal = watch_until_signal(signals, gateway.config, workers);

@@ -8,12 +8,16 @@
 #include <rte_ethdev.h>
 #include <spdlog/spdlog.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <stdexcept>
 
+#include "dpdk/device_sockets.hpp"
 #include "dpdk/device_string.hpp"
 #include "dpdk/dpdk_log.hpp"
 #include "dpdk/packet_fanout.hpp"
@@ -43,22 +47,89 @@ std::uint32_t frame_overhead(const rte_eth_dev_info& info) {
     return RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN;
 }
 
+/// Whether a driver's counter of this name counts packets that `PortStats` does not have already.
+bool tells_of_loss(std::string_view name) {
+    constexpr std::array<std::string_view, 4> had{"rx_missed_errors", "rx_errors",
+                                                  "rx_mbuf_allocation_errors", "tx_errors"};
+    constexpr std::array<std::string_view, 5> words{"drop", "miss", "discard", "error", "no_buf"};
+    return std::ranges::find(had, name) == had.end() &&
+           std::ranges::any_of(words, [&](std::string_view word) {
+               return name.find(word) != std::string_view::npos;
+           });
+}
+
 }  // namespace
 
+PortStats& PortStats::operator+=(const PortStats& other) {
+    rx_packets += other.rx_packets;
+    tx_packets += other.tx_packets;
+    rx_bytes += other.rx_bytes;
+    tx_bytes += other.tx_bytes;
+    rx_missed += other.rx_missed;
+    rx_errors += other.rx_errors;
+    rx_no_buffers += other.rx_no_buffers;
+    tx_errors += other.tx_errors;
+    return *this;
+}
+
 Port::Port(const Config& config, std::size_t index, rte_mempool* packets)
-    : config_(config.ports.at(index)), queues_(config.workers) {
-    attach(index);
+    : config_(config.ports.at(index)),
+      index_(index),
+      packets_(packets),
+      own_rss_key_(config.reply_locality),
+      queues_(config.workers) {
+    open();
+}
+
+Port::~Port() {
+    if (open_) remove();
+}
+
+void Port::open() {
+    attach();
+    open_ = true;
     try {
-        configure(config, packets);
+        configure();
     } catch (...) {
-        ::rte_eth_dev_close(id_);
+        remove();
         throw;
     }
 }
 
-Port::~Port() {
-    if (started_) ::rte_eth_dev_stop(id_);
+/// Stops and closes the device; its name may then be used again.
+void Port::remove() {
+    rte_eth_dev_info info{};
+    const bool known = ::rte_eth_dev_info_get(id_, &info) == 0;
+    if (started_)
+        ::rte_eth_dev_stop(id_);
+    else if (driver_ == "net_af_packet")
+        for (const int socket : packet_sockets_on(interface_index_))
+            ::close(socket);  // the driver closes those of a device that was started
     ::rte_eth_dev_close(id_);
+    if (known && interface_index_ != 0) ::rte_dev_remove(info.device);
+    sockets_.clear();
+    started_ = false;
+    open_ = false;
+}
+
+void Port::close() {
+    const std::scoped_lock lock(opening_);
+    if (!open_) return;
+    of_closed_ += stats_of_device();
+    ring_drops_ = 0;
+    remove();
+}
+
+void Port::reopen() {
+    const std::scoped_lock lock(opening_);
+    if (open_) return;
+    open();
+    try {
+        start();
+    } catch (...) {
+        remove();
+        throw;
+    }
 }
 
 void Port::fail(const std::string& what, int error) const {
@@ -70,14 +141,20 @@ void Port::fail(const std::string& what, int error) const {
     throw std::runtime_error(text);
 }
 
-void Port::attach(std::size_t index) {
+void Port::attach() {
     DpdkLog::forget();
-    const auto parsed = parse_device(config_, index, queues_);
+    const auto parsed = parse_device(config_, index_, queues_);
     if (const auto* wrong = std::get_if<std::string>(&parsed)) fail(*wrong);
     const auto& device = std::get<Device>(parsed);
     device_name_ = device.name;
+<<<<<<< HEAD
     longest_frame_ = device.longest_frame;
     if (!device.interface.empty() && ::if_nametoindex(device.interface.c_str()) == 0) {
+=======
+    interface_ = device.interface;
+    interface_index_ = interface_.empty() ? 0 : ::if_nametoindex(interface_.c_str());
+    if (!interface_.empty() && interface_index_ == 0) {
+>>>>>>> devices
         fail(
             fmt::format("there is no interface {} here (see `ip link`); a network namespace sees "
                         "only its own",
@@ -128,7 +205,7 @@ void Port::check_limits(const rte_eth_dev_info& info) const {
     }
 }
 
-void Port::configure(const Config& config, rte_mempool* packets) {
+void Port::configure() {
     DpdkLog::forget();
     rte_eth_dev_info info{};
     if (const int error = ::rte_eth_dev_info_get(id_, &info); error != 0) {
@@ -148,7 +225,7 @@ void Port::configure(const Config& config, rte_mempool* packets) {
         wanted.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
         wanted.rx_adv_conf.rss_conf.rss_hf = rss;
         // Drivers' own keys are in their source: who knows the key, knows more of the ports.
-        if (config.reply_locality && info.hash_key_size != 0) {
+        if (own_rss_key_ && info.hash_key_size != 0) {
             rss_key_.resize(info.hash_key_size);
             random_bytes(rss_key_.data(), rss_key_.size());
             wanted.rx_adv_conf.rss_conf.rss_key = rss_key_.data();
@@ -158,11 +235,17 @@ void Port::configure(const Config& config, rte_mempool* packets) {
     if (const int error = ::rte_eth_dev_configure(id_, queues_, queues_, &wanted); error != 0) {
         fail("cannot configure the device", error);
     }
+<<<<<<< HEAD
     // A frame without its tag would pass for one of no VLAN. No offload was asked for that does so.
     const int vlan_offloads = ::rte_eth_dev_get_vlan_offload(id_);
     if (vlan_offloads > 0 && (vlan_offloads & RTE_ETH_VLAN_STRIP_OFFLOAD) != 0)
         fail("the device takes VLAN tags off the frames that it receives; switch that off");
     set_up_queues(info, packets, wanted.txmode.offloads);
+=======
+    const std::vector<int> xdp_before = xdp_sockets();
+    set_up_queues(info, wanted.txmode.offloads);
+    find_sockets(xdp_before);
+>>>>>>> devices
     set_mtu();
 
     rte_ether_addr address{};
@@ -174,8 +257,7 @@ void Port::configure(const Config& config, rte_mempool* packets) {
     std::copy(std::begin(address.addr_bytes), std::end(address.addr_bytes), mac_.begin());
 }
 
-void Port::set_up_queues(const rte_eth_dev_info& info, rte_mempool* packets,
-                         std::uint64_t offloads) {
+void Port::set_up_queues(const rte_eth_dev_info& info, std::uint64_t offloads) {
     std::uint16_t rx_descriptors = config_.descriptors;
     std::uint16_t tx_descriptors = config_.descriptors;
     if (const int error = ::rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx_descriptors, &tx_descriptors);
@@ -192,7 +274,7 @@ void Port::set_up_queues(const rte_eth_dev_info& info, rte_mempool* packets,
     for (std::uint16_t queue = 0; queue < queues_; ++queue) {
         // Drivers that pair the two need the receive queue first.
         if (const int error = ::rte_eth_rx_queue_setup(id_, queue, rx_descriptors, socket,
-                                                       &info.default_rxconf, packets);
+                                                       &info.default_rxconf, packets_);
             error != 0) {
             fail(fmt::format("cannot set up receive queue {}", queue), error);
         }
@@ -219,16 +301,72 @@ void Port::start() {
     started_ = true;
 }
 
-PortStats Port::stats() const {
+/// One for each queue; none, when they cannot be told for sure.
+void Port::find_sockets(const std::vector<int>& xdp_before) {
+    sockets_.clear();
+    if (driver_ == "net_af_packet") sockets_ = packet_sockets_on(interface_index_);
+    if (driver_ == "net_af_xdp")
+        std::ranges::set_difference(xdp_sockets(), xdp_before, std::back_inserter(sockets_));
+    if (sockets_.size() != queues_) sockets_.clear();
+}
+
+bool Port::is_orphan() const {
+    const std::scoped_lock lock(opening_);
+    return open_ && driver_ == "net_af_packet" && std::ranges::any_of(sockets_, dpdk::is_orphan);
+}
+
+bool Port::has_frames() const {
+    const std::scoped_lock lock(opening_);
+    return open_ && driver_ == "net_af_packet" && std::ranges::any_of(sockets_, dpdk::has_frames);
+}
+
+PortStats Port::stats_of_device() const {
     rte_eth_stats device{};
-    if (::rte_eth_stats_get(id_, &device) != 0) return {};
-    return {device.ipackets, device.opackets, device.ibytes,    device.obytes,
-            device.imissed,  device.ierrors,  device.rx_nombuf, device.oerrors};
+    if (!open_ || ::rte_eth_stats_get(id_, &device) != 0) return {};
+    std::uint64_t ring_full = 0;
+    for (const int socket : sockets_) {
+        if (driver_ == "net_af_packet") ring_drops_ += take_ring_drops(socket);
+        if (driver_ == "net_af_xdp") ring_full += xdp_ring_full(socket);
+    }
+    return {device.ipackets,
+            device.opackets,
+            device.ibytes,
+            device.obytes,
+            device.imissed + ring_drops_ + ring_full,
+            device.ierrors,
+            device.rx_nombuf,
+            device.oerrors};
+}
+
+PortStats Port::stats() const {
+    const std::scoped_lock lock(opening_);
+    PortStats sum = of_closed_;
+    sum += stats_of_device();
+    return sum;
+}
+
+std::vector<std::pair<std::string, std::uint64_t>> Port::further_losses() const {
+    const std::scoped_lock lock(opening_);
+    std::vector<std::pair<std::string, std::uint64_t>> losses;
+    const int count = open_ ? ::rte_eth_xstats_get_names(id_, nullptr, 0) : 0;
+    if (count <= 0) return losses;
+    std::vector<rte_eth_xstat_name> names(static_cast<std::size_t>(count));
+    std::vector<rte_eth_xstat> values(names.size());
+    const auto size = static_cast<unsigned>(count);
+    if (::rte_eth_xstats_get_names(id_, names.data(), size) != count ||
+        ::rte_eth_xstats_get(id_, values.data(), size) != count)
+        return losses;
+    for (const rte_eth_xstat& value : values)
+        if (value.value != 0 && tells_of_loss(names.at(value.id).name))
+            losses.emplace_back(names[value.id].name, value.value);
+    return losses;
 }
 
 bool Port::link_up() const {
+    const std::scoped_lock lock(opening_);
     rte_eth_link link{};
-    return ::rte_eth_link_get_nowait(id_, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+    return open_ && ::rte_eth_link_get_nowait(id_, &link) == 0 &&
+           link.link_status == RTE_ETH_LINK_UP;
 }
 
 }  // namespace noclash::dpdk

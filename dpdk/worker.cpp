@@ -3,7 +3,6 @@
 
 #include <rte_ethdev.h>
 #include <sys/prctl.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cstring>
@@ -21,17 +20,22 @@ namespace {
 constexpr std::size_t park_packets = 512;
 constexpr std::uint64_t park_ms = 100;  // a set-up takes microseconds, a preempted one milliseconds
 constexpr std::uint32_t maintenance_budget = 256;  // flows looked at between two bursts
+// A worker that its devices wake sleeps when there is nothing to do: if it looked on for frames,
+// it would use up what the scheduler grants it, and have to wait when they come, for those who
+// share its core. Where a device wakes nobody, it has to look.
+constexpr std::uint32_t loops_before_sleep = 1;
 constexpr std::uint32_t loops_before_nap = 64;
 constexpr long nap_ns = 50'000;
-// After some 20 ms of silence a worker sleeps deeper, and costs a tenth.
+// After some 20 ms of silence it naps deeper, and costs a tenth.
 constexpr std::uint32_t loops_before_deep_nap = loops_before_nap + 256;
-constexpr long deep_nap_ns = 500'000;
+constexpr long deep_nap_ns = 500'000;  // also of a sleep: timers have to go on
 
 }  // namespace
 
 Worker::Worker(Gateway& gateway, std::uint16_t id)
     : gateway_(gateway),
       id_(id),
+      sleeper_(gateway.ports.size()),
       flows_(gateway.flows, id, now_ms()),
       pipeline_(flows_, {gateway.config.policy, gateway.config.timeouts, gateway.routes,
                          gateway.served, gateway.crowded, &gateway.timestamps,
@@ -43,8 +47,14 @@ Worker::Worker(Gateway& gateway, std::uint16_t id)
       arrivals_(gateway.ports.size()),
       parked_(park_packets),
       errors_(pipeline_.random()),
+<<<<<<< HEAD
       mtu_errors_(pipeline_.random()),
       resets_(pipeline_.random()) {}
+=======
+      mtu_errors_(pipeline_.random()) {
+    receiving_.reserve(gateway.ports.size());
+}
+>>>>>>> devices
 
 Worker::~Worker() {
     parked_.visit([](const Parked& packet) {
@@ -56,12 +66,15 @@ Worker::~Worker() {
 void Worker::run(const std::atomic<bool>& stop) {
     // Naps are to last as long as they say: the default slack would double them.
     ::prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+    if (gateway_.config.idle == Idle::nap) urgency_.begin(now_ms());
     begin();
-    if (id_ == 0) announce();
+    for (std::uint16_t port = 0; id_ == 0 && port < gateway_.port_count(); ++port)
+        announce(port);
     std::uint32_t empty_loops = 0;
     while (!stop.load(std::memory_order_relaxed)) {
-        empty_loops = round(now_ms()) > 0 ? 0 : empty_loops + 1;
-        idle(empty_loops);
+        const std::uint64_t now = now_ms();
+        empty_loops = round(now) > 0 ? 0 : empty_loops + 1;
+        if (gateway_.config.idle == Idle::nap) idle(empty_loops, now);
     }
     end();
 }
@@ -71,9 +84,11 @@ std::size_t Worker::round(std::uint64_t now_ms) {
         cycles_->begin();
     if (gateway_.gate) [[unlikely]]
         hold(gateway_.gate->window(id_));
+    if (gateway_.port_states.epoch() != ports_epoch_) [[unlikely]]
+        take_port_states();
     egress_.begin(now_ms);
     std::size_t received = 0;
-    for (std::uint16_t port = 0; port < gateway_.port_count(); ++port)
+    for (const std::uint16_t port : receiving_)
         received += receive(port, now_ms);
     neighbors_.round(now_ms);
     revisit_parked(now_ms);
@@ -87,21 +102,48 @@ std::size_t Worker::round(std::uint64_t now_ms) {
     return received;
 }
 
-/// Tells the links where our addresses are, as a host does when it comes up (RFC 5227, section 3).
-void Worker::announce() {
-    for (std::uint16_t port = 0; port < gateway_.port_count(); ++port)
-        for (const V4Address& address : gateway_.routes.own_on(port))
-            egress_.send_arp(port, nat::arp_announcement(gateway_.macs[port], address),
-                             nat::broadcast_mac);
+/// Something has become of a port. Of one that came up, the link is told of our addresses, and
+/// asked for the neighbours that were known, by one worker. At the first time, there was none.
+void Worker::take_port_states() {
+    PortStates& states = gateway_.port_states;
+    const bool first = ports_epoch_ == 0;
+    ports_epoch_ = states.epoch();
+    receiving_.clear();
+    sleeper_.forget();
+    for (std::uint16_t port = 0; port < gateway_.port_count(); ++port) {
+        const PortState state = states.state(port);
+        if (state != PortState::closed) {
+            receiving_.push_back(port);
+            sleeper_.watch(gateway_.ports[port]->rx_descriptor(id_));
+        }
+        const bool came_up = egress_.take_link(port, state == PortState::up);
+        if (first || !came_up || id_ != 0) continue;
+        announce(port);
+        for (const V4Address& neighbor : states.ask(port))
+            egress_.send_arp(
+                port,
+                nat::arp_request(gateway_.macs[port], gateway_.routes.port_address(port), neighbor),
+                nat::broadcast_mac);
+    }
+    states.seen(id_, ports_epoch_);
 }
 
-void Worker::idle(std::uint32_t empty_loops) {
-    if (gateway_.config.idle == Idle::poll || empty_loops < loops_before_nap || !parked_.empty())
-        return;
+/// Tells the link where our addresses are, as a host does when it comes up (RFC 5227, section 3).
+void Worker::announce(std::uint16_t port) {
+    for (const V4Address& address : gateway_.routes.own_on(port))
+        egress_.send_arp(port, nat::arp_announcement(gateway_.macs[port], address),
+                         nat::broadcast_mac);
+}
+
+void Worker::idle(std::uint32_t empty_loops, std::uint64_t now_ms) {
+    const bool woken = sleeper_.is_woken_by_all();
+    if (!parked_.empty() || empty_loops < (woken ? loops_before_sleep : loops_before_nap))
+        return urgency_.worked(now_ms);
+    const bool long_silence = woken || empty_loops >= loops_before_deep_nap;
     counters_.naps.add();
     flows_.offline();
-    const timespec nap{0, empty_loops < loops_before_deep_nap ? nap_ns : deep_nap_ns};
-    ::nanosleep(&nap, nullptr);
+    if (sleeper_.sleep(long_silence ? deep_nap_ns : nap_ns)) counters_.woken.add();
+    urgency_.rested(noclash::now_ms());
     flows_.online();
 }
 

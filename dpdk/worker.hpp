@@ -19,6 +19,8 @@
 #include "dpdk/gateway.hpp"
 #include "dpdk/neighbor_keeper.hpp"
 #include "dpdk/reassembly.hpp"
+#include "dpdk/sleeper.hpp"
+#include "dpdk/urgency.hpp"
 #include "dpdk/waiting_room.hpp"
 #include "dpdk/worker_counters.hpp"
 
@@ -47,6 +49,7 @@ class alignas(64) Worker {
     void begin() {
         flows_.online();
         if (gateway_.gate) gateway_.gate->join(id_);
+        gateway_.port_states.join(id_);
     }
     /// One turn of the loop: a burst from each port, and what is done between bursts. Returns the
     /// number of frames received.
@@ -54,6 +57,7 @@ class alignas(64) Worker {
     void end() {
         flows_.offline();
         if (gateway_.gate) gateway_.gate->leave(id_);
+        gateway_.port_states.leave(id_);
     }
 
     [[nodiscard]] const WorkerCounters& counters() const { return counters_; }
@@ -110,12 +114,17 @@ class alignas(64) Worker {
         if (cycles_ != nullptr) [[unlikely]]
             cycles_->end(step);
     }
-    void announce();
-    void idle(std::uint32_t empty_loops);
+    void take_port_states();
+    void announce(std::uint16_t port);
+    void idle(std::uint32_t empty_loops, std::uint64_t now_ms);
 
     Gateway& gateway_;
     std::uint16_t id_;
     bool held_ = false;
+    std::uint64_t ports_epoch_ = 0;         ///< of the port states that it goes by; 0: of none yet
+    std::vector<std::uint16_t> receiving_;  ///< the ports that have a device
+    Sleeper sleeper_;
+    Urgency urgency_;
     WorkerCounters counters_;
     FlowWorker<V4> flows_;
     Pipeline pipeline_;

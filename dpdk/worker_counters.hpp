@@ -35,6 +35,7 @@ struct WorkerCounters {
     Counter fragmented;       ///< packets that went out in fragments
     Counter fragments_sent;   ///< those
     Counter naps;
+    Counter woken;  ///< naps that a frame ended
     std::array<Counter, nat::drop_reasons> drops;
 
     void drop(nat::DropReason reason) { drops[static_cast<std::size_t>(reason)].add(); }

@@ -69,7 +69,8 @@ namespace noclash::nat {
     X(neighbor_full, "waiting for a neighbour's address: too many wait")                      \
     X(neighbor_failed, "the neighbour does not answer")                                       \
     X(no_buffer, "no packet buffer to reassemble or fragment it in")                          \
-    X(tx_full, "the device took no more packets")
+    X(tx_full, "the device took no more packets")                                             \
+    X(link_down, "the link it had to leave by is down, or its interface has gone")
 
 enum class DropReason : std::uint8_t {
     none,  ///< not dropped

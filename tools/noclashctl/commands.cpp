@@ -11,6 +11,7 @@
 #include "tools/noclashctl/client.hpp"
 #include "tools/noclashctl/flow_text.hpp"
 #include "tools/noclashctl/output.hpp"
+#include "tools/noclashctl/ports_text.hpp"
 #include "tools/noclashctl/tables.hpp"
 
 namespace noclash::tools {
@@ -96,13 +97,11 @@ void flush_flows(const Settings& settings, const FlowFilter& filter) {
 
 void show_stats(const Settings& settings) {
     gather(settings, json{{"command", "stats"}}, stats_text);
+    if (settings.format == Format::text) gather(settings, json{{"command", "ports"}}, losses_text);
 }
 
 void show_ports(const Settings& settings) {
-    gather_table(
-        settings, "ports",
-        {"name", "device", "driver", "mac", "address", "mtu", "link", "queues", "rx_packets",
-         "rx_bytes", "tx_packets", "tx_bytes", "rx_missed", "rx_errors", "tx_errors"});
+    gather(settings, json{{"command", "ports"}}, ports_text);
 }
 
 void show_neighbors(const Settings& settings) {
