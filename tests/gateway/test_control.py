@@ -458,11 +458,11 @@ class Description(GatewayCase):
             if isinstance(value, dict):
                 yield from self.flattened(value, f"{prefix}{key}.")
             elif isinstance(value, list):
-                objects = [element for element in value if isinstance(element, dict)]
-                for element in objects:
-                    yield from self.flattened(element, f"{prefix}{key}[].")
-                if not objects:
-                    yield f"{prefix}{key}[]"
+                for element in value:
+                    if isinstance(element, dict):
+                        yield from self.flattened(element, f"{prefix}{key}[].")
+                    else:
+                        yield f"{prefix}{key}[]"
             else:
                 yield prefix + key
 
