@@ -5,11 +5,19 @@
 #include <rte_version.h>
 
 #include <algorithm>
+#include <array>
+#include <chrono>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
+#include <thread>
 #include <tuple>
+#include <utility>
 
-#include "dpdk/flow_view.hpp"
+#include "dpdk/control_request.hpp"
+#include "dpdk/flow_filter.hpp"
+#include "dpdk/flow_reader.hpp"
+#include "dpdk/flow_text.hpp"
 #include "dpdk/memory_report.hpp"
 #include "dpdk/rule_text.hpp"
 #include "dpdk/version.hpp"
@@ -24,8 +32,10 @@ namespace {
 constexpr std::uint32_t records_at_once = 4096;  // looked at in one critical section
 
 /// Visits the matching live flows, `records_at_once` at a time: `each(reader, view)`.
+/// @throws ClientGone
 template <class Each>
-void for_each_flow(Gateway& gateway, const FlowFilter& filter, Each&& each) {
+void for_each_flow(Gateway& gateway, const FlowFilter& filter, ResponseWriter& writer,
+                   Each&& each) {
     FlowReader reader(gateway);
     std::vector<FlowView> found;
     for (FlowId first = 1; first <= gateway.flows.pool().last_id(); first += records_at_once) {
@@ -33,11 +43,26 @@ void for_each_flow(Gateway& gateway, const FlowFilter& filter, Each&& each) {
         reader.copy(first, records_at_once, filter, found);
         for (const FlowView& flow : found)
             each(reader, flow);
+        writer.at_work();
     }
 }
 
-FlowFilter filter_of(const json& request) {
-    return FlowFilter::parse(request.value("filter", json{}));
+/// How the rows of `flows list` are written.
+enum class RowFormat { object, line };
+
+RowFormat format_of(const json& request) {
+    const auto found = request.find("format");
+    if (found == request.end() || *found == "json") return RowFormat::object;
+    if (*found == "text") return RowFormat::line;
+    throw std::runtime_error(R"(format: expected "json" or "text")");
+}
+
+/// "top" of a request, or `most`.
+std::uint64_t top_of(const json& request, std::uint64_t most) {
+    const auto found = request.find("top");
+    if (found == request.end()) return most;
+    if (!found->is_number_unsigned()) throw std::runtime_error("top: expected a number from 0");
+    return std::min(found->get<std::uint64_t>(), most);
 }
 
 std::uint64_t opened(const nat::MappingCounters& counters) {
@@ -50,29 +75,42 @@ std::uint64_t ended(const nat::MappingCounters& counters) {
 }  // namespace
 
 Control::Control(Gateway& gateway, const std::vector<std::unique_ptr<Worker>>& workers)
-    : gateway_(gateway), workers_(workers), started_ms_(now_ms()) {}
+    : gateway_(gateway),
+      workers_(workers),
+      started_ms_(now_ms()),
+      flushed_(gateway.config.workers),
+      flushed_mappings_(gateway.config.workers) {}
 
 void Control::answer(const json& request, ResponseWriter& writer) {
-    const std::string command = request.value("command", "");
+    const auto& command = request.at("command").get_ref<const std::string&>();
     if (command == "flows list") return flows_list(request, writer);
     if (command == "flows count") return flows_count(request, writer);
     if (command == "flows flush") return flows_flush(request, writer);
-    if (command == "stats") return stats(writer);
-    if (command == "ports") return ports(writer);
-    if (command == "neighbors") return neighbors(writer);
-    if (command == "rules") return rules(writer);
     if (command == "subscribers") return subscribers(request, writer);
-    if (command == "memory") return memory(writer);
-    if (command == "version") return version(writer);
+    using Plain = void (Control::*)(ResponseWriter&) const;
+    constexpr std::array<std::pair<std::string_view, Plain>, 6> plain{
+        {{"stats", &Control::stats},
+         {"ports", &Control::ports},
+         {"neighbors", &Control::neighbors},
+         {"rules", &Control::rules},
+         {"memory", &Control::memory},
+         {"version", &Control::version}}};
+    for (const auto& [name, function] : plain) {
+        if (command != name) continue;
+        allow_only(request, {});
+        return (this->*function)(writer);
+    }
     throw std::runtime_error(fmt::format("no such command: \"{}\"", command));
 }
 
 std::uint64_t Control::live_flows() const {
     // Removals first: a flow that ends in between is counted as live, never as less than nothing.
-    std::uint64_t removed = flushed_.removed.value() - ended(flushed_mappings_);
-    for (const auto& worker : workers_)
-        removed += worker->engine_counters().removed.value() -
-                   ended(worker->pipeline().first_packets().mappings().counters());
+    std::uint64_t removed = 0;
+    for (std::size_t id = 0; id < workers_.size(); ++id) {
+        const auto& mappings = workers_[id]->pipeline().first_packets().mappings().counters();
+        removed += flushed_[id].removed.value() - ended(flushed_mappings_[id]);
+        removed += workers_[id]->engine_counters().removed.value() - ended(mappings);
+    }
     std::uint64_t inserted = 0;
     for (const auto& worker : workers_)
         inserted += worker->engine_counters().insert.value() -
@@ -81,26 +119,44 @@ std::uint64_t Control::live_flows() const {
 }
 
 void Control::flows_list(const json& request, ResponseWriter& writer) {
-    for_each_flow(gateway_, filter_of(request), [&](FlowReader&, const FlowView& flow) {
-        writer.row(to_json(flow, gateway_.config));
+    allow_only(request, {"filter", "format"});
+    const auto filter = FlowFilter::parse(request);
+    const RowFormat format = format_of(request);
+    FlowText text(gateway_.config);
+    for_each_flow(gateway_, filter, writer, [&](FlowReader&, const FlowView& flow) {
+        writer.row(format == RowFormat::object ? text.object(flow) : text.line(flow));
     });
 }
 
 void Control::flows_count(const json& request, ResponseWriter& writer) {
+    allow_only(request, {"filter"});
+    const auto filter = FlowFilter::parse(request);
     std::uint64_t count = 0;
-    if (request.value("filter", json{}).empty()) {
+    if (filter.is_empty()) {
         count = live_flows();
     } else {
-        for_each_flow(gateway_, filter_of(request), [&](FlowReader&, const FlowView&) { ++count; });
+        for_each_flow(gateway_, filter, writer, [&](FlowReader&, const FlowView&) { ++count; });
     }
     writer.row(json{{"count", count}}.dump());
 }
 
 void Control::flows_flush(const json& request, ResponseWriter& writer) {
-    const std::lock_guard lock(flushing_);
+    allow_only(request, {"filter"});
+    const auto filter = FlowFilter::parse(request);
+    if (filter.wants_wildcards()) {
+        throw std::runtime_error(
+            "filter: state: mappings, permissions and incarnations end with their flows: flush "
+            "the flows");
+    }
+    std::unique_lock lock(flushing_, std::try_to_lock);
+    for (; !lock; lock.try_lock()) {
+        writer.at_work();
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
     std::uint64_t ended = 0;
-    for_each_flow(gateway_, filter_of(request), [&](FlowReader& reader, const FlowView& flow) {
-        ended += reader.flush(flow, flushed_, flushed_mappings_) ? 1U : 0U;
+    for_each_flow(gateway_, filter, writer, [&](FlowReader& reader, const FlowView& flow) {
+        ended +=
+            reader.flush(flow, flushed_[flow.worker], flushed_mappings_[flow.worker]) ? 1U : 0U;
     });
     if (ended > 0) gateway_.flows.hurry_reclamation();
     writer.row(json{{"flushed", ended}}.dump());
@@ -165,15 +221,22 @@ void Control::stats(ResponseWriter& writer) const {
               {"untracked", worker.pipeline().untracked().packets()},
               {"half_open_ended", worker.pipeline().first_packets().half_open().ended().value()},
               {"uncounted", worker.pipeline().first_packets().uncounted().value()},
-              {"flows_removed", e.removed.value()},
+              {"flows_removed", e.removed.value() + flushed_[id].removed.value()},
               {"rolled_back", e.rolled_back.value()},
               {"tuple_reused", worker.pipeline().first_packets().tuples_reused().value()},
               {"mappings_opened", m.mappings_opened.value()},
-              {"mappings_ended", m.mappings_ended.value()},
+              {"mappings_ended",
+               m.mappings_ended.value() + flushed_mappings_[id].mappings_ended.value()},
               {"permissions_opened", m.permissions_opened.value()},
+<<<<<<< HEAD
               {"permissions_ended", m.permissions_ended.value()},
               {"naps", c.naps.value()},
               {"woken", c.woken.value()}}},
+=======
+              {"permissions_ended",
+               m.permissions_ended.value() + flushed_mappings_[id].permissions_ended.value()},
+              {"naps", c.naps.value()}}},
+>>>>>>> control
             {"drops", drops}};
         writer.row(row.dump());
     }
@@ -264,6 +327,7 @@ void Control::rules(ResponseWriter& writer) const {
 
 /// Those that hold most flows first; of equals, those with more half-open connections.
 void Control::subscribers(const json& request, ResponseWriter& writer) const {
+    allow_only(request, {"top"});
     const auto& sources = gateway_.limits.sources();
     if (!sources)
         throw std::runtime_error("no subscriber is counted: [limits] sets none of its limits");
@@ -277,8 +341,7 @@ void Control::subscribers(const json& request, ResponseWriter& writer) const {
         return std::tuple(used(source, nat::Quota::flows), used(source, nat::Quota::half_open));
     };
     std::ranges::sort(found, std::ranges::greater{}, weight);
-    const auto top = request.value("top", std::uint64_t{found.size()});
-    found.resize(std::min<std::size_t>(found.size(), top));
+    found.resize(top_of(request, found.size()));
     for (const Source& source : found) {
         writer.row(json{{"address", to_string<V4>(source.address)},
                         {"zone", source.zone},

@@ -41,8 +41,9 @@ class Control {
     const std::vector<std::unique_ptr<Worker>>& workers_;
     std::uint64_t started_ms_;
     std::mutex flushing_;  ///< one flush at a time: its counters have one writer
-    EngineCounters flushed_;
-    nat::MappingCounters flushed_mappings_;
+    /// By the worker whose flows were flushed.
+    std::vector<EngineCounters> flushed_;
+    std::vector<nat::MappingCounters> flushed_mappings_;
 };
 
 }  // namespace noclash::dpdk

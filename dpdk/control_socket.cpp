@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <chrono>
@@ -16,26 +17,14 @@
 #include <nlohmann/json.hpp>
 #include <system_error>
 
+#include "dpdk/control_request.hpp"
 #include "dpdk/unix_socket.hpp"
 
 namespace noclash::dpdk {
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
-
-constexpr std::size_t longest_request = 65536;
-constexpr std::size_t flush_at = 65536;
-
-void set_timeout(int socket, int timeout_ms) {
-    const timeval limit{timeout_ms / 1000, (timeout_ms % 1000) * 1000L};
-    ::setsockopt(socket, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-}
-
-std::string error_line(std::string_view what) {
-    const nlohmann::json error{{"error", what}};
-    return error.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-}
+using Clock = ClientActivity::Clock;
 
 /// Starts a thread that takes none of the process's signals: those are for the main thread.
 template <class Function>
@@ -49,49 +38,6 @@ std::thread start_thread(Function function) {
     return thread;
 }
 
-/// Cuts the requests of a connection into lines.
-class LineReader {
-  public:
-    enum class Result { line, end, too_long };
-
-    LineReader(int socket, int timeout_ms) : socket_(socket), timeout_ms_(timeout_ms) {}
-
-    /// The next line, without its end. `end` also when it does not arrive in time.
-    Result next(std::string& line) {
-        const auto deadline = Clock::now() + std::chrono::milliseconds(timeout_ms_);
-        for (;;) {
-            if (const std::size_t end = pending_.find('\n'); end != std::string::npos) {
-                if (end > longest_request) return Result::too_long;
-                line = pending_.substr(0, end);
-                pending_.erase(0, end + 1);
-                return Result::line;
-            }
-            if (pending_.size() > longest_request) return Result::too_long;
-            if (!receive(deadline)) return Result::end;
-        }
-    }
-
-  private:
-    bool receive(Clock::time_point deadline) {
-        const auto left =
-            std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
-        if (left <= 0) return false;
-        pollfd waiting{socket_, POLLIN, 0};
-        const int ready = ::poll(&waiting, 1, static_cast<int>(left));
-        if (ready < 0) return errno == EINTR;
-        if (ready == 0) return false;
-        char part[4096];
-        const ssize_t got = ::recv(socket_, part, sizeof part, 0);
-        if (got <= 0) return got < 0 && errno == EINTR;
-        pending_.append(part, static_cast<std::size_t>(got));
-        return true;
-    }
-
-    int socket_;
-    int timeout_ms_;
-    std::string pending_;
-};
-
 }  // namespace
 
 struct ControlSocket::Connection {
@@ -101,38 +47,10 @@ struct ControlSocket::Connection {
     ~Connection() { ::close(socket); }
 
     const int socket;
+    ClientActivity activity;
     std::atomic<bool> done{false};  ///< written last by `thread`, read by the accepting thread
     std::thread thread;
 };
-
-void ResponseWriter::flush() {
-    std::string_view left = buffer_;
-    while (!left.empty()) {
-        const ssize_t sent = ::send(socket_, left.data(), left.size(), MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR) continue;
-        if (sent <= 0) throw ClientGone();
-        left.remove_prefix(static_cast<std::size_t>(sent));
-    }
-    buffer_.clear();
-}
-
-void ResponseWriter::row(std::string_view json_object_text) {
-    buffer_ += R"({"row":)";
-    buffer_ += json_object_text;
-    buffer_ += "}\n";
-    ++rows_;
-    if (buffer_.size() >= flush_at) flush();
-}
-
-void ResponseWriter::finish() {
-    buffer_ += fmt::format("{{\"end\":{{\"rows\":{}}}}}\n", rows_);
-    flush();
-}
-
-void ResponseWriter::fail(std::string_view what) {
-    buffer_ += error_line(what);
-    flush();
-}
 
 ControlSocket::ControlSocket(ControlSocketOptions options, Handler handler)
     : options_(std::move(options)), handler_(std::move(handler)) {
@@ -175,11 +93,6 @@ void ControlSocket::accept_clients() {
         if (::poll(waiting, 2, -1) < 0 && errno != EINTR) break;
         if (waiting[1].revents != 0) break;
         const int socket = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
-        connections_.remove_if([](const auto& connection) {
-            if (!connection->done.load(std::memory_order_acquire)) return false;
-            connection->thread.join();
-            return true;
-        });
         if (socket >= 0) {
             admit(socket);
         } else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
@@ -187,47 +100,72 @@ void ControlSocket::accept_clients() {
             std::this_thread::sleep_for(std::chrono::milliseconds(100));
         }
     }
-    for (const auto& connection : connections_)
+    for (const auto& connection : connections_) {
+        connection->activity.send_away();
         ::shutdown(connection->socket, SHUT_RDWR);
+    }
     for (const auto& connection : connections_)
         connection->thread.join();
     connections_.clear();
 }
 
 void ControlSocket::admit(int socket) {
-    set_timeout(socket, options_.timeout_ms);
-    if (connections_.size() >= options_.most_clients) {
-        const std::string line =
-            error_line(fmt::format("{} clients are being served, which is as many as there may be: "
-                                   "try again in a moment",
-                                   connections_.size()));
-        ::send(socket, line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-        ::close(socket);
-        return;
-    }
-    auto& connection = *connections_.emplace_back(std::make_unique<Connection>(socket));
+    auto connection = std::make_unique<Connection>(socket);
+    if (!make_room()) return;
+    connection->activity.begin(ClientActivity::Kind::awaits_request);
+    Connection& admitted = *connections_.emplace_back(std::move(connection));
     try {
-        connection.thread = start_thread([this, &connection] {
-            serve(connection);
-            connection.done.store(true, std::memory_order_release);
+        admitted.thread = start_thread([this, &admitted] {
+            serve(admitted);
+            admitted.done.store(true, std::memory_order_release);
         });
     } catch (const std::system_error&) {
         connections_.pop_back();  // no more threads: the client sees a closed connection
     }
 }
 
+bool ControlSocket::make_room() {
+    const auto deadline = Clock::now() + std::chrono::milliseconds(options_.newcomer_waits_ms);
+    for (;;) {
+        connections_.remove_if([](const auto& connection) {
+            if (!connection->done.load(std::memory_order_acquire)) return false;
+            connection->thread.join();
+            return true;
+        });
+        if (connections_.size() < options_.most_clients) return true;
+        const auto leaves = std::ranges::min_element(
+            connections_, {}, [](const auto& connection) { return connection->activity.state(); });
+        const ClientActivity::State state = (*leaves)->activity.state();
+        const auto idle = Clock::now().time_since_epoch() - state.since;
+        const bool is_idle = state.kind != ClientActivity::Kind::works &&
+                             idle >= std::chrono::milliseconds(options_.idle_ms);
+        if (is_idle || Clock::now() >= deadline) {
+            (*leaves)->activity.send_away();
+            ::shutdown((*leaves)->socket, SHUT_RDWR);
+            (*leaves)->thread.join();  // soon: it waits for its client, or asks `at_work`
+            connections_.erase(leaves);
+            return true;
+        }
+        pollfd stopping{wake_, POLLIN, 0};
+        if (::poll(&stopping, 1, 10) > 0) return false;
+    }
+}
+
 void ControlSocket::serve(Connection& connection) {
-    LineReader reader(connection.socket, options_.timeout_ms);
+    RequestReader reader(connection.socket, options_.timeout_ms);
     std::string line;
     try {
         for (;;) {
-            const LineReader::Result result = reader.next(line);
-            if (result == LineReader::Result::end) break;
-            if (result == LineReader::Result::too_long) {
-                ResponseWriter(connection.socket).fail("the request is longer than 64 KiB");
+            connection.activity.begin(ClientActivity::Kind::awaits_request);
+            const RequestReader::Result result = reader.next(line);
+            if (result == RequestReader::Result::end) break;
+            connection.activity.begin(ClientActivity::Kind::works);
+            ResponseWriter writer(connection.socket, options_.timeout_ms, connection.activity);
+            if (result == RequestReader::Result::too_long) {
+                writer.fail("the request is longer than 64 KiB");
                 break;
             }
-            answer(line, connection.socket);
+            answer(line, writer);
         }
     } catch (const ClientGone&) {
         // Nobody is left to be told.
@@ -236,17 +174,9 @@ void ControlSocket::serve(Connection& connection) {
     ::shutdown(connection.socket, SHUT_RDWR);
 }
 
-void ControlSocket::answer(const std::string& line, int socket) {
-    ResponseWriter writer(socket);
+void ControlSocket::answer(const std::string& line, ResponseWriter& writer) {
     try {
-        const auto request = nlohmann::json::parse(line, nullptr, false);
-        const bool fit =
-            request.is_object() && request.contains("command") && request.at("command").is_string();
-        if (!fit) {
-            writer.fail(R"(the request is no JSON object with a "command")");
-            return;
-        }
-        handler_(request, writer);
+        handler_(parse_request(line), writer);
     } catch (const ClientGone&) {
         throw;
     } catch (const std::exception& error) {

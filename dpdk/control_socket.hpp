@@ -8,56 +8,31 @@
 #include <list>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
-#include <stdexcept>
 #include <string>
-#include <string_view>
 #include <thread>
+
+#include "dpdk/response_writer.hpp"
 
 namespace noclash::dpdk {
 
-/// Thrown by `ResponseWriter::row` when nobody reads any more: the client left or stalled, or the
-/// server stops. A handler lets it pass.
-class ClientGone : public std::runtime_error {
-  public:
-    ClientGone() : std::runtime_error("the client is gone") {}
-};
-
-/// Takes the rows of one answer. Used by the handler's own thread only.
-class ResponseWriter {
-  public:
-    explicit ResponseWriter(int socket) : socket_(socket) {}
-    ResponseWriter(const ResponseWriter&) = delete;
-    ResponseWriter& operator=(const ResponseWriter&) = delete;
-
-    /// Adds a row; `json_object_text` is one JSON object without a line break. Buffers, so that a
-    /// dump costs a system call for each 64 KiB, and blocks while the client reads slowly.
-    /// @throws ClientGone
-    void row(std::string_view json_object_text);
-
-    /// The last line of the answer, and the flush. Called by the server.
-    void finish();
-    void fail(std::string_view what);
-
-  private:
-    void flush();
-
-    int socket_;
-    std::size_t rows_ = 0;
-    std::string buffer_;
-};
-
 struct ControlSocketOptions {
     std::string path;
-    std::size_t most_clients = 8;  ///< at a time; one more is told so and sent away
+    std::size_t most_clients = 8;  ///< at a time
     int timeout_ms = 30000;        ///< for a request to arrive, and for a client to read on
+    int idle_ms = 1000;            ///< a client that waited so long may have to leave for another
+    int newcomer_waits_ms = 5000;  ///< for a place; then the client leaves that began first
 };
 
 /// The daemon's control socket: newline-delimited JSON over a UNIX stream socket.
 ///
 /// A request is one line, `{"command": "...", ...}`, of at most 64 KiB. Its answer is any number of
 /// `{"row": {...}}` lines and a last one: `{"end": {"rows": N}}` or `{"error": "text"}`. Requests
-/// of one connection are answered one after another. Each connection has a thread, so a stalled
-/// client delays nobody else; none of them ever touches a worker's data path.
+/// of one connection are answered one after another. An empty line in an answer means nothing but
+/// that the server is at work. Each connection has a thread, so a stalled client delays nobody
+/// else; none of them ever touches a worker's data path.
+///
+/// There is always a place for one more client: when all are taken, the client leaves that has
+/// waited longest for its own next request, or else that has read nothing for longest.
 class ControlSocket {
   public:
     /// Runs in a connection's thread, several at a time. What it throws becomes the error line.
@@ -79,8 +54,10 @@ class ControlSocket {
 
     void accept_clients();
     void admit(int socket);
+    /// @return false when the server stops meanwhile
+    bool make_room();
     void serve(Connection& connection);
-    void answer(const std::string& line, int socket);
+    void answer(const std::string& line, ResponseWriter& writer);
 
     ControlSocketOptions options_;
     Handler handler_;

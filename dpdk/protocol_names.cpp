@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dpdk/protocol_names.hpp"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 
@@ -47,11 +50,15 @@ std::optional<std::uint8_t> parse_protocol(std::string_view text) {
     return translated ? std::optional(protocol) : std::nullopt;
 }
 
+std::vector<std::string_view> known_protocol_names() {
+    std::vector<std::string_view> known;
+    for (const ProtocolName& protocol : names)
+        known.push_back(protocol.name);
+    return known;
+}
+
 std::string known_protocols() {
-    std::string text;
-    for (const ProtocolName& known : names)
-        text += (text.empty() ? "" : ", ") + std::string(known.name);
-    return text;
+    return fmt::format("{}", fmt::join(known_protocol_names(), ", "));
 }
 
 }  // namespace noclash::dpdk

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace noclash::dpdk {
 
@@ -12,7 +13,9 @@ namespace noclash::dpdk {
 [[nodiscard]] std::string protocol_name(std::uint8_t protocol);
 /// The other way; only protocols that are translated.
 [[nodiscard]] std::optional<std::uint8_t> parse_protocol(std::string_view text);
-/// For error messages: the names that `parse_protocol` knows.
+/// The names that `parse_protocol` knows.
+[[nodiscard]] std::vector<std::string_view> known_protocol_names();
+/// For error messages: these with commas between them.
 [[nodiscard]] std::string known_protocols();
 
 }  // namespace noclash::dpdk

@@ -9,7 +9,7 @@
 
 namespace noclash::tools {
 
-/// There is no daemon to talk to, or it went away.
+/// No daemon answers: there is none, it went away, it is stopped, or it is something else.
 class NoDaemon : public std::runtime_error {
   public:
     using std::runtime_error::runtime_error;
@@ -27,21 +27,25 @@ class Client {
     /// Takes the text of one row, a JSON object; the view dies with the call.
     using OnRow = std::function<void(std::string_view row)>;
 
+    /// @param timeout_s  so long may the daemon be silent; one at work gives a sign each second
     /// @throws NoDaemon
-    explicit Client(const std::string& path);
+    Client(const std::string& path, unsigned timeout_s);
     Client(const Client&) = delete;
     Client& operator=(const Client&) = delete;
     ~Client();
 
-    /// Asks, and hands on the rows as they arrive. Memory does not grow with their number.
+    /// Asks, and hands on the rows as they arrive.
     /// @throws NoDaemon, DaemonError
     void call(const nlohmann::json& request, const OnRow& on_row);
 
   private:
     void send(std::string_view text);
     std::string_view next_line();
+    void receive();
+    [[noreturn]] void silent() const;
 
     std::string path_;
+    unsigned timeout_s_;
     int socket_ = -1;
     std::string buffer_;
     std::size_t begin_ = 0;  ///< of what is unread in `buffer_`

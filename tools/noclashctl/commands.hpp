@@ -13,6 +13,7 @@ enum class Format { text, json };
 struct Settings {
     std::string socket = "/run/noclash/control.sock";
     Format format = Format::text;
+    unsigned timeout_s = 10;  ///< so long may the daemon be silent
 };
 
 /// Which flows are meant; what is absent matches any. The daemon does the matching: `source`,
@@ -27,7 +28,6 @@ struct FlowFilter {
     std::optional<std::uint16_t> port;
     std::optional<std::string> protocol;
     std::optional<std::string> state;
-    std::optional<std::uint16_t> zone;
 };
 
 /// The request that a command on flows sends, as JSON text without a line end.
@@ -36,7 +36,8 @@ struct FlowFilter {
 /// Each talks to the daemon and prints what it answers.
 /// @throws NoDaemon, DaemonError
 void list_flows(const Settings& settings, const FlowFilter& filter);
-void show_flows(const Settings& settings, const FlowFilter& filter);
+/// @return whether there are such flows
+bool show_flows(const Settings& settings, const FlowFilter& filter);
 void count_flows(const Settings& settings, const FlowFilter& filter);
 void flush_flows(const Settings& settings, const FlowFilter& filter);
 void show_stats(const Settings& settings);

@@ -2,19 +2,20 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <array>
-#include <cctype>
+#include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
-#include <string_view>
 
-#include "dpdk/config_values.hpp"
 #include "tools/noclashctl/client.hpp"
 #include "tools/noclashctl/commands.hpp"
+#include "tools/noclashctl/options.hpp"
 #include "tools/noclashctl/output.hpp"
+#include "tools/noclashctl/usage.hpp"
 
 namespace {
 
@@ -25,6 +26,7 @@ constexpr int exit_fine = 0;
 constexpr int exit_error = 1;
 constexpr int exit_usage = 2;
 constexpr int exit_no_daemon = 3;
+constexpr int exit_nothing_found = 4;
 
 constexpr const char* examples = R"(Examples:
   noclashctl flows list                            every flow, as conntrack -L prints them
@@ -38,12 +40,8 @@ constexpr const char* examples = R"(Examples:
   noclashctl stats                                 counters of each worker, drops by reason
   noclashctl config check /etc/noclash/gateway.toml   needs no running noclash
 
-Exit status: 0 fine, 1 an error or a faulty configuration, 2 wrong usage, 3 no noclash answers.)";
-
-std::string check_address(const std::string& text) {
-    if (noclash::dpdk::parse_address_with_length(text, std::uint8_t{32})) return {};
-    return fmt::format("{} is no address such as 10.1.0.2, nor a prefix such as 10.1.0.0/24", text);
-}
+Exit status: 0 fine, 1 an error or a faulty configuration, 2 wrong usage, 3 no noclash answers,
+4 `flows show` found no such flow.)";
 
 /// What the user asked for: the action runs once the line has been understood as a whole.
 struct Wish {
@@ -53,42 +51,9 @@ struct Wish {
     std::optional<std::uint32_t> top;
     std::string config_file;
     bool fit = true;
+    bool found = true;
     std::function<void(Wish&)> action;
 };
-
-void add_filter(CLI::App& command, FlowFilter& filter) {
-    const CLI::Validator address(check_address, "ADDRESS[/LENGTH]");
-    const auto group = "Which flows";
-    command.add_option("--source", filter.source, "Where the flow was opened from")
-        ->check(address)
-        ->group(group);
-    command.add_option("--destination", filter.destination, "Where to, before any translation")
-        ->check(address)
-        ->group(group);
-    command.add_option("--address", filter.address, "Either end, before or after translation")
-        ->check(address)
-        ->group(group);
-    command.add_option("--source-port", filter.source_port, "ICMP: the identifier")->group(group);
-    command.add_option("--destination-port", filter.destination_port)->group(group);
-    command.add_option("--port", filter.port, "Either end, before or after translation")
-        ->group(group);
-    command
-        .add_option("--protocol", filter.protocol,
-                    "tcp, udp, icmp, sctp, udplite, gre, esp, ah, ipip, ipv6 or a number")
-        ->group(group);
-    command
-        .add_option("--state", filter.state,
-                    "Of TCP or SCTP, such as ESTABLISHED; or MAPPING, PERMISSION")
-        ->transform(CLI::Validator(
-            [](std::string& text) {
-                for (char& c : text)
-                    c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
-                return std::string();
-            },
-            "STATE"))
-        ->group(group);
-    command.add_option("--zone", filter.zone, "The tuple space (VRF)")->group(group);
-}
 
 void add_flows(CLI::App& app, Wish& wish) {
     CLI::App* flows = app.add_subcommand("flows", "The connections that are tracked");
@@ -96,7 +61,7 @@ void add_flows(CLI::App& app, Wish& wish) {
     const auto add = [&](const char* name, const char* help, auto run) {
         CLI::App* command = flows->add_subcommand(name, help);
         command->fallthrough();
-        add_filter(*command, wish.filter);
+        noclash::tools::add_filter(*command, wish.filter);
         command->callback(
             [&wish, run] { wish.action = [run](Wish& all) { run(all.settings, all.filter); }; });
         return command;
@@ -106,18 +71,12 @@ void add_flows(CLI::App& app, Wish& wish) {
     add("count", "How many there are", noclash::tools::count_flows);
     add("flush", "Forget them; without a filter, all", noclash::tools::flush_flows);
     CLI::App* show =
-        add("show", "Every field of one flow, named by its five-tuple", noclash::tools::show_flows);
-    for (const char* part : {"--protocol", "--source", "--destination", "--source-port"}) {
-        show->get_option(part)->required();
-    }
-    show->get_option("--destination-port")->description("Required where there are ports");
-    show->parse_complete_callback([&wish] {
-        constexpr std::array<std::string_view, 4> with_ports{"tcp", "udp", "sctp", "udplite"};
-        const bool ports =
-            std::ranges::find(with_ports, wish.filter.protocol.value_or("")) != with_ports.end();
-        if (ports && !wish.filter.destination_port) {
-            throw CLI::RequiredError("--destination-port");
-        }
+        add("show", "Every field of one flow, named by its five-tuple", [](auto&...) {});
+    noclash::tools::require_five_tuple(*show, wish.filter);
+    show->callback([&wish] {
+        wish.action = [](Wish& all) {
+            all.found = noclash::tools::show_flows(all.settings, all.filter);
+        };
     });
 }
 
@@ -135,7 +94,9 @@ void add_others(CLI::App& app, Wish& wish) {
     CLI::App* subscribers = app.add_subcommand(
         "subscribers", "What the sources of flows hold, those with most flows first");
     subscribers->fallthrough();
-    subscribers->add_option("--top", wish.top, "Only so many");
+    subscribers->add_option("--top", wish.top, "Only so many")
+        ->transform(noclash::tools::number("count", 1, UINT32_MAX))
+        ->type_name("COUNT");
     subscribers->callback([&wish] {
         wish.action = [](Wish& all) { noclash::tools::show_subscribers(all.settings, all.top); };
     });
@@ -155,17 +116,37 @@ void add_others(CLI::App& app, Wish& wish) {
     });
 }
 
+/// Prints what there is to be printed, even before an error.
+void act(Wish& wish) {
+    try {
+        wish.action(wish);
+    } catch (...) {
+        noclash::tools::flush_output();
+        throw;
+    }
+    noclash::tools::flush_output();
+}
+
 int run(Wish& wish) {
     wish.settings.format = wish.json ? noclash::tools::Format::json : noclash::tools::Format::text;
     try {
-        wish.action(wish);
-        noclash::tools::flush_output();
+        act(wish);
     } catch (const noclash::tools::NoDaemon& error) {
         fmt::print(stderr, "noclashctl: {}\n", error.what());
         return exit_no_daemon;
+    } catch (const nlohmann::json::exception&) {
+        fmt::print(stderr,
+                   "noclashctl: an answer that noclashctl {} does not understand: is noclash of "
+                   "another version? `noclashctl version --json` says\n",
+                   NOCLASH_VERSION);
+        return exit_error;
     } catch (const std::exception& error) {
         fmt::print(stderr, "noclashctl: {}\n", error.what());
         return exit_error;
+    }
+    if (!wish.found) {
+        fmt::print(stderr, "noclashctl: no such flow\n");
+        return exit_nothing_found;
     }
     return wish.fit ? exit_fine : exit_error;
 }
@@ -173,6 +154,8 @@ int run(Wish& wish) {
 }  // namespace
 
 int main(int argc, char** argv) {
+    // A reader that has seen enough, such as `head`, ends us without a word.
+    std::signal(SIGPIPE, SIG_DFL);
     CLI::App app("Looks into a running noclash, and checks configurations.", "noclashctl");
     app.set_version_flag("--version", "noclashctl " NOCLASH_VERSION);
     app.footer(examples);
@@ -181,13 +164,20 @@ int main(int argc, char** argv) {
     app.add_option("--socket", wish.settings.socket, "The control socket of noclash")
         ->capture_default_str()
         ->envname("NOCLASH_SOCKET");
+    app.add_option("--timeout", wish.settings.timeout_s, "Seconds that noclash may be silent")
+        ->transform(noclash::tools::number("number of seconds", 1, 86400))
+        ->type_name("SECONDS")
+        ->capture_default_str();
     app.add_flag("--json", wish.json, "One JSON array, for programs");
     add_flows(app, wish);
     add_others(app, wish);
     try {
         app.parse(argc, argv);
+    } catch (const CLI::Success& help) {
+        return app.exit(help);
     } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? exit_fine : exit_usage;
+        fmt::print(stderr, "{}", noclash::tools::explain(app, error));
+        return exit_usage;
     }
     return run(wish);
 }

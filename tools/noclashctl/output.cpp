@@ -1,29 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/noclashctl/output.hpp"
 
-#include <fmt/format.h>
+#include <unistd.h>
 
-#include <cerrno>
-#include <cstdio>
-#include <cstring>
-#include <stdexcept>
+#include <string>
+
+#include "tools/noclashctl/spool.hpp"
 
 namespace noclash::tools {
 
 namespace {
 
-void check(bool written) {
-    if (!written) throw std::runtime_error(fmt::format("cannot write: {}", std::strerror(errno)));
+constexpr std::size_t piece_bytes = 65536;  // handed to the spool at once
+
+Spool& spool() {
+    static Spool spool(STDOUT_FILENO);
+    return spool;
+}
+
+std::string& unspooled() {
+    static std::string text;
+    return text;
+}
+
+void hand_over() {
+    std::string& text = unspooled();
+    const std::string piece = std::move(text);
+    text.clear();
+    if (!piece.empty()) spool().write(piece);
 }
 
 }  // namespace
 
 void print(std::string_view text) {
-    check(std::fwrite(text.data(), 1, text.size(), stdout) == text.size());
+    unspooled() += text;
+    if (unspooled().size() >= piece_bytes) hand_over();
 }
 
 void flush_output() {
-    check(std::fflush(stdout) == 0);
+    hand_over();
+    spool().drain();
 }
 
 void JsonArray::add(std::string_view element) {

@@ -5,13 +5,15 @@
 
 namespace noclash::tools {
 
-/// Writes to standard output; the end of the program flushes it.
+/// Prints to standard output, without waiting for a slow reader. From one thread.
+/// @throws std::runtime_error when something printed earlier did not reach its destination
 void print(std::string_view text);
 
+/// Waits until the reader has taken all that was printed.
 /// @throws std::runtime_error when something printed did not reach its destination
 void flush_output();
 
-/// Prints a JSON array element by element, so that a million of them need no memory.
+/// Prints a JSON array element by element.
 class JsonArray {
   public:
     void add(std::string_view element);

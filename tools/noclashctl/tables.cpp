@@ -68,7 +68,7 @@ std::string group_table(const std::vector<json>& workers, const char* group,
     std::vector<std::string> header{title, "total"};
     const bool each = workers.size() > 1 && workers.size() <= most_worker_columns;
     for (std::size_t i = 0; each && i < workers.size(); ++i) {
-        header.push_back(fmt::format("cpu={}", cell(workers[i], "worker")));
+        header.push_back(fmt::format("worker={}", cell(workers[i], "worker")));
     }
     if (rows == Rows::drops_that_occurred) header.emplace_back("meaning");
     TextTable table(std::move(header));
@@ -130,7 +130,7 @@ std::string rows_table(const std::vector<json>& rows, const std::vector<std::str
 std::string stats_text(const std::vector<json>& workers) {
     std::string text;
     for (const json& worker : workers) {
-        text += fmt::format("cpu={}", cell(worker, "worker"));
+        text += fmt::format("worker={}", cell(worker, "worker"));
         for (const std::string_view counter : netfilter_counters) {
             text += fmt::format(" {}={}", counter, count(worker, "netfilter", counter));
         }

@@ -26,7 +26,7 @@ class TextTable {
 [[nodiscard]] std::string rows_table(const std::vector<nlohmann::json>& rows,
                                      const std::vector<std::string>& columns);
 
-/// The rows of `stats`: a line for each worker as `conntrack -S` prints them, the counters of the
+/// The rows of `stats`: a line for each worker with the counters of `conntrack -S`, those of the
 /// datapath, and the drop reasons that occurred, with what they mean.
 [[nodiscard]] std::string stats_text(const std::vector<nlohmann::json>& workers);
 

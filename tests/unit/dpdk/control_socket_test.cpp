@@ -11,8 +11,10 @@
 #include <future>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <thread>
 #include <vector>
 
+#include "dpdk/control_request.hpp"
 #include "tests/unit/dpdk/control_client.hpp"
 
 namespace noclash::dpdk {
@@ -99,25 +101,109 @@ TEST_F(ControlSocketTest, RefusesALongRequestAndTakesTheLongestAllowed) {
     EXPECT_THAT(endless.receive(1), HasSubstr("longer than 64 KiB"));
 }
 
-TEST_F(ControlSocketTest, TheNinthClientIsTurnedAwayUntilOneLeaves) {
+TEST_F(ControlSocketTest, RefusesADeepRequestBeforeItIsParsed) {
     const ControlSocket server(options(), handle);
+    const RawClient client(path());
+    const auto nested = [](std::size_t depth) {
+        return R"({"command":"rows","count":0,"x":)" + std::string(depth, '[') +
+               std::string(depth, ']') + "}\n";
+    };
+    client.send(nested(deepest_request - 1));
+    EXPECT_EQ(client.receive(1), "{\"end\":{\"rows\":0}}\n");
+    for (const std::size_t depth : {deepest_request, std::size_t{30000}}) {
+        client.send(nested(depth));
+        EXPECT_THAT(client.receive(1), HasSubstr("nested deeper than 8 levels")) << depth;
+    }
+    client.send(R"({"command":"rows","count":0,"x":"[[[[[[[[[[[[\\"[[[["})"
+                "\n");
+    EXPECT_EQ(client.receive(1), "{\"end\":{\"rows\":0}}\n") << "brackets of a text";
+}
+
+TEST(ControlRequest, NestingIsThatOfTheDeepestPlace) {
+    EXPECT_EQ(nesting_of(""), 0U);
+    EXPECT_EQ(nesting_of("3"), 0U);
+    EXPECT_EQ(nesting_of("{}"), 1U);
+    EXPECT_EQ(nesting_of(R"({"a":[{}],"b":[]})"), 3U);
+    EXPECT_EQ(nesting_of("[[[["), 4U);
+    EXPECT_EQ(nesting_of("]]]][[}}}{"), 2U);
+    EXPECT_EQ(nesting_of(R"("[[[)"), 0U);
+    EXPECT_EQ(nesting_of(R"("\"[[" [)"), 1U);
+    EXPECT_EQ(nesting_of("\"\\"), 0U);
+}
+
+TEST(ControlRequest, UnknownKeysAreRefused) {
+    const json request{{"command", "flows flush"}, {"filters", json::object()}};
+    EXPECT_THROW(allow_only(request, {"filter"}), std::runtime_error);
+    EXPECT_NO_THROW(allow_only(request, {"filter", "filters"}));
+}
+
+/// Eight clients that have had an answer each, and say nothing more.
+std::vector<RawClient> eight_idle_clients(const std::string& path) {
     std::vector<RawClient> clients;
     for (int i = 0; i < 8; ++i) {
-        clients.emplace_back(path());
+        clients.emplace_back(path);
         clients.back().send("{\"command\":\"rows\",\"count\":0}\n");
-        ASSERT_EQ(clients.back().receive(1), "{\"end\":{\"rows\":0}}\n");
+        EXPECT_EQ(clients.back().receive(1), "{\"end\":{\"rows\":0}}\n");
     }
-    EXPECT_THAT(RawClient(path()).receive_all(),
-                HasSubstr("{\"error\":\"8 clients are being served"));
+    return clients;
+}
+
+void expect_served(const std::string& path) {
+    const RawClient client(path);
+    client.send("{\"command\":\"rows\",\"count\":1}\n");
+    EXPECT_EQ(client.receive(2), "{\"row\":{\"n\":0}}\n{\"end\":{\"rows\":1}}\n");
+}
+
+TEST_F(ControlSocketTest, TheOldestIdleClientLeavesForTheNinth) {
+    ControlSocketOptions strict = options();
+    strict.idle_ms = 0;
+    const ControlSocket server(strict, handle);
+    const std::vector<RawClient> idle = eight_idle_clients(path());
+    expect_served(path());
+    EXPECT_EQ(idle.front().receive_all(), "") << "the oldest stayed";
+    idle.back().send("{\"command\":\"rows\",\"count\":0}\n");
+    EXPECT_EQ(idle.back().receive(1), "{\"end\":{\"rows\":0}}\n") << "the newest left";
+}
+
+TEST_F(ControlSocketTest, AClientThatLeftMakesRoomForTheNinth) {
+    ControlSocketOptions patient = options();
+    patient.idle_ms = patient.newcomer_waits_ms = 30000;  // meson's limit for all tests is 300 s
+    const ControlSocket server(patient, handle);
+    std::vector<RawClient> clients = eight_idle_clients(path());
     clients.pop_back();
-    // The server notices in its own time that a client left.
-    std::string answer;
-    do {
-        const RawClient next(path());
-        next.send("{\"command\":\"rows\",\"count\":0}\n");
-        answer = next.receive(1);
-    } while (answer.find("clients are being served") != std::string::npos);
-    EXPECT_EQ(answer, "{\"end\":{\"rows\":0}}\n");
+    expect_served(path());
+    clients.front().send("{\"command\":\"rows\",\"count\":0}\n");
+    EXPECT_EQ(clients.front().receive(1), "{\"end\":{\"rows\":0}}\n") << "one left for nothing";
+}
+
+TEST_F(ControlSocketTest, ClientsThatReadNothingLockNobodyOut) {
+    const ControlSocket server(options(), handle);
+    std::vector<RawClient> stalled;
+    for (int i = 0; i < 8; ++i) {
+        stalled.emplace_back(path());
+        stalled.back().send("{\"command\":\"flood\"}\n");
+    }
+    expect_served(path());
+    expect_served(path());
+}
+
+TEST_F(ControlSocketTest, ClientsThatAreServedForEverLockNobodyOut) {
+    ControlSocketOptions hurried = options();
+    hurried.newcomer_waits_ms = 100;
+    const ControlSocket server(hurried, [](const json& request, ResponseWriter& writer) {
+        if (request.at("command") == "rows") return handle(request, writer);
+        for (;; std::this_thread::sleep_for(std::chrono::milliseconds(1)))
+            writer.at_work();
+    });
+    std::vector<RawClient> busy;
+    for (int i = 0; i < 8; ++i) {
+        busy.emplace_back(path());
+        busy.back().send("{\"command\":\"think\"}\n");
+        EXPECT_EQ(busy.back().receive(1), "\n") << "no sign of life";
+    }
+    expect_served(path());
+    EXPECT_THAT(busy.front().receive_all(), testing::MatchesRegex("\n*"));
+    EXPECT_EQ(busy.back().receive(1), "\n") << "the newest left";
 }
 
 TEST_F(ControlSocketTest, AStalledClientDelaysNobodyAndIsDropped) {
@@ -138,6 +224,29 @@ TEST_F(ControlSocketTest, AStalledClientDelaysNobodyAndIsDropped) {
     other.send("{\"command\":\"rows\",\"count\":1}\n");
     EXPECT_EQ(other.receive(2), "{\"row\":{\"n\":0}}\n{\"end\":{\"rows\":1}}\n");
     gone.get_future().wait();
+}
+
+TEST_F(ControlSocketTest, AStalledClientIsDroppedAfterOneTimeout) {
+    // Not after two, the first of which ends with part of a buffer sent.
+    ControlSocketOptions impatient = options();
+    impatient.timeout_ms = 4000;
+    using Clock = std::chrono::steady_clock;
+    std::promise<Clock::duration> stalled_for;
+    const ControlSocket server(impatient, [&](const json&, ResponseWriter& writer) {
+        auto last_row = Clock::now();
+        try {
+            for (;; last_row = Clock::now())
+                writer.row(json{{"filling", std::string(1000, 'x')}}.dump());
+        } catch (const ClientGone&) {
+            stalled_for.set_value(Clock::now() - last_row);
+            throw;
+        }
+    });
+    const RawClient stalled(path());
+    stalled.send("{\"command\":\"flood\"}\n");
+    const auto seconds = std::chrono::duration<double>(stalled_for.get_future().get()).count();
+    EXPECT_GE(seconds, 3.9);
+    EXPECT_LT(seconds, 7.9);
 }
 
 TEST_F(ControlSocketTest, AVanishedClientEndsItsHandler) {

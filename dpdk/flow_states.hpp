@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace noclash::dpdk {
+
+/// What stands for a connection's state in rows of what is no connection.
+inline constexpr std::string_view mapping_state = "MAPPING";
+inline constexpr std::string_view permission_state = "PERMISSION";
+inline constexpr std::string_view incarnation_state = "INCARNATION";
+
+/// Every state that a filter may name.
+[[nodiscard]] std::vector<std::string_view> known_flow_states();
+/// The state as listings print it. Upper and lower case are the same.
+[[nodiscard]] std::optional<std::string> parse_flow_state(std::string_view text);
+
+}  // namespace noclash::dpdk
