@@ -9,16 +9,21 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <vector>
 
 #include "dpdk/config.hpp"
 #include "dpdk/control.hpp"
 #include "dpdk/control_socket.hpp"
+#include "dpdk/device_lock.hpp"
 #include "dpdk/eal.hpp"
 #include "dpdk/gateway.hpp"
+#include "dpdk/memory_need.hpp"
 #include "dpdk/memory_report.hpp"
 #include "dpdk/packet_pool.hpp"
 #include "dpdk/rss.hpp"
@@ -33,13 +38,29 @@ namespace {
 
 enum ExitCode : int { ok = 0, failed = 1, bad_config = 2 };
 
-/// SIGINT and SIGTERM, blocked in every thread from the start and waited for by the main one.
-sigset_t stop_signals() {
+constexpr std::array stop_signals{SIGINT, SIGTERM};
+/// Sent by log rotation, service managers, or by mistake: they end nothing.
+constexpr std::array other_signals{SIGHUP, SIGUSR1, SIGUSR2, SIGALRM};
+
+/// Blocked in every thread from the start, and waited for by the main one.
+sigset_t awaited_signals() {
     sigset_t signals;
     sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
+    for (const int signal : stop_signals)
+        sigaddset(&signals, signal);
+    for (const int signal : other_signals)
+        sigaddset(&signals, signal);
     return signals;
+}
+
+/// Logs a signal that does not end the daemon.
+void note(int signal) {
+    if (signal == SIGHUP)
+        spdlog::warn(
+            "SIGHUP: the configuration cannot be reloaded while noclash runs; restart it to apply "
+            "changes");
+    else
+        spdlog::warn("SIG{}: has no meaning here; going on", ::sigabbrev_np(signal));
 }
 
 struct Lcore {
@@ -89,14 +110,15 @@ ShortageAlarm::Totals shortages(const std::vector<std::unique_ptr<Worker>>& work
     return totals;
 }
 
-/// Looks after the workers once a second; returns the signal that ends it.
+/// Looks after the workers once a second, at least; returns the signal that ends it.
 int watch_until_signal(const sigset_t& signals,
                        const std::vector<std::unique_ptr<Worker>>& workers) {
     ShortageAlarm alarm;
     const timespec second{1, 0};
     for (;;) {
         const int signal = sigtimedwait(&signals, nullptr, &second);
-        if (signal > 0) return signal;
+        if (std::ranges::find(stop_signals, signal) != stop_signals.end()) return signal;
+        if (signal > 0) note(signal);
         const auto line = alarm.look(shortages(workers), now_ms());
         if (line) spdlog::log(alarm.ringing() ? spdlog::level::warn : spdlog::level::info, *line);
     }
@@ -109,6 +131,9 @@ void set_up_log(const std::string& level) {
 }
 
 void serve(const Config& config) {
+    const DeviceLock lock(config);
+    if (const auto shortage = memory_shortage(config, plan_memory(config), memory_there()))
+        throw std::runtime_error(*shortage);
     const Eal eal(config);
     const PacketPool buffers(eal.memory(), eal.pages());
     std::vector<std::unique_ptr<Port>> ports;
@@ -139,7 +164,7 @@ void serve(const Config& config) {
 
     const RunningWorkers running(workers);
     spdlog::info("ready; control socket {}", config.control_socket);
-    const sigset_t signals = stop_signals();
+    const sigset_t signals = awaited_signals();
     const int signal = watch_until_signal(signals, workers);
     spdlog::info("{}: stopping with {} flows", strsignal(signal), control.live_flows());
 }
@@ -147,7 +172,8 @@ void serve(const Config& config) {
 int run(int argc, char** argv) {
     CLI::App app{
         "noclash: a NAT gateway in which no connection is lost to a tuple clash.\n"
-        "Runs in the foreground until SIGINT or SIGTERM; `noclashctl` talks to it meanwhile."};
+        "Runs in the foreground until SIGINT or SIGTERM; `noclashctl` talks to it meanwhile.\n"
+        "SIGHUP, SIGUSR1 and SIGUSR2 are logged, and change nothing."};
     app.footer(
         "Example:\n"
         "  noclash --config /etc/noclash/gateway.toml\n"
@@ -155,6 +181,8 @@ int run(int argc, char** argv) {
         "Exit codes: 0 stopped by a signal, 1 could not run, 2 bad configuration or usage.");
     std::string file;
     app.add_option("-c,--config", file, "configuration file (TOML)")->required();
+    bool strict = false;
+    app.add_flag("--strict", strict, "refuse a configuration that gives rise to warnings");
     app.set_version_flag("--version", "noclash " + std::string(noclash_version));
     try {
         app.parse(argc, argv);
@@ -167,13 +195,25 @@ int run(int argc, char** argv) {
     try {
         config = load_config(file);
     } catch (const ConfigError& error) {
-        for (const std::string& fault : error.faults())
-            fmt::print(stderr, "{}\n", fault);
+        for (const Finding& finding : error.findings())
+            fmt::print(stderr, "{}\n", finding.text);
         return bad_config;
     }
     spdlog::set_level(spdlog::level::from_str(config.log_level));
+    if (strict && !config.warnings.empty()) {
+        for (const Finding& warning : config.warnings)
+            fmt::print(stderr, "{}\n", warning.text);
+        return bad_config;
+    }
+    for (const Finding& warning : config.warnings)
+        spdlog::warn("{}", warning.text);
     try {
         serve(config);
+    } catch (const std::bad_alloc&) {
+        spdlog::error("{}: memory ran out while tables were laid out; lower `flows`, or end what else "
+                      "takes memory",
+                      config.file);
+        return failed;
     } catch (const std::exception& error) {
         spdlog::error("{}", error.what());
         return failed;
@@ -186,7 +226,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
     // Before any thread exists, so that all inherit it.
-    sigset_t signals = noclash::dpdk::stop_signals();
+    sigset_t signals = noclash::dpdk::awaited_signals();
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     ::signal(SIGPIPE, SIG_IGN);  // a log or a client that nobody reads any more
     return noclash::dpdk::run(argc, argv);
