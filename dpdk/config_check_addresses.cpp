@@ -100,11 +100,10 @@ void check_targets(const Section& section, const Others& others, const OwnAddres
         if (const auto end = others.subnet_end(just(target->address))) {
             section.fault_at(text.where, "target", *end, of_a_host);
         } else if (const std::string* owner = own.owner(target->address)) {
-            section.fault_at(
-                text.where, "target",
-                fmt::format("{} is {}, and nothing listens there",
-                            to_string<V4>(target->address), *owner),
-                of_a_host);
+            section.fault_at(text.where, "target",
+                             fmt::format("{} is {}, and nothing listens there",
+                                         to_string<V4>(target->address), *owner),
+                             of_a_host);
         }
     }
 }

@@ -18,10 +18,10 @@ void check_repetition(const Whole& whole) {
     const auto twice = std::ranges::adjacent_find(cores);
     if (twice == cores.end()) return;
     if (whole.config.idle == Idle::poll)
-        whole.top.fault("cores",
-                        fmt::format("CPU {} is named twice, and workers that poll cannot share it",
-                                    *twice),
-                        "each CPU once, or `idle = \"nap\"`");
+        whole.top.fault(
+            "cores",
+            fmt::format("CPU {} is named twice, and workers that poll cannot share it", *twice),
+            "each CPU once, or `idle = \"nap\"`");
     else
         whole.top.warn("cores", fmt::format("CPU {} is named twice: its workers share it", *twice),
                        "name each CPU once");

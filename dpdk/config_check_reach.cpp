@@ -27,9 +27,8 @@ bool on_a_link(const Config& config, V4Address address) {
 
 bool is_routed(const Config& config, V4Address address) {
     return on_a_link(config, address) ||
-           std::ranges::any_of(config.routes, [&](const RouteConfig& route) {
-               return route.to.contains(address);
-           });
+           std::ranges::any_of(
+               config.routes, [&](const RouteConfig& route) { return route.to.contains(address); });
 }
 
 constexpr std::string_view expected_route =
@@ -57,9 +56,10 @@ constexpr std::string_view advice_outside =
     "the gateway";
 
 std::string in_no_subnet(V4Address address) {
-    return fmt::format("{} is in no port's subnet, and there is no [[route]] to a router that "
-                       "could send to it",
-                       to_string<V4>(address));
+    return fmt::format(
+        "{} is in no port's subnet, and there is no [[route]] to a router that "
+        "could send to it",
+        to_string<V4>(address));
 }
 
 void check_pool(const Section& section, const Config& config) {
@@ -80,8 +80,8 @@ void check_route(const Section& section, const Config& config) {
     const auto text = section.text("to", "");
     const auto prefix = text ? parse_address_with_length(text->value, std::nullopt) : std::nullopt;
     if (!prefix || prefix->length == 0) return;
-    if (!usable_by_host(prefix->address) && !usable_by_host(broadcast_of(prefix->address,
-                                                                         prefix->length))) {
+    if (!usable_by_host(prefix->address) &&
+        !usable_by_host(broadcast_of(prefix->address, prefix->length))) {
         section.warn("to", fmt::format("no packet is forwarded to {}", text->value),
                      "leave the route out");
         return;
@@ -104,8 +104,9 @@ void check_reachability(const Whole& whole) {
     const Config& config = whole.config;
     for (std::size_t i = 0; i < whole.ports.size(); ++i)
         if (!whole.ports[i].is_faulty() && config.ports[i].prefix_length == V4::address_bits)
-            whole.ports[i].warn("address", "a subnet of one address: the port has no neighbours",
-                                "give it the length of its subnet, as /24, or /31 for one neighbour");
+            whole.ports[i].warn(
+                "address", "a subnet of one address: the port has no neighbours",
+                "give it the length of its subnet, as /24, or /31 for one neighbour");
     if (!routes_are_known(whole)) return;
     for (const Section& section : whole.routes)
         check_route(section, config);

@@ -94,7 +94,8 @@ void check_untracked(const Section& section, const Rule& rule, const Config& con
                (!other.to_port || !rule.to_port) && !(rule.ingress_port && &other == &rule);
     });
     if (!answered)
-        section.warn("track", "no rule with `track = false` matches the answers, which belong to no flow",
+        section.warn("track",
+                     "no rule with `track = false` matches the answers, which belong to no flow",
                      "add a rule for the other direction, unless answers take another way");
 }
 

@@ -22,10 +22,9 @@ void check_limits(const Whole& whole) {
     for (const std::string_view key : of_flows) {
         const auto most = section->integer(key, 0, INT64_MAX);
         if (most && *most > config.flows)
-            section->warn(key,
-                          fmt::format("nothing reaches this limit: `flows` are only {}",
-                                      config.flows),
-                          "a limit below `flows`, or 0 for none");
+            section->warn(
+                key, fmt::format("nothing reaches this limit: `flows` are only {}", config.flows),
+                "a limit below `flows`, or 0 for none");
     }
     if (config.limits.half_open_per_service != 0 &&
         std::ranges::none_of(config.policy.rules, [](const nat::Rule<V4>& rule) {
@@ -66,11 +65,12 @@ void check_timeouts(const Whole& whole) {
     if (!section || section->is_faulty()) return;
     const nat::Timeouts& timeouts = whole.config.timeouts;
     if (timeouts.udp_stream_s < timeouts.udp_s)
-        section->warn(section->has("udp_stream_s") ? "udp_stream_s" : "udp_s",
-                      fmt::format("with `udp_stream_s` {} and `udp_s` {}, a connection with answers "
-                                  "ends before one without",
-                                  timeouts.udp_stream_s, timeouts.udp_s),
-                      "`udp_stream_s` of `udp_s` at least");
+        section->warn(
+            section->has("udp_stream_s") ? "udp_stream_s" : "udp_s",
+            fmt::format("with `udp_stream_s` {} and `udp_s` {}, a connection with answers "
+                        "ends before one without",
+                        timeouts.udp_stream_s, timeouts.udp_s),
+            "`udp_stream_s` of `udp_s` at least");
 }
 
 }  // namespace

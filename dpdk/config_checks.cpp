@@ -13,7 +13,8 @@ void check_whole(const Section& top, const Config& config, const Machine& machin
                       top.tables("pool"),
                       top.tables("rule")};
     // A list that is too long, or no list at all, has been refused unread.
-    if (whole.ports.size() != config.ports.size() || whole.pools.size() != config.policy.pools.size() ||
+    if (whole.ports.size() != config.ports.size() ||
+        whole.pools.size() != config.policy.pools.size() ||
         whole.rules.size() != config.policy.rules.size())
         return;
     check_addresses(whole);

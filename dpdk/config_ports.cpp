@@ -183,7 +183,8 @@ void read_route(const Section& section, Config& config) {
         return;
     }
     // A port whose address is unfit may be the one.
-    if (std::ranges::find(config.ports, 0, &PortConfig::prefix_length) != config.ports.end()) return;
+    if (std::ranges::find(config.ports, 0, &PortConfig::prefix_length) != config.ports.end())
+        return;
     section.fault("via", fmt::format("{} lies in no port's subnet", text->value), expected);
 }
 

@@ -34,9 +34,7 @@ class Findings {
     void add(Severity severity, Where where, const toml::table* table, std::string_view section,
              std::string_view key, std::string_view what, std::string_view expected);
     /// Whether a fault has been noted about this table.
-    [[nodiscard]] bool is_faulty(const toml::table* table) const {
-        return faulty_.contains(table);
-    }
+    [[nodiscard]] bool is_faulty(const toml::table* table) const { return faulty_.contains(table); }
     /// Notes a fault about the text itself.
     void add_syntax_error(const toml::parse_error& error);
 

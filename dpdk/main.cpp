@@ -210,9 +210,10 @@ int run(int argc, char** argv) {
     try {
         serve(config);
     } catch (const std::bad_alloc&) {
-        spdlog::error("{}: memory ran out while tables were laid out; lower `flows`, or end what else "
-                      "takes memory",
-                      config.file);
+        spdlog::error(
+            "{}: memory ran out while tables were laid out; lower `flows`, or end what else "
+            "takes memory",
+            config.file);
         return failed;
     } catch (const std::exception& error) {
         spdlog::error("{}", error.what());

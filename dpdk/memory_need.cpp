@@ -74,8 +74,8 @@ std::string shortage_text(const Config& config, const MemoryPlan& plan, std::uin
     std::string parts;
     for (const MemoryNeed& need : needs)
         if (need.bytes >= mebibyte)
-            parts += fmt::format("{}{} {}", parts.empty() ? "" : ", ", size_text(need.bytes),
-                                 need.what);
+            parts +=
+                fmt::format("{}{} {}", parts.empty() ? "" : ", ", size_text(need.bytes), need.what);
     return fmt::format("{}: {}: too little memory: {} are needed ({}), and {} are there ({})",
                        config.file, needs.front().key, size_text(needed), parts,
                        size_text(available), bound);
@@ -92,9 +92,8 @@ std::vector<MemoryNeed> memory_needs(const Config& config, const MemoryPlan& pla
          config.neighbors.capacity * bytes_of_neighbor},
     };
     if (config.limits.of_sources())
-        needs.push_back(
-            {"[limits] sources", fmt::format("for {} sources", config.limits.sources),
-             nat::SourceTable<V4, Production>::bytes_for(config.limits.sources)});
+        needs.push_back({"[limits] sources", fmt::format("for {} sources", config.limits.sources),
+                         nat::SourceTable<V4, Production>::bytes_for(config.limits.sources)});
     return needs;
 }
 

@@ -81,10 +81,10 @@ void bound_by_groups(const std::string& root, MemoryThere& there) {
                             "what memory.max of the cgroup leaves"},
                            group, there);
         else if (controllers == "memory")
-            bound_by_group({root + "sys/fs/cgroup/memory", "memory.limit_in_bytes",
-                            "memory.usage_in_bytes", "total_cache", "total_shmem",
-                            "what memory.limit_in_bytes of the cgroup leaves"},
-                           group, there);
+            bound_by_group(
+                {root + "sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+                 "total_cache", "total_shmem", "what memory.limit_in_bytes of the cgroup leaves"},
+                group, there);
     }
 }
 

@@ -15,8 +15,8 @@ namespace {
 
 constexpr std::size_t most_boxes = 1024;  // of a rule
 
-constexpr std::array intervals{&PacketBox::source, &PacketBox::destination,
-                               &PacketBox::source_port, &PacketBox::destination_port};
+constexpr std::array intervals{&PacketBox::source, &PacketBox::destination, &PacketBox::source_port,
+                               &PacketBox::destination_port};
 
 bool meet(Interval a, Interval b) {
     return a.first <= b.last && b.first <= a.last;

@@ -29,8 +29,7 @@ class FlowPool {
 
     /// @param capacity  flows that can live at once
     /// @param slack     records more, for those that lie in workers' caches or wait for reclamation
-    FlowPool(std::uint32_t capacity, std::uint32_t slack)
-        : records_(records_for(capacity, slack)) {
+    FlowPool(std::uint32_t capacity, std::uint32_t slack) : records_(records_for(capacity, slack)) {
         std::array<FlowId, chunk> ids;
         for (auto end = static_cast<FlowId>(records_.size()); end > chunk; end -= chunk) {
             std::iota(ids.rbegin(), ids.rend(), end - chunk);

@@ -57,7 +57,8 @@ bool check_config(const Settings& settings, const std::string& file, Warnings wa
     const bool fit = !fine.empty() && (findings.empty() || warnings == Warnings::tolerated);
     if (settings.format == Format::json) {
         JsonArray array;
-        array.add(as_json(file, fit, findings).dump(-1, ' ', false, json::error_handler_t::replace));
+        array.add(
+            as_json(file, fit, findings).dump(-1, ' ', false, json::error_handler_t::replace));
         array.close();
         return fit;
     }

@@ -165,9 +165,10 @@ action = "static"
 inside = "10.9.0.3"
 outside = "192.0.2.9"
 )";
-    EXPECT_THAT(faults_of(text),
-                ElementsAre(StartsWith("f:15:10: [rule \"a\"] target: no route leads to 10.9.0.2"),
-                            StartsWith("f:19:10: [rule \"b\"] inside: no route leads to 10.9.0.3")));
+    EXPECT_THAT(
+        faults_of(text),
+        ElementsAre(StartsWith("f:15:10: [rule \"a\"] target: no route leads to 10.9.0.2"),
+                    StartsWith("f:19:10: [rule \"b\"] inside: no route leads to 10.9.0.3")));
 }
 
 TEST(Addresses, TwoPortsOnOneInterface) {
@@ -231,8 +232,7 @@ INSTANTIATE_TEST_SUITE_P(
              "flows_per_subscriber: -1"},
         Echo{"Fragments", "[fragments]\ncapacity = 100000\nper_source = 2000\n" + with(""),
              "capacity: 100000"},
-        Echo{"Floor", "[timeouts]\nbelow_rfc_floor = 1\nudp_s = 5\n" + with(""),
-             "below_rfc_floor"},
+        Echo{"Floor", "[timeouts]\nbelow_rfc_floor = 1\nudp_s = 5\n" + with(""), "below_rfc_floor"},
         Echo{"LimitsIsNoTable", "limits = 3\n" + with(""), "limits: is an integer"},
         Echo{"RulesAreNoList", std::string(ports) + "[rule]\nname = \"x\"", "rule: is a table"}),
     [](const auto& info) { return std::string(info.param.name); });
@@ -291,8 +291,7 @@ INSTANTIATE_TEST_SUITE_P(All, HardlyMeant, testing::ValuesIn(hardly_meant), case
 TEST(Warnings, NoneForASoundConfiguration) {
     EXPECT_THAT(warnings_of(with("")), IsEmpty());
     for (const char* example : {"bare-metal", "demo", "memif"}) {
-        const Config config =
-            load_config(std::string(NOCLASH_EXAMPLES) + "/" + example + ".toml");
+        const Config config = load_config(std::string(NOCLASH_EXAMPLES) + "/" + example + ".toml");
         for (const Finding& warning : config.warnings)  // of CPUs: this machine is another one
             EXPECT_THAT(warning.key, testing::AnyOf("cores", "workers")) << warning.text;
     }

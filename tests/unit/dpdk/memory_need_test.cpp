@@ -52,11 +52,11 @@ TEST(MemoryNeed, TheKeyThatNeedsMostIsNamedWithBothFigures) {
     Config config = small();
     EXPECT_EQ(shortage(config, there_are(1000)), std::nullopt);
     config.flows = 1U << 27U;
-    EXPECT_THAT(shortage(config, there_are(1000)),
-                Optional(AllOf(StartsWith("f: flows: too little memory: "),
-                               HasSubstr("GiB for 134217728 flows"),
-                               HasSubstr("1000 MiB are there (MemAvailable)"),
-                               HasSubstr("flows would fit"))));
+    EXPECT_THAT(
+        shortage(config, there_are(1000)),
+        Optional(
+            AllOf(StartsWith("f: flows: too little memory: "), HasSubstr("GiB for 134217728 flows"),
+                  HasSubstr("1000 MiB are there (MemAvailable)"), HasSubstr("flows would fit"))));
     config = small();
     config.memory.dpdk_megabytes = 5000;
     EXPECT_THAT(shortage(config, there_are(1000)),
