@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "dpdk/config_checks.hpp"
 #include "dpdk/config_error.hpp"
 #include "dpdk/config_sections.hpp"
 
@@ -19,7 +20,7 @@ constexpr std::uintmax_t largest_file = 64U << 20;
 
 [[noreturn]] void unreadable(const std::string& file, std::string_view why) {
     throw ConfigError(
-        {fmt::format("{}: cannot be read: {}; expected a configuration file in TOML", file, why)});
+        fmt::format("{}: cannot be read: {}; expected a configuration file in TOML", file, why));
 }
 
 std::string read_file(const std::string& file) {
@@ -41,13 +42,13 @@ std::string read_file(const std::string& file) {
 
 }  // namespace
 
-Config parse_config(std::string_view text, const std::string& file) {
-    Faults faults(file);
+Config parse_config(std::string_view text, const std::string& file, const Machine& machine) {
+    Findings findings(file);
     Config config;
     config.file = file;
     try {
         const toml::table table = toml::parse(text, std::string_view(file));
-        const Section top(table, "", faults);
+        const Section top(table, "", findings);
         read_general(top, config);
         read_memory(top, config);
         read_neighbors(top, config);
@@ -58,18 +59,20 @@ Config parse_config(std::string_view text, const std::string& file) {
         read_pools(top, config);
         read_rules(top, config);
         read_limits(top, config);
+<<<<<<< HEAD
         read_static_neighbors(top, config);
+=======
+        check_whole(top, config, machine);
+>>>>>>> config
     } catch (const toml::parse_error& error) {
-        const auto& begin = error.source().begin;
-        throw ConfigError({fmt::format("{}:{}:{}: no valid TOML: {}", file, begin.line,
-                                       begin.column, error.description())});
+        findings.add_syntax_error(error);
     }
-    faults.raise_if_any();
+    config.warnings = findings.take();
     return config;
 }
 
 Config load_config(const std::string& file) {
-    return parse_config(read_file(file), file);
+    return parse_config(read_file(file), file, this_machine());
 }
 
 }  // namespace noclash::dpdk

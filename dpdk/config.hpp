@@ -95,15 +95,24 @@ struct Config {
     std::vector<RouteConfig> routes;
     nat::PolicyConfig<V4> policy;
     nat::LimitsConfig<V4> limits;
+    /// What works but is hardly meant, in the order of the file.
+    std::vector<Finding> warnings;
 };
 
-/// Reads and checks a configuration file completely.
+/// What a configuration is checked against, beside itself.
+struct Machine {
+    std::vector<unsigned> cpus;  ///< that this process may run on; empty: not known
+};
+[[nodiscard]] Machine this_machine();
+
+/// Reads and checks a configuration file completely, for this machine.
 /// @throws ConfigError with every fault found, one a line: `file:line:column: key: what is wrong;
-///         what was expected`.
+///         what was expected`; and with all warnings.
 [[nodiscard]] Config load_config(const std::string& file);
 
 /// The same for text that has been read already; `file` is only its name in faults.
 /// @throws ConfigError
-[[nodiscard]] Config parse_config(std::string_view text, const std::string& file);
+[[nodiscard]] Config parse_config(std::string_view text, const std::string& file,
+                                  const Machine& machine = {});
 
 }  // namespace noclash::dpdk

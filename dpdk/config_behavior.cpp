@@ -63,6 +63,8 @@ std::string_view to_text(Filtering filtering) {
 void read_behavior(const Section& section, nat::NatBehavior& behavior) {
     if (const auto word = section.choice("mapping", mapping_words))
         behavior.mapping = static_cast<Mapping>(*word);
+    else if (section.has("mapping"))
+        return;
     if (const auto word = section.choice("filtering", filtering_words))
         behavior.filtering = static_cast<Filtering>(*word);
     if (behavior.filtering != Filtering::address_and_port_dependent && !maps_endpoints(behavior)) {
@@ -74,6 +76,7 @@ void read_behavior(const Section& section, nat::NatBehavior& behavior) {
 }
 
 void check_behavior(const Section& section, const Rule& rule, const Config& config) {
+    if (section.is_faulty()) return;
     for (const Rule& other : config.policy.rules) {
         if (!maps_endpoints(rule.behavior) && !maps_endpoints(other.behavior)) continue;
         if (!share_ports(rule, other)) continue;
@@ -86,6 +89,7 @@ void check_behavior(const Section& section, const Rule& rule, const Config& conf
 }
 
 void check_behavior(const Section& section, const Pool& pool, const Config& config) {
+    if (section.is_faulty()) return;
     std::unordered_set<std::uint32_t> own;
     for (const Pool& other : config.policy.pools) {
         if (maps_endpoints(pool.behavior) == maps_endpoints(other.behavior)) continue;

@@ -182,7 +182,8 @@ void read_fragments(const Section& top, Config& config) {
         // The default would hardly be a bound: a quarter of what is kept.
         if (fragments.capacity < fragments.per_source * 4)
             fragments.per_source = std::max(2U, fragments.capacity / 4);
-    } else if (fragments.capacity != 0 && fragments.per_source > fragments.capacity) {
+    } else if (!section->is_faulty() && fragments.capacity != 0 &&
+               fragments.per_source > fragments.capacity) {
         section->fault("per_source",
                        fmt::format("{} fragments of one source are more than all {} that are kept",
                                    fragments.per_source, fragments.capacity),
@@ -199,7 +200,8 @@ void read_timeouts(const Section& top, Config& config) {
     section->allow_only(known);
 
     config.timeouts.inbound_refresh = section->boolean("inbound_refresh").value_or(true);
-    const bool below_floor = section->boolean("below_rfc_floor").value_or(false);
+    const bool below_floor =
+        section->boolean("below_rfc_floor").value_or(section->has("below_rfc_floor"));
     for (const TimeoutKey& timeout : timeout_keys) {
         std::uint32_t& value = config.timeouts.*timeout.member;
         section->read(timeout.key, value, 1, 2'000'000);

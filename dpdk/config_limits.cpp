@@ -66,7 +66,7 @@ void read_limits(const Section& top, Config& config) {
     section->read("half_open_percent", config.policy.half_open_percent, 0, 100);
     section->read("sources", limits.sources, 16, 1 << 24);
     config.policy.early_drop = section->boolean("early_drop").value_or(false);
-    check_use(*section, limits);
+    if (!section->is_faulty()) check_use(*section, limits);
 }
 
 }  // namespace noclash::dpdk

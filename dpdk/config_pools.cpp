@@ -132,6 +132,17 @@ void read_port_likeness(const Section& section, nat::PortRange ports, nat::PortL
     if (likeness.parity && ports.size() == 1) {
         section.fault("port_parity", fmt::format("port {} is all there is", ports.first),
                       "`ports` that are even and odd");
+        return;
+    }
+    // Each class of ports has to serve even and odd ones.
+    const nat::PortRange low = nat::of_same_class(ports, 0);
+    const nat::PortRange high = nat::of_same_class(ports, 65535);
+    if (likeness.parity && low != high && (low.size() == 1 || high.size() == 1)) {
+        section.fault("port_parity",
+                      low.size() == 1
+                          ? fmt::format("port {} is all there is below 1024", low.first)
+                          : fmt::format("port {} is all there is above 1023", high.first),
+                      "`ports` with even and odd ones on either side of 1024, or on one side only");
     }
 }
 

@@ -80,6 +80,12 @@ void read_device(const Section& section, const Config& config, PortConfig& port)
             section.fault("device",
                           fmt::format("port {:?} has the same device", config.ports[i].name),
                           "a device of its own");
+        } else if (other_device != nullptr && !kernel_interface(device).empty() &&
+                   kernel_interface(*other_device) == kernel_interface(device)) {
+            section.fault("device",
+                          fmt::format("port {:?} uses interface {}, too", config.ports[i].name,
+                                      kernel_interface(device)),
+                          "an interface of its own");
         }
     }
 }
@@ -142,7 +148,8 @@ std::optional<Prefix<V4>> read_destination(const Section& section, const Config&
         }
     }
     for (const PortConfig& port : config.ports) {
-        if (port.prefix_length == prefix.length && prefix.contains(port.address)) {
+        if (port.prefix_length != 0 && port.prefix_length == prefix.length &&
+            prefix.contains(port.address)) {
             section.fault("to",
                           fmt::format("{} is the subnet of port {:?}", to_text(prefix), port.name),
                           "a prefix that no port is connected to");
@@ -181,6 +188,9 @@ void read_route(const Section& section, Config& config) {
         }
         return;
     }
+    // A port whose address is unfit may be the one.
+    if (std::ranges::find(config.ports, 0, &PortConfig::prefix_length) != config.ports.end())
+        return;
     section.fault("via", fmt::format("{} lies in no port's subnet", text->value), expected);
 }
 

@@ -7,8 +7,6 @@
 #include <algorithm>
 #include <numeric>
 
-#include "dpdk/config_error.hpp"
-
 namespace noclash::dpdk {
 
 namespace {
@@ -70,27 +68,39 @@ std::string_view nearest(std::string_view word, std::span<const std::string_view
     return best;
 }
 
-void Faults::add(Where where, std::string_view section, std::string_view key, std::string_view what,
-                 std::string_view expected) {
-    std::string text = fmt::format("{}:{}:{}: ", file_, where.line, where.column);
+void Findings::add(Severity severity, Where where, const toml::table* table,
+                   std::string_view section, std::string_view key, std::string_view what,
+                   std::string_view expected) {
+    const bool warning = severity == Severity::warning;
+    std::string text =
+        fmt::format("{}:{}:{}: {}", file_, where.line, where.column, warning ? "warning: " : "");
     if (!section.empty()) text += fmt::format("{}{} ", section, key.empty() ? ":" : "");
     if (!key.empty()) text += fmt::format("{}: ", key);
     text += what;
-    if (!expected.empty()) text += fmt::format("; expected {}", expected);
-    faults_.emplace_back(where, std::move(text));
+    if (!expected.empty()) text += fmt::format("; {}{}", warning ? "" : "expected ", expected);
+    findings_.push_back(
+        {severity, where.line, where.column, std::string(section), std::string(key), text});
+    if (!warning) faulty_.insert(table);
 }
 
-void Faults::raise_if_any() const {
-    if (faults_.empty()) return;
-    auto sorted = faults_;
-    std::stable_sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) {
-        return std::pair(a.first.line, a.first.column) < std::pair(b.first.line, b.first.column);
+void Findings::add_syntax_error(const toml::parse_error& error) {
+    const auto& begin = error.source().begin;
+    findings_.push_back({Severity::fault, begin.line, begin.column, "", "",
+                         fmt::format("{}:{}:{}: no valid TOML: {}", file_, begin.line, begin.column,
+                                     error.description())});
+}
+
+std::vector<Finding> Findings::take() {
+    std::ranges::stable_sort(findings_, {}, [](const Finding& finding) {
+        return std::pair(finding.line, finding.column);
     });
-    std::vector<std::string> texts;
-    texts.reserve(sorted.size());
-    for (auto& fault : sorted)
-        texts.push_back(std::move(fault.second));
-    throw ConfigError(std::move(texts));
+    // Who reads a section twice finds what is unfit in it twice.
+    findings_.erase(std::unique(findings_.begin(), findings_.end(),
+                                [](const auto& a, const auto& b) { return a.text == b.text; }),
+                    findings_.end());
+    if (std::ranges::find(findings_, Severity::fault, &Finding::severity) != findings_.end())
+        throw ConfigError(std::move(findings_));
+    return std::move(findings_);
 }
 
 Where Section::position(std::string_view key) const {
@@ -109,7 +119,20 @@ void Section::fault(std::string_view key, std::string_view what, std::string_vie
 
 void Section::fault_at(Where where, std::string_view key, std::string_view what,
                        std::string_view expected) const {
-    faults_->add(where, title_, key, what, expected);
+    findings_->add(Severity::fault, where, table_, title_, key, what, expected);
+}
+
+void Section::warn(std::string_view key, std::string_view what, std::string_view advice) const {
+    warn_at(position(key), key, what, advice);
+}
+
+void Section::warn_at(Where where, std::string_view key, std::string_view what,
+                      std::string_view advice) const {
+    findings_->add(Severity::warning, where, table_, title_, key, what, advice);
+}
+
+std::uint32_t Section::line() const {
+    return where_of(table_->source()).line;
 }
 
 void Section::wrong_type(std::string_view key, const toml::node& node,
@@ -239,7 +262,7 @@ std::optional<Section> Section::table(std::string_view key) const {
     const toml::node* node = table_->get(key);
     if (node == nullptr) return std::nullopt;
     const std::string title = fmt::format("[{}]", key);
-    if (const toml::table* found = node->as_table()) return Section(*found, title, *faults_);
+    if (const toml::table* found = node->as_table()) return Section(*found, title, *findings_);
     wrong_type(key, *node, "a table " + title);
     return std::nullopt;
 }
@@ -264,7 +287,7 @@ std::vector<Section> Section::tables(std::string_view key) const {
         found.emplace_back(*inner,
                            name != nullptr ? fmt::format("[{} {:?}]", key, name->get())
                                            : fmt::format("[{} #{}]", key, found.size() + 1),
-                           *faults_);
+                           *findings_);
     }
     return found;
 }

@@ -9,8 +9,11 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <vector>
+
+#include "dpdk/config_error.hpp"
 
 namespace noclash::dpdk {
 
@@ -21,21 +24,28 @@ struct Where {
 };
 
 /// Collects what is wrong with a configuration, so that one run reports all of it.
-class Faults {
+class Findings {
   public:
-    explicit Faults(std::string file) : file_(std::move(file)) {}
+    explicit Findings(std::string file) : file_(std::move(file)) {}
 
-    /// Notes `file:line:column: section key: what; expected ...`; `section`, `key` and `expected`
-    /// may be empty.
-    void add(Where where, std::string_view section, std::string_view key, std::string_view what,
-             std::string_view expected);
-    [[nodiscard]] bool empty() const { return faults_.empty(); }
-    /// @throws ConfigError with all faults in the order of the file; only when there are any.
-    void raise_if_any() const;
+    /// Notes `file:line:column: section key: what; expected ...`, or, of a warning, `...: warning:
+    /// what; advice`. `section`, `key` and `expected` may be empty.
+    /// @param table  of the section
+    void add(Severity severity, Where where, const toml::table* table, std::string_view section,
+             std::string_view key, std::string_view what, std::string_view expected);
+    /// Whether a fault has been noted about this table.
+    [[nodiscard]] bool is_faulty(const toml::table* table) const { return faulty_.contains(table); }
+    /// Notes a fault about the text itself.
+    void add_syntax_error(const toml::parse_error& error);
+
+    /// Warnings in the order of the file.
+    /// @throws ConfigError with all findings, when a fault is among them
+    [[nodiscard]] std::vector<Finding> take();
 
   private:
     std::string file_;
-    std::vector<std::pair<Where, std::string>> faults_;
+    std::vector<Finding> findings_;
+    std::unordered_set<const toml::table*> faulty_;
 };
 
 /// A string of the configuration, and where it stands.
@@ -49,8 +59,8 @@ struct Text {
 class Section {
   public:
     /// `title` is how faults name it: empty for the top of the file, else like `[memory]`.
-    Section(const toml::table& table, std::string title, Faults& faults)
-        : table_(&table), title_(std::move(title)), faults_(&faults) {}
+    Section(const toml::table& table, std::string title, Findings& findings)
+        : table_(&table), title_(std::move(title)), findings_(&findings) {}
 
     [[nodiscard]] bool has(std::string_view key) const { return table_->contains(key); }
     [[nodiscard]] bool is_integer(std::string_view key) const;
@@ -63,6 +73,15 @@ class Section {
     void fault(std::string_view key, std::string_view what, std::string_view expected) const;
     void fault_at(Where where, std::string_view key, std::string_view what,
                   std::string_view expected) const;
+    /// Notes a warning; about a key that may be absent, or, when `key` is empty, the whole section.
+    void warn(std::string_view key, std::string_view what, std::string_view advice) const;
+    void warn_at(Where where, std::string_view key, std::string_view what,
+                 std::string_view advice) const;
+    /// Whether a fault has been noted about this section. What does not fit together is looked at
+    /// only where it has none: a second fault might be no fault but the first one's echo.
+    [[nodiscard]] bool is_faulty() const { return findings_->is_faulty(table_); }
+    /// In the file, from 1: where the section begins.
+    [[nodiscard]] std::uint32_t line() const;
 
     [[nodiscard]] std::optional<std::int64_t> integer(std::string_view key, std::int64_t low,
                                                       std::int64_t high) const;
@@ -93,7 +112,7 @@ class Section {
 
     const toml::table* table_;
     std::string title_;
-    Faults* faults_;
+    Findings* findings_;
 };
 
 /// The word of `known` that `word` was probably meant to be; empty when none is near.

@@ -38,7 +38,8 @@ void read_ingress(const Section& section, const Config& config, Rule& rule) {
     const auto name = section.text("in", "the name of a port");
     if (!name) return;
     rule.ingress_port = index_of(config.ports, name->value);
-    if (!rule.ingress_port) {
+    // A port whose name is unfit may be the one.
+    if (!rule.ingress_port && !index_of(config.ports, "")) {
         section.fault("in", fmt::format("no port is called {:?}", name->value),
                       "a port: " + names_of(config.ports));
     }
@@ -92,7 +93,7 @@ void read_pool_name(const Section& section, std::string_view key, const std::str
     if (const auto index = index_of(config.policy.pools, name)) {
         rule.pool = *index;
         rule.behavior = config.policy.pools[*index].behavior;
-    } else {
+    } else if (!index_of(config.policy.pools, "")) {
         section.fault(key, fmt::format("no pool is called {:?}", name),
                       "a pool: " + names_of(config.policy.pools));
     }
@@ -118,7 +119,9 @@ void read_target(const Section& section, const Text& text, std::string_view expe
                          fmt::format("{:?} is no address of a host", text.value), expected);
         return;
     }
-    if (target->port && !(rule.protocol && nat::ip_protocol::has_ports(*rule.protocol))) {
+    const bool protocol_is_unfit = !rule.protocol && section.has("protocol");
+    if (target->port && !protocol_is_unfit &&
+        !(rule.protocol && nat::ip_protocol::has_ports(*rule.protocol))) {
         section.fault_at(text.where, "target",
                          fmt::format("{:?} has a port, which not all protocols have", text.value),
                          fmt::format("{} beside it", with_ports));

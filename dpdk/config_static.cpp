@@ -40,7 +40,8 @@ void check_ports(const Section& section, const Rule& rule) {
         section.fault("outside",
                       fmt::format("{} a port, other than `inside`", outside.port ? "has" : "lacks"),
                       "ports in both, or, to bind whole addresses, in none");
-    } else if (outside.port && rule.protocol != tcp && rule.protocol != udp) {
+    } else if (outside.port && rule.protocol != tcp && rule.protocol != udp &&
+               (rule.protocol || !section.has("protocol"))) {
         section.fault("outside", "has a port, which not all protocols have",
                       "`protocol` \"tcp\" or \"udp\" beside it");
     }

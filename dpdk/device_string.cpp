@@ -139,6 +139,18 @@ Result vdev(std::string_view arguments) {
 
 }  // namespace
 
+std::string_view kernel_interface(const Device& device) {
+    if (!device.interface.empty()) return device.interface;
+    // A tap, or a DPDK device string.
+    if (device.kind != DeviceKind::tap && device.kind != DeviceKind::vdev) return {};
+    constexpr std::string_view key = ",iface=";
+    const std::string_view arguments = device.arguments;
+    const std::size_t found = arguments.find(key);
+    if (found == std::string_view::npos) return {};
+    const std::size_t begin = found + key.size();
+    return arguments.substr(begin, arguments.find(',', begin) - begin);
+}
+
 Result parse_device(const PortConfig& port, std::size_t index, std::size_t workers) {
     const std::string_view text = port.device;
     const std::size_t colon = text.find(':');

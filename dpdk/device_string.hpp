@@ -23,6 +23,9 @@ struct Device {
     std::uint32_t longest_frame = 0;
 };
 
+/// The name of the kernel's interface that a device uses or makes; empty when there is none.
+[[nodiscard]] std::string_view kernel_interface(const Device& device);
+
 /// The forms that `device` takes, for messages.
 inline constexpr std::string_view device_forms =
     "\"af_packet:IFACE\", \"af_xdp:IFACE\", \"tap:NAME\", \"memif:SOCKET\", "

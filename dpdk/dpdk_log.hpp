@@ -15,6 +15,10 @@ class DpdkLog {
     DpdkLog& operator=(const DpdkLog&) = delete;
     ~DpdkLog();
 
+    /// Likewise what libbpf and libxdp say, which print to standard error by themselves; after
+    /// DPDK has loaded its drivers. It stays so.
+    static void include_drivers();
+
     /// Forgets the lines kept so far. From any thread, with or without a `DpdkLog`.
     static void forget();
     /// The lines since, joined by "; ". From any thread.

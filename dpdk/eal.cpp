@@ -85,6 +85,7 @@ Eal::Eal(const Config& config) : memory_(plan_memory(config)) {
     if (::rte_eal_init(static_cast<int>(arguments.size()), pointers.data()) < 0) {
         explain_failure(config, memory_, pages_, rte_errno);
     }
+    DpdkLog::include_drivers();
     // DPDK has its share by now; tables take what is left.
     HugeMapping::use_reserved(config.memory.huge_pages == HugePages::none ? ReservedPages::leave
                                                                           : ReservedPages::take);

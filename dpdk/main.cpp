@@ -9,17 +9,25 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <vector>
 
 #include "dpdk/config.hpp"
 #include "dpdk/control.hpp"
 #include "dpdk/control_socket.hpp"
+#include "dpdk/device_lock.hpp"
 #include "dpdk/eal.hpp"
 #include "dpdk/gateway.hpp"
+<<<<<<< HEAD
 #include "dpdk/link_monitor.hpp"
+=======
+#include "dpdk/memory_need.hpp"
+>>>>>>> config
 #include "dpdk/memory_report.hpp"
 #include "dpdk/neighbor_log.hpp"
 #include "dpdk/packet_pool.hpp"
@@ -35,13 +43,29 @@ namespace {
 
 enum ExitCode : int { ok = 0, failed = 1, bad_config = 2 };
 
-/// SIGINT and SIGTERM, blocked in every thread from the start and waited for by the main one.
-sigset_t stop_signals() {
+constexpr std::array stop_signals{SIGINT, SIGTERM};
+/// Sent by log rotation, service managers, or by mistake: they end nothing.
+constexpr std::array other_signals{SIGHUP, SIGUSR1, SIGUSR2, SIGALRM};
+
+/// Blocked in every thread from the start, and waited for by the main one.
+sigset_t awaited_signals() {
     sigset_t signals;
     sigemptyset(&signals);
-    sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGTERM);
+    for (const int signal : stop_signals)
+        sigaddset(&signals, signal);
+    for (const int signal : other_signals)
+        sigaddset(&signals, signal);
     return signals;
+}
+
+/// Logs a signal that does not end the daemon.
+void note(int signal) {
+    if (signal == SIGHUP)
+        spdlog::warn(
+            "SIGHUP: the configuration cannot be reloaded while noclash runs; restart it to apply "
+            "changes");
+    else
+        spdlog::warn("SIG{}: has no meaning here; going on", ::sigabbrev_np(signal));
 }
 
 struct Lcore {
@@ -91,6 +115,7 @@ ShortageAlarm::Totals shortages(const std::vector<std::unique_ptr<Worker>>& work
     return totals;
 }
 
+<<<<<<< HEAD
 /// Logs what the workers heard of neighbours since it was last called.
 void tell_of_neighbors(NeighborLog& log, const std::vector<std::unique_ptr<Worker>>& workers) {
     for (const auto& worker : workers)
@@ -102,13 +127,18 @@ void tell_of_neighbors(NeighborLog& log, const std::vector<std::unique_ptr<Worke
 
 /// Looks after the workers once a second; returns the signal that ends it.
 int watch_until_signal(const sigset_t& signals, const Config& config,
+=======
+/// Looks after the workers once a second, at least; returns the signal that ends it.
+int watch_until_signal(const sigset_t& signals,
+>>>>>>> config
                        const std::vector<std::unique_ptr<Worker>>& workers) {
     ShortageAlarm alarm;
     NeighborLog neighbors(config.ports);
     const timespec second{1, 0};
     for (;;) {
         const int signal = sigtimedwait(&signals, nullptr, &second);
-        if (signal > 0) return signal;
+        if (std::ranges::find(stop_signals, signal) != stop_signals.end()) return signal;
+        if (signal > 0) note(signal);
         const auto line = alarm.look(shortages(workers), now_ms());
         tell_of_neighbors(neighbors, workers);
         if (line) spdlog::log(alarm.ringing() ? spdlog::level::warn : spdlog::level::info, *line);
@@ -122,6 +152,9 @@ void set_up_log(const std::string& level) {
 }
 
 void serve(const Config& config) {
+    const DeviceLock lock(config);
+    if (const auto shortage = memory_shortage(config, plan_memory(config), memory_there()))
+        throw std::runtime_error(*shortage);
     const Eal eal(config);
     const PacketPool buffers(eal.memory(), eal.pages());
     std::vector<std::unique_ptr<Port>> ports;
@@ -153,15 +186,21 @@ void serve(const Config& config) {
     const RunningWorkers running(workers);
     const LinkMonitor monitor(gateway);
     spdlog::info("ready; control socket {}", config.control_socket);
+<<<<<<< HEAD
     const sigset_t signals = stop_signals();
     const int signal = watch_until_signal(signals, gateway.config, workers);
+=======
+    const sigset_t signals = awaited_signals();
+    const int signal = watch_until_signal(signals, workers);
+>>>>>>> config
     spdlog::info("{}: stopping with {} flows", strsignal(signal), control.live_flows());
 }
 
 int run(int argc, char** argv) {
     CLI::App app{
         "noclash: a NAT gateway in which no connection is lost to a tuple clash.\n"
-        "Runs in the foreground until SIGINT or SIGTERM; `noclashctl` talks to it meanwhile."};
+        "Runs in the foreground until SIGINT or SIGTERM; `noclashctl` talks to it meanwhile.\n"
+        "SIGHUP, SIGUSR1 and SIGUSR2 are logged, and change nothing."};
     app.footer(
         "Example:\n"
         "  noclash --config /etc/noclash/gateway.toml\n"
@@ -169,6 +208,8 @@ int run(int argc, char** argv) {
         "Exit codes: 0 stopped by a signal, 1 could not run, 2 bad configuration or usage.");
     std::string file;
     app.add_option("-c,--config", file, "configuration file (TOML)")->required();
+    bool strict = false;
+    app.add_flag("--strict", strict, "refuse a configuration that gives rise to warnings");
     app.set_version_flag("--version", "noclash " + std::string(noclash_version));
     try {
         app.parse(argc, argv);
@@ -181,13 +222,26 @@ int run(int argc, char** argv) {
     try {
         config = load_config(file);
     } catch (const ConfigError& error) {
-        for (const std::string& fault : error.faults())
-            fmt::print(stderr, "{}\n", fault);
+        for (const Finding& finding : error.findings())
+            fmt::print(stderr, "{}\n", finding.text);
         return bad_config;
     }
     spdlog::set_level(spdlog::level::from_str(config.log_level));
+    if (strict && !config.warnings.empty()) {
+        for (const Finding& warning : config.warnings)
+            fmt::print(stderr, "{}\n", warning.text);
+        return bad_config;
+    }
+    for (const Finding& warning : config.warnings)
+        spdlog::warn("{}", warning.text);
     try {
         serve(config);
+    } catch (const std::bad_alloc&) {
+        spdlog::error(
+            "{}: memory ran out while tables were laid out; lower `flows`, or end what else "
+            "takes memory",
+            config.file);
+        return failed;
     } catch (const std::exception& error) {
         spdlog::error("{}", error.what());
         return failed;
@@ -200,7 +254,7 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
     // Before any thread exists, so that all inherit it.
-    sigset_t signals = noclash::dpdk::stop_signals();
+    sigset_t signals = noclash::dpdk::awaited_signals();
     pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     ::signal(SIGPIPE, SIG_IGN);  // a log or a client that nobody reads any more
     return noclash::dpdk::run(argc, argv);

@@ -29,12 +29,17 @@ class FlowPool {
 
     /// @param capacity  flows that can live at once
     /// @param slack     records more, for those that lie in workers' caches or wait for reclamation
-    FlowPool(std::uint32_t capacity, std::uint32_t slack) : records_(round(capacity + slack) + 1) {
+    FlowPool(std::uint32_t capacity, std::uint32_t slack) : records_(records_for(capacity, slack)) {
         std::array<FlowId, chunk> ids;
         for (auto end = static_cast<FlowId>(records_.size()); end > chunk; end -= chunk) {
             std::iota(ids.rbegin(), ids.rend(), end - chunk);
             push_chunk(ids);
         }
+    }
+
+    /// Of memory that a pool takes.
+    [[nodiscard]] static std::size_t bytes_for(std::uint32_t capacity, std::uint32_t slack) {
+        return HugeArray<Record>::bytes_for(records_for(capacity, slack));
     }
 
     [[nodiscard]] Record& operator[](FlowId id) { return records_[id]; }
@@ -123,7 +128,10 @@ class FlowPool {
             split(words + 4 * i + 2, counter.bytes.load(std::memory_order_relaxed));
         }
     }
-    static std::uint32_t round(std::uint32_t n) { return (n + chunk - 1) / chunk * chunk; }
+    /// Whole chunks, and one that is none: ids begin at 1.
+    static std::size_t records_for(std::uint32_t capacity, std::uint32_t slack) {
+        return (std::size_t{capacity} + slack + chunk - 1) / chunk * chunk + 1;
+    }
     auto pool_link() {
         return [this](FlowId id) -> auto& {
             return records_[id].pool_link;

@@ -27,10 +27,19 @@ class FlowTable {
         : capacity_(flows),
           workers_(workers),
           quiescence_(readers),
-          // Beyond the capacity: what workers' caches hold, three chunks each, and flows whose
-          // grace runs. A worker's own cache is for its own flows.
-          pool_(flows, std::max(workers * 3 * Pool::chunk, flows / 64)),
+          pool_(flows, slack_for(flows, workers)),
           index_(pool_, flows) {}
+
+    /// Records beyond the capacity: what workers' caches hold, three chunks each, and flows whose
+    /// grace runs. A worker's own cache is for its own flows; so a few flows more than `flows` may
+    /// live at once, never fewer.
+    [[nodiscard]] static std::uint32_t slack_for(std::uint32_t flows, unsigned workers) {
+        return std::max(workers * 3 * Pool::chunk, flows / 64);
+    }
+    /// Of memory that a table takes.
+    [[nodiscard]] static std::size_t bytes_for(std::uint32_t flows, unsigned workers) {
+        return Pool::bytes_for(flows, slack_for(flows, workers)) + Index::bytes_for(flows);
+    }
 
     [[nodiscard]] Pool& pool() { return pool_; }
     [[nodiscard]] const Pool& pool() const { return pool_; }

@@ -30,6 +30,10 @@ class HugeArray {
     HugeArray(const HugeArray&) = delete;
     HugeArray& operator=(const HugeArray&) = delete;
 
+    /// Of memory that an array of `size` takes, at least.
+    [[nodiscard]] static constexpr std::size_t bytes_for(std::size_t size) {
+        return HugeMapping::bytes_for(size * sizeof(T));
+    }
     [[nodiscard]] T& operator[](std::size_t i) { return data_[i]; }
     [[nodiscard]] const T& operator[](std::size_t i) const { return data_[i]; }
     [[nodiscard]] std::size_t size() const { return size_; }

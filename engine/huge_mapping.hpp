@@ -38,6 +38,11 @@ class HugeMapping {
     HugeMapping& operator=(const HugeMapping&) = delete;
     ~HugeMapping() { ::munmap(mapping_, mapped_); }
 
+    /// What a mapping of `bytes` takes at least: whole pages.
+    [[nodiscard]] static constexpr std::size_t bytes_for(std::size_t bytes) {
+        return round_up(bytes, two_megabytes);
+    }
+
     /// Zeros, at a boundary of 2 MiB.
     [[nodiscard]] void* data() const { return data_; }
     /// At least what was asked for; whole pages.

@@ -163,6 +163,12 @@ class TupleIndex {
     void reclaim_slot(IndexPlace place);
 
     [[nodiscard]] std::size_t bytes() const { return buckets_.bytes() + shared_.bytes(); }
+    /// Of memory that an index for so many flows takes.
+    [[nodiscard]] static std::size_t bytes_for(std::uint32_t flows) {
+        const std::size_t buckets = buckets_for(flows);
+        return HugeArray<Bucket>::bytes_for(buckets) +
+               HugeArray<SharedOverflow<Traits>>::bytes_for(buckets / buckets_per_share + 1);
+    }
     /// Of the buckets in memory.
     [[nodiscard]] const void* address() const { return &buckets_[0]; }
     [[nodiscard]] std::size_t buckets() const { return buckets_.size(); }

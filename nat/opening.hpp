@@ -195,7 +195,8 @@ class Openings {
                                        : addresses_for(opening.reply, *pool);
         const PortLikeness likeness = masquerade ? rule.likeness : pool->likeness;
         opening.ports = likeness.choose_from(masquerade ? rule.ports : pool->ports,
-                                             opening.reply.destination_port.host());
+                                             opening.reply.destination_port.host(),
+                                             ip_protocol::has_ports(opening.reply.protocol));
         opening.preserves_port = likeness.preservation;
         opening.locality = {};
         if (ip_protocol::is_portless(opening.reply.protocol)) [[unlikely]] {
@@ -208,11 +209,12 @@ class Openings {
                 opening.locality = localities_.of(opening.reply, egress_port);
         }
     }
-    /// Only when that very tuple is taken, its port moves.
+    /// Only when that very tuple is taken, its port moves: within its class.
     static void keep_source(Opening<Family>& opening) {
+        constexpr PortRange all{1, 65535};
         opening.source = SourceBy::keeping;
         opening.addresses = {&opening.reply.destination, 1};
-        opening.ports = PortRange{};
+        opening.ports = of_same_class(all, opening.reply.destination_port.host());
         opening.locality = {};
     }
 

@@ -11,7 +11,9 @@ struct PortRange {
     std::uint16_t last = 65535;
 
     [[nodiscard]] std::uint32_t size() const { return last - first + 1U; }
-    [[nodiscard]] bool contains(std::uint16_t port) const { return first <= port && port <= last; }
+    [[nodiscard]] constexpr bool contains(std::uint16_t port) const {
+        return first <= port && port <= last;
+    }
     friend bool operator==(PortRange, PortRange) = default;
 };
 
@@ -62,16 +64,32 @@ class PortSet {
     std::uint16_t shift_ = 0;  ///< 1 when every other port is left out
 };
 
+/// Ports that servers trust as those of privileged programs (RFC 6335, section 6): NFS, rsh.
+inline constexpr PortRange privileged_ports{0, 1023};
+
+/// The ports of `range` that are of the class of the client's port: a privileged port stays
+/// privileged, and an ordinary one ordinary [RFC 4787 REQ-3 a]. A range that holds only one class
+/// serves both.
+[[nodiscard]] constexpr PortRange of_same_class(PortRange range, std::uint16_t own) {
+    if (range.first > privileged_ports.last || range.last <= privileged_ports.last) [[likely]]
+        return range;
+    if (privileged_ports.contains(own)) return {range.first, privileged_ports.last};
+    return {privileged_ports.last + 1, range.last};
+}
+
 /// How the port of a translated source takes after the client's own (RFC 4787, section 4.2). By
-/// default it does not: that is what cannot be guessed.
+/// default only in its class (see `of_same_class`): the rest is what cannot be guessed.
 struct PortLikeness {
     /// The client's own port is tried first. Who can guess that one can guess the translated one.
     bool preservation = false;
-    /// Even stays even, and odd odd: [RFC 4787 REQ-4], for all protocols. The range holds two ports
-    /// at least. One bit less to be guessed.
+    /// Even stays even, and odd odd: [RFC 4787 REQ-4], for all protocols. The range, and each class
+    /// that it holds, has two ports at least. One bit less to be guessed.
     bool parity = false;
 
-    [[nodiscard]] PortSet choose_from(PortRange range, std::uint16_t own) const {
+    /// The ports that a client may get of `range`.
+    /// @param has_ports  false for ICMP: an identifier is in no class
+    [[nodiscard]] PortSet choose_from(PortRange range, std::uint16_t own, bool has_ports) const {
+        if (has_ports) range = of_same_class(range, own);
         return parity ? PortSet::like(own, range) : PortSet(range);
     }
     friend bool operator==(PortLikeness, PortLikeness) = default;

@@ -54,9 +54,16 @@ class SourceTable {
     ///                 less than once in 10^6; 1 .. 2^26
     SourceTable(const FlowTable<Family, Traits>& table, std::uint32_t sources)
         : index_(table.index()),
-          buckets_(std::bit_ceil(std::max<std::size_t>(2, (sources + 3U) / 4U))),
+          buckets_(buckets_for(sources)),
           words_(buckets_ * slots_of_bucket),
           entries_(buckets_ * slots_of_bucket) {}
+
+    /// Of memory that a table for so many sources takes.
+    [[nodiscard]] static std::size_t bytes_for(std::uint32_t sources) {
+        const std::size_t slots = buckets_for(sources) * slots_of_bucket;
+        return HugeArray<typename Traits::template Atomic<std::uint64_t>>::bytes_for(slots) +
+               HugeArray<Entry>::bytes_for(slots);
+    }
 
     /// Holds the source's entry, which is made when there is none. Each that is `held` is to be let
     /// go of once. @param worker  number of the calling thread, which has no other call under way
@@ -137,6 +144,9 @@ class SourceTable {
 
   private:
     static constexpr std::size_t slots_of_bucket = 8;
+    static std::size_t buckets_for(std::uint32_t sources) {
+        return std::bit_ceil(std::max<std::size_t>(2, (sources + 3U) / 4U));
+    }
     static constexpr std::size_t window = 2 * slots_of_bucket;
     static constexpr int attempts = 8;
     /// Of every access to a word: see docs/race.md.

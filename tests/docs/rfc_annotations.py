@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ANNOTATION = re.compile(
-    r"\[((?:RFC \d+(?: (?:REQ-\d+|section \d+(?:\.\d+)*))?|field [a-z]))\]")
+    r"\[((?:RFC \d+(?: (?:REQ-\d+(?: [a-z])?|section \d+(?:\.\d+)*))?|field [a-z]))\]")
 CODE_DIRECTORIES = ("engine", "nat", "dpdk", "tools")
 CODE_SUFFIXES = (".hpp", ".cpp", ".py")
 TEST_SUFFIXES = (*CODE_SUFFIXES, ".txt")

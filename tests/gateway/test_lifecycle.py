@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Start, end, sudden death, and configurations that are wrong."""
 
+import json
 import os
+import signal
 import time
 
 from gateway_case import GatewayCase, build, main, node, rule
@@ -39,13 +41,75 @@ class Ends(GatewayCase):
             self.topology.wait_for_gateway()
             self.assert_pings(POD)
 
-    def test_second_daemon_on_the_same_socket_is_refused(self):
-        second = self.topology.gateway.run(build().daemon, "--config", self.gateway.config_path,
-                                           check=False)
-        self.assertNotEqual(second.returncode, 0)
-        self.assertIn(self.gateway.control_socket, second.stderr)
+    def start_second(self, socket, **settings):
+        """What another daemon says that must not start; the first goes on."""
+        path = self.lab.path("second.toml")
+        with open(path, "w", encoding="utf-8") as handle:
+            handle.write(configuration(socket, **settings))
+        second = self.topology.gateway.run(build().daemon, "--config", path, check=False)
+        self.assertEqual(second.returncode, 1, second.stderr)
         self.assert_pings(POD)
         self.gateway.json("version")
+        return second.stderr
+
+    def test_second_daemon_on_the_same_socket_is_refused(self):
+        said = self.start_second(self.gateway.control_socket, lb_device="null:a",
+                                 pod_device="null:b")
+        self.assertIn(self.gateway.control_socket, said)
+
+    def test_second_daemon_on_the_same_interface_is_refused(self):
+        """Both would forward every packet. Whatever the driver, name, and the other devices."""
+        pod = self.topology.gateway
+        pod.ip("link", "property", "add", "dev", "gw-pod", "altname", "another-name")
+        for devices in ({}, {"lb_device": "null:a"}, {"pod_device": "null:a"},
+                        {"lb_device": "af_xdp:gw-lb", "pod_device": "null:a"},
+                        {"lb_device": "null:a", "pod_device": "af_packet:another-name"},
+                        {"lb_device": "vdev:net_af_packet7,iface=gw-lb", "pod_device": "null:a"}):
+            with self.subTest(devices):
+                said = self.start_second(self.lab.path("other.sock"), **devices)
+                self.assertIn(f"pid {self.gateway.process.pid}", said)
+                self.assertRegex(said, "gw-lb|gw-pod|another-name")
+
+    def test_an_interface_of_the_same_name_elsewhere_is_another(self):
+        elsewhere = self.lab.namespace("elsewhere")
+        elsewhere.ip("link", "add", "gw-lb", "type", "veth", "peer", "name", "gw-pod")
+        for name in ("gw-lb", "gw-pod"):
+            elsewhere.ip("link", "set", name, "up")
+        path = self.lab.path("second.toml")
+        with open(path, "w", encoding="utf-8") as handle:
+            handle.write(configuration(self.lab.path("other.sock")))
+        second = elsewhere.start(build().daemon, "--config", path, name="second")
+        second.wait_ready(lambda: "ready; control" in second.log(), timeout_s=60)
+        self.assertEqual(second.stop(), 0)
+
+    def test_libraries_of_drivers_speak_by_the_log(self):
+        """libbpf and libxdp print to standard error by themselves, unless told otherwise."""
+        elsewhere = self.lab.namespace("elsewhere")
+        elsewhere.ip("link", "add", "gw-lb", "type", "veth", "peer", "name", "gw-pod")
+        for name in ("gw-lb", "gw-pod"):
+            elsewhere.ip("link", "set", name, "up")
+        path = self.lab.path("second.toml")
+        with open(path, "w", encoding="utf-8") as handle:
+            handle.write(configuration(self.lab.path("other.sock"), workers=1, log_level="debug",
+                                       lb_device="af_xdp:gw-lb", pod_device="af_xdp:gw-pod"))
+        second = elsewhere.start(build().daemon, "--config", path, name="second")
+        second.wait_ready(lambda: "ready; control" in second.log(), timeout_s=60)
+        self.assertEqual(second.stop(), 0)
+        lines = second.log().splitlines()
+        self.assertTrue(any(" bpf: lib" in line for line in lines), second.log())
+        for line in lines:
+            self.assertRegex(line, r"^\d{4}-\d\d-\d\d \d\d:\d\d:")
+
+    def test_signals_that_end_nothing(self):
+        """They are told by the log."""
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM):
+            os.kill(self.gateway.process.pid, number)
+            self.wait_until(lambda name=number.name: name in self.gateway.process.log(),
+                            f"{number.name} is logged")
+        self.assertRegex(self.gateway.process.log(), "SIGHUP: .*restart it to apply changes")
+        for _ in range(200):
+            os.kill(self.gateway.process.pid, signal.SIGHUP)
+        self.assert_pings(POD)
 
     def test_connections_survive_nothing_but_come_back(self):
         self.serve(8000)
@@ -122,6 +186,73 @@ class Configuration(GatewayCase):
         result = self.topology.gateway.run(build().daemon, "--config", path, check=False)
         self.assertEqual(result.returncode, 1)
         self.assertIn("absent0", result.stderr)
+
+    def refused(self, text, *before):
+        """What the daemon says about a configuration that is sound, but not here; status 1."""
+        path = self.lab.path("refused.toml")
+        with open(path, "w", encoding="utf-8") as handle:
+            handle.write(text)
+        result = self.topology.gateway.run(*before, build().daemon, "--config", path, check=False)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        return result.stderr
+
+    def test_too_little_memory_for_flows(self):
+        """The key, what it needs and what there is: before anything is allocated."""
+        begun = time.monotonic()
+        said = self.refused(self.good(flows=134217728))
+        self.assertRegex(said, r"refused\.toml: flows: too little memory: .* for 134217728 flows.*"
+                               r"are there \(.*\); \d+ flows would fit")
+        self.assertNotIn("bad_alloc", said)
+        self.assertLess(time.monotonic() - begun, 20)
+
+    def test_too_little_memory_for_packets(self):
+        said = self.refused(self.good().replace('huge_pages = "none"',
+                                                'huge_pages = "none"\npacket_buffers = 60000000'))
+        self.assertIn("[memory] packet_buffers: too little memory", said)
+
+    def test_too_little_address_space(self):
+        said = self.refused(self.good(flows=4194304), "prlimit", f"--as={700 << 20}")
+        self.assertRegex(said, "flows: too little memory: .*ulimit -v")
+
+    def test_warnings(self):
+        """They are logged; with --strict they refuse the configuration."""
+        text = self.good() + rule("late", "drop", in_="lb", protocol="tcp")
+        with open(self.lab.path("faulty.toml"), "w", encoding="utf-8") as handle:
+            handle.write(text)
+        result = self.topology.gateway.run(build().daemon, "--strict", "--config",
+                                           self.lab.path("faulty.toml"), check=False)
+        self.assertEqual(result.returncode, 2)
+        line = self.line_of(text, '"late"') + 1
+        expected = rf'faulty\.toml:{line}:10: warning: \[rule "late"\] action: .*never reached'
+        self.assertRegex(result.stderr, expected)
+        daemon = self.topology.gateway.start(build().daemon, "--config",
+                                             self.lab.path("faulty.toml"), name="warned")
+        daemon.wait_ready(lambda: "ready; control" in daemon.log(), timeout_s=60)
+        self.assertRegex(daemon.log(), r"warning.*" + expected)
+        self.assertEqual(daemon.stop(), 0)
+
+    def test_check_of_a_configuration(self):
+        """noclashctl says the same, for people and for programs."""
+        path = self.lab.path("warned.toml")
+        with open(path, "w", encoding="utf-8") as handle:
+            handle.write(self.good() + rule("late", "drop", in_="lb", protocol="tcp"))
+        check = [build().control, "config", "check", path]
+        relaxed = run(check, check=False)
+        self.assertEqual(relaxed.returncode, 0)
+        self.assertIn("fit for use", relaxed.stdout)
+        self.assertIn("never reached", relaxed.stderr)
+        strict = run([*check, "--strict"], check=False)
+        self.assertEqual(strict.returncode, 1)
+        self.assertNotIn("fit for use", strict.stdout)
+        for options, fit in (([], True), (["--strict"], False)):
+            row, = json.loads(run([*check, "--json", *options], check=False).stdout)
+            self.assertEqual(row["fit"], fit)
+            self.assertEqual(row["faults"], [])
+            self.assertEqual(len(row["warnings"]), 1)
+            finding, = row["findings"]
+            self.assertEqual((finding["severity"], finding["section"], finding["key"]),
+                             ("warning", '[rule "late"]', "action"))
+            self.assertEqual(finding["text"], row["warnings"][0])
 
     def test_timeouts_below_the_floor_need_consent(self):
         """[RFC 4787 REQ-5]"""

@@ -111,5 +111,31 @@ class Ports(PoolCase):
             self.assertEqual(port % 2, number % 2)
 
 
+class Classes(PoolCase):
+    """A range that holds privileged ports and ordinary ones."""
+
+    settings = {
+        "extra": '[[pool]]\nname = "outside"\naddresses = "203.0.113.9"\nports = "1016-1031"\n',
+        "rules": rule("all-ports", "masquerade", in_="lb", to_port=8001, ports="1-65535") +
+                 PoolCase.OUTBOUND}
+
+    def test_privileged_stay_privileged_and_ordinary_ones_ordinary(self):
+        """[RFC 4787 REQ-3 a]: NFS and rsh servers refuse clients with ordinary ports."""
+        self.serve(8001)
+        for protocol in PROTOCOLS:
+            for own in (700, 1023, 1024, 40000):
+                port = self.seen(protocol, f"{LB_SOURCES[0]}:{own}", 8001)[1]
+                self.assertEqual(port < 1024, own < 1024, f"{own} became {port}")
+
+    def test_each_class_is_used_to_its_last_port(self):
+        """[RFC 4787 REQ-3 a] [RFC 6888 REQ-13]"""
+        self.serve(8000)
+        for first, ports in ((700, range(1016, 1024)), (7000, range(1024, 1032))):
+            seen = [self.seen("udp", f"{LB_SOURCES[0]}:{first + number}")[1]
+                    for number in range(8)]
+            self.assertEqual(sorted(seen), list(ports))
+            self.assertIsNone(self.ask("udp", f"{POD}:8000", f"{LB_SOURCES[0]}:{first + 8}"))
+
+
 if __name__ == "__main__":
     main()

@@ -4,11 +4,12 @@
 import argparse
 import json
 import os
+import shutil
 import sys
 
 from . import builds, interrupts, laboratory
 from .console import Console
-from .namespaces import require_privilege
+from .namespaces import require_privilege, require_root
 from .netfilter import MODES, Netfilter
 from .noclash import Noclash
 from .process import LabError, NotAvailable, run
@@ -82,8 +83,16 @@ class Demo:
         self.not_run = []
 
     def prepare(self):
-        """Installs, builds, and removes what killed runs have left."""
+        """Installs, builds, and removes what killed runs have left.
+
+        What may be missing for the demonstration is looked for first: building takes minutes.
+        """
         self._console.heading("Preparing")
+        with self._console.step("privileges") as step:
+            require_root()
+            if shutil.which("ip"):  # else tools/setup installs it, and it is tried below
+                require_privilege()
+            step.conclude("root")
         with self._console.step("packages") as step:
             run([os.path.join(builds.ROOT, "tools", "setup")], timeout_s=1800)
             step.conclude("all there")

@@ -11,10 +11,15 @@ import threading
 from .process import LabError, NotAvailable, run, wait_until
 
 
-def require_privilege():
-    """Raises NotAvailable unless we may make network namespaces."""
+def require_root():
+    """Raises NotAvailable unless we are root. Needs no program."""
     if os.geteuid() != 0:
         raise NotAvailable("network namespaces need root: run this with sudo")
+
+
+def require_privilege():
+    """Raises NotAvailable unless we may make network namespaces."""
+    require_root()
     probe = f"noclash{os.getpid()}-probe"
     try:
         run(["ip", "netns", "add", probe])

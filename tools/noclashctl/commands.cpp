@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "dpdk/config.hpp"
 #include "tools/noclashctl/client.hpp"
 #include "tools/noclashctl/output.hpp"
 #include "tools/noclashctl/ports_text.hpp"
@@ -171,32 +170,6 @@ void show_version(const Settings& settings) {
             "noclash {}, {}, up for {} s\n", version.at("version").get<std::string>(),
             version.at("dpdk").get<std::string>(), version.at("uptime_s").get<std::uint64_t>());
     });
-}
-
-bool check_config(const Settings& settings, const std::string& file) {
-    std::vector<std::string> faults;
-    try {
-        const dpdk::Config config = dpdk::load_config(file);
-        if (settings.format == Format::text) {
-            print(fmt::format(
-                "{}: fit for use (workers: {}, flows: {}, ports: {}, routes: {}, pools: {}, "
-                "rules: {})\n",
-                file, config.workers, config.flows, config.ports.size(), config.routes.size(),
-                config.policy.pools.size(), config.policy.rules.size()));
-        }
-    } catch (const dpdk::ConfigError& error) {
-        faults = error.faults();
-    }
-    if (settings.format == Format::json) {
-        const json result{{"file", file}, {"fit", faults.empty()}, {"faults", faults}};
-        JsonArray array;
-        array.add(result.dump(-1, ' ', false, json::error_handler_t::replace));
-        array.close();
-    } else {
-        for (const std::string& fault : faults)
-            fmt::print(stderr, "{}\n", fault);
-    }
-    return faults.empty();
 }
 
 }  // namespace noclash::tools

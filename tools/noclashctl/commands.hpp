@@ -49,7 +49,13 @@ void show_subscribers(const Settings& settings, std::optional<std::uint32_t> top
 void show_memory(const Settings& settings);
 void show_version(const Settings& settings);
 
+/// What a warning about a configuration is worth.
+enum class Warnings {
+    tolerated,
+    refused,  ///< a configuration with one is not fit for use
+};
+
 /// Needs no daemon. @return whether the configuration is fit for use
-bool check_config(const Settings& settings, const std::string& file);
+bool check_config(const Settings& settings, const std::string& file, Warnings warnings);
 
 }  // namespace noclash::tools

@@ -50,6 +50,7 @@ struct Wish {
     bool json = false;
     std::optional<std::uint32_t> top;
     std::string config_file;
+    bool strict = false;
     bool fit = true;
     bool found = true;
     std::function<void(Wish&)> action;
@@ -106,12 +107,17 @@ void add_others(CLI::App& app, Wish& wish) {
     CLI::App* config = app.add_subcommand("config", "Configuration files");
     config->require_subcommand(1);
     config->fallthrough();
-    CLI::App* check = config->add_subcommand("check", "Name every fault of a file");
+    CLI::App* check = config->add_subcommand(
+        "check", "Name every fault of a file, and warn of what is hardly meant");
     check->fallthrough();
     check->add_option("FILE", wish.config_file)->required();
+    check->add_flag("--strict", wish.strict, "Take warnings for faults");
     check->callback([&wish] {
         wish.action = [](Wish& all) {
-            all.fit = noclash::tools::check_config(all.settings, all.config_file);
+            using noclash::tools::Warnings;
+            all.fit =
+                noclash::tools::check_config(all.settings, all.config_file,
+                                             all.strict ? Warnings::refused : Warnings::tolerated);
         };
     });
 }
