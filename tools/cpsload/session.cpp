@@ -92,7 +92,7 @@ Trial Session::attempt(double rate, Outcome& outcome) {
     const auto count = static_cast<double>(counters.opened - opened);
     const std::uint64_t failed = counters.troubled - troubled + ledger_->abandon();
     trial.opened_cps = count / (static_cast<double>(lapse.opening) / second);
-    trial.loss = count == 0 ? 1 : static_cast<double>(failed) / count;
+    trial.loss = count == 0 ? 0 : static_cast<double>(failed) / count;  // then it is not attained
     outcome.lapse.opening += lapse.opening;
     outcome.lapse.all += lapse.all;
     outcome.lapse.cpu += lapse.cpu;
