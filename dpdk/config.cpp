@@ -59,11 +59,8 @@ Config parse_config(std::string_view text, const std::string& file, const Machin
         read_pools(top, config);
         read_rules(top, config);
         read_limits(top, config);
-<<<<<<< HEAD
         read_static_neighbors(top, config);
-=======
         check_whole(top, config, machine);
->>>>>>> config
     } catch (const toml::parse_error& error) {
         findings.add_syntax_error(error);
     }

@@ -83,19 +83,11 @@ std::string read_name(const Section& section) {
 }
 
 void read_general(const Section& top, Config& config) {
-<<<<<<< HEAD
-    top.allow_only({"flows",          "workers",      "cores",      "idle",       "control_socket",
-                    "log_level",      "no_room_icmp", "tcp_window", "tcp_pickup", "tcp_timestamps",
-                    "tcp_reuse",      "memory",       "neighbors",  "fragments",  "limits",
-                    "timeouts",       "port",         "route",      "pool",       "rule",
-                    "reply_locality", "tcp_unknown"});
-=======
-    top.allow_only({"flows",     "workers",       "cores",      "idle",       "control_socket",
-                    "log_level", "no_room_icmp",  "tcp_window", "tcp_pickup", "tcp_timestamps",
-                    "tcp_reuse", "memory",        "neighbors",  "neighbor",   "fragments",
-                    "limits",    "timeouts",      "port",       "route",      "pool",
-                    "rule",      "reply_locality"});
->>>>>>> neighbors
+    top.allow_only({"flows",     "workers",        "cores",      "idle",       "control_socket",
+                    "log_level", "no_room_icmp",   "tcp_window", "tcp_pickup", "tcp_timestamps",
+                    "tcp_reuse", "memory",         "neighbors",  "neighbor",   "fragments",
+                    "limits",    "timeouts",       "port",       "route",      "pool",
+                    "rule",      "reply_locality", "tcp_unknown"});
     top.read("flows", config.flows, 1024, 1 << 27);
     read_workers(top, config);
 

@@ -228,15 +228,10 @@ void Control::stats(ResponseWriter& writer) const {
               {"mappings_ended",
                m.mappings_ended.value() + flushed_mappings_[id].mappings_ended.value()},
               {"permissions_opened", m.permissions_opened.value()},
-<<<<<<< HEAD
-              {"permissions_ended", m.permissions_ended.value()},
-              {"naps", c.naps.value()},
-              {"woken", c.woken.value()}}},
-=======
               {"permissions_ended",
                m.permissions_ended.value() + flushed_mappings_[id].permissions_ended.value()},
-              {"naps", c.naps.value()}}},
->>>>>>> control
+              {"naps", c.naps.value()},
+              {"woken", c.woken.value()}}},
             {"drops", drops}};
         writer.row(row.dump());
     }

@@ -23,11 +23,8 @@
 #include "dpdk/device_lock.hpp"
 #include "dpdk/eal.hpp"
 #include "dpdk/gateway.hpp"
-<<<<<<< HEAD
 #include "dpdk/link_monitor.hpp"
-=======
 #include "dpdk/memory_need.hpp"
->>>>>>> config
 #include "dpdk/memory_report.hpp"
 #include "dpdk/neighbor_log.hpp"
 #include "dpdk/packet_pool.hpp"
@@ -115,7 +112,6 @@ ShortageAlarm::Totals shortages(const std::vector<std::unique_ptr<Worker>>& work
     return totals;
 }
 
-<<<<<<< HEAD
 /// Logs what the workers heard of neighbours since it was last called.
 void tell_of_neighbors(NeighborLog& log, const std::vector<std::unique_ptr<Worker>>& workers) {
     for (const auto& worker : workers)
@@ -125,12 +121,8 @@ void tell_of_neighbors(NeighborLog& log, const std::vector<std::unique_ptr<Worke
         spdlog::warn(line);
 }
 
-/// Looks after the workers once a second; returns the signal that ends it.
-int watch_until_signal(const sigset_t& signals, const Config& config,
-=======
 /// Looks after the workers once a second, at least; returns the signal that ends it.
-int watch_until_signal(const sigset_t& signals,
->>>>>>> config
+int watch_until_signal(const sigset_t& signals, const Config& config,
                        const std::vector<std::unique_ptr<Worker>>& workers) {
     ShortageAlarm alarm;
     NeighborLog neighbors(config.ports);
@@ -186,13 +178,8 @@ void serve(const Config& config) {
     const RunningWorkers running(workers);
     const LinkMonitor monitor(gateway);
     spdlog::info("ready; control socket {}", config.control_socket);
-<<<<<<< HEAD
-    const sigset_t signals = stop_signals();
-    const int signal = watch_until_signal(signals, gateway.config, workers);
-=======
     const sigset_t signals = awaited_signals();
-    const int signal = watch_until_signal(signals, workers);
->>>>>>> config
+    const int signal = watch_until_signal(signals, gateway.config, workers);
     spdlog::info("{}: stopping with {} flows", strsignal(signal), control.live_flows());
 }
 

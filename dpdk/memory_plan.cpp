@@ -60,7 +60,6 @@ std::uint64_t count_buffers(const Config& config) {
 
 }  // namespace
 
-<<<<<<< HEAD
 std::uint32_t hold_packets(const Config& config) {
     const std::uint32_t wanted = config.neighbors.queue_packets;
     if (config.memory.packet_buffers == 0) return wanted;
@@ -68,12 +67,6 @@ std::uint32_t hold_packets(const Config& config) {
     return std::clamp(wanted, 1U, std::max(1U, share));
 }
 
-std::uint32_t longest_datagram(const Config& config) {
-    return std::min(fragments_of_packet * largest_mtu(config), longest_of_buffer);
-}
-
-=======
->>>>>>> fragments
 MemoryPlan plan_memory(const Config& config) {
     MemoryPlan plan;
     const std::uint32_t mtu = largest_mtu(config);

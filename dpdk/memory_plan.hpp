@@ -19,17 +19,15 @@ struct MemoryPlan {
 
 [[nodiscard]] MemoryPlan plan_memory(const Config& config);
 
-<<<<<<< HEAD
 /// Packets of a worker that may wait for neighbours' addresses: as configured, but together not
 /// more than a quarter of the packet buffers, should their number be configured.
 [[nodiscard]] std::uint32_t hold_packets(const Config& config);
-=======
+
 /// Bytes of the longest IP packet that is put together of fragments: the longest that there is.
 inline constexpr std::uint32_t longest_datagram = 65535;
 
 /// Of the buffer that holds one, with room for headroom and Ethernet header.
 inline constexpr std::uint32_t long_buffer_bytes = 65536 + 192;
->>>>>>> fragments
 
 /// Datagrams of a worker that may be on their way from reassembly to where they are fragmented
 /// again: all at once, or while they wait for a neighbour's address.

@@ -147,14 +147,10 @@ void Port::attach() {
     if (const auto* wrong = std::get_if<std::string>(&parsed)) fail(*wrong);
     const auto& device = std::get<Device>(parsed);
     device_name_ = device.name;
-<<<<<<< HEAD
     longest_frame_ = device.longest_frame;
-    if (!device.interface.empty() && ::if_nametoindex(device.interface.c_str()) == 0) {
-=======
     interface_ = device.interface;
     interface_index_ = interface_.empty() ? 0 : ::if_nametoindex(interface_.c_str());
     if (!interface_.empty() && interface_index_ == 0) {
->>>>>>> devices
         fail(
             fmt::format("there is no interface {} here (see `ip link`); a network namespace sees "
                         "only its own",
@@ -235,17 +231,13 @@ void Port::configure() {
     if (const int error = ::rte_eth_dev_configure(id_, queues_, queues_, &wanted); error != 0) {
         fail("cannot configure the device", error);
     }
-<<<<<<< HEAD
     // A frame without its tag would pass for one of no VLAN. No offload was asked for that does so.
     const int vlan_offloads = ::rte_eth_dev_get_vlan_offload(id_);
     if (vlan_offloads > 0 && (vlan_offloads & RTE_ETH_VLAN_STRIP_OFFLOAD) != 0)
         fail("the device takes VLAN tags off the frames that it receives; switch that off");
-    set_up_queues(info, packets, wanted.txmode.offloads);
-=======
     const std::vector<int> xdp_before = xdp_sockets();
     set_up_queues(info, wanted.txmode.offloads);
     find_sockets(xdp_before);
->>>>>>> devices
     set_mtu();
 
     rte_ether_addr address{};

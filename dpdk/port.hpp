@@ -115,11 +115,8 @@ class Port {
     std::array<std::uint8_t, 6> mac_{};
     std::uint16_t id_ = 0;
     std::uint16_t queues_ = 0;
-<<<<<<< HEAD
     std::uint32_t longest_frame_ = 0;
-=======
     bool open_ = false;
->>>>>>> devices
     bool started_ = false;
     bool checks_rx_checksums_ = false;
     bool spreads_by_rss_ = false;

@@ -47,14 +47,10 @@ Worker::Worker(Gateway& gateway, std::uint16_t id)
       arrivals_(gateway.ports.size()),
       parked_(park_packets),
       errors_(pipeline_.random()),
-<<<<<<< HEAD
       mtu_errors_(pipeline_.random()),
-      resets_(pipeline_.random()) {}
-=======
-      mtu_errors_(pipeline_.random()) {
+      resets_(pipeline_.random()) {
     receiving_.reserve(gateway.ports.size());
 }
->>>>>>> devices
 
 Worker::~Worker() {
     parked_.visit([](const Parked& packet) {

@@ -6,11 +6,8 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
-<<<<<<< HEAD
 #include <optional>
 #include <span>
-=======
->>>>>>> fragments
 #include <vector>
 
 #include "dpdk/arrivals.hpp"

@@ -64,9 +64,7 @@ class Bed {
     /// What worker `number` receives from, and sends to.
     [[nodiscard]] rte_ring* rx(Side side, unsigned number) const { return ring(side, number, 0); }
     [[nodiscard]] rte_ring* tx(Side side, unsigned number) const { return ring(side, number, 1); }
-    [[nodiscard]] nat::MacAddress mac(Side side) const {
-        return gateway_->macs[port_of(side)];
-    }
+    [[nodiscard]] nat::MacAddress mac(Side side) const { return gateway_->macs[port_of(side)]; }
     [[nodiscard]] std::uint16_t port_id(Side side) const {
         return gateway_->ports[port_of(side)]->id();
     }

@@ -143,12 +143,6 @@ class Malformed(RawSocketCase):
                 self.assert_counted(reason, packet)
         self.assertEqual(self.gateway.json("flows", "list", "--source-port", 1111), [])
 
-<<<<<<< HEAD
-=======
-    def test_other_ethertypes(self):
-        self.assert_counted("not_ip", b"\x60" + b"\0" * 60, ethertype=0x86dd)
-        self.assert_counted("not_ip", b"\0" * 50, ethertype=0x88cc)
-
     def test_longer_than_a_packet_socket_can_hand_over(self):
         """Where the link takes more than noclash's port."""
         self.lb.ip("link", "set", "lb0", "mtu", 4000)
@@ -157,7 +151,6 @@ class Malformed(RawSocketCase):
             self.assert_counted("frame_too_long", packets.ip(HERE, THERE, packets.UDP, packets.udp(
                 HERE, THERE, 1111, 2222, payload=bytes(length))))
 
->>>>>>> fragments
     def test_malformed_arp_is_survived(self):
         arp = struct.pack("!HHBBH6s4s6s4s", 1, 0x0800, 6, 4, 1, FROM_MAC, bytes([10, 1, 0, 2]),
                           bytes(6), bytes([10, 1, 0, 1]))

@@ -51,8 +51,7 @@ Station station_of(const dpdk::Port& port, const SideOptions& side) {
         nat::MacAddress{port.mac()}, {side.address, side.prefix_length}, side.own, side.gateway};
 }
 
-Outcome measure_through_gateway(const Options& options, const dpdk::Config& config,
-                                Bench bench) {
+Outcome measure_through_gateway(const Options& options, const dpdk::Config& config, Bench bench) {
     dpdk::Port client_port(config, 0, bench.packets);
     dpdk::Port server_port(config, 1, bench.packets);
     std::optional<dpdk::InterruptGate> gate;  // after the ports: it ends before they are closed
@@ -79,9 +78,8 @@ int run(const Options& options) {
     if (options.core) pin_to(*options.core);
     ::prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
     const bool wants_ceiling = options.measure_ceiling && !options.self_test;
-    const auto on_devices = wants_ceiling && on_packet_sockets(options)
-                                ? ceiling_on_devices(options)
-                                : std::nullopt;
+    const auto on_devices =
+        wants_ceiling && on_packet_sockets(options) ? ceiling_on_devices(options) : std::nullopt;
     const dpdk::Config config = config_of(options);
     const dpdk::Eal eal(config);
     const dpdk::PacketPool packets(eal.memory(), eal.pages());

@@ -17,7 +17,7 @@ namespace noclash::cpsload {
 /// Connections a second that the tester does with nothing between its two sides: no result can be
 /// higher.
 struct Ceiling {
-    double cps = 0;            ///< 0: not measured
+    double cps = 0;             ///< 0: not measured
     bool with_devices = false;  ///< the devices' own work is part of it
 };
 

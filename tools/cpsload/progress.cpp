@@ -34,7 +34,10 @@ std::string progress_line(const std::string& name, const Standing& standing) {
 }
 
 Progress::Progress(Mode mode, LossMeter losses)
-    : losses_(std::move(losses)), interval_(on_terminal), terminal_(::isatty(STDERR_FILENO) == 1), next_(never) {
+    : losses_(std::move(losses)),
+      interval_(on_terminal),
+      terminal_(::isatty(STDERR_FILENO) == 1),
+      next_(never) {
     if (!terminal_) interval_ = elsewhere;
     if (mode == Mode::silent) interval_ = never;
 }

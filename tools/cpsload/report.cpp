@@ -96,9 +96,8 @@ std::string as_text(const Options& options, const Outcome& outcome) {
     text += row("delivered once", fmt::format("{}", counters.delivered));
     text += row("completed", fmt::format("{}", counters.completed));
     text += row(word::repeated, std::to_string(counters.retransmissions));
-    text += row("delayed connections",
-                fmt::format("{}, of them by the first packet {}", counters.delayed(),
-                            counters.delayed_openings));
+    text += row("delayed connections", fmt::format("{}, of them by the first packet {}",
+                                                   counters.delayed(), counters.delayed_openings));
     if (outcome.lapse.missed > 0)
         text += row("not opened in time",
                     fmt::format("{}: the tester had no CPU for them", outcome.lapse.missed));
@@ -125,9 +124,9 @@ std::string as_text(const Options& options, const Outcome& outcome) {
     if (const std::string reason = why_no_race(options); !reason.empty())
         text += row("race for tuples", reason);
     if (outcome.lost_by_tester.total() > 0)
-        text += row(word::tester_lost, fmt::format("{} packets at the client, {} at the server",
-                                                   outcome.lost_by_tester.client,
-                                                   outcome.lost_by_tester.server));
+        text += row(word::tester_lost,
+                    fmt::format("{} packets at the client, {} at the server",
+                                outcome.lost_by_tester.client, outcome.lost_by_tester.server));
     if (!outcome.problem.empty()) text += row("problem", outcome.problem);
     text += row("verdict", words_of(outcome.findings(options.measure)));
     return text;
@@ -136,39 +135,39 @@ std::string as_text(const Options& options, const Outcome& outcome) {
 std::string as_json(const Options& options, const Outcome& outcome) {
     const Counters& counters = outcome.counters;
     const Verdict verdict = judge(outcome.findings(options.measure));
-    Json json{{"profile", options.profile},
-              {"fine", exit_status(verdict) == 0},
-              {"verdict", name_of(verdict)},
-              {"verdict_text", words_of(outcome.findings(options.measure))},
-              {"interrupted", outcome.interrupted},
-              {"problem", outcome.problem},
-              {"opened", counters.opened},
-              {"delivered", counters.delivered},
-              {"established", counters.established},
-              {"answered", counters.answered},
-              {"completed", counters.completed},
-              {"seconds", seconds(outcome.lapse.opening)},
-              {"connections_per_second", rate(counters.opened, outcome.lapse.opening)},
-              {"cpu_seconds", seconds(outcome.lapse.cpu)},
-              {"connections_per_cpu_second", rate(counters.opened, outcome.lapse.cpu)},
-              {"missed", outcome.lapse.missed},
-              {"faults", faults(counters)},
-              {"retransmissions", counters.retransmissions},
-              {"connections_with_retransmissions", counters.troubled},
-              {"delayed_connections", counters.delayed()},
-              {"delayed_openings", counters.delayed_openings},
-              {"strays", counters.strays},
-              {"icmp", counters.icmp},
-              {"setup_us", latency(counters.setup_ns)},
-              {"whole_us", latency(counters.whole_ns)},
-              {"client", side(outcome.client)},
-              {"server", side(outcome.server)},
-              {"lost_by_tester",
-               {{"client", outcome.lost_by_tester.client},
-                {"server", outcome.lost_by_tester.server}}},
-              {"no_race", why_no_race(options)},
-              {"ceiling_per_second", outcome.ceiling.cps},
-              {"ceiling_includes_devices", outcome.ceiling.with_devices}};
+    Json json{
+        {"profile", options.profile},
+        {"fine", exit_status(verdict) == 0},
+        {"verdict", name_of(verdict)},
+        {"verdict_text", words_of(outcome.findings(options.measure))},
+        {"interrupted", outcome.interrupted},
+        {"problem", outcome.problem},
+        {"opened", counters.opened},
+        {"delivered", counters.delivered},
+        {"established", counters.established},
+        {"answered", counters.answered},
+        {"completed", counters.completed},
+        {"seconds", seconds(outcome.lapse.opening)},
+        {"connections_per_second", rate(counters.opened, outcome.lapse.opening)},
+        {"cpu_seconds", seconds(outcome.lapse.cpu)},
+        {"connections_per_cpu_second", rate(counters.opened, outcome.lapse.cpu)},
+        {"missed", outcome.lapse.missed},
+        {"faults", faults(counters)},
+        {"retransmissions", counters.retransmissions},
+        {"connections_with_retransmissions", counters.troubled},
+        {"delayed_connections", counters.delayed()},
+        {"delayed_openings", counters.delayed_openings},
+        {"strays", counters.strays},
+        {"icmp", counters.icmp},
+        {"setup_us", latency(counters.setup_ns)},
+        {"whole_us", latency(counters.whole_ns)},
+        {"client", side(outcome.client)},
+        {"server", side(outcome.server)},
+        {"lost_by_tester",
+         {{"client", outcome.lost_by_tester.client}, {"server", outcome.lost_by_tester.server}}},
+        {"no_race", why_no_race(options)},
+        {"ceiling_per_second", outcome.ceiling.cps},
+        {"ceiling_includes_devices", outcome.ceiling.with_devices}};
     if (searches(options.measure)) {
         json["highest_per_second"] = outcome.highest_cps;
         json["trials"] = Json::array();
