@@ -156,7 +156,7 @@ void add_how_much(CLI::App& app, CommandLine& line, Options& options) {
     app.add_flag("--self-test", options.self_test,
                  "run both sides back to back, without a gateway and without devices");
     app.add_flag("--no-self-test", line.no_self_test,
-                 "do not measure the tester's own ceiling first (half a second)");
+                 "do not measure the tester's own ceiling first (a second)");
     app.add_flag("--json", options.json, "print the result as one JSON object");
 }
 

@@ -31,9 +31,10 @@ struct Counters {
     std::uint64_t strays = 0;         ///< packets of no live connection
 
     // What happens.
-    std::uint64_t retransmissions = 0;  ///< packets
-    std::uint64_t troubled = 0;         ///< lost, reset, or with a retransmission
-    std::uint64_t icmp = 0;             ///< packets
+    std::uint64_t retransmissions = 0;   ///< packets
+    std::uint64_t troubled = 0;          ///< lost, reset, or with a retransmission
+    std::uint64_t delayed_openings = 0;  ///< whose first packet had to be repeated
+    std::uint64_t icmp = 0;              ///< packets
 
     Histogram setup_ns;  ///< first packet to its answer
     Histogram whole_ns;  ///< first packet to the last answer
@@ -42,6 +43,10 @@ struct Counters {
     /// time after its connection's end; any other stray is a copy.
     [[nodiscard]] std::uint64_t duplicated() const {
         return duplicates + strays - std::min(strays, retransmissions);
+    }
+    /// Connections that came to their end, but with packets that had to be repeated.
+    [[nodiscard]] std::uint64_t delayed() const {
+        return troubled - std::min(troubled, lost + reset);
     }
     /// Nothing was lost, duplicated, mistranslated or damaged.
     [[nodiscard]] bool clean() const {

@@ -3,6 +3,16 @@
 
 namespace noclash::cpsload {
 
+namespace {
+
+/// Whether its first packet has not been answered yet.
+bool is_opening(const Connection& connection) {
+    return is_tcp(connection.kind) ? connection.state == ClientState::opening
+                                   : !Ledger::seen(connection, Step::accept);
+}
+
+}  // namespace
+
 Ledger::Ledger(const Settings& wanted)
     : settings(wanted),
       connections(wanted),
@@ -28,6 +38,7 @@ void Ledger::trouble(Connection& connection) {
 void Ledger::note_repetition(Connection& connection) {
     ++connection.attempt;
     ++counters.retransmissions;
+    if (connection.attempt == 1 && is_opening(connection)) ++counters.delayed_openings;
     trouble(connection);
 }
 

@@ -10,22 +10,22 @@
 #include <atomic>
 #include <cstdio>
 #include <optional>
-#include <thread>
 
 #include "dpdk/eal.hpp"
 #include "dpdk/interrupt_gate.hpp"
 #include "dpdk/packet_pool.hpp"
 #include "dpdk/port.hpp"
+#include "tools/cpsload/ceiling.hpp"
+#include "tools/cpsload/devices.hpp"
 #include "tools/cpsload/introduce.hpp"
+#include "tools/cpsload/receive_drops.hpp"
 #include "tools/cpsload/session.hpp"
 
 namespace noclash::cpsload {
 namespace {
 
-enum Exit : int { fine = 0, faults = 1, usage = 2, environment = 3, interrupted = 130 };
-
-constexpr Time patience = 10 * second;  // for links to come up, and for gateways to answer
-constexpr std::uint32_t packet_buffers = 16384;
+// Others are those of verdicts.
+enum Exit : int { fine = 0, usage = 2, environment = 3 };
 
 std::atomic<bool> stop{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "set by a signal handler");
@@ -38,30 +38,6 @@ void stop_on_signals() {
         ::sigaction(signal, &action, nullptr);
 }
 
-dpdk::PortConfig port_of(const char* name, const SideOptions& side, const Options& options) {
-    dpdk::PortConfig port;
-    port.name = name;
-    port.device = side.device;
-    port.address = side.address;
-    port.prefix_length = side.prefix_length;
-    port.mtu = options.mtu;
-    port.descriptors = options.descriptors;
-    return port;
-}
-
-dpdk::Config config_of(const Options& options) {
-    dpdk::Config config;
-    config.file = "cpsload";
-    config.log_level = "warning";
-    config.memory.huge_pages = options.huge_pages;
-    config.memory.packet_buffers = packet_buffers + 8U * options.descriptors;
-    if (!options.self_test) {
-        config.ports.push_back(port_of("client", options.client, options));
-        config.ports.push_back(port_of("server", options.server, options));
-    }
-    return config;
-}
-
 void pin_to(std::uint32_t core) {
     cpu_set_t set;
     CPU_ZERO(&set);
@@ -70,32 +46,19 @@ void pin_to(std::uint32_t core) {
         throw UsageError(fmt::format("--core: this process may not run on CPU {}", core));
 }
 
-/// memif and NICs take a moment.
-void wait_for_link(const dpdk::Port& port, const Clock& clock) {
-    const Time begin = clock.now();
-    while (!port.link_up() && !stop) {
-        if (clock.now() - begin > patience)
-            throw std::runtime_error(
-                fmt::format("port {} ({}): no link; is the other end of it up?", port.config().name,
-                            port.config().device));
-        std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-}
-
 Station station_of(const dpdk::Port& port, const SideOptions& side) {
     return {
         nat::MacAddress{port.mac()}, {side.address, side.prefix_length}, side.own, side.gateway};
 }
 
-Outcome measure_through_gateway(const Options& options, const dpdk::Config& config,
-                                const Bench& bench) {
+Outcome measure_through_gateway(const Options& options, const dpdk::Config& config, Bench bench) {
     dpdk::Port client_port(config, 0, bench.packets);
     dpdk::Port server_port(config, 1, bench.packets);
     std::optional<dpdk::InterruptGate> gate;  // after the ports: it ends before they are closed
     if (client_port.is_memif() || server_port.is_memif()) gate.emplace(std::uint16_t{2});
     for (dpdk::Port* port : {&client_port, &server_port}) {
         port->start();
-        wait_for_link(*port, bench.clock);
+        wait_for_link(*port, bench.clock, stop);
     }
     const auto link_of = [&gate](const dpdk::Port& port, std::uint16_t user) {
         return port.is_memif() ? Link(port.id(), *gate, user) : Link(port.id());
@@ -104,28 +67,33 @@ Outcome measure_through_gateway(const Options& options, const dpdk::Config& conf
     Link server_link = link_of(server_port, 1);
     Station client = station_of(client_port, options.client);
     Station server = station_of(server_port, options.server);
-    introduce({client_link, client}, {server_link, server}, bench.packets, bench.clock, patience,
-              stop);
+    introduce({client_link, client}, {server_link, server}, bench.packets, bench.clock,
+              device_patience, stop);
+    ReceiveDrops drops(client_port, server_port);
+    bench.losses = [&drops] { return drops.since_start(); };
     return measure(options, bench, {client_link, client}, {server_link, server});
 }
 
 int run(const Options& options) {
     if (options.core) pin_to(*options.core);
     ::prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+    const bool wants_ceiling = options.measure_ceiling && !options.self_test;
+    const auto on_devices =
+        wants_ceiling && on_packet_sockets(options) ? ceiling_on_devices(options) : std::nullopt;
     const dpdk::Config config = config_of(options);
     const dpdk::Eal eal(config);
     const dpdk::PacketPool packets(eal.memory(), eal.pages());
     const Clock clock;
     stop_on_signals();
     const Bench bench{packets.get(), clock, stop, Progress::Mode::shown};
-    const double ceiling =
-        options.measure_ceiling && !options.self_test ? measure_ceiling(options, bench) : 0;
+    Ceiling ceiling;
+    if (on_devices) ceiling = {*on_devices, true};
+    if (wants_ceiling && !on_devices) ceiling = {ceiling_without_devices(options, bench), false};
     Outcome outcome = options.self_test ? measure_back_to_back(options, bench)
                                         : measure_through_gateway(options, config, bench);
-    outcome.ceiling_cps = ceiling;
+    outcome.ceiling = ceiling;
     fmt::print("{}\n", options.json ? as_json(options, outcome) : as_text(options, outcome));
-    if (outcome.interrupted) return interrupted;
-    return outcome.fine(options.measure) ? fine : faults;
+    return exit_status(judge(outcome.findings(options.measure)));
 }
 
 }  // namespace

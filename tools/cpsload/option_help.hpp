@@ -25,7 +25,9 @@ profiles:
   tcp-syn  handshakes alone: the connections stay open in the gateway
   udp      a datagram and its echo
   dns      an A and an AAAA query from one socket in the same instant
-  lb       tcp-crr as a load balancer does it: 16 addresses, all with the same source port
+  lb       tcp-crr as a load balancer does it: 16 addresses, all with the same source port.
+           One thread sends: on devices without several queues (all but NICs) the packets reach
+           the gateway one after another and do not race; `storm send` sends from two CPUs
   mix      several kinds at once, see --mix)";
 
 inline constexpr std::string_view help_foot =
@@ -45,8 +47,11 @@ address and a server, and keeps one for minutes after its connection has ended. 
 connections a second with 10 s of TIME_WAIT take 500,000 ports, which are 8 pool addresses.
 
 exit status:
-  0  everything asked for was done, and nothing was lost, duplicated or mistranslated
+  0  everything asked for was done, and no connection was lost, duplicated or mistranslated; the
+     verdict says whether any was delayed, as packets had to be repeated
   1  something was: the report says what      2  usage
-  3  this machine or the gateway does not allow it      130  interrupted)";
+  3  this machine or the gateway does not allow it
+  4  no verdict: the tester itself lost packets, as its receive queue was full
+  130  interrupted)";
 
 }  // namespace noclash::cpsload

@@ -10,8 +10,16 @@
 #include "tools/cpsload/options.hpp"
 #include "tools/cpsload/runner.hpp"
 #include "tools/cpsload/search.hpp"
+#include "tools/cpsload/verdict.hpp"
 
 namespace noclash::cpsload {
+
+/// Connections a second that the tester does with nothing between its two sides: no result can be
+/// higher.
+struct Ceiling {
+    double cps = 0;             ///< 0: not measured
+    bool with_devices = false;  ///< the devices' own work is part of it
+};
 
 /// All that a run found out.
 struct Outcome {
@@ -19,11 +27,13 @@ struct Outcome {
     Lapse lapse;  ///< of the opening phase
     LinkCounters client;
     LinkCounters server;
-    double ceiling_cps = 0;  ///< of the tester itself; 0: not measured
+    TesterLosses lost_by_tester;
+    Ceiling ceiling;
 
     // Of searches.
     std::vector<Trial> trials;
     double highest_cps = 0;  ///< that passed; 0: none did
+    bool limited_by_tester = false;
 
     // Of teardown and capacity.
     std::uint64_t held = 0;         ///< connections that were open at a time
@@ -33,9 +43,10 @@ struct Outcome {
     bool interrupted = false;
     std::string problem;  ///< why something of what was asked for is missing; or empty
 
-    /// Everything was done, and nothing was lost, duplicated or mistranslated. A search loses
-    /// connections on purpose: it only must not have damaged or duplicated any.
-    [[nodiscard]] bool fine(Measure measure) const;
+    [[nodiscard]] Findings findings(Measure measure) const {
+        return {measure,           counters,    lost_by_tester,
+                limited_by_tester, interrupted, !problem.empty()};
+    }
 };
 
 /// For people.

@@ -5,6 +5,9 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <utility>
+
+#include "tools/cpsload/verdict.hpp"
 
 namespace noclash::cpsload {
 namespace {
@@ -15,8 +18,26 @@ constexpr Time never = UINT64_MAX;
 
 }  // namespace
 
-Progress::Progress(Mode mode)
-    : interval_(on_terminal), terminal_(::isatty(STDERR_FILENO) == 1), next_(never) {
+std::string progress_line(const std::string& name, const Standing& standing) {
+    const Counters& counters = standing.counters;
+    std::string line = fmt::format(
+        "{} {:6.1f} s  opened {}  {:.0f}/s  in flight {}  completed {}  {} {}  {} {}  {} {}  "
+        "setup p50 {:.0f} us, p99 {:.0f} us",
+        name, standing.seconds, counters.opened, standing.rate, standing.in_flight,
+        counters.completed, word::lost, counters.lost, word::reset, counters.reset, word::repeated,
+        counters.retransmissions, static_cast<double>(counters.setup_ns.quantile(0.5)) / 1000,
+        static_cast<double>(counters.setup_ns.quantile(0.99)) / 1000);
+    if (standing.lost_by_tester.total() > 0)
+        line += fmt::format("  no verdict: {} {} packets", word::tester_lost,
+                            standing.lost_by_tester.total());
+    return line;
+}
+
+Progress::Progress(Mode mode, LossMeter losses)
+    : losses_(std::move(losses)),
+      interval_(on_terminal),
+      terminal_(::isatty(STDERR_FILENO) == 1),
+      next_(never) {
     if (!terminal_) interval_ = elsewhere;
     if (mode == Mode::silent) interval_ = never;
 }
@@ -30,14 +51,12 @@ void Progress::start(std::string name, Time now, const Counters& counters) {
 
 void Progress::show(Time now, const Counters& counters, std::uint32_t in_flight) {
     const double lapsed = static_cast<double>(now - last_) / static_cast<double>(second);
-    const double rate = static_cast<double>(counters.opened - last_opened_) / lapsed;
-    const std::string line = fmt::format(
-        "{} {:6.1f} s  opened {}  {:.0f}/s  in flight {}  completed {}  lost {}  retransmitted {}  "
-        "setup p50 {:.0f} us, p99 {:.0f} us",
-        name_, static_cast<double>(now - begin_) / static_cast<double>(second), counters.opened,
-        rate, in_flight, counters.completed, counters.lost + counters.reset,
-        counters.retransmissions, static_cast<double>(counters.setup_ns.quantile(0.5)) / 1000,
-        static_cast<double>(counters.setup_ns.quantile(0.99)) / 1000);
+    const std::string line = progress_line(
+        name_, {.counters = counters,
+                .seconds = static_cast<double>(now - begin_) / static_cast<double>(second),
+                .rate = static_cast<double>(counters.opened - last_opened_) / lapsed,
+                .in_flight = in_flight,
+                .lost_by_tester = losses_ ? losses_() : TesterLosses{}});
     fmt::print(stderr, "{}", terminal_ ? "\r\033[K" + line : line + "\n");
     std::fflush(stderr);
     shown_ = terminal_;

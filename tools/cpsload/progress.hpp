@@ -5,16 +5,29 @@
 #include <string>
 
 #include "tools/cpsload/counters.hpp"
+#include "tools/cpsload/losses.hpp"
 #include "tools/cpsload/settings.hpp"
 
 namespace noclash::cpsload {
+
+/// What has happened until now.
+struct Standing {
+    const Counters& counters;
+    double seconds = 0;  ///< since the start
+    double rate = 0;     ///< connections opened a second, since the last line
+    std::uint32_t in_flight = 0;
+    TesterLosses lost_by_tester;
+};
+/// A line for people, in the words of the report.
+[[nodiscard]] std::string progress_line(const std::string& name, const Standing& standing);
 
 /// What happens, on standard error: a line that moves where that is a terminal, else a line every
 /// five seconds. One thread.
 class Progress {
   public:
     enum class Mode : std::uint8_t { silent, shown };
-    explicit Progress(Mode mode);
+    /// `losses` is asked for each line; it may be empty.
+    explicit Progress(Mode mode, LossMeter losses = {});
     ~Progress() { clear(); }
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
@@ -32,6 +45,7 @@ class Progress {
     void show(Time now, const Counters& counters, std::uint32_t in_flight);
     void clear();
 
+    LossMeter losses_;
     Time interval_;
     bool terminal_;
     bool shown_ = false;

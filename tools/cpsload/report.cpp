@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/cpsload/outcome.hpp"
+#include "tools/cpsload/race.hpp"
 
 namespace noclash::cpsload {
 namespace {
@@ -81,19 +82,7 @@ std::string held_text(const Options& options, const Outcome& outcome) {
                                             rate(outcome.counters.completed, outcome.closing.all)));
 }
 
-bool searches(Measure measure) {
-    return measure == Measure::search || measure == Measure::establishment;
-}
-
 }  // namespace
-
-bool Outcome::fine(Measure measure) const {
-    if (interrupted || !problem.empty()) return false;
-    if (!searches(measure) && measure != Measure::capacity) return counters.clean();
-    Counters forgiven = counters;
-    forgiven.lost = forgiven.reset = 0;
-    return forgiven.clean();
-}
 
 std::string as_text(const Options& options, const Outcome& outcome) {
     const Counters& counters = outcome.counters;
@@ -106,8 +95,9 @@ std::string as_text(const Options& options, const Outcome& outcome) {
         text += held_text(options, outcome);
     text += row("delivered once", fmt::format("{}", counters.delivered));
     text += row("completed", fmt::format("{}", counters.completed));
-    text += row("retransmissions", fmt::format("{} packets of {} connections",
-                                               counters.retransmissions, counters.troubled));
+    text += row(word::repeated, std::to_string(counters.retransmissions));
+    text += row("delayed connections", fmt::format("{}, of them by the first packet {}",
+                                                   counters.delayed(), counters.delayed_openings));
     if (outcome.lapse.missed > 0)
         text += row("not opened in time",
                     fmt::format("{}: the tester had no CPU for them", outcome.lapse.missed));
@@ -125,42 +115,59 @@ std::string as_text(const Options& options, const Outcome& outcome) {
         text += latency_row("whole", counters.whole_ns);
     }
     text += "\n";
-    if (outcome.ceiling_cps > 0)
-        text += row("the tester's own ceiling", fmt::format("{:.0f}/s", outcome.ceiling_cps));
+    if (outcome.ceiling.cps > 0)
+        text += row("the tester's own ceiling",
+                    fmt::format("{:.0f}/s, {}", outcome.ceiling.cps,
+                                outcome.ceiling.with_devices
+                                    ? "its two devices included, joined by a veth pair"
+                                    : "without its devices: with them it is lower"));
+    if (const std::string reason = why_no_race(options); !reason.empty())
+        text += row("race for tuples", reason);
+    if (outcome.lost_by_tester.total() > 0)
+        text += row(word::tester_lost,
+                    fmt::format("{} packets at the client, {} at the server",
+                                outcome.lost_by_tester.client, outcome.lost_by_tester.server));
     if (!outcome.problem.empty()) text += row("problem", outcome.problem);
-    text +=
-        row("verdict", outcome.interrupted             ? "interrupted"
-                       : outcome.fine(options.measure) ? "nothing lost, duplicated or mistranslated"
-                                                       : "NOT FINE: see above");
+    text += row("verdict", words_of(outcome.findings(options.measure)));
     return text;
 }
 
 std::string as_json(const Options& options, const Outcome& outcome) {
     const Counters& counters = outcome.counters;
-    Json json{{"profile", options.profile},
-              {"fine", outcome.fine(options.measure)},
-              {"interrupted", outcome.interrupted},
-              {"problem", outcome.problem},
-              {"opened", counters.opened},
-              {"delivered", counters.delivered},
-              {"established", counters.established},
-              {"answered", counters.answered},
-              {"completed", counters.completed},
-              {"seconds", seconds(outcome.lapse.opening)},
-              {"connections_per_second", rate(counters.opened, outcome.lapse.opening)},
-              {"cpu_seconds", seconds(outcome.lapse.cpu)},
-              {"connections_per_cpu_second", rate(counters.opened, outcome.lapse.cpu)},
-              {"missed", outcome.lapse.missed},
-              {"faults", faults(counters)},
-              {"retransmissions", counters.retransmissions},
-              {"connections_with_retransmissions", counters.troubled},
-              {"strays", counters.strays},
-              {"icmp", counters.icmp},
-              {"setup_us", latency(counters.setup_ns)},
-              {"whole_us", latency(counters.whole_ns)},
-              {"client", side(outcome.client)},
-              {"server", side(outcome.server)},
-              {"ceiling_per_second", outcome.ceiling_cps}};
+    const Verdict verdict = judge(outcome.findings(options.measure));
+    Json json{
+        {"profile", options.profile},
+        {"fine", exit_status(verdict) == 0},
+        {"verdict", name_of(verdict)},
+        {"verdict_text", words_of(outcome.findings(options.measure))},
+        {"interrupted", outcome.interrupted},
+        {"problem", outcome.problem},
+        {"opened", counters.opened},
+        {"delivered", counters.delivered},
+        {"established", counters.established},
+        {"answered", counters.answered},
+        {"completed", counters.completed},
+        {"seconds", seconds(outcome.lapse.opening)},
+        {"connections_per_second", rate(counters.opened, outcome.lapse.opening)},
+        {"cpu_seconds", seconds(outcome.lapse.cpu)},
+        {"connections_per_cpu_second", rate(counters.opened, outcome.lapse.cpu)},
+        {"missed", outcome.lapse.missed},
+        {"faults", faults(counters)},
+        {"retransmissions", counters.retransmissions},
+        {"connections_with_retransmissions", counters.troubled},
+        {"delayed_connections", counters.delayed()},
+        {"delayed_openings", counters.delayed_openings},
+        {"strays", counters.strays},
+        {"icmp", counters.icmp},
+        {"setup_us", latency(counters.setup_ns)},
+        {"whole_us", latency(counters.whole_ns)},
+        {"client", side(outcome.client)},
+        {"server", side(outcome.server)},
+        {"lost_by_tester",
+         {{"client", outcome.lost_by_tester.client}, {"server", outcome.lost_by_tester.server}}},
+        {"no_race", why_no_race(options)},
+        {"ceiling_per_second", outcome.ceiling.cps},
+        {"ceiling_includes_devices", outcome.ceiling.with_devices}};
     if (searches(options.measure)) {
         json["highest_per_second"] = outcome.highest_cps;
         json["trials"] = Json::array();
@@ -168,6 +175,7 @@ std::string as_json(const Options& options, const Outcome& outcome) {
             json["trials"].push_back({{"wanted_per_second", trial.wanted_cps},
                                       {"opened_per_second", trial.opened_cps},
                                       {"loss", trial.loss},
+                                      {"lost_by_tester", trial.lost_by_tester},
                                       {"passed", trial.passed},
                                       {"why_not", trial.why_not}});
     }

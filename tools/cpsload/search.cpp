@@ -44,4 +44,16 @@ double search(const SearchOptions& options,
     }
 }
 
+bool limited_by_tester(const std::vector<Trial>& trials) {
+    double passed = 0;
+    for (const Trial& trial : trials)
+        if (trial.passed) passed = std::max(passed, trial.wanted_cps);
+    const Trial* bound = nullptr;
+    for (const Trial& trial : trials)
+        if (trial.wanted_cps > passed &&
+            (bound == nullptr || trial.wanted_cps <= bound->wanted_cps))
+            bound = &trial;
+    return bound != nullptr && !bound->attained && bound->lost_by_tester > 0;
+}
+
 }  // namespace noclash::cpsload

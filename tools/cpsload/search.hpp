@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "tools/cpsload/settings.hpp"
 
@@ -25,7 +26,9 @@ struct Trial {
     double opened_cps = 0;
     double loss = 0;  ///< share of the connections
     bool passed = false;
-    bool attained = true;  ///< the tester opened as many as it should have
+    /// The tester opened as many as it should have, or no packet that it lost itself decided.
+    bool attained = true;
+    std::uint64_t lost_by_tester = 0;  ///< packets
     std::string why_not;
 };
 
@@ -36,5 +39,9 @@ struct Trial {
 /// @returns the rate that the highest passing trial reached, 0 when none passed
 [[nodiscard]] double search(const SearchOptions& options,
                             const std::function<std::optional<Trial>(double)>& attempt);
+
+/// Whether the search ended where it did because of packets that the tester itself lost: they
+/// decided about the lowest rate above the highest that passed.
+[[nodiscard]] bool limited_by_tester(const std::vector<Trial>& trials);
 
 }  // namespace noclash::cpsload

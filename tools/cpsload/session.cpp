@@ -27,7 +27,8 @@ class Session {
           server_(server),
           ledger_(std::make_unique<Ledger>(options.settings)),
           tester_(*ledger_, client, server, bench.packets),
-          progress_(bench.progress),
+          losses_(bench.losses),
+          progress_(bench.progress, bench.losses),
           runner_(*ledger_, tester_, bench.clock, options.idle, bench.stop, progress_) {}
 
     Outcome measure();
@@ -39,12 +40,16 @@ class Session {
     void tear_down(Outcome& outcome);
     void find_capacity(Outcome& outcome);
     [[nodiscard]] bool tuples_suffice(double rate) const;
+    [[nodiscard]] TesterLosses lost_by_tester() const {
+        return losses_ ? losses_() : TesterLosses{};
+    }
 
     const Options& options_;
     Side client_;
     Side server_;
     std::unique_ptr<Ledger> ledger_;
     Tester tester_;
+    LossMeter losses_;
     Progress progress_;
     Runner runner_;
 };
@@ -75,6 +80,7 @@ Trial Session::attempt(double rate, Outcome& outcome) {
     Counters& counters = ledger_->counters;
     const std::uint64_t opened = counters.opened;
     const std::uint64_t troubled = counters.troubled;
+    const std::uint64_t lost_before = lost_by_tester().total();
     // What fails badly need not be seen to its end: who is not done after a retransmission is lost.
     Load load;
     load.name = fmt::format("{:.0f}/s", rate);
@@ -86,12 +92,17 @@ Trial Session::attempt(double rate, Outcome& outcome) {
     const auto count = static_cast<double>(counters.opened - opened);
     const std::uint64_t failed = counters.troubled - troubled + ledger_->abandon();
     trial.opened_cps = count / (static_cast<double>(lapse.opening) / second);
-    trial.loss = count == 0 ? 1 : static_cast<double>(failed) / count;
+    trial.loss = count == 0 ? 0 : static_cast<double>(failed) / count;  // then it is not attained
     outcome.lapse.opening += lapse.opening;
     outcome.lapse.all += lapse.all;
     outcome.lapse.cpu += lapse.cpu;
     outcome.lapse.missed += lapse.missed;
-    if (trial.loss > options_.search.max_loss) {
+    trial.lost_by_tester = lost_by_tester().total() - lost_before;
+    if (trial.loss > options_.search.max_loss && trial.lost_by_tester > 0) {
+        trial.attained = false;
+        trial.why_not =
+            fmt::format("no verdict: {} {} packets", word::tester_lost, trial.lost_by_tester);
+    } else if (trial.loss > options_.search.max_loss) {
         trial.why_not = "loss";
     } else if (trial.opened_cps < rate * least_attained) {
         trial.attained = false;
@@ -122,6 +133,7 @@ void Session::search_rate(Outcome& outcome) {
         runner_.rest(options_.search.pause);
         return trial;
     });
+    outcome.limited_by_tester = limited_by_tester(outcome.trials);
     if (outcome.highest_cps == 0 && outcome.problem.empty())
         outcome.problem = "no rate passed; try a lower --search-from or another --max-loss";
 }
@@ -174,6 +186,7 @@ Outcome Session::measure() {
     outcome.counters = ledger_->counters;
     outcome.client = client_.link.counters();
     outcome.server = server_.link.counters();
+    outcome.lost_by_tester = lost_by_tester();
     return outcome;
 }
 
@@ -192,7 +205,7 @@ Outcome measure_back_to_back(const Options& options, const Bench& bench) {
     return measure(options, bench, {client_link, client}, {server_link, server});
 }
 
-double measure_ceiling(const Options& options, const Bench& bench) {
+Options ceiling_options(const Options& options) {
     Options own = options;
     own.measure = Measure::run;
     own.schedule = {};
@@ -203,8 +216,10 @@ double measure_ceiling(const Options& options, const Bench& bench) {
     own.settings.backends.clear();
     for (Traffic& traffic : own.settings.traffic)
         if (traffic.kind == Kind::hold) traffic.kind = Kind::crr;
-    const Outcome outcome =
-        measure_back_to_back(own, {bench.packets, bench.clock, bench.stop, Progress::Mode::silent});
+    return own;
+}
+
+double ceiling_of(const Outcome& outcome) {
     if (outcome.interrupted) return 0;
     if (!outcome.counters.clean())
         throw std::runtime_error(

@@ -3,6 +3,7 @@
 
 #include <atomic>
 
+#include "tools/cpsload/losses.hpp"
 #include "tools/cpsload/outcome.hpp"
 
 struct rte_mempool;
@@ -15,11 +16,15 @@ struct Bench {
     const Clock& clock;
     const std::atomic<bool>& stop;
     Progress::Mode progress = Progress::Mode::shown;
+    LossMeter losses = {};  ///< empty: the tester cannot lose anything
 };
 
-/// Connections a second that the tester does with nothing between its two sides: no result can be
-/// higher. Takes half a second.
-[[nodiscard]] double measure_ceiling(const Options& options, const Bench& bench);
+/// The options of a run that finds out how many connections a second the tester does with nothing
+/// between its two sides, in half a second.
+[[nodiscard]] Options ceiling_options(const Options& options);
+/// What such a run found.
+/// @throws std::runtime_error it found faults
+[[nodiscard]] double ceiling_of(const Outcome& outcome);
 
 /// Does what the options ask for between two sides that know their gateways.
 [[nodiscard]] Outcome measure(const Options& options, const Bench& bench, Side client, Side server);

@@ -100,12 +100,13 @@ def _many(build, options, console, report):
                 raise LabError(f"cpsload failed ({result.status}): {result.stderr}")
             report.details.append({"name": part.title, **result.result})
             if result.status != 0:
-                report.wrong.append(f"{part.title}: {result.result['faults']} "
-                                    f"{result.result['problem']}")
+                report.wrong.append(f"{part.title}: {result.result['verdict_text']} "
+                                    f"{result.result['faults']} {result.result['problem']}")
             opened += result.result["opened"]
             failed += result.result["opened"] - result.result["completed"]
             repeated = result.result["connections_with_retransmissions"]
-            step.conclude("all checked" if result.status == 0 else "FAULTS",
+            step.conclude("all checked" if result.status == 0 else
+                          result.result["verdict_text"],
                           "green" if result.status == 0 else "red")
             console.say(f"    {result.result['connections_per_second']:,.0f}/s, {repeated} needed "
                         "a retransmission")
@@ -137,6 +138,9 @@ def _searches(build, options, console, report):
             report.details.append({"name": f"search: {title}", **result.result})
             highest[title] = result.result["highest_per_second"]
             step.conclude(f"{highest[title]:,.0f}/s")
+            if result.result["verdict"] == "none":
+                report.remarks.append(f"{title}: above {highest[title]:,.0f}/s the tester itself "
+                                      "lost packets; the gateway may do more.")
             report.rows.append(Row(f"highest rate: {title}", highest[title] / 1000, "k/s"))
     report.remarks.append("The kernel forwards on the CPU that sends, here the tester's; noclash "
                           "has a thread of its own.")
