@@ -245,7 +245,9 @@ class TcpWords {
     void pick_up(const TcpSegment& segment) {
         const Direction receiver = opposite(sender_);
         store(flow_memory::tcp_end(sender_), segment.end);
-        store(flow_memory::tcp_acknowledged(receiver), segment.sequence);
+        // It is not known what the receiver has. A FIN may have been sent already, and lost: as
+        // long as nobody acknowledges it, it must not count as acknowledged.
+        store(flow_memory::tcp_acknowledged(receiver), segment.sequence - 1);
         store(flow_memory::tcp_end(receiver), segment.acknowledgment);
         store(flow_memory::tcp_acknowledged(sender_), segment.acknowledgment);
         store(flow_memory::tcp_windows, 0xffff'ffff);

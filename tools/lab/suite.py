@@ -34,8 +34,9 @@ LONG_GATEWAY_TESTS = ("behavior", "reuse", "limits", "pools", "mappings", "stati
 # Suite of the unit and stress tests whose threads race on purpose.
 TSAN_SUITES = ("tsan",)
 # The longer proofs, which --quick leaves out.
-PROOFS = {"models (Spin)": "model", "mutants of the engine": "mutants"}
-NO_PROOFS = ["--no-suite=model", "--no-suite=mutants"]
+PROOFS = {"models (Spin)": "model", "mutants of the engine": "mutants",
+          "closing (10^6 schedules)": "closing"}
+NO_PROOFS = [f"--no-suite={name}" for name in PROOFS.values()]
 
 DESCRIPTION = """\
 Installs what is missing, builds, and runs the tests: unit and stress tests, then tests of the
@@ -122,6 +123,17 @@ def sanitized_parts():
     ]
 
 
+def fuzz_parts():
+    """Each fuzz target for 20 seconds."""
+    build = builds.Build("build-fuzz", compiler="clang++",
+                         options=["--buildtype=release", "-Dfuzz=true", "-Db_lundef=false"])
+    name = "build (clang, libFuzzer)"
+    runner = os.path.join(builds.ROOT, "tests", "fuzz", "run.py")
+    return [Part(name, compile_build(build, ("fuzz",))),
+            Part("fuzz targets", command([sys.executable, "-B", runner, build.directory]),
+                 needs=(name,))]
+
+
 def plan(options):
     """All parts, in the order in which they start where nothing hinders them."""
     if not options.all:
@@ -133,6 +145,7 @@ def plan(options):
             Part("format", command([os.path.join(builds.ROOT, "tools", "format"), "--check"])),
             *others[:-len(PROOFS)],
             *sanitized_parts(),
+            *fuzz_parts(),
             *proofs,
             # What is left to compute while the last tests of the gateway wait.
             Part("clang-tidy", clang_tidy())]
