@@ -453,14 +453,18 @@ class Description(GatewayCase):
             self.fields[title] = {name for line in body.splitlines() if line.startswith("| `")
                                   for name in re.findall(r"`([^`]+)`", line.split("|")[1])}
 
-    def flattened(self, row, prefix=""):
+    def flattened(self, row, documented, prefix=""):
+        """The names of all fields. Of what stands in an empty array or object, nothing is known."""
         for key, value in row.items():
-            if isinstance(value, dict):
-                yield from self.flattened(value, f"{prefix}{key}.")
+            if isinstance(value, dict) and value:
+                yield from self.flattened(value, documented, f"{prefix}{key}.")
+            elif isinstance(value, (dict, list)) and not value:
+                inside = f"{prefix}{key}" + ("[]" if isinstance(value, list) else ".*")
+                yield from (name for name in documented if name.startswith(inside))
             elif isinstance(value, list):
                 for element in value:
                     if isinstance(element, dict):
-                        yield from self.flattened(element, f"{prefix}{key}[].")
+                        yield from self.flattened(element, documented, f"{prefix}{key}[].")
                     else:
                         yield f"{prefix}{key}[]"
             else:
@@ -472,7 +476,7 @@ class Description(GatewayCase):
         maps = {name[:-1] for name in documented if name.endswith(".*")}
         real = set()
         for row in rows:
-            for name in self.flattened(row):
+            for name in self.flattened(row, documented):
                 group = name.partition(".")[0] + "."
                 real.add(group + "*" if group in maps else name)
         self.assertEqual(real, documented, title)
