@@ -84,7 +84,8 @@ void NeighborKeeper::learn(std::uint16_t port, const nat::ArpMessage& message, L
 /// and peers know it. So it is announced again, and the operator is told.
 void NeighborKeeper::defend(std::uint16_t port, const nat::ArpMessage& message) {
     // Two ports on one link hear each other.
-    if (std::ranges::find(gateway_.macs, message.sender_mac) != gateway_.macs.end()) return;
+    const auto is_sender = [&](const nat::MacAddress& own) { return own == message.sender_mac; };
+    if (std::ranges::any_of(gateway_.macs, is_sender)) return;
     counters_.address_conflicts.add();
     events_.push(
         {NeighborNews::conflict, port, message.sender_ip, gateway_.macs[port], message.sender_mac});
