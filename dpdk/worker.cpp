@@ -17,6 +17,7 @@ namespace noclash::dpdk {
 
 namespace {
 
+constexpr std::uint16_t least_mtu = 68;  // that every link carries (RFC 791, section 3.2)
 constexpr std::size_t park_packets = 512;
 constexpr std::uint64_t park_ms = 100;  // a set-up takes microseconds, a preempted one milliseconds
 constexpr std::uint32_t maintenance_budget = 256;  // flows looked at between two bursts
@@ -230,7 +231,8 @@ void Worker::transmit_in_fragments(const Job& job) {
     identify(job);
     // What came in fragments had a reason to be no larger on this path.
     nat::Hop<V4> hop = job.hop;
-    if (job.packet.largest_fragment != 0) hop.mtu = std::min(hop.mtu, job.packet.largest_fragment);
+    if (job.packet.largest_fragment != 0)
+        hop.mtu = std::min(hop.mtu, std::max(job.packet.largest_fragment, least_mtu));
     egress_.send_long(trimmed(job), hop);
 }
 

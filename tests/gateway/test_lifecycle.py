@@ -199,7 +199,7 @@ class Configuration(GatewayCase):
     def test_too_little_memory_for_flows(self):
         """The key, what it needs and what there is: before anything is allocated."""
         begun = time.monotonic()
-        said = self.refused(self.good(flows=134217728))
+        said = self.refused(self.good(flows=134217728), "prlimit", f"--as={8 << 30}")
         self.assertRegex(said, r"refused\.toml: flows: too little memory: .* for 134217728 flows.*"
                                r"are there \(.*\); \d+ flows would fit")
         self.assertNotIn("bad_alloc", said)
