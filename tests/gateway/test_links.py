@@ -147,7 +147,9 @@ class Links(GatewayCase):
         self.wait_for_link("lb", "up")
         self.set_up_lb()
         self.pod.ip("address", "add", f"{POD}/{PREFIX_LENGTH}", "dev", "pod0")
-        self.assert_pings(POD)
+        # The pod got its address too late to answer when the link came up: it is asked again
+        # after `refresh_s`.
+        self.wait_until(lambda: "1 received" in self.ping(POD), "the pod is found", timeout_s=40)
         self.topology.gateway.ip("link", "delete", "gw-lb")
         self.wait_for_link("lb", "gone")  # and it ends in order, as tearDown demands
 
