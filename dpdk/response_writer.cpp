@@ -59,7 +59,7 @@ void ResponseWriter::row(std::string_view json_text) {
 void ResponseWriter::at_work() {
     if (activity_.is_sent_away()) throw ClientGone();
     if (ClientActivity::Clock::now() - sent_ < sign_of_life_interval) return;
-    if (buffer_.empty()) buffer_ = "\n";
+    if (buffer_.empty()) buffer_ += '\n';
     flush();
 }
 
