@@ -235,7 +235,7 @@ INSTANTIATE_TEST_SUITE_P(
         Echo{"Floor", "[timeouts]\nbelow_rfc_floor = 1\nudp_s = 5\n" + with(""), "below_rfc_floor"},
         Echo{"LimitsIsNoTable", "limits = 3\n" + with(""), "limits: is an integer"},
         Echo{"RulesAreNoList", std::string(ports) + "[rule]\nname = \"x\"", "rule: is a table"}),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& kind) { return std::string(kind.param.name); });
 
 class HardlyMeant : public testing::TestWithParam<Case> {};
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dpdk/device_lock.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -19,7 +20,7 @@ Config on(const std::vector<std::string>& devices) {
     Config config;
     for (const std::string& device : devices) {
         PortConfig port;
-        port.name = "p" + std::to_string(config.ports.size());
+        port.name = fmt::format("p{}", config.ports.size());
         port.device = device;
         config.ports.push_back(port);
     }

@@ -127,7 +127,7 @@ TEST_F(HoldQueueTest, NothingIsLostOrMixedUp) {
             ++waiting;
         }
         if (random() % 30 != 0) continue;
-        const unsigned going = random() % 3;
+        const auto going = static_cast<unsigned>(random() % 3);
         (void)queue.visit(
             random() % 8, 1 + random() % 20, [&](unsigned packet) { return packet % 3 == going; },
             [&](unsigned packet) {

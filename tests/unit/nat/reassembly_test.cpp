@@ -37,7 +37,7 @@ TEST(ReassemblyStore, DoesAsAMapOfBytesSays) {
     std::uint64_t wholes = 0;
     for (int round = 0; round < 300; ++round) {
         ReassemblyDriver driver(2048, 2048, false);
-        driver.drive(random_input(random, 300, 1 + random() % 12));
+        driver.drive(random_input(random, 300, static_cast<std::uint32_t>(1 + random() % 12)));
         wholes += driver.wholes();
     }
     EXPECT_GT(wholes, 1000U);
@@ -51,7 +51,7 @@ TEST(ReassemblyStore, KeepsItsBoundsWithoutRoom) {
          std::array<std::array<std::uint32_t, 2>, 4>{{{1, 2}, {3, 2}, {7, 7}, {16, 5}}}) {
         for (int round = 0; round < 100; ++round) {
             ReassemblyDriver driver(capacity, per_source, true);
-            driver.drive(random_input(random, 300, 1 + random() % 6));
+            driver.drive(random_input(random, 300, static_cast<std::uint32_t>(1 + random() % 6)));
             wholes += driver.wholes();
         }
     }
