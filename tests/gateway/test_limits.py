@@ -115,12 +115,14 @@ class SynFlood(RawCase):
         end = self.establish(here, there)
         for number in range(FLOOD):
             self.inside.send(segment(flood_source(number), 1024 + number, GATEWAY_LB, 30080))
+        def refused():  # by a worker that has none of them yet: at the beginning
+            return self.gateway.drops().get("half_open_service", 0)
         # The oldest go, so the last one can still be answered.
-        self.wait_until(lambda: half_open_ended(self.gateway) == FLOOD - HALF_OPEN,
-                        f"the oldest are counted (now {half_open_ended(self.gateway)}, drops "
-                        f"{self.gateway.drops()})")
+        self.wait_until(lambda: half_open_ended(self.gateway) + refused() == FLOOD - HALF_OPEN,
+                        "what is over the limit is counted")
+        self.assertLess(refused(), HALF_OPEN)
         silent, = (row for row in self.gateway.json("rules") if row["name"] == "silent")
-        self.assertEqual((silent["half_open"], silent["hits"]), (HALF_OPEN, FLOOD))
+        self.assertEqual((silent["half_open"], silent["hits"]), (HALF_OPEN, FLOOD - refused()))
         syn = self.crosses(self.inside, silent_host,
                            segment(self.INSIDE, 5554, GATEWAY_LB, 30080))
         while syn.source != GATEWAY_POD or syn.ports[0] != self.port_of(5554):
@@ -164,7 +166,8 @@ class SynFloodByDefault(RawCase):
 
     def flood(self, done):
         number = 0
-        frames = [packets.frame(self.gateway_mac(), b"\2\0\0\0\0\1", segment(
+        mac = self.gateway_mac()
+        frames = [packets.frame(mac, b"\2\0\0\0\0\1", segment(
             flood_source(n % 30000), 1024 + n % 60000, GATEWAY_LB, 30081)) for n in range(60000)]
         link = self.lb.packet_socket("lb0")
         self.addCleanup(link.close)
