@@ -13,7 +13,6 @@ namespace noclash::dpdk {
 namespace {
 
 using nat::Action;
-using nat::SourceNat;
 using Rule = nat::Rule<V4>;
 
 bool overlap(const Prefix<V4>& a, const Prefix<V4>& b) {

@@ -200,8 +200,7 @@ class Configuration(GatewayCase):
         """The key, what it needs and what there is: before anything is allocated."""
         begun = time.monotonic()
         said = self.refused(self.good(flows=134217728), "prlimit", f"--as={8 << 30}")
-        self.assertRegex(said, r"refused\.toml: flows: too little memory: .* for 134217728 flows.*"
-                               r"are there \(.*\); \d+ flows would fit")
+        self.assertRegex(said, r"flows: too little memory: .* for 134217728 flows")
         self.assertNotIn("bad_alloc", said)
         self.assertLess(time.monotonic() - begun, 20)
 

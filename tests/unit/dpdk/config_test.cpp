@@ -148,7 +148,7 @@ TEST(Config, ASourceGetsAQuarterOfFewFragments) {
     const auto per_source = [](const char* text) {
         return parse_config(text + std::string(small), "f").fragments.per_source;
     };
-    EXPECT_EQ(per_source(""), 128U);
+    EXPECT_EQ(per_source(""), 512U);
     EXPECT_EQ(per_source("fragments = { capacity = 512 }\n"), 128U);
     EXPECT_EQ(per_source("fragments = { capacity = 8192 }\n"), 512U);
     EXPECT_EQ(per_source("fragments = { capacity = 100 }\n"), 25U);

@@ -114,7 +114,7 @@ TEST_F(ControlSocketTest, RefusesADeepRequestBeforeItIsParsed) {
         client.send(nested(depth));
         EXPECT_THAT(client.receive(1), HasSubstr("nested deeper than 8 levels")) << depth;
     }
-    client.send(R"({"command":"rows","count":0,"x":"[[[[[[[[[[[[\\"[[[["})"
+    client.send(R"({"command":"rows","count":0,"x":"[[[[[[[[[[[[\"[[[["})"
                 "\n");
     EXPECT_EQ(client.receive(1), "{\"end\":{\"rows\":0}}\n") << "brackets of a text";
 }

@@ -57,8 +57,8 @@ TEST(Tables, StatsBeginAsConntrackDoes) {
     EXPECT_THAT(text, testing::StartsWith(
                           "worker=0 found=7 invalid=0 insert=3 insert_failed=0 drop=0 early_drop=0 "
                           "error=0 search_restart=0 clash_resolve=0 chaintoolong=1\nworker=1 "));
-    EXPECT_THAT(text, HasSubstr("rx_packets     15     10      5\n"));
-    EXPECT_THAT(text, HasSubstr("ttl          8      4      4  time to live exceeded\n"));
+    EXPECT_THAT(text, HasSubstr("rx_packets     15        10         5\n"));
+    EXPECT_THAT(text, HasSubstr("ttl          8         4         4  time to live exceeded\n"));
     EXPECT_THAT(text, testing::Not(HasSubstr("a rule says drop")));
 }
 

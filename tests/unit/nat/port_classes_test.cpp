@@ -186,15 +186,19 @@ TEST(PortClass, OfAPortThatHasToMoveStays) {
     Rule<V4> forward;
     forward.action = Action::forward;
     forward.ingress_port = 0;
-    Rule<V4> moved = masquerade_as({700, 700});
+    Rule<V4> moved;
+    moved.action = Action::snat;
+    moved.source_nat = SourceNat::pool;
     moved.from = {{ip("10.1.1.0"), 24}};
+    Pool<V4> pool;
+    pool.addresses = {ip("10.2.0.77")};
     for (const std::uint16_t own : {std::uint16_t{700}, std::uint16_t{40000}}) {
-        moved.ports = {own, own};
-        TestGateway gateway({moved, forward});
-        // The gateway's own address and this port towards the server are in use.
+        pool.ports = {own, own};
+        TestGateway gateway(PolicyConfig<V4>{{pool}, {moved, forward}}, 1, 4096);
+        // The pool's address and this port towards the server are in use.
         ASSERT_EQ(port_of(gateway, 0, own), own);
         const std::uint16_t port =
-            port_of(gateway, udp({host("10.2.0.1"), host("192.0.2.1"), own, 2049}));
+            port_of(gateway, udp({host("10.2.0.77"), host("192.0.2.1"), own, 2049}));
         EXPECT_NE(port, own);
         EXPECT_NE(port, 0);
         EXPECT_EQ(privileged(port), privileged(own));
