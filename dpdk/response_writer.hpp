@@ -29,8 +29,8 @@ class ClientActivity {
 
     struct State {
         Kind kind;
-        std::chrono::nanoseconds since;  ///< of `Clock`
-        auto operator<=>(const State&) const = default;
+        std::chrono::nanoseconds since;                  ///< of `Clock`
+        auto operator<=>(const State&) const = default;  // NOLINT(modernize-use-nullptr)
     };
 
     void begin(Kind kind) {
