@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -50,7 +51,7 @@ name = "outside"
 device = "null:outside"
 address = "10.2.0.1/24"
 [[rule]]
-name = "the \"web\" service"
+name = "web"
 action = "dnat"
 in = "outside"
 protocol = "tcp"
@@ -72,6 +73,15 @@ constexpr std::size_t longest_input = 100000;
 
 void require(bool condition) {
     if (!condition) std::abort();
+}
+
+/// A system call, begun anew where libFuzzer's alarm has interrupted it.
+template <class Call>
+auto undisturbed(Call call) {
+    for (;;) {
+        const auto result = call();
+        if (result >= 0 || errno != EINTR) return result;
+    }
 }
 
 std::vector<std::unique_ptr<Port>> ports_of(const Config& config, const PacketPool& pool) {
@@ -137,18 +147,24 @@ class Daemon {
         address.sun_family = AF_UNIX;
         path_.copy(address.sun_path, sizeof address.sun_path - 1);
         const int client = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        require(::connect(client, reinterpret_cast<const sockaddr*>(&address), sizeof address) ==
-                0);
+        require(undisturbed([&] {
+                    return ::connect(client, reinterpret_cast<const sockaddr*>(&address),
+                                     sizeof address);
+                }) == 0);
         while (!text.empty()) {
-            const ssize_t sent = ::send(client, text.data(), text.size(), MSG_NOSIGNAL);
+            const ssize_t sent =
+                undisturbed([&] { return ::send(client, text.data(), text.size(), MSG_NOSIGNAL); });
             if (sent <= 0) break;  // behind a line that is too long nothing is read
             text.remove_prefix(static_cast<std::size_t>(sent));
         }
         ::shutdown(client, SHUT_WR);
         std::string answer;
         char part[65536];
-        for (ssize_t got = 0; (got = ::recv(client, part, sizeof part, 0)) > 0;)
+        for (;;) {
+            const ssize_t got = undisturbed([&] { return ::recv(client, part, sizeof part, 0); });
+            if (got <= 0) break;
             answer.append(part, static_cast<std::size_t>(got));
+        }
         ::close(client);
         return answer;
     }

@@ -14,6 +14,7 @@
 #include "nat/fragment.hpp"
 #include "nat/headers.hpp"
 #include "nat/icmp.hpp"
+#include "nat/martian.hpp"
 #include "nat/parse.hpp"
 #include "nat/protocols.hpp"
 #include "nat/rewrite.hpp"
@@ -130,6 +131,7 @@ void restamp(Packet packet, const Parsed<V4>& parsed) {
 }
 
 void report(Packet packet, const Parsed<V4>& parsed) {
+    if (is_martian(parsed.tuple)) return;  // refused before anybody reports it
     Packet error;
     error.bytes.resize(icmp_error_bytes);
     error.bytes.resize(

@@ -8,6 +8,7 @@
 """
 
 import argparse
+import json
 import pathlib
 import struct
 import subprocess
@@ -49,6 +50,20 @@ def connections():
             yield bytes([mode]) + b"".join(opening + tail)
 
 
+def requests():
+    """Of fuzz_control: each command of docs/json.md, alone and with all that it knows."""
+    every = {"source": "10.1.0.0/16", "destination": "10.2.0.2", "address": "10.1.0.2",
+             "source_port": 1024, "destination_port": 443, "port": 80, "protocol": "TCP",
+             "state": "ESTABLISHED"}
+    for command in ("list", "count", "flush"):
+        for keys in ({}, {"filter": {}}, {"filter": every}, {"filter": {"state": "MAPPING"}}):
+            yield {"command": f"flows {command}", **keys}
+    yield {"command": "flows list", "format": "text"}
+    for command in ("stats", "ports", "neighbors", "rules", "memory", "version"):
+        yield {"command": command}
+    yield {"command": "subscribers", "top": 3}
+
+
 def seeds(target):
     if target == "packet":
         return [bytes([checked]) + packet for packet in golden(arp=False) for checked in (0, 1)]
@@ -56,6 +71,9 @@ def seeds(target):
         return [packet for whole in golden(arp=True) for packet in (whole, whole[14:])]
     if target == "tcp":
         return list(connections())
+    if target == "control":
+        lines = [json.dumps(request).encode() + b"\n" for request in requests()]
+        return [*lines, b"".join(lines)]
     if target == "config":
         return [file.read_bytes() for file in sorted(ROOT.glob("**/examples/**/*.toml"))]
     return []

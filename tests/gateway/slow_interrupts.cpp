@@ -3,9 +3,10 @@
 // Preloaded into a daemon with memif ports, makes two races last long enough to be lost for
 // certain.
 //
-//  * SIGUSR2: the next worker that touches a peer's memory stops there, in the middle of the
-//    driver's receive or transmit function, until that memory is unmapped or a while has passed.
-//    Memory that is unmapped under it is what it is without us: SIGSEGV.
+//  * SIGURG, which the daemon has no use for: the next worker that touches a peer's memory stops
+//    there, in the middle of the driver's receive or transmit function, until that memory is
+//    unmapped or a while has passed. Memory that is unmapped under it is what it is without us:
+//    SIGSEGV.
 //  * The same befalls who touches it while DPDK's interrupt thread receives a message of a peer, or
 //    notices its end.
 //  * That thread dawdles after it has unmapped memory and before it looks over its descriptors
@@ -97,7 +98,7 @@ __attribute__((constructor)) void begin() {
     ::sigaction(SIGSEGV, &action, nullptr);
     action = {};
     action.sa_handler = on_request;
-    ::sigaction(SIGUSR2, &action, nullptr);
+    ::sigaction(SIGURG, &action, nullptr);
 }
 
 __attribute__((destructor)) void end() {

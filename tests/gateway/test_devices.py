@@ -50,6 +50,15 @@ class Devices(GatewayCase):
         self.assertEqual(self.driver_of(gateway), ["net_af_xdp"] * 2)
         self.assert_services()
 
+    def test_libraries_of_drivers_speak_by_the_log(self):
+        """libbpf and libxdp print to standard error by themselves, unless told otherwise."""
+        gateway = self.start(workers=1, log_level="debug", lb_device="af_xdp:gw-lb",
+                             pod_device="af_xdp:gw-pod")
+        lines = gateway.process.log().splitlines()
+        self.assertTrue(any(" bpf: lib" in line for line in lines), lines)
+        for line in lines:
+            self.assertRegex(line, r"^\d{4}-\d\d-\d\d \d\d:\d\d:")
+
     def reserve_huge_pages(self, count):
         with open(HUGE_PAGES, "r+", encoding="ascii") as setting:
             before = int(setting.read())

@@ -9,7 +9,7 @@ import time
 
 from gateway_case import GatewayCase, build, main, node, rule
 from lab.noclash import configuration
-from lab.process import run
+from lab.process import PATIENCE, run
 from lab.topology import POD
 
 
@@ -21,7 +21,7 @@ class Ends(GatewayCase):
     def test_sigterm_ends_it_cleanly_within_two_seconds(self):
         begun = time.monotonic()
         self.assertEqual(self.gateway.stop(), 0)
-        self.assertLess(time.monotonic() - begun, 2)
+        self.assertLess(time.monotonic() - begun, 2 * PATIENCE)
         self.assertFalse(os.path.exists(self.gateway.control_socket))
         self.gateway.launch(self.topology.gateway)
 
@@ -30,7 +30,7 @@ class Ends(GatewayCase):
         self.wait_until(lambda: self.gateway.flow_count() > 0, "the flood flows")
         begun = time.monotonic()
         self.assertEqual(self.gateway.stop(), 0)
-        self.assertLess(time.monotonic() - begun, 2)
+        self.assertLess(time.monotonic() - begun, 2 * PATIENCE)
         flood.stop()
         self.gateway.launch(self.topology.gateway)
 
@@ -80,25 +80,7 @@ class Ends(GatewayCase):
             handle.write(configuration(self.lab.path("other.sock")))
         second = elsewhere.start(build().daemon, "--config", path, name="second")
         second.wait_ready(lambda: "ready; control" in second.log(), timeout_s=60)
-        self.assertEqual(second.stop(), 0)
-
-    def test_libraries_of_drivers_speak_by_the_log(self):
-        """libbpf and libxdp print to standard error by themselves, unless told otherwise."""
-        elsewhere = self.lab.namespace("elsewhere")
-        elsewhere.ip("link", "add", "gw-lb", "type", "veth", "peer", "name", "gw-pod")
-        for name in ("gw-lb", "gw-pod"):
-            elsewhere.ip("link", "set", name, "up")
-        path = self.lab.path("second.toml")
-        with open(path, "w", encoding="utf-8") as handle:
-            handle.write(configuration(self.lab.path("other.sock"), workers=1, log_level="debug",
-                                       lb_device="af_xdp:gw-lb", pod_device="af_xdp:gw-pod"))
-        second = elsewhere.start(build().daemon, "--config", path, name="second")
-        second.wait_ready(lambda: "ready; control" in second.log(), timeout_s=60)
-        self.assertEqual(second.stop(), 0)
-        lines = second.log().splitlines()
-        self.assertTrue(any(" bpf: lib" in line for line in lines), second.log())
-        for line in lines:
-            self.assertRegex(line, r"^\d{4}-\d\d-\d\d \d\d:\d\d:")
+        self.assertEqual(second.stop(), 0, second.log())
 
     def test_signals_that_end_nothing(self):
         """They are told by the log."""
@@ -120,8 +102,8 @@ class Ends(GatewayCase):
         self.assertIsNotNone(self.ask("udp", f"{POD}:8000"))
 
 
-class Configuration(GatewayCase):
-    """Every fault is named with file, line and key; nothing is started."""
+class ConfigurationCase(GatewayCase):
+    """The daemon with a configuration that it must refuse."""
 
     starts_gateway = False
 
@@ -139,6 +121,19 @@ class Configuration(GatewayCase):
 
     def line_of(self, text, needle):
         return next(number for number, line in enumerate(text.splitlines(), 1) if needle in line)
+
+    def refused(self, text, *before):
+        """What the daemon says about a configuration that is sound, but not here; status 1."""
+        path = self.lab.path("refused.toml")
+        with open(path, "w", encoding="utf-8") as handle:
+            handle.write(text)
+        result = self.topology.gateway.run(*before, build().daemon, "--config", path, check=False)
+        self.assertEqual(result.returncode, 1, result.stderr)
+        return result.stderr
+
+
+class Configuration(ConfigurationCase):
+    """Every fault is named with file, line and key; nothing is started."""
 
     def test_faults_name_line_and_key(self):
         text = self.good()
@@ -187,31 +182,10 @@ class Configuration(GatewayCase):
         self.assertEqual(result.returncode, 1)
         self.assertIn("absent0", result.stderr)
 
-    def refused(self, text, *before):
-        """What the daemon says about a configuration that is sound, but not here; status 1."""
-        path = self.lab.path("refused.toml")
-        with open(path, "w", encoding="utf-8") as handle:
-            handle.write(text)
-        result = self.topology.gateway.run(*before, build().daemon, "--config", path, check=False)
-        self.assertEqual(result.returncode, 1, result.stderr)
-        return result.stderr
-
-    def test_too_little_memory_for_flows(self):
-        """The key, what it needs and what there is: before anything is allocated."""
-        begun = time.monotonic()
-        said = self.refused(self.good(flows=134217728), "prlimit", f"--as={8 << 30}")
-        self.assertRegex(said, r"flows: too little memory: .* for 134217728 flows")
-        self.assertNotIn("bad_alloc", said)
-        self.assertLess(time.monotonic() - begun, 20)
-
     def test_too_little_memory_for_packets(self):
         said = self.refused(self.good().replace('huge_pages = "none"',
                                                 'huge_pages = "none"\npacket_buffers = 60000000'))
         self.assertIn("[memory] packet_buffers: too little memory", said)
-
-    def test_too_little_address_space(self):
-        said = self.refused(self.good(flows=4194304), "prlimit", f"--as={700 << 20}")
-        self.assertRegex(said, "flows: too little memory: .*ulimit -v")
 
     def test_warnings(self):
         """They are logged; with --strict they refuse the configuration."""
@@ -258,6 +232,20 @@ class Configuration(GatewayCase):
         said = self.faults(self.good(extra="[timeouts]\nudp_s = 2\n"))
         self.assertIn("udp_s", said)
         self.assertIn("4787", said)
+
+
+class AddressSpace(ConfigurationCase):
+    """Limits of address space, within which no sanitized daemon could start."""
+
+    def test_too_little_memory_for_flows(self):
+        """The key, what it needs and what there is: before anything is allocated."""
+        said = self.refused(self.good(flows=134217728), "prlimit", f"--as={8 << 30}")
+        self.assertRegex(said, r"flows: too little memory: .* for 134217728 flows")
+        self.assertNotIn("bad_alloc", said)
+
+    def test_too_little_address_space(self):
+        said = self.refused(self.good(flows=4194304), "prlimit", f"--as={700 << 20}")
+        self.assertRegex(said, "flows: too little memory: .*ulimit -v")
 
 
 class Expiry(GatewayCase):

@@ -43,7 +43,7 @@ class Peers(LabCase):
     def hold_threads(self, process):
         """Stops threads of a process that use its peers' memory, in the middle of that."""
         held = self.count(process, "held")
-        process.send_signal(signal.SIGUSR2)
+        process.send_signal(signal.SIGURG)
         self.wait_for(process, lambda: self.count(process, "held") > held, "a thread is held")
 
     def wait_until_released(self, process):

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <cstdint>
 
 #include "dpdk/port.hpp"
@@ -15,16 +14,14 @@ class ReceiveDrops {
     /// Counts from now on. The ports must have started, and outlive this.
     ReceiveDrops(const dpdk::Port& client, const dpdk::Port& server);
 
-    [[nodiscard]] TesterLosses since_start();
+    [[nodiscard]] TesterLosses since_start() const;
 
   private:
     struct Side {
-        explicit Side(const dpdk::Port& of) : port(of) {}
-        [[nodiscard]] std::uint64_t read();
+        [[nodiscard]] std::uint64_t dropped() const;
 
         const dpdk::Port& port;
-        std::uint64_t ring = 0;    ///< of a packet socket, read so far
-        std::uint64_t before = 0;  ///< at the start
+        std::uint64_t before = 0;  ///< dropped at the start
     };
     Side client_;
     Side server_;
