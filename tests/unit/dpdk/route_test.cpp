@@ -99,8 +99,9 @@ TEST_F(RouteTest, KnowsItsOwnAddressesAndThoseItTranslates) {
 TEST_F(RouteTest, KnowsTheBroadcastsOfItsSubnets) {
     Config with = config();
     with.ports[0].address = ip("10.1.0.1");
-    const auto expect_broadcasts = [&](std::uint8_t length, std::vector<const char*> broadcasts,
-                                       std::vector<const char*> hosts) {
+    const auto expect_broadcasts = [&](std::uint8_t length,
+                                       const std::vector<const char*>& broadcasts,
+                                       const std::vector<const char*>& hosts) {
         with.ports[0].prefix_length = length;
         const RouteTable table(with);
         for (const char* broadcast : broadcasts) {
