@@ -266,10 +266,12 @@ void Worker::do_otherwise(Job& job, std::uint64_t now_ms) {
 
 /// The verdict's reason; but a packet socket that cannot hold a frame hands over its beginning.
 nat::DropReason Worker::reason_for(const Job& job) const {
+    if (job.verdict.reason != nat::DropReason::truncated || job.ingress_port == nat::no_port)
+        return job.verdict.reason;
     const std::uint32_t longest = gateway_.ports[job.ingress_port]->longest_frame();
-    const bool cut = job.verdict.reason == nat::DropReason::truncated && longest != 0 &&
-                     rte_pktmbuf_data_len(static_cast<rte_mbuf*>(job.buffer)) >= longest;
-    return cut ? nat::DropReason::frame_too_long : job.verdict.reason;
+    const bool cut =
+        longest != 0 && rte_pktmbuf_data_len(static_cast<rte_mbuf*>(job.buffer)) >= longest;
+    return cut ? nat::DropReason::frame_too_long : nat::DropReason::truncated;
 }
 
 /// A fragment, found by `parse` to be one. The packet that it completes goes through the pipeline

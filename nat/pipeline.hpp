@@ -356,6 +356,8 @@ class Pipeline {
             is_own && routed ? shared_.router.port_address(job.hop.port) : outer.source.get();
         const Address source =
             quoted.destination == job.parsed.tuple.source ? sender : quoted.destination;
+        // Nobody reports his own packet to himself by way of us.
+        if (source == quoted.source) return Verdict::drop(DropReason::bad_address);
         const Verdict verdict = routable(job, routed);
         if (!verdict.transmits()) return Verdict::drop(verdict.reason);  // no error about an error
         rewrite_icmp_error<Family>(job.packet, job.parsed, quoted, source, quoted.source);
@@ -368,8 +370,14 @@ class Pipeline {
         const Address sender = header<IpHeader<Family>>(job.packet, 0).source.get();
         const DropReason reason = check_source<Family>(sender, job.ingress_port, shared_.router);
         if (reason != DropReason::none) return reason;
-        return icmp_doubt(job.packet, job.parsed, flow, opposite(direction),
-                          shared_.policy.tcp.window);
+        const auto doubt_of = [&](const Record& record) {
+            return icmp_doubt(job.packet, job.parsed, record, opposite(direction),
+                              shared_.policy.tcp.window);
+        };
+        const DropReason doubt = doubt_of(flow);
+        if (doubt != DropReason::icmp_sequence) return doubt;
+        const Record* const incarnation = incarnations_.of(flow);
+        return incarnation == nullptr ? doubt : doubt_of(*incarnation);
     }
 
     Worker& worker_;

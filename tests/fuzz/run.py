@@ -8,14 +8,17 @@
 """
 
 import argparse
-import json
+import os
 import pathlib
 import struct
 import subprocess
 import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+VARIANTS = {"worker": 8}  # configurations of a gateway, a process each
+LEAST_SECONDS = 4
 
 
 def golden(*, arp):
@@ -50,18 +53,38 @@ def connections():
             yield bytes([mode]) + b"".join(opening + tail)
 
 
-def requests():
-    """Of fuzz_control: each command of docs/json.md, alone and with all that it knows."""
-    every = {"source": "10.1.0.0/16", "destination": "10.2.0.2", "address": "10.1.0.2",
-             "source_port": 1024, "destination_port": 443, "port": 80, "protocol": "TCP",
-             "state": "ESTABLISHED"}
-    for command in ("list", "count", "flush"):
-        for keys in ({}, {"filter": {}}, {"filter": every}, {"filter": {"state": "MAPPING"}}):
-            yield {"command": f"flows {command}", **keys}
-    yield {"command": "flows list", "format": "text"}
-    for command in ("stats", "ports", "neighbors", "rules", "memory", "version"):
-        yield {"command": command}
-    yield {"command": "subscribers", "top": 3}
+def journeys():
+    """Of fuzz_worker: steps, each a kind with a port (8: outside) and a worker (16), and what it
+    takes."""
+    fin, syn, rst, ack, timestamps, data = 1, 2, 4, 16, 64, 128
+    opening, answer, report, fragment, time, outside, other = 3, 4, 5, 6, 7, 8, 16
+    tcp, udp, icmp, others = 0x01, 0x11, 0x21, 0x31
+
+    def first(kind, *more, port=0, source=20, target=101, client=0, service=0):
+        return bytes([opening | port, kind, source, target, client, service, *more])
+
+    def to_service(kind, service, *more):  # of the gateway's own address
+        kind += (3 - kind % 3) % 3
+        return bytes([opening | outside, kind, 101, 0, 0, service, *more])
+
+    def reply(index, flags, *more):
+        return bytes([answer | other, index, flags, *more, 0])
+
+    handshake = [first(tcp, syn, 1, 0), reply(0, syn | ack), reply(1, ack)]
+    closing = [reply(2, fin | ack), reply(3, fin | ack), reply(4, ack)]
+    yield from (
+        handshake + closing, handshake + [reply(2, data | ack, 200), reply(3, rst)] + closing,
+        [first(tcp, syn | timestamps, 1, 0, 9, 9), reply(0, syn | ack | timestamps, 5, 9)],
+        [to_service(tcp, 0, syn, 1, 0), reply(0, syn | ack), reply(1, ack)] + closing,
+        [first(udp, 30), reply(0, 40), bytes([report | outside, 0, 0, 2, 88, 101])],
+        [to_service(udp, 1, 30), reply(0, 180), bytes([report, 0, 1, 0, 0, 20])],
+        [first(icmp), reply(0, 0)], [first(others, 132, 4, 1, 2, 3, 4), reply(0, 0)],
+        [first(others, 47, 4, 1, 2, 3, 4), reply(0, 0)],
+        [first(udp, 30, source=8), reply(0, 40)], [first(udp, 30, source=4), reply(0, 40)],
+        [first(tcp, syn, 1, 0, target=250), bytes([time, 12])] * 4,
+        [bytes([fragment, 50, begin, 31]) for begin in (0, 32, 64, 96)],
+        [bytes([fragment, 50, begin, 31]) for begin in (96, 0, 0, 64, 32)],
+        [bytes([2 | port, flags, 30, 40]) for port in (0, 8) for flags in range(16)])
 
 
 def seeds(target):
@@ -71,17 +94,28 @@ def seeds(target):
         return [packet for whole in golden(arp=True) for packet in (whole, whole[14:])]
     if target == "tcp":
         return list(connections())
-    if target == "control":
-        lines = [json.dumps(request).encode() + b"\n" for request in requests()]
-        return [*lines, b"".join(lines)]
+    if target == "worker":
+        return [b"".join(steps) for steps in journeys()] + stored(target)
     if target == "config":
         return [file.read_bytes() for file in sorted(ROOT.glob("**/examples/**/*.toml"))]
-    return []
+    return stored(target)
+
+
+def stored(target):
+    """Seeds as they stand, and inputs that once showed a fault."""
+    return [file.read_bytes() for file in sorted((HERE / "seeds" / target).glob("*"))]
 
 
 def run(program, seconds, corpus, crashes):
-    """Whether the target found no fault."""
+    """Whether the target found no fault: each of its variants gets its part of the time."""
     target = program.name.removeprefix("fuzz_")
+    variants = VARIANTS.get(target, 1)
+    part = max(LEAST_SECONDS, seconds // variants)
+    return all([run_variant(program, target, variant, part, corpus, crashes)
+                for variant in range(variants)])
+
+
+def run_variant(program, target, variant, seconds, corpus, crashes):
     with tempfile.TemporaryDirectory() as directory:
         for number, seed in enumerate(seeds(target)):
             (pathlib.Path(directory) / f"seed{number:04}").write_bytes(seed)
@@ -90,11 +124,12 @@ def run(program, seconds, corpus, crashes):
         done = subprocess.run(
             [program, f"-max_total_time={seconds}", "-timeout=25", "-rss_limit_mb=4096",
              "-print_final_stats=1", f"-artifact_prefix={crashes}/{target}-", collected, directory],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-            check=False)
+            env=os.environ | {"NOCLASH_FUZZ_VARIANT": str(variant)}, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
     words = done.stdout.splitlines()
     inputs = [line.split()[-1] for line in words if "number_of_executed_units" in line]
-    print(f"{target:12} {inputs[0] if inputs else '?':>12} inputs  "
+    name = f"{target} {variant}" if target in VARIANTS else target
+    print(f"{name:12} {inputs[0] if inputs else '?':>12} inputs  "
           f"{'no fault' if done.returncode == 0 else 'FAULT'}", flush=True)
     if done.returncode != 0:
         print("\n".join(words[-60:]), flush=True)

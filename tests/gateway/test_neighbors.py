@@ -199,6 +199,21 @@ class UnresolvableFlood(NeighborCase):
         self.assert_pings(POD, "-i", "0.05", count=20)
         self.wait_until(lambda: "1 received" in self.ping(pod), "a new neighbour is found", 4)
 
+    def test_flows_that_end_while_their_packets_wait(self):
+        """The ICMP error about such a packet is for nobody."""
+        raw = self.lb.packet_socket("lb0")
+        self.addCleanup(raw.close)
+        mac = self.gateway_mac()
+        for number in range(8):
+            nobody = f"10.2.200.{number}"
+            raw.send(packets.frame(mac, FORGED, packets.ip(LB, nobody, packets.UDP, packets.udp(
+                LB, nobody, 1024, 9))))
+        self.wait_until(lambda: self.gateway.flow_count() == 8, "all wait", 5)
+        self.gateway.json("flows", "flush")
+        self.wait_until(lambda: self.gateway.drops().get("neighbor_failed", 0) == 8,
+                        "nobody answers", 10)
+        self.assert_pings(POD)
+
 
 if __name__ == "__main__":
     main()

@@ -130,5 +130,18 @@ TEST(IcmpDoubt, NoPathIsSoNarrow) {
     }
 }
 
+// RFC 1812, section 5.3.7.
+TEST(IcmpDoubt, NobodyReportsHisOwnPacketToHimself) {
+    TestGateway gateway({masquerade()});
+    Bytes packet = udp({client.source, host("10.1.0.58"), 1000, 53});
+    ASSERT_EQ(gateway.pass(packet).outcome, Outcome::transmit);
+    const auto error_of = [&](std::uint32_t reporter) {
+        Bytes error = icmp({reporter, host("10.1.0.1")}, 3, 1, 0, packet);
+        return gateway.pass(error, 0).reason;
+    };
+    EXPECT_EQ(error_of(client.source), DropReason::bad_address);
+    EXPECT_EQ(error_of(host("10.1.0.59")), DropReason::none);
+}
+
 }  // namespace
 }  // namespace noclash::nat::test
