@@ -69,6 +69,13 @@ class Incarnations {
         return seen.has_incarnation() ? go_on(job, flow, direction) : OfIncarnation::no;
     }
 
+    /// The new incarnation of a flow; null: there is none.
+    [[nodiscard]] const Record* of(const Record& flow) const {
+        if (!tcp_progress(flow).has_incarnation()) return nullptr;
+        const FlowId id = find(flow);
+        return id == no_flow ? nullptr : &worker_.record(id);
+    }
+
   private:
     using Claim = Reservation<Family, Traits>;
 
@@ -129,21 +136,28 @@ class Incarnations {
     }
 
     OfIncarnation go_on(const Job<Family>& job, Record& flow, Direction direction) {
-        const Tuple<Family> original = incarnation_of(flow.tuple(Direction::original));
-        const Found found = index().find(original, index().hash(original));
-        if (!found || !is_live(worker_.record(found.flow)) ||
-            !belongs_to(worker_.record(found.flow), flow)) {
+        const FlowId id = find(flow);
+        if (id == no_flow) {
             move_progress(flow, [](TcpProgress seen) { return seen.with_incarnation(false); });
             return OfIncarnation::no;
         }
-        Record& record = worker_.record(found.flow);
+        Record& record = worker_.record(id);
         const TcpOutcome outcome =
             tcp_tracking::move(record, direction, job.packet, job.parsed, TcpWindow::strict);
         if (!outcome.fits) return OfIncarnation::no;
         if (timestamps_ != nullptr)
             timestamps_->passes(job.packet, job.parsed, record, direction, false, now_ms_);
-        decide(flow, found.flow, direction, outcome.state);
+        decide(flow, id, direction, outcome.state);
         return OfIncarnation::yes;
+    }
+
+    /// The live record of a flow's new incarnation; 0: there is none.
+    FlowId find(const Record& flow) const {
+        const Tuple<Family> original = incarnation_of(flow.tuple(Direction::original));
+        const Found found = index().find(original, index().hash(original));
+        const bool is_its = found && is_live(worker_.record(found.flow)) &&
+                            belongs_to(worker_.record(found.flow), flow);
+        return is_its ? found.flow : no_flow;
     }
 
     /// A segment of `direction` has moved the record to `state`.

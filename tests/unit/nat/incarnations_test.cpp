@@ -242,6 +242,24 @@ TEST_P(Incarnations, TimestampsBeginAnew) {
     EXPECT_EQ(answer({ack, 0xa000'0001, 0x5000'0001, 0, Stamp{100, sent.value}}), 4'000'000'001U);
 }
 
+// [RFC 5927]
+TEST_P(Incarnations, ErrorsAboutItsSynAreTrue) {
+    start();
+    establish();
+    client_says({syn, 0x5000'0000});
+    const auto error_about = [&](std::uint32_t sequence) {
+        Bytes quoted = packet;
+        put32(quoted, 24, sequence);
+        Bytes error = icmp({host("198.51.100.9"), outside.destination}, 3, 1, 0, quoted);
+        return gateway->pass(error, 1).reason;
+    };
+    EXPECT_EQ(error_about(0x5000'0000), DropReason::none);
+    EXPECT_EQ(error_about(1001), DropReason::none) << "the connection's own";
+    const DropReason of_guess =
+        GetParam() == TcpWindow::off ? DropReason::none : DropReason::icmp_sequence;
+    EXPECT_EQ(error_about(0x6000'0000), of_guess);
+}
+
 TEST_P(Incarnations, ItEndsWithItsFlow) {
     start();
     establish();
