@@ -6,7 +6,8 @@
 //  * each frame is ARP or an IPv4 packet that parses, within the port's MTU, from the port's own
 //    MAC address to one station (ARP: or to all), with right checksums if all came with right ones;
 //  * no inside address gets out, and none that is not inside gets in;
-//  * in the end, nobody holds a packet buffer any more.
+//  * in the end nobody holds a packet buffer or a flow any more, and every frame that came has been
+//    counted as sent, dropped or used up.
 //
 // An input is steps: frames as they stand, packets of usual connections, answers to what has left,
 // ICMP errors about it, fragments, and time. NOCLASH_FUZZ_VARIANT chooses the configuration, 0
@@ -126,6 +127,7 @@ class Neighborhood {
             settle();
         }
         require(bed_.flows() == 0 && bed_.held() == 0);
+        require(bed_.unaccounted() == unaccounted_ || bed_.fragments() != fragments_);
     }
 
   private:
@@ -443,6 +445,8 @@ class Neighborhood {
     std::uint16_t port_ = 0;
     unsigned worker_ = 0;
     bool right_ = true;  ///< all sums of what came
+    std::int64_t unaccounted_ = bed_.unaccounted();
+    std::uint64_t fragments_ = bed_.fragments();
     std::vector<Sent> seen_;
 };
 

@@ -89,7 +89,7 @@ void add_filter(CLI::App& command, FlowFilter& filter) {
     add("--protocol", filter.protocol, "PROTOCOL", protocol(),
         fmt::format("{}, or a number", dpdk::known_protocols()));
     add("--state", filter.state, "STATE", state(),
-        "Of TCP or SCTP, such as ESTABLISHED; or MAPPING, PERMISSION");
+        "Of TCP or SCTP, such as ESTABLISHED; or MAPPING, PERMISSION, INCARNATION");
 }
 
 void require_five_tuple(CLI::App& command, const FlowFilter& filter) {
