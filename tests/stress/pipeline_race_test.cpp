@@ -43,7 +43,7 @@ void in_step(TestGateway& gateway, Act&& act) {
                 engine.online();
                 act(id, i);
                 engine.quiescent();
-                gateway.pipelines[id]->maintain(gateway.now_ms, 64);
+                gateway.maintain(64, id);
             }
             engine.offline();
         });

@@ -156,7 +156,7 @@ TEST(AddressCheck, OurOwnErrorComesFromThePortThatItLeavesBy) {
     Job<V4> job{};
     job.packet = view(error);
     job.ingress_port = no_port;
-    gateway.pipelines[0]->process({&job, 1}, gateway.now_ms);
+    gateway.process({&job, 1});
     ASSERT_EQ(job.verdict.outcome, Outcome::transmit);
     EXPECT_EQ(job.hop.port, 1);
     EXPECT_EQ(header<IpHeader<V4>>(job.packet, 0).source.get(), ip("10.2.0.1"));

@@ -27,7 +27,7 @@ struct Full : TestGateway {
         Verdict verdict = open(port);
         for (int visits = 0; verdict.outcome == Outcome::park && visits < 8; ++visits) {
             engines[0]->quiescent();
-            pipelines[0]->maintain(now_ms, 64);
+            maintain(64);
             verdict = open(port);
         }
         return verdict;

@@ -173,7 +173,7 @@ TEST(HalfOpen, AServiceWithoutPortsGivesUpItsOldest) {
         for (int visits = 0; verdict.outcome == Outcome::park && visits < 5; ++visits) {
             ++parked;
             gateway.engines[0]->quiescent();
-            gateway.pipelines[0]->maintain(gateway.now_ms, 256);
+            gateway.maintain(256);
             verdict = gateway.pass(packet, 1);
         }
         ASSERT_TRUE(verdict.transmits()) << i << to_string(verdict.reason);

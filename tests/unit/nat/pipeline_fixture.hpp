@@ -2,11 +2,13 @@
 #pragma once
 
 // A gateway without devices: inside 10.1.0.1/16 (port 0), outside 10.2.0.1/24 (port 1), everything
-// else beyond 10.2.0.254.
+// else beyond 10.2.0.254. The pipeline is compiled once, in pipeline_fixture.cpp: it takes longer
+// than all tests of a file.
 
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "nat/pipeline.hpp"
@@ -92,44 +94,23 @@ struct TestGateway {
                 const LimitsConfig<V4>& most)
         : TestGateway(PolicyConfig<V4>{{}, std::move(rules)}, workers, flows, most) {}
     TestGateway(PolicyConfig<V4> with, unsigned workers, std::uint32_t flows,
-                LimitsConfig<V4> most = {}, TcpTimestamps mode = TcpTimestamps::preserve)
-        : policy(std::move(with)),
-          served(policy.rules),
-          table(flows, workers, workers),
-          crowded(table),
-          timestamps(mode),
-          limits_config(std::move(most)),
-          limits(limits_config, policy.rules, table) {
-        for (unsigned id = 0; id < workers; ++id) {
-            engines.push_back(
-                std::make_unique<FlowWorker<V4>>(table, static_cast<std::uint16_t>(id), 0));
-            pipelines.push_back(std::make_unique<TestPipeline>(
-                *engines.back(),
-                TestPipeline::Shared{policy, timeouts, router, served, crowded, &timestamps,
-                                     limits.active() ? &limits : nullptr}));
-        }
-        engines[0]->online();
-    }
+                LimitsConfig<V4> most = {}, TcpTimestamps mode = TcpTimestamps::preserve);
+    ~TestGateway();
+    TestGateway(const TestGateway&) = delete;
+    TestGateway& operator=(const TestGateway&) = delete;
 
     /// One packet through one worker; the packet is rewritten in place. What became of it.
     Verdict pass(Bytes& packet, std::uint16_t port = 0, unsigned worker = 0) {
         return decide(packet, port, worker).verdict;
     }
     /// The same; and where it goes.
-    Job<V4> decide(Bytes& packet, std::uint16_t port = 0, unsigned worker = 0) {
-        Job<V4> job{};
-        job.packet = view(packet);
-        job.ingress_port = port;
-        pipelines[worker]->process({&job, 1}, now_ms);
-        return job;
-    }
+    Job<V4> decide(Bytes& packet, std::uint16_t port = 0, unsigned worker = 0);
+    /// A burst through the first worker.
+    void process(std::span<Job<V4>> jobs);
+    /// What a worker does between bursts.
+    void maintain(std::uint32_t budget, unsigned worker = 0);
     /// Passes time; timers fire and records are reclaimed.
-    void pass_time(std::uint64_t ms) {
-        for (const std::uint64_t end = now_ms + ms; now_ms < end; now_ms += 100) {
-            engines[0]->quiescent();
-            pipelines[0]->maintain(now_ms, 1U << 20U);
-        }
-    }
+    void pass_time(std::uint64_t ms);
 
     TestRouter router;
     Timeouts timeouts;

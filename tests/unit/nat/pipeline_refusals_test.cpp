@@ -136,7 +136,7 @@ TEST(Pipeline, DontFragmentBindsFragmentsNotWhatTheyMake) {
         Job<V4> job{};
         job.packet = view(packet);
         job.packet.largest_fragment = static_cast<std::uint16_t>(largest);
-        gateway.pipelines[0]->process({&job, 1}, gateway.now_ms);
+        gateway.process({&job, 1});
         EXPECT_EQ(job.verdict.outcome, outcome) << largest;
     }
 }

@@ -85,7 +85,7 @@ TEST(Pipeline, AFlowKeepsItsTarget) {
     std::vector<Job<V4>> jobs(packets.size());
     for (std::size_t i = 0; i < jobs.size(); ++i)
         jobs[i].packet = view(packets[i]);
-    gateway.pipelines[0]->process(jobs, gateway.now_ms);  // all of them draw
+    gateway.process(jobs);  // all of them draw
     for (const Bytes& packet : packets)
         EXPECT_EQ(packet, packets[0]);
     for (int i = 0; i < 16; ++i) {
@@ -367,7 +367,7 @@ TEST(Pipeline, CopiesInOneBurstShareTheFlow) {
     std::vector<Job<V4>> jobs(packets.size());
     for (std::size_t i = 0; i < jobs.size(); ++i)
         jobs[i].packet = view(packets[i]);
-    gateway.pipelines[0]->process(jobs, gateway.now_ms);
+    gateway.process(jobs);
     for (std::size_t i = 0; i < jobs.size(); ++i) {
         ASSERT_EQ(jobs[i].verdict.outcome, Outcome::transmit);
         EXPECT_EQ(packets[i], packets[0]);

@@ -106,7 +106,7 @@ TEST(PortProposals, ALongSearchIsDoneInVisits) {
             EXPECT_EQ(verdict.reason, DropReason::search_timeout);
             EXPECT_TRUE(verdict.tells_when_late());  // [RFC 6888 REQ-11]
             gateway.engines[0]->quiescent();
-            gateway.pipelines[0]->maintain(gateway.now_ms, 1000);
+            gateway.maintain(1000);
         }
     };
     for (std::uint32_t i = 0; i < ports; ++i) {

@@ -204,7 +204,7 @@ TEST_F(Unanswered, ALaterSynChoosesAgain) {
         asked.insert(target.value.host());
         const std::uint64_t begun = gateway->now_ms;
         gateway->engines[0]->quiescent();
-        gateway->pipelines[0]->maintain(begun, 64);  // reclaims the one before
+        gateway->maintain(64);  // reclaims the one before
         while (gateway->now_ms < begun + 239'000) {
             gateway->now_ms += 3'000;
             if (gateway->now_ms >= begun + 240'000) break;  // it has had its time

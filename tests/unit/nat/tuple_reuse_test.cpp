@@ -253,7 +253,7 @@ TEST_F(TupleReuseTest, NeverEndsWithNormalizedTimestamps) {
         open_and_close(client_at(number), i * 2654435761U);
         if (HasFailure()) FAIL() << i;
         gateway->engines[0]->quiescent();
-        gateway->pipelines[0]->maintain(gateway->now_ms, 64);
+        gateway->maintain(64);
     }
     EXPECT_GT(reused(), 1000U);
     gateway->pass_time(300'000);

@@ -313,7 +313,7 @@ TEST(Untracked, TrackedAndUntrackedPacketsShareABurst) {
         std::vector<Job<V4>> jobs(count);
         for (std::size_t i = 0; i < count; ++i)
             jobs[i].packet = view(burst[i]);
-        gateway.pipelines[0]->process(jobs, gateway.now_ms);
+        gateway.process(jobs);
         for (std::size_t i = 0; i < count; ++i) {
             const Verdict& verdict = jobs[i].verdict;
             if (i % 3 == 2) {
