@@ -116,16 +116,21 @@ def run(program, seconds, corpus, crashes):
 
 
 def run_variant(program, target, variant, seconds, corpus, crashes):
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as scratch:
+        seeded, found, sockets = (pathlib.Path(scratch) / name
+                                  for name in ("seeds", "found", "sockets"))
+        for directory in (seeded, found, sockets):
+            directory.mkdir()
         for number, seed in enumerate(seeds(target)):
-            (pathlib.Path(directory) / f"seed{number:04}").write_bytes(seed)
-        collected = corpus or pathlib.Path(directory) / "found"
+            (seeded / f"{number:04}").write_bytes(seed)
+        collected = corpus or found
         collected.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(
             [program, f"-max_total_time={seconds}", "-timeout=25", "-rss_limit_mb=4096",
-             "-print_final_stats=1", f"-artifact_prefix={crashes}/{target}-", collected, directory],
-            env=os.environ | {"NOCLASH_FUZZ_VARIANT": str(variant)}, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
+             "-print_final_stats=1", f"-artifact_prefix={crashes}/{target}-", collected, seeded],
+            env=os.environ | {"NOCLASH_FUZZ_VARIANT": str(variant), "TMPDIR": str(sockets)},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+            check=False)
     words = done.stdout.splitlines()
     inputs = [line.split()[-1] for line in words if "number_of_executed_units" in line]
     name = f"{target} {variant}" if target in VARIANTS else target
