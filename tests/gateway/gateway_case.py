@@ -2,7 +2,8 @@
 """What the tests of the running gateway share.
 
     sudo tests/gateway/test_rules.py [TestCase.test_name]   a file alone, against build/
-    sudo NOCLASH_BUILD=build-asan tests/gateway/...         against another build
+    sudo NOCLASH_BUILD=build-asan tests/gateway/...         against another build; with
+                                                            NOCLASH_TESTERS=build loaded by that one
 
 Every test has a time limit, makes its own network namespaces, and demands at its end that the
 daemon is still alive and ends in order. NOCLASH_PATIENCE multiplies all limits of time.
@@ -30,7 +31,8 @@ class TestTimeout(Exception):
 
 def build():
     """The build under test."""
-    return builds.Build(os.environ.get("NOCLASH_BUILD", "build"))
+    return builds.Build(os.environ.get("NOCLASH_BUILD", "build"),
+                        testers=os.environ.get("NOCLASH_TESTERS"))
 
 
 class LabCase(unittest.TestCase):

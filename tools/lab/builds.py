@@ -11,16 +11,18 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # Where the build directories are: elsewhere on a machine that several people share.
 BUILDS = os.environ.get("NOCLASH_BUILDS", ROOT)
 
-# What people run: all that a demonstration needs.
-PROGRAMS = ("dpdk/noclash", "tools/noclashctl/noclashctl", "tools/storm/storm",
-            "tools/cpsload/cpsload")
+# What people run, and what puts it under load: all that a demonstration needs.
+GATEWAY = ("dpdk/noclash", "tools/noclashctl/noclashctl")
+PROGRAMS = (*GATEWAY, "tools/storm/storm", "tools/cpsload/cpsload")
 
 
 class Build:
     """A build directory and the programs in it."""
 
-    def __init__(self, directory, *, options=(), compiler=None):
+    def __init__(self, directory, *, options=(), compiler=None, testers=None):
+        """`testers`: the build whose programs put a gateway under load, unless it is this one."""
         self.directory = os.path.join(BUILDS, directory)
+        self.testers = os.path.join(BUILDS, testers or directory)
         self._options = list(options)
         self._compiler = compiler
 
@@ -34,11 +36,11 @@ class Build:
 
     @property
     def storm(self):
-        return os.path.join(self.directory, "tools", "storm", "storm")
+        return os.path.join(self.testers, "tools", "storm", "storm")
 
     @property
     def cpsload(self):
-        return os.path.join(self.directory, "tools", "cpsload", "cpsload")
+        return os.path.join(self.testers, "tools", "cpsload", "cpsload")
 
     def configure(self):
         if os.path.exists(os.path.join(self.directory, "build.ninja")):

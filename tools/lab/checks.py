@@ -88,6 +88,7 @@ def gateway_test(build, name):
 
         status, output = step.run([sys.executable, "-B", path, *selection], line=line,
                                   env=os.environ | {"NOCLASH_BUILD": build.directory,
+                                                    "NOCLASH_TESTERS": build.testers,
                                                     "NOCLASH_PATIENCE": PATIENCE})
         if status != 0:
             raise LabError(f"--- {name} ({status})\n{output}")

@@ -104,14 +104,14 @@ def sanitized_parts():
     g++'s time for them."""
     options = ["--buildtype=debug", "--optimization=1", "-Db_lundef=false"]
     asan = builds.Build("build-asan", compiler="clang++",
-                        options=[*options, "-Db_sanitize=address,undefined"])
+                        options=[*options, "-Db_sanitize=address,undefined"], testers="build")
     tsan = builds.Build("build-tsan", compiler="clang++",
                         options=[*options, "-Db_sanitize=thread"])
     asan_build, tsan_build = "build (clang, ASan, UBSan)", "build (clang, TSan)"
     # `random` judges distributions: it computes for long and shows sanitizers nothing new.
     left_out = ("random", *PROOFS.values())
     return [
-        Part(asan_build, compile_tests(asan, without=left_out, also=GATEWAY_PROGRAMS)),
+        Part(asan_build, compile_tests(asan, without=left_out, also=builds.GATEWAY)),
         Part(tsan_build, compile_tests(tsan, suites=TSAN_SUITES)),
         *gateway_parts("gateway (ASan, UBSan)", asan, SANITIZED_GATEWAY_TESTS, asan_build),
         Part("unit and stress tests (ASan, UBSan)",
