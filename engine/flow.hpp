@@ -35,7 +35,7 @@ struct FlowCounters {
     typename Traits::template Atomic<std::uint64_t> packets{0};
     typename Traits::template Atomic<std::uint64_t> bytes{0};
 
-    void add(std::uint32_t length) {
+    [[gnu::always_inline]] void add(std::uint32_t length) {
         packets.store(packets.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
         bytes.store(bytes.load(std::memory_order_relaxed) + length, std::memory_order_relaxed);
     }

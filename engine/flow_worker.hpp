@@ -81,7 +81,7 @@ class FlowWorker {
     /// Ends a flow of the worker's own that the caller holds, and the wheel does not. False when
     /// another thread is in the middle of ending it; then the wheel takes it.
     template <class Gone>
-    bool end_held(FlowId id, std::uint64_t now_ms, Gone&& gone) {
+    [[gnu::noinline]] bool end_held(FlowId id, std::uint64_t now_ms, Gone&& gone) {
         return end(id, now_ms, gone);
     }
     /// Records that come back when their grace periods are over.
@@ -95,7 +95,7 @@ class FlowWorker {
         return id;
     }
     void give_back_record(FlowId id) { cache_.give(id); }
-    void arm(FlowId id, std::uint64_t now_ms) { wheel_.arm(id, now_ms); }
+    [[gnu::always_inline]] void arm(FlowId id, std::uint64_t now_ms) { wheel_.arm(id, now_ms); }
     void retire(FlowId id) { retired_.add(id); }
     void succeed(FlowId id) { succeeded_.add(id); }
 
@@ -126,7 +126,7 @@ class FlowWorker {
     /// Ends a flow that was taken out of the wheel. False when another thread is in the middle of
     /// ending it; then its turn comes again.
     template <class Gone>
-    bool end(FlowId id, std::uint64_t now_ms, Gone&& gone) {
+    [[gnu::always_inline]] bool end(FlowId id, std::uint64_t now_ms, Gone&& gone) {
         if (table_.release(id, counters_, gone)) [[likely]] {
             retired_.add(id);
             return true;

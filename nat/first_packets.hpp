@@ -83,7 +83,8 @@ class FirstPackets {
     /// Flows are found by both ends' addresses and ports, so what comes from anybody but a flow's
     /// peer finds none: APDF, unless a mapping says otherwise [RFC 4787 REQ-8] [RFC 5382 REQ-3].
     /// @param opening  what `prepare` made of it
-    [[nodiscard]] Found open(Job<Family>& job, const Opening& opening, std::uint64_t now_ms) {
+    [[nodiscard, gnu::always_inline]] Found open(Job<Family>& job, const Opening& opening,
+                                                 std::uint64_t now_ms) {
         now_ms_ = now_ms;
         const Parsed<Family>& packet = job.parsed;
         if (packet.kind == PacketKind::icmp_error) return drop(job, DropReason::icmp_unrelated);
@@ -116,8 +117,9 @@ class FirstPackets {
     /// Only when it may open one does that one end; and what the two both refer to does not end
     /// with it.
     /// @param predecessor  none: it has ended meanwhile
-    [[nodiscard]] Found open_in_place_of(Found predecessor, Job<Family>& job,
-                                         const Opening& opening, std::uint64_t now_ms) {
+    [[nodiscard, gnu::noinline]] Found open_in_place_of(Found predecessor, Job<Family>& job,
+                                                        const Opening& opening,
+                                                        std::uint64_t now_ms) {
         if (!predecessor) return open(job, opening, now_ms);
         References kept(mappings_);
         mappings_.hold_again(kept, worker_.record(predecessor.flow));
