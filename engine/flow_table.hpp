@@ -88,7 +88,7 @@ class FlowTable {
     }
     /// The rest of `release`, for who has begun to end the flow.
     template <class Gone>
-    void end(FlowId id, EngineCounters& counters, Gone&& gone) {
+    [[gnu::always_inline]] void end(FlowId id, EngineCounters& counters, Gone&& gone) {
         Record& record = pool_[id];
         for (const IndexPlace place : record.places)
             index_.remove(place);
