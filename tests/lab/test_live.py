@@ -25,6 +25,7 @@ class Listed(unittest.TestCase):
         for name in ("Lab", "Topology", "clean_up_after_the_dead", "require_privilege"):
             self.replace(name)
         self.replace("gateways", side_effect=self.broken_gateways)
+        self.have_cpus({0, 1})
         self.start = mock.Mock()
         self.storm = self.replace("run_storm", side_effect=self.result)
 
@@ -32,6 +33,11 @@ class Listed(unittest.TestCase):
         patch = mock.patch.object(racelab_live, name, **behaviour)
         self.addCleanup(patch.stop)
         return patch.start()
+
+    def have_cpus(self, cpus):
+        patch = mock.patch("os.sched_getaffinity", return_value=cpus)
+        self.addCleanup(patch.stop)
+        patch.start()
 
     def broken_gateways(self, scenario, build):
         found = gateways(scenario, build)
@@ -68,8 +74,8 @@ class Listed(unittest.TestCase):
         self.storm.assert_not_called()
 
     def test_one_cpu(self):
-        with mock.patch("os.sched_getaffinity", return_value={0}):
-            self.assertIn("two CPUs", self.outcomes()[0].not_run)
+        self.have_cpus({0})
+        self.assertIn("two CPUs", self.outcomes()[0].not_run)
 
     def test_a_gateway_that_does_not_start(self):
         self.start.side_effect = NotAvailable("no NAT in this kernel")
