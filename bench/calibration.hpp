@@ -10,7 +10,7 @@
 #include "bench/scenario.hpp"
 #include "bench/tables/table.hpp"
 #include "bench/workers.hpp"
-#include "engine/huge_array.hpp"
+#include "engine/base/huge_array.hpp"
 
 namespace noclash::bench {
 

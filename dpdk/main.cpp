@@ -17,23 +17,23 @@
 #include <new>
 #include <vector>
 
-#include "dpdk/config.hpp"
-#include "dpdk/control.hpp"
-#include "dpdk/control_socket.hpp"
-#include "dpdk/device_lock.hpp"
-#include "dpdk/eal.hpp"
-#include "dpdk/gateway.hpp"
-#include "dpdk/link_monitor.hpp"
-#include "dpdk/memory_need.hpp"
-#include "dpdk/memory_report.hpp"
-#include "dpdk/neighbor_log.hpp"
-#include "dpdk/packet_pool.hpp"
-#include "dpdk/rss.hpp"
-#include "dpdk/shortage_alarm.hpp"
-#include "dpdk/version.hpp"
-#include "dpdk/worker.hpp"
-#include "engine/clock.hpp"
-#include "engine/random.hpp"
+#include "dpdk/config/config.hpp"
+#include "dpdk/control/control.hpp"
+#include "dpdk/control/control_socket.hpp"
+#include "dpdk/device/device_lock.hpp"
+#include "dpdk/device/eal.hpp"
+#include "dpdk/datapath/gateway.hpp"
+#include "dpdk/control/link_monitor.hpp"
+#include "dpdk/device/memory_need.hpp"
+#include "dpdk/control/memory_report.hpp"
+#include "dpdk/control/neighbor_log.hpp"
+#include "dpdk/device/packet_pool.hpp"
+#include "dpdk/datapath/rss.hpp"
+#include "dpdk/control/shortage_log.hpp"
+#include "dpdk/control/version.hpp"
+#include "dpdk/datapath/worker.hpp"
+#include "engine/base/clock.hpp"
+#include "engine/base/random.hpp"
 
 namespace noclash::dpdk {
 namespace {
@@ -104,11 +104,11 @@ class RunningWorkers {
     std::vector<Lcore> lcores_;
 };
 
-ShortageAlarm::Totals shortages(const std::vector<std::unique_ptr<Worker>>& workers) {
-    ShortageAlarm::Totals totals{};
+ShortageLog::Totals shortages(const std::vector<std::unique_ptr<Worker>>& workers) {
+    ShortageLog::Totals totals{};
     for (const auto& worker : workers)
         for (std::size_t i = 0; i < totals.size(); ++i)
-            totals[i] += worker->counters().dropped(ShortageAlarm::reasons[i]);
+            totals[i] += worker->counters().dropped(ShortageLog::reasons[i]);
     return totals;
 }
 
@@ -124,7 +124,7 @@ void tell_of_neighbors(NeighborLog& log, const std::vector<std::unique_ptr<Worke
 /// Looks after the workers once a second, at least; returns the signal that ends it.
 int watch_until_signal(const sigset_t& signals, const Config& config,
                        const std::vector<std::unique_ptr<Worker>>& workers) {
-    ShortageAlarm alarm;
+    ShortageLog alarm;
     NeighborLog neighbors(config.ports);
     const timespec second{1, 0};
     for (;;) {

@@ -8,7 +8,7 @@
 #include <span>
 #include <utility>
 
-#include "engine/clock.hpp"
+#include "engine/base/clock.hpp"
 #include "engine/flow.hpp"
 #include "engine/flow_pool.hpp"
 

@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "engine/clock.hpp"
+#include "engine/base/clock.hpp"
 #include "engine/index_place.hpp"
 #include "engine/tuple.hpp"
 

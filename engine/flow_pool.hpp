@@ -9,8 +9,8 @@
 #include <tuple>
 
 #include "engine/flow.hpp"
-#include "engine/free_stack.hpp"
-#include "engine/huge_array.hpp"
+#include "engine/base/free_stack.hpp"
+#include "engine/base/huge_array.hpp"
 
 namespace noclash {
 

@@ -11,7 +11,7 @@
 #include <new>
 #include <stdexcept>
 
-#include "engine/traits.hpp"
+#include "engine/base/traits.hpp"
 
 namespace noclash {
 

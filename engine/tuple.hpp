@@ -8,8 +8,8 @@
 #include <cstring>
 #include <type_traits>
 
-#include "engine/address.hpp"
-#include "engine/endian.hpp"
+#include "engine/base/address.hpp"
+#include "engine/base/endian.hpp"
 
 namespace noclash {
 

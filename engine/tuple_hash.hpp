@@ -7,7 +7,7 @@
 #include <array>
 #include <cstdint>
 
-#include "engine/random.hpp"
+#include "engine/base/random.hpp"
 #include "engine/tuple.hpp"
 
 namespace noclash {

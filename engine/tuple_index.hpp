@@ -52,9 +52,9 @@
 #include <functional>
 #include <utility>
 
-#include "engine/counters.hpp"
+#include "engine/base/counters.hpp"
 #include "engine/flow_pool.hpp"
-#include "engine/huge_array.hpp"
+#include "engine/base/huge_array.hpp"
 #include "engine/index_bucket.hpp"
 #include "engine/tuple.hpp"
 

@@ -9,9 +9,9 @@
 
 #include <cstdint>
 
-#include "nat/drop_reason.hpp"
-#include "nat/martian.hpp"
-#include "nat/verdict.hpp"
+#include "nat/packet/drop_reason.hpp"
+#include "nat/packet/martian.hpp"
+#include "nat/packet/verdict.hpp"
 
 namespace noclash::nat {
 

@@ -11,21 +11,21 @@
 #include "engine/flow_worker.hpp"
 #include "engine/reservation.hpp"
 #include "nat/address_check.hpp"
-#include "nat/conntrack.hpp"
-#include "nat/early_drop.hpp"
+#include "nat/conntrack/conntrack.hpp"
+#include "nat/limits/early_drop.hpp"
 #include "nat/forwarding.hpp"
-#include "nat/half_open.hpp"
-#include "nat/limits.hpp"
-#include "nat/mappings.hpp"
+#include "nat/limits/half_open.hpp"
+#include "nat/limits/limits.hpp"
+#include "nat/mapping/mappings.hpp"
 #include "nat/opening.hpp"
-#include "nat/parse.hpp"
-#include "nat/port_proposals.hpp"
-#include "nat/rewrite.hpp"
-#include "nat/served_ports.hpp"
+#include "nat/packet/parse.hpp"
+#include "nat/ports/port_allocator.hpp"
+#include "nat/packet/rewrite.hpp"
+#include "nat/policy/reserved_ports.hpp"
 #include "nat/source_translation.hpp"
-#include "nat/timestamps.hpp"
+#include "nat/conntrack/timestamps.hpp"
 #include "nat/untracked.hpp"
-#include "nat/verdict.hpp"
+#include "nat/packet/verdict.hpp"
 
 namespace noclash::nat {
 
@@ -35,11 +35,11 @@ struct PipelineShared {
     const PolicyConfig<Family>& policy;
     const Timeouts& timeouts;
     const RouterType& router;
-    const ServedPorts<Family>& served;
-    CrowdedDestinations<Family, Traits>& crowded;
+    const ReservedPorts<Family>& served;
+    OccupancyMaps<Family, Traits>& crowded;
     Timestamps<Family, Traits>* timestamps = nullptr;  ///< null: they pass as they are
     Limits<Family, Traits>* limits = nullptr;          ///< null: none
-    std::span<const Steering<Family>> steering = {};   ///< by port; empty: no locality
+    std::span<const RssModel<Family>> steering = {};   ///< by port; empty: no locality
 };
 
 /// Packets without a flow: whether they may open one, and how it is set up. Policy, route and MTU
@@ -406,7 +406,7 @@ class FirstPackets {
     Worker& worker_;
     Shared shared_;
     const Untracked<Family, RouterType>& untracked_;
-    PortProposals<Family, Traits> proposals_;
+    PortAllocator<Family, Traits> proposals_;
     Openings<Family, RouterType, Traits> openings_;
     Mappings<Family, Traits> mappings_;
     SourceTranslation<Family, Traits> source_;

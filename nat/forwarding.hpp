@@ -4,12 +4,12 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "nat/drop_reason.hpp"
-#include "nat/headers.hpp"
-#include "nat/icmp.hpp"
-#include "nat/policy.hpp"
-#include "nat/rewrite.hpp"
-#include "nat/verdict.hpp"
+#include "nat/packet/drop_reason.hpp"
+#include "nat/packet/headers.hpp"
+#include "nat/packet/icmp.hpp"
+#include "nat/policy/policy.hpp"
+#include "nat/packet/rewrite.hpp"
+#include "nat/packet/verdict.hpp"
 
 namespace noclash::nat {
 

@@ -3,9 +3,9 @@
 
 #include <cstdint>
 
-#include "nat/mappings.hpp"
+#include "nat/mapping/mappings.hpp"
 #include "nat/opening.hpp"
-#include "nat/verdict.hpp"
+#include "nat/packet/verdict.hpp"
 
 namespace noclash::nat {
 

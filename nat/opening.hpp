@@ -8,12 +8,12 @@
 #include <vector>
 
 #include "engine/tuple_index.hpp"
-#include "nat/locality.hpp"
-#include "nat/mapping.hpp"
-#include "nat/port_proposals.hpp"
-#include "nat/protocols.hpp"
-#include "nat/rule_match.hpp"
-#include "nat/verdict.hpp"
+#include "nat/ports/locality.hpp"
+#include "nat/mapping/mapping.hpp"
+#include "nat/ports/port_allocator.hpp"
+#include "nat/packet/protocols.hpp"
+#include "nat/policy/rule_match.hpp"
+#include "nat/packet/verdict.hpp"
 
 namespace noclash::nat {
 
@@ -56,7 +56,7 @@ class Openings {
     static constexpr std::size_t burst = 32;
 
     Openings(const PolicyConfig<Family>& policy, const RouterType& router,
-             const TupleIndex<Family, Traits>& index, PortProposals<Family, Traits>& proposals,
+             const TupleIndex<Family, Traits>& index, PortAllocator<Family, Traits>& proposals,
              const Localities<Family>& localities)
         : policy_(policy),
           router_(router),
@@ -276,7 +276,7 @@ class Openings {
     const PolicyConfig<Family>& policy_;
     const RouterType& router_;
     const TupleIndex<Family, Traits>& index_;
-    PortProposals<Family, Traits>& proposals_;
+    PortAllocator<Family, Traits>& proposals_;
     Localities<Family> localities_;
     std::array<Opening<Family>, burst> openings_{};
     Opening<Family> inward_{};  ///< the latest

@@ -5,16 +5,16 @@
 
 #include "engine/flow_worker.hpp"
 #include "engine/reservation.hpp"
-#include "nat/address_proposals.hpp"
-#include "nat/headers.hpp"
+#include "nat/ports/address_allocator.hpp"
+#include "nat/packet/headers.hpp"
 #include "nat/mapped_source.hpp"
-#include "nat/mappings.hpp"
+#include "nat/mapping/mappings.hpp"
 #include "nat/opening.hpp"
-#include "nat/port_proposals.hpp"
-#include "nat/protocols.hpp"
-#include "nat/timestamps.hpp"
-#include "nat/tuple_reuse.hpp"
-#include "nat/verdict.hpp"
+#include "nat/ports/port_allocator.hpp"
+#include "nat/packet/protocols.hpp"
+#include "nat/conntrack/timestamps.hpp"
+#include "nat/reuse/time_wait_reuse.hpp"
+#include "nat/packet/verdict.hpp"
 
 namespace noclash::nat {
 
@@ -48,7 +48,7 @@ class SourceTranslation {
     /// All outlive this; `timestamps` and `limits` may be null.
     SourceTranslation(Worker& worker, const PolicyConfig<Family>& policy, const Timeouts& timeouts,
                       Timestamps<Family, Traits>* timestamps, Limits<Family, Traits>* limits,
-                      PortProposals<Family, Traits>& proposals, Mappings<Family, Traits>& mappings)
+                      PortAllocator<Family, Traits>& proposals, Mappings<Family, Traits>& mappings)
         : worker_(worker),
           policy_(policy),
           timestamps_(timestamps),
@@ -184,9 +184,9 @@ class SourceTranslation {
     Worker& worker_;
     const PolicyConfig<Family>& policy_;
     Timestamps<Family, Traits>* timestamps_;
-    PortProposals<Family, Traits>& proposals_;
+    PortAllocator<Family, Traits>& proposals_;
     Mappings<Family, Traits>& mappings_;
-    TupleReuse<Family, Traits> reuse_;
+    TimeWaitReuse<Family, Traits> reuse_;
     Counter reused_;
     std::uint64_t now_ms_ = 0;
 };

@@ -27,13 +27,13 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/counters.hpp"
+#include "engine/base/counters.hpp"
 #include "nat/forwarding.hpp"
-#include "nat/headers.hpp"
-#include "nat/martian.hpp"
-#include "nat/rewrite.hpp"
-#include "nat/rule_match.hpp"
-#include "nat/verdict.hpp"
+#include "nat/packet/headers.hpp"
+#include "nat/packet/martian.hpp"
+#include "nat/packet/rewrite.hpp"
+#include "nat/policy/rule_match.hpp"
+#include "nat/packet/verdict.hpp"
 
 namespace noclash::nat {
 

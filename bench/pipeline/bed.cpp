@@ -10,7 +10,7 @@
 #include <stdexcept>
 
 #include "bench/scenario.hpp"
-#include "engine/clock.hpp"
+#include "engine/base/clock.hpp"
 
 namespace noclash::bench {
 namespace {

@@ -11,10 +11,10 @@
 #include <vector>
 
 #include "bench/pipeline/flows.hpp"
-#include "dpdk/eal.hpp"
-#include "dpdk/gateway.hpp"
-#include "dpdk/packet_pool.hpp"
-#include "dpdk/worker.hpp"
+#include "dpdk/device/eal.hpp"
+#include "dpdk/datapath/gateway.hpp"
+#include "dpdk/device/packet_pool.hpp"
+#include "dpdk/datapath/worker.hpp"
 
 namespace noclash::bench {
 

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "bench/calibration.hpp"
-#include "dpdk/memory_report.hpp"
-#include "dpdk/rss.hpp"
-#include "engine/random.hpp"
+#include "dpdk/control/memory_report.hpp"
+#include "dpdk/datapath/rss.hpp"
+#include "engine/base/random.hpp"
 
 namespace noclash::bench {
 namespace {

@@ -7,7 +7,7 @@
 #include "bench/pipeline/bed.hpp"
 #include "bench/pipeline/report.hpp"
 #include "bench/pipeline/trial.hpp"
-#include "nat/packet.hpp"
+#include "nat/packet/packet.hpp"
 
 namespace noclash::bench {
 

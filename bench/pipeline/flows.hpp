@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "engine/tuple.hpp"
-#include "nat/headers.hpp"
+#include "nat/packet/headers.hpp"
 
 namespace noclash::bench {
 

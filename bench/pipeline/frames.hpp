@@ -7,8 +7,8 @@
 #include <span>
 
 #include "engine/tuple.hpp"
-#include "nat/checksum.hpp"
-#include "nat/headers.hpp"
+#include "nat/packet/checksum.hpp"
+#include "nat/packet/headers.hpp"
 
 namespace noclash::bench {
 

@@ -15,7 +15,7 @@
 #include "bench/pipeline/pace.hpp"
 #include "bench/scenario.hpp"
 #include "bench/workers.hpp"
-#include "engine/clock.hpp"
+#include "engine/base/clock.hpp"
 
 namespace noclash::bench {
 

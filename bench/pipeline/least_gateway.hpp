@@ -15,8 +15,8 @@
 
 #include "bench/pipeline/frames.hpp"
 #include "bench/pipeline/lane.hpp"
-#include "dpdk/arrivals.hpp"
-#include "engine/huge_array.hpp"
+#include "dpdk/datapath/rx_queue.hpp"
+#include "engine/base/huge_array.hpp"
 #include "engine/production.hpp"
 #include "engine/tuple_hash.hpp"
 
@@ -91,7 +91,7 @@ class LeastTable {
 /// A burst of TCP segments from inside, as they lie in their buffers; the next one's are brought in
 /// while it is rewritten, as workers do.
 class LeastBurst {
-    using Arrivals = dpdk::Arrivals<dpdk::Pipeline::burst>;
+    using RxQueue = dpdk::RxQueue<dpdk::Pipeline::burst>;
 
   public:
     static constexpr std::size_t most = dpdk::Pipeline::burst;
@@ -158,7 +158,7 @@ class LeastBurst {
     }
     void forward(std::size_t i, std::uint16_t ip_change) {
         const std::span<rte_mbuf* const> ahead = arrivals_.ahead();
-        if (i < ahead.size()) Arrivals::prefetch(ahead[i]);
+        if (i < ahead.size()) RxQueue::prefetch(ahead[i]);
         Headers& to = headers(i);
         --to.ip.ttl;
         to.ip.checksum = changed(to.ip.checksum.get(), ip_change);
@@ -175,7 +175,7 @@ class LeastBurst {
 
     std::array<std::uint16_t, 2> in_;  ///< ports of DPDK
     nat::EthernetHeader ethernet_;
-    Arrivals arrivals_;
+    RxQueue arrivals_;
     std::span<rte_mbuf*> frames_;
 };
 

@@ -4,7 +4,7 @@
 #include "bench/pipeline/cases.hpp"
 #include "bench/pipeline/least_gateway.hpp"
 #include "bench/pipeline/page_walks.hpp"
-#include "dpdk/page_kind.hpp"
+#include "dpdk/device/page_kind.hpp"
 
 namespace noclash::bench {
 namespace {

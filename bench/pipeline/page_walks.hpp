@@ -9,7 +9,7 @@
 #include <random>
 #include <vector>
 
-#include "engine/huge_array.hpp"
+#include "engine/base/huge_array.hpp"
 
 namespace noclash::bench {
 

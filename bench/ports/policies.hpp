@@ -8,12 +8,12 @@
 #include <concepts>
 #include <cstdint>
 
-#include "nat/port_proposals.hpp"
+#include "nat/ports/port_allocator.hpp"
 
 namespace noclash::bench {
 
 using Claim = Reservation<V4>;
-using Crowded = nat::CrowdedDestinations<V4, Production>;
+using Crowded = nat::OccupancyMaps<V4, Production>;
 
 /// Reserves `reply` with a port out of `range` as its destination port. Made for a flow table.
 template <class P>
@@ -38,9 +38,9 @@ class Noclash {
     void ended(const Flow<V4, Production>& flow) { crowded_.ended(flow); }
 
   private:
-    nat::ServedPorts<V4> served_{{}};
+    nat::ReservedPorts<V4> served_{{}};
     Crowded crowded_;
-    nat::PortProposals<V4, Production> proposals_;
+    nat::PortAllocator<V4, Production> proposals_;
 };
 
 /// What the models share: tries in a row, and random numbers.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "engine/address.hpp"
+#include "engine/base/address.hpp"
 
 // The live storm's topology (tools/lab/topology.py).
 

@@ -10,7 +10,7 @@ namespace {
 
 /// Between two looks at a parked packet: a worker's round, of some ten packets.
 constexpr Instant round_ns = 1000;
-/// After which a worker gives a parked packet up (dpdk/worker.cpp).
+/// After which a worker gives a parked packet up (dpdk/datapath/worker.cpp).
 constexpr Instant most_parked_ns = 100'000'000;
 
 enum class Step : std::uint8_t { confirm, choose };  // in this order at the same moment

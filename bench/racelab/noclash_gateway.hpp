@@ -8,7 +8,7 @@
 #include "bench/racelab/contestant.hpp"
 #include "engine/flow_worker.hpp"
 #include "engine/reservation.hpp"
-#include "nat/port_proposals.hpp"
+#include "nat/ports/port_allocator.hpp"
 
 namespace noclash::racelab {
 
@@ -31,7 +31,7 @@ class NoclashGateway : public Contestant {
 
   private:
     using Claim = Reservation<V4>;
-    using Proposals = nat::PortProposals<V4, Production>;
+    using Proposals = nat::PortAllocator<V4, Production>;
 
     struct Worker {
         FlowWorker<V4> engine;
@@ -39,8 +39,8 @@ class NoclashGateway : public Contestant {
         unsigned claims = 0;  ///< open; in a critical section until they are published
 
         Worker(FlowTable<V4>& table, std::uint16_t id,
-               nat::CrowdedDestinations<V4, Production>& crowded,
-               const nat::ServedPorts<V4>& served)
+               nat::OccupancyMaps<V4, Production>& crowded,
+               const nat::ReservedPorts<V4>& served)
             : engine(table, id, 0), proposals(crowded, served) {}
     };
     /// A packet between its choice and its publication.
@@ -54,9 +54,9 @@ class NoclashGateway : public Contestant {
     void between_bursts(Instant now);
 
     V4Address gateway_;
-    nat::ServedPorts<V4> served_{{}};
+    nat::ReservedPorts<V4> served_{{}};
     FlowTable<V4> table_;
-    nat::CrowdedDestinations<V4, Production> crowded_;
+    nat::OccupancyMaps<V4, Production> crowded_;
     std::vector<std::unique_ptr<Worker>> workers_;
     std::unordered_map<std::uint32_t, InFlight> in_flight_;
     std::uint64_t adopted_ = 0;

@@ -9,7 +9,7 @@
 
 #include "bench/tables/table.hpp"
 #include "engine/flow.hpp"
-#include "engine/huge_array.hpp"
+#include "engine/base/huge_array.hpp"
 
 namespace noclash::bench {
 

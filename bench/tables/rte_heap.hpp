@@ -13,7 +13,7 @@
 #include <string>
 
 #include "bench/workers.hpp"
-#include "engine/huge_array.hpp"
+#include "engine/base/huge_array.hpp"
 
 namespace noclash::bench {
 

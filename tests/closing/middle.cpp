@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/closing/middle.hpp"
 
-#include "nat/headers.hpp"
-#include "nat/parse.hpp"
-#include "nat/protocols.hpp"
+#include "nat/packet/headers.hpp"
+#include "nat/packet/parse.hpp"
+#include "nat/packet/protocols.hpp"
 
 namespace noclash::closing {
 namespace {

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "engine/production.hpp"
-#include "nat/conntrack.hpp"
+#include "nat/conntrack/conntrack.hpp"
 #include "tests/closing/endpoint.hpp"
 
 namespace noclash::closing {

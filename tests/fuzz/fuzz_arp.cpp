@@ -8,7 +8,7 @@
 #include <span>
 #include <vector>
 
-#include "nat/arp.hpp"
+#include "nat/packet/arp.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     using namespace noclash::nat;

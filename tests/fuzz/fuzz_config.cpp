@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "dpdk/config.hpp"
+#include "dpdk/config/config.hpp"
 
 /// Any text is either a configuration or a ConfigError with at least one fault.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -19,18 +19,18 @@
 #include <string>
 #include <vector>
 
-#include "dpdk/config.hpp"
-#include "dpdk/control.hpp"
-#include "dpdk/control_request.hpp"
-#include "dpdk/control_socket.hpp"
-#include "dpdk/eal.hpp"
-#include "dpdk/gateway.hpp"
-#include "dpdk/packet_pool.hpp"
-#include "dpdk/worker.hpp"
-#include "engine/clock.hpp"
+#include "dpdk/config/config.hpp"
+#include "dpdk/control/control.hpp"
+#include "dpdk/control/control_request.hpp"
+#include "dpdk/control/control_socket.hpp"
+#include "dpdk/device/eal.hpp"
+#include "dpdk/datapath/gateway.hpp"
+#include "dpdk/device/packet_pool.hpp"
+#include "dpdk/datapath/worker.hpp"
+#include "engine/base/clock.hpp"
 #include "engine/flow_worker.hpp"
 #include "engine/reservation.hpp"
-#include "nat/protocols.hpp"
+#include "nat/packet/protocols.hpp"
 
 namespace {
 

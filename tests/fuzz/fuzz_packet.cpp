@@ -11,14 +11,14 @@
 #include <cstdlib>
 #include <vector>
 
-#include "nat/fragment.hpp"
-#include "nat/headers.hpp"
-#include "nat/icmp.hpp"
-#include "nat/martian.hpp"
-#include "nat/parse.hpp"
-#include "nat/protocols.hpp"
-#include "nat/rewrite.hpp"
-#include "nat/timestamp_option.hpp"
+#include "nat/packet/fragment.hpp"
+#include "nat/packet/headers.hpp"
+#include "nat/packet/icmp.hpp"
+#include "nat/packet/martian.hpp"
+#include "nat/packet/parse.hpp"
+#include "nat/packet/protocols.hpp"
+#include "nat/packet/rewrite.hpp"
+#include "nat/packet/timestamp_option.hpp"
 
 namespace {
 

@@ -18,11 +18,11 @@
 #include <algorithm>
 #include <span>
 
-#include "engine/clock.hpp"
-#include "nat/arp.hpp"
-#include "nat/headers.hpp"
-#include "nat/parse.hpp"
-#include "nat/rewrite.hpp"
+#include "engine/base/clock.hpp"
+#include "nat/packet/arp.hpp"
+#include "nat/packet/headers.hpp"
+#include "nat/packet/parse.hpp"
+#include "nat/packet/rewrite.hpp"
 #include "tests/fuzz/worker_bed.hpp"
 
 namespace {

@@ -16,7 +16,7 @@
 #include <tuple>
 #include <vector>
 
-#include "nat/reassembly_store.hpp"
+#include "nat/fragments/reassembly_store.hpp"
 
 namespace noclash::nat::test {
 

@@ -20,11 +20,11 @@
 #include <string>
 #include <vector>
 
-#include "dpdk/config.hpp"
-#include "dpdk/eal.hpp"
-#include "dpdk/gateway.hpp"
-#include "dpdk/packet_pool.hpp"
-#include "dpdk/worker.hpp"
+#include "dpdk/config/config.hpp"
+#include "dpdk/device/eal.hpp"
+#include "dpdk/datapath/gateway.hpp"
+#include "dpdk/device/packet_pool.hpp"
+#include "dpdk/datapath/worker.hpp"
 
 namespace noclash::dpdk::test {
 

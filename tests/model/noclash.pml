@@ -18,7 +18,7 @@
  * -DRELEASERS=n     threads that end one flow each: expiry, `noclashctl flows flush`
  * -DOPPOSITE        ORIGINALS=2: packets from both sides open one connection at the same time, and
  *                   keep their source (RFC 5382-2): one's original tuple is the other's reply tuple
- * -DMAP             proposals come out of the destination's occupancy map (nat/occupancy_map.hpp);
+ * -DMAP             proposals come out of the destination's occupancy map (nat/ports/occupancy_map.hpp);
  *                   without ABORTS: between taking out and proposing nothing can fail
  * -DHAND_COUNTS_AS_FREE  a tuple that was taken out of the map and not yet proposed is no excuse
  *                   for `exhausted`

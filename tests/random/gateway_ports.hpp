@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "engine/reservation.hpp"
-#include "nat/port_proposals.hpp"
+#include "nat/ports/port_allocator.hpp"
 
 namespace noclash::test {
 
@@ -71,9 +71,9 @@ class GatewayPorts {
     std::uint64_t flow_ms_;
     FlowTable<V4> table_;
     FlowWorker<V4> worker_;
-    nat::ServedPorts<V4> served_{{}};
-    nat::CrowdedDestinations<V4, Production> crowded_;
-    nat::PortProposals<V4, Production> proposals_;
+    nat::ReservedPorts<V4> served_{{}};
+    nat::OccupancyMaps<V4, Production> crowded_;
+    nat::PortAllocator<V4, Production> proposals_;
     std::vector<FlowId> flows_;  ///< by port
     std::uint32_t flows_made_ = 0;
     std::uint64_t now_ms_ = 0;

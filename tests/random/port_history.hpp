@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "nat/policy.hpp"
+#include "nat/policy/policy.hpp"
 #include "tests/random/rank_tree.hpp"
 
 namespace noclash::test {

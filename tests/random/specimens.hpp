@@ -10,7 +10,7 @@
 #include <optional>
 #include <random>
 
-#include "nat/policy.hpp"
+#include "nat/policy/policy.hpp"
 
 namespace noclash::test {
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "nat/limits.hpp"
+#include "nat/limits/limits.hpp"
 #include "tests/schedule/failure.hpp"
 #include "tests/schedule/run_world.hpp"
 

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "nat/mappings.hpp"
+#include "nat/mapping/mappings.hpp"
 #include "tests/schedule/failure.hpp"
 #include "tests/schedule/place_names.hpp"
 #include "tests/schedule/run_world.hpp"
@@ -22,8 +22,8 @@ namespace {
 using nat::Filtering;
 using nat::Mapped;
 using Mappings = nat::Mappings<V4, Scheduled>;
-using Crowded = nat::CrowdedDestinations<V4, Scheduled>;
-using Proposals = nat::PortProposals<V4, Scheduled>;
+using Crowded = nat::OccupancyMaps<V4, Scheduled>;
+using Proposals = nat::PortAllocator<V4, Scheduled>;
 
 constexpr unsigned workers = 3;
 constexpr std::uint32_t remotes = 2;
@@ -241,7 +241,7 @@ class MappingWorld final : public Observer {
 
     Table table_;
     Crowded crowded_;
-    nat::ServedPorts<V4> served_;
+    nat::ReservedPorts<V4> served_;
     Filtering filtering_;
     nat::Timeouts timeouts_;
     std::vector<std::unique_ptr<Actor>> actors_;

@@ -21,14 +21,14 @@ RESERVATION = 'engine/reservation.hpp'
 TABLE = 'engine/flow_table.hpp'
 WORKER = 'engine/flow_worker.hpp'
 RETIRED = 'engine/retired.hpp'
-CROWDED = 'nat/crowded_destinations.hpp'
-MAP = 'nat/occupancy_map.hpp'
-REUSE = 'nat/tuple_reuse.hpp'
-MAPPING = 'nat/mapping.hpp'
-MAPPINGS = 'nat/mappings.hpp'
-FLOW_END = 'nat/flow_end.hpp'
-SOURCES = 'nat/source_table.hpp'
-LIMITS = 'nat/limits.hpp'
+CROWDED = 'nat/ports/occupancy_maps.hpp'
+MAP = 'nat/ports/occupancy_map.hpp'
+REUSE = 'nat/reuse/time_wait_reuse.hpp'
+MAPPING = 'nat/mapping/mapping.hpp'
+MAPPINGS = 'nat/mapping/mappings.hpp'
+FLOW_END = 'nat/mapping/flow_end.hpp'
+SOURCES = 'nat/limits/source_table.hpp'
+LIMITS = 'nat/limits/limits.hpp'
 
 # name: (what is wrong, scenario, checks of which one has to catch it, [(file, original, instead)])
 MUTANTS = {
@@ -149,7 +149,7 @@ MUTANTS = {
     'free_stack_without_count': (
         'a pop of the free records is overtaken (ABA)',
         'free_records', 'no record twice,no leak',
-        [('engine/free_stack.hpp', '((previous_top >> 32U) + 1) << 32U', '0ULL')]),
+        [('engine/base/free_stack.hpp', '((previous_top >> 32U) + 1) << 32U', '0ULL')]),
     # Succession.
     'heir_shown_before_written': (
         'a tuple is handed over to a flow that has not got it written in its record yet',

@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "nat/conntrack.hpp"
-#include "nat/tuple_reuse.hpp"
+#include "nat/conntrack/conntrack.hpp"
+#include "nat/reuse/time_wait_reuse.hpp"
 #include "tests/schedule/failure.hpp"
 #include "tests/schedule/nat_world.hpp"
 #include "tests/schedule/run_world.hpp"

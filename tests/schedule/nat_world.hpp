@@ -6,8 +6,8 @@
 #include <memory>
 #include <vector>
 
-#include "nat/port_proposals.hpp"
-#include "nat/tuple_reuse.hpp"
+#include "nat/ports/port_allocator.hpp"
+#include "nat/reuse/time_wait_reuse.hpp"
 #include "tests/schedule/world.hpp"
 
 namespace noclash::schedule {
@@ -15,8 +15,8 @@ namespace noclash::schedule {
 /// A world whose workers choose ports, of one address towards one server.
 class NatWorld {
   public:
-    using Crowded = nat::CrowdedDestinations<V4, Scheduled>;
-    using Proposals = nat::PortProposals<V4, Scheduled>;
+    using Crowded = nat::OccupancyMaps<V4, Scheduled>;
+    using Proposals = nat::PortAllocator<V4, Scheduled>;
 
     NatWorld(const Shape& shape, std::uint64_t seed, nat::PortRange ports);
 
@@ -41,7 +41,7 @@ class NatWorld {
     [[nodiscard]] Key reply_with(std::uint32_t port) const;
 
     nat::PortRange ports_;
-    nat::ServedPorts<V4> served_;
+    nat::ReservedPorts<V4> served_;
     std::vector<std::unique_ptr<Proposals>> proposals_;
     /// Until which step the worker may have had a port in hand.
     std::array<std::uint64_t, Scheduler::most_workers> in_hand_until_{};

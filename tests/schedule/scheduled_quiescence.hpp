@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/traits.hpp"
+#include "engine/base/traits.hpp"
 #include "tests/schedule/failure.hpp"
 #include "tests/schedule/scheduler.hpp"
 

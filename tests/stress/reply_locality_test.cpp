@@ -20,9 +20,9 @@
 
 #include "bench/pipeline/bed.hpp"
 #include "bench/pipeline/frames.hpp"
-#include "dpdk/rss.hpp"
-#include "engine/clock.hpp"
-#include "engine/random.hpp"
+#include "dpdk/datapath/rss.hpp"
+#include "engine/base/clock.hpp"
+#include "engine/base/random.hpp"
 
 namespace noclash::bench {
 namespace {

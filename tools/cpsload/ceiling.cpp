@@ -13,9 +13,9 @@
 #include <stdexcept>
 #include <vector>
 
-#include "dpdk/eal.hpp"
-#include "dpdk/packet_pool.hpp"
-#include "dpdk/port.hpp"
+#include "dpdk/device/eal.hpp"
+#include "dpdk/device/packet_pool.hpp"
+#include "dpdk/device/port.hpp"
 #include "tools/cpsload/devices.hpp"
 
 namespace noclash::cpsload {

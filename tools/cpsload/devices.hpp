@@ -4,8 +4,8 @@
 #include <atomic>
 #include <string>
 
-#include "dpdk/config.hpp"
-#include "dpdk/port.hpp"
+#include "dpdk/config/config.hpp"
+#include "dpdk/device/port.hpp"
 #include "tools/cpsload/clock.hpp"
 #include "tools/cpsload/options.hpp"
 

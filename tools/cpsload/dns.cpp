@@ -5,7 +5,7 @@
 #include <array>
 #include <cstring>
 
-#include "engine/endian.hpp"
+#include "engine/base/endian.hpp"
 
 namespace noclash::cpsload::dns {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "engine/address.hpp"
+#include "engine/base/address.hpp"
 
 namespace noclash::cpsload {
 

@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "nat/checksum.hpp"
+#include "nat/packet/checksum.hpp"
 
 namespace noclash::cpsload {
 namespace {

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <span>
 
-#include "nat/headers.hpp"
+#include "nat/packet/headers.hpp"
 #include "tools/cpsload/ends.hpp"
 
 namespace noclash::cpsload {

@@ -9,7 +9,7 @@
 #include <cstdint>
 #include <span>
 
-#include "dpdk/interrupt_gate.hpp"
+#include "dpdk/device/interrupt_gate.hpp"
 
 namespace noclash::cpsload {
 

@@ -11,10 +11,10 @@
 #include <cstdio>
 #include <optional>
 
-#include "dpdk/eal.hpp"
-#include "dpdk/interrupt_gate.hpp"
-#include "dpdk/packet_pool.hpp"
-#include "dpdk/port.hpp"
+#include "dpdk/device/eal.hpp"
+#include "dpdk/device/interrupt_gate.hpp"
+#include "dpdk/device/packet_pool.hpp"
+#include "dpdk/device/port.hpp"
 #include "tools/cpsload/ceiling.hpp"
 #include "tools/cpsload/devices.hpp"
 #include "tools/cpsload/introduce.hpp"

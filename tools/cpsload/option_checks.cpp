@@ -8,7 +8,7 @@
 #include <bit>
 #include <cmath>
 
-#include "nat/headers.hpp"
+#include "nat/packet/headers.hpp"
 #include "tools/cpsload/command_line.hpp"
 #include "tools/cpsload/connection.hpp"
 #include "tools/cpsload/plan.hpp"

@@ -10,7 +10,7 @@
 #include <algorithm>
 #include <tuple>
 
-#include "dpdk/device_string.hpp"
+#include "dpdk/config/device_string.hpp"
 #include "tools/cpsload/command_line.hpp"
 #include "tools/cpsload/option_text.hpp"
 

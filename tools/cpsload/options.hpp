@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "dpdk/config.hpp"
-#include "engine/address.hpp"
+#include "dpdk/config/config.hpp"
+#include "engine/base/address.hpp"
 #include "tools/cpsload/pace.hpp"
 #include "tools/cpsload/search.hpp"
 #include "tools/cpsload/settings.hpp"

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "dpdk/port.hpp"
+#include "dpdk/device/port.hpp"
 #include "tools/cpsload/losses.hpp"
 
 namespace noclash::cpsload {

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "dpdk/config.hpp"
+#include "dpdk/config/config.hpp"
 #include "tools/cpsload/clock.hpp"
 #include "tools/cpsload/pace.hpp"
 #include "tools/cpsload/progress.hpp"

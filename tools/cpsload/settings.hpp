@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/address.hpp"
+#include "engine/base/address.hpp"
 
 namespace noclash::cpsload {
 

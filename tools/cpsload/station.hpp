@@ -5,8 +5,8 @@
 #include <optional>
 #include <vector>
 
-#include "engine/address.hpp"
-#include "nat/arp.hpp"
+#include "engine/base/address.hpp"
+#include "nat/packet/arp.hpp"
 
 namespace noclash::cpsload {
 

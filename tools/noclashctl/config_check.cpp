@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "dpdk/config.hpp"
+#include "dpdk/config/config.hpp"
 #include "tools/noclashctl/commands.hpp"
 #include "tools/noclashctl/output.hpp"
 

@@ -8,10 +8,10 @@
 #include <cctype>
 #include <string>
 
-#include "dpdk/config_values.hpp"
-#include "dpdk/flow_states.hpp"
-#include "dpdk/protocol_names.hpp"
-#include "nat/protocols.hpp"
+#include "dpdk/config/values.hpp"
+#include "dpdk/control/flow_states.hpp"
+#include "dpdk/config/protocol_names.hpp"
+#include "nat/packet/protocols.hpp"
 #include "tools/noclashctl/usage.hpp"
 
 namespace noclash::tools {

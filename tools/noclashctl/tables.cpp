@@ -7,7 +7,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
-#include "nat/drop_reason.hpp"
+#include "nat/packet/drop_reason.hpp"
 
 namespace noclash::tools {
 

@@ -5,7 +5,7 @@
 
 #include <cstring>
 
-#include "engine/endian.hpp"
+#include "engine/base/endian.hpp"
 
 namespace noclash::tools {
 namespace {

@@ -7,7 +7,7 @@
 #include <optional>
 #include <span>
 
-#include "engine/address.hpp"
+#include "engine/base/address.hpp"
 
 namespace noclash::tools {
 

@@ -8,7 +8,7 @@
 
 #include <random>
 
-#include "nat/rule_match.hpp"
+#include "nat/policy/rule_match.hpp"
 #include "tests/unit/dpdk/faults_of.hpp"
 
 namespace noclash::dpdk {

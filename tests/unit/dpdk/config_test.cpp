@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dpdk/config.hpp"
+#include "dpdk/config/config.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

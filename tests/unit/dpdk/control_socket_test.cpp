@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dpdk/control_socket.hpp"
+#include "dpdk/control/control_socket.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@
 #include <thread>
 #include <vector>
 
-#include "dpdk/control_request.hpp"
+#include "dpdk/control/control_request.hpp"
 #include "tests/unit/dpdk/control_client.hpp"
 
 namespace noclash::dpdk {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dpdk/device_lock.hpp"
+#include "dpdk/device/device_lock.hpp"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>

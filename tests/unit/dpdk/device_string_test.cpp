@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dpdk/device_string.hpp"
+#include "dpdk/config/device_string.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dpdk/eal_arguments.hpp"
+#include "dpdk/device/eal_arguments.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

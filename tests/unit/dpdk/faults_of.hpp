@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "dpdk/config.hpp"
+#include "dpdk/config/config.hpp"
 
 namespace noclash::dpdk {
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dpdk/flow_text.hpp"
+#include "dpdk/control/flow_text.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
 
-#include "dpdk/flow_filter.hpp"
-#include "nat/mapping.hpp"
-#include "nat/protocols.hpp"
-#include "nat/tcp_state.hpp"
+#include "dpdk/control/flow_filter.hpp"
+#include "nat/mapping/mapping.hpp"
+#include "nat/packet/protocols.hpp"
+#include "nat/conntrack/tcp_state.hpp"
 
 namespace noclash::dpdk {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dpdk/hold_queue.hpp"
+#include "dpdk/datapath/hold_queue.hpp"
 
 #include <gtest/gtest.h>
 

@@ -8,11 +8,11 @@
 #include <chrono>
 #include <thread>
 
-#include "dpdk/link_log.hpp"
-#include "dpdk/port_states.hpp"
-#include "dpdk/shared_mac.hpp"
-#include "dpdk/sleeper.hpp"
-#include "dpdk/urgency.hpp"
+#include "dpdk/datapath/link_log.hpp"
+#include "dpdk/device/port_states.hpp"
+#include "dpdk/datapath/shared_mac.hpp"
+#include "dpdk/datapath/sleeper.hpp"
+#include "dpdk/device/urgency.hpp"
 
 namespace noclash::dpdk {
 namespace {

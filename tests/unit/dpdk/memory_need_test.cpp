@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dpdk/memory_need.hpp"
+#include "dpdk/device/memory_need.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dpdk/neighbor_log.hpp"
+#include "dpdk/control/neighbor_log.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "dpdk/address_defense.hpp"
+#include "dpdk/datapath/address_defense.hpp"
 
 namespace noclash::dpdk {
 namespace {

@@ -7,7 +7,7 @@
 #include <thread>
 #include <utility>
 
-#include "dpdk/control_socket.hpp"
+#include "dpdk/control/control_socket.hpp"
 #include "tests/unit/dpdk/control_client.hpp"
 #include "tools/noclashctl/client.hpp"
 #include "tools/noclashctl/commands.hpp"

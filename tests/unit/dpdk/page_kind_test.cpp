@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dpdk/page_kind.hpp"
+#include "dpdk/device/page_kind.hpp"
 
 #include <gtest/gtest.h>
 

@@ -2,14 +2,14 @@
 
 // Where packets go, and which addresses are the gateway's own or translated.
 
-#include "dpdk/route.hpp"
+#include "dpdk/datapath/route.hpp"
 
 #include <gtest/gtest.h>
 
 #include <vector>
 
-#include "dpdk/eal.hpp"
-#include "engine/address.hpp"
+#include "dpdk/device/eal.hpp"
+#include "engine/base/address.hpp"
 
 namespace noclash::dpdk {
 namespace {

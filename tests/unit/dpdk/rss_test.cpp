@@ -3,7 +3,7 @@
 // What a device says of its RSS, read from DPDK's null devices, which have a key and a table and
 // use neither; and that a tuple's worker is the one that DPDK's software RSS names.
 
-#include "dpdk/rss.hpp"
+#include "dpdk/datapath/rss.hpp"
 
 #include <gtest/gtest.h>
 #include <rte_ethdev.h>
@@ -14,9 +14,9 @@
 #include <string>
 #include <vector>
 
-#include "dpdk/eal.hpp"
-#include "dpdk/gateway.hpp"
-#include "dpdk/packet_pool.hpp"
+#include "dpdk/device/eal.hpp"
+#include "dpdk/datapath/gateway.hpp"
+#include "dpdk/device/packet_pool.hpp"
 
 namespace noclash::dpdk {
 namespace {
@@ -102,7 +102,7 @@ TEST_F(RssOf, ADeviceThatTellsIsTakenAtItsWord) {
 
     learn_steering(*gateway_);
     ASSERT_EQ(gateway_->steering.size(), 2U);
-    const nat::Steering<V4>& steering = gateway_->steering[0];
+    const nat::RssModel<V4>& steering = gateway_->steering[0];
     EXPECT_TRUE(steering.covers(nat::ip_protocol::tcp));
     EXPECT_TRUE(steering.covers(nat::ip_protocol::udp));
     std::mt19937 random(1);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same test each time

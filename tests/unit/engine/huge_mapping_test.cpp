@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "engine/huge_mapping.hpp"
+#include "engine/base/huge_mapping.hpp"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include <new>
 #include <string>
 
-#include "engine/huge_array.hpp"
+#include "engine/base/huge_array.hpp"
 
 namespace noclash::test {
 namespace {

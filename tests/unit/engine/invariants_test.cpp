@@ -9,7 +9,7 @@
 #include <optional>
 #include <vector>
 
-#include "engine/random.hpp"
+#include "engine/base/random.hpp"
 #include "tests/unit/engine/engine_fixture.hpp"
 #include "tests/unit/engine/stepped.hpp"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "engine/random.hpp"
+#include "engine/base/random.hpp"
 
 #include <gtest/gtest.h>
 

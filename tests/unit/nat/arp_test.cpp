@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nat/arp.hpp"
+#include "nat/packet/arp.hpp"
 
 #include <gtest/gtest.h>
 

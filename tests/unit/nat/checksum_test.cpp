@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nat/checksum.hpp"
+#include "nat/packet/checksum.hpp"
 
 #include <gtest/gtest.h>
 #include <rte_ip.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nat/early_drop.hpp"
+#include "nat/limits/early_drop.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nat/fragment.hpp"
+#include "nat/packet/fragment.hpp"
 
 #include <gtest/gtest.h>
 
 #include <map>
 #include <random>
 
-#include "nat/source_shares.hpp"
+#include "nat/fragments/fragment_quota.hpp"
 #include "tests/unit/nat/packets.hpp"
 
 namespace noclash::nat {
@@ -46,8 +46,8 @@ V4Address address(std::uint32_t number) {
 }
 
 // [RFC 4787 REQ-14]
-TEST(SourceShares, EachHasItsBoundAndAllTogetherTheirs) {
-    SourceShares<V4> shares(10, 4);
+TEST(FragmentQuota, EachHasItsBoundAndAllTogetherTheirs) {
+    FragmentQuota<V4> shares(10, 4);
     for (int i = 0; i < 4; ++i) {
         EXPECT_FALSE(shares.exhausted(address(1)));
         shares.add(address(1));
@@ -65,11 +65,11 @@ TEST(SourceShares, EachHasItsBoundAndAllTogetherTheirs) {
     EXPECT_EQ(shares.total(), 6U);
 }
 
-TEST(SourceShares, CountsAsAMapWould) {
+TEST(FragmentQuota, CountsAsAMapWould) {
     std::mt19937 random(1);  // NOLINT(cert-msc32-c,cert-msc51-cpp): the same test each time
     constexpr std::uint32_t capacity = 64;
     for (int round = 0; round < 200; ++round) {
-        SourceShares<V4> shares(capacity, capacity);
+        FragmentQuota<V4> shares(capacity, capacity);
         std::map<std::uint32_t, std::uint32_t> expected;
         for (int step = 0; step < 500; ++step) {
             const auto source = static_cast<std::uint32_t>(random() % (2UL * capacity));

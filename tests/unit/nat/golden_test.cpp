@@ -11,11 +11,11 @@
 #include <ostream>
 #include <sstream>
 
-#include "nat/arp.hpp"
-#include "nat/icmp.hpp"
-#include "nat/parse.hpp"
-#include "nat/rewrite.hpp"
-#include "nat/timestamp_option.hpp"
+#include "nat/packet/arp.hpp"
+#include "nat/packet/icmp.hpp"
+#include "nat/packet/parse.hpp"
+#include "nat/packet/rewrite.hpp"
+#include "nat/packet/timestamp_option.hpp"
 #include "tests/unit/nat/packets.hpp"
 
 namespace noclash::nat {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Half-open connections from outside, and which of them have to go.
 
-#include "nat/half_open.hpp"
+#include "nat/limits/half_open.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which ICMP errors about flows are believed.
 
-#include "nat/icmp_doubt.hpp"
+#include "nat/conntrack/icmp_doubt.hpp"
 
 #include <gtest/gtest.h>
 

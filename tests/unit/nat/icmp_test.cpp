@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nat/icmp.hpp"
+#include "nat/packet/icmp.hpp"
 
 #include <gtest/gtest.h>
 
-#include "nat/parse.hpp"
+#include "nat/packet/parse.hpp"
 #include "tests/unit/nat/packets.hpp"
 
 namespace noclash::nat {

@@ -2,7 +2,7 @@
 
 // Connections that both ends have forgotten, and that begin anew on the same tuple.
 
-#include "nat/incarnations.hpp"
+#include "nat/reuse/incarnations.hpp"
 
 #include <gtest/gtest.h>
 

@@ -48,8 +48,8 @@ struct TwoWorkers {
     Timeouts timeouts;
     PolicyConfig<V4> policy;
     FlowTable<V4, Stepped> table;
-    ServedPorts<V4> served{policy.rules};
-    CrowdedDestinations<V4, Stepped> crowded;
+    ReservedPorts<V4> served{policy.rules};
+    OccupancyMaps<V4, Stepped> crowded;
     std::array<Engine, 2> engines{Engine{table, 0, 0}, Engine{table, 1, 0}};
     std::array<Pipe, 2> pipelines{Pipe{engines[0], {policy, timeouts, router, served, crowded}},
                                   Pipe{engines[1], {policy, timeouts, router, served, crowded}}};
@@ -288,7 +288,7 @@ TEST(Invariant8Reuse, AMapInUseIsNotTakenForAnotherDestination) {
     FlowTable<V4> table(64, 1, 2);
     table.quiescence().online(0);
     table.quiescence().online(1);
-    CrowdedDestinations<V4, Production> crowded(table);
+    OccupancyMaps<V4, Production> crowded(table);
     const auto none = [](auto&) {};
     const auto reply = [](std::uint32_t number) { return test::tuple({number, 2, 80, 1}, 6); };
     const auto* held = crowded.acquire(reply(0), {1, 100}, 0, none);  // by reader 1
@@ -307,7 +307,7 @@ TEST(Invariant8Reuse, AMapInUseIsNotTakenForAnotherDestination) {
 }
 
 TEST(Invariant8Reuse, AMapThatRetiredAgainIsNotTakenOnTheOldGracePeriod) {
-    using Crowded = CrowdedDestinations<V4, Stepped>;
+    using Crowded = OccupancyMaps<V4, Stepped>;
     at_every_step([&](unsigned n) {
         FlowTable<V4, Stepped> table(64, 1, 3);
         for (unsigned reader = 0; reader < 3; ++reader)

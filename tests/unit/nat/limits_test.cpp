@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nat/limits.hpp"
+#include "nat/limits/limits.hpp"
 
 #include <gtest/gtest.h>
 
@@ -220,8 +220,8 @@ struct TwoWorkers {
     Timeouts timeouts;
     PolicyConfig<V4> policy{{}, {masquerade()}};
     FlowTable<V4, Stepped> table{64, 2, 3};
-    ServedPorts<V4> served{policy.rules};
-    CrowdedDestinations<V4, Stepped> crowded{table};
+    ReservedPorts<V4> served{policy.rules};
+    OccupancyMaps<V4, Stepped> crowded{table};
     LimitsConfig<V4> limits_config;
     Limits<V4, Stepped> limits{limits_config, policy.rules, table};
     std::array<Engine, 2> engines{Engine{table, 0, 0}, Engine{table, 1, 0}};

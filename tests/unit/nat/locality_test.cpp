@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nat/locality.hpp"
+#include "nat/ports/locality.hpp"
 
 #include <gtest/gtest.h>
 #include <rte_byteorder.h>
@@ -30,14 +30,14 @@ std::uint32_t any_number() {
 /// Toeplitz with a key of its own, by DPDK.
 template <class Family>
 struct Toeplitz {
-    static constexpr std::size_t words = Steering<Family>::input_bytes / 4;
+    static constexpr std::size_t words = RssModel<Family>::input_bytes / 4;
     std::array<std::uint32_t, words + 1> key{};
 
     Toeplitz() {
         for (auto& word : key)
             word = any_number();
     }
-    std::uint32_t operator()(const typename Steering<Family>::Input& input) const {
+    std::uint32_t operator()(const typename RssModel<Family>::Input& input) const {
         std::array<std::uint32_t, words> host{};
         std::memcpy(host.data(), input.data(), input.size());
         for (auto& word : host)
@@ -45,7 +45,7 @@ struct Toeplitz {
         return rte_softrss(host.data(), words, reinterpret_cast<const std::uint8_t*>(key.data()));
     }
     std::uint32_t operator()(const Tuple<Family>& tuple) const {
-        typename Steering<Family>::Input input;
+        typename RssModel<Family>::Input input;
         std::memcpy(input.data(), &tuple, input.size());
         return (*this)(input);
     }
@@ -59,7 +59,7 @@ std::vector<std::uint16_t> in_turn(std::uint16_t workers, std::size_t places = 1
     return queues;
 }
 
-Steering<V4> steering(std::uint16_t workers, Steering<V4>::Protocols protocols = {true, true}) {
+RssModel<V4> steering(std::uint16_t workers, RssModel<V4>::Protocols protocols = {true, true}) {
     return {Toeplitz<V4>(), in_turn(workers), protocols};
 }
 
@@ -70,10 +70,10 @@ void expect_the_hash_s_worker() {
         std::vector<std::uint16_t> queues(std::size_t{1} << (3 * round));
         for (auto& queue : queues)
             queue = static_cast<std::uint16_t>(any_number() % 5);
-        const Steering<Family> steering(hash, queues, {true, true});
+        const RssModel<Family> steering(hash, queues, {true, true});
         for (int i = 0; i < 1000; ++i) {
             Tuple<Family> tuple{};
-            for (std::size_t byte = 0; byte < Steering<Family>::input_bytes; ++byte)
+            for (std::size_t byte = 0; byte < RssModel<Family>::input_bytes; ++byte)
                 reinterpret_cast<std::uint8_t*>(&tuple)[byte] =
                     static_cast<std::uint8_t>(any_number());
             ASSERT_EQ(steering.worker(tuple), queues[hash(tuple) % queues.size()]);
@@ -81,15 +81,15 @@ void expect_the_hash_s_worker() {
     }
 }
 
-TEST(Steering, NamesTheWorkerThatTheHashDoes) {
+TEST(RssModel, NamesTheWorkerThatTheHashDoes) {
     expect_the_hash_s_worker<V4>();
     expect_the_hash_s_worker<V6>();
 }
 
-TEST(Steering, KnowsOnlyWhatItWasTold) {
-    EXPECT_FALSE(Steering<V4>().covers(ip_protocol::tcp));
-    EXPECT_EQ(Steering<V4>().tuples_for_one(0), 0U);
-    const Steering<V4> tcp_only = steering(3, {.tcp = true, .udp = false});
+TEST(RssModel, KnowsOnlyWhatItWasTold) {
+    EXPECT_FALSE(RssModel<V4>().covers(ip_protocol::tcp));
+    EXPECT_EQ(RssModel<V4>().tuples_for_one(0), 0U);
+    const RssModel<V4> tcp_only = steering(3, {.tcp = true, .udp = false});
     EXPECT_TRUE(tcp_only.covers(ip_protocol::tcp));
     EXPECT_FALSE(tcp_only.covers(ip_protocol::udp));
     EXPECT_FALSE(steering(3).covers(ip_protocol::icmp));
@@ -100,9 +100,9 @@ TEST(Steering, KnowsOnlyWhatItWasTold) {
 
 /// A gateway that knows how its outside port spreads.
 struct SteeredGateway : TestGateway {
-    SteeredGateway(const PolicyConfig<V4>& with, const Steering<V4>& outside, unsigned workers = 2,
+    SteeredGateway(const PolicyConfig<V4>& with, const RssModel<V4>& outside, unsigned workers = 2,
                    std::uint32_t flows = 70000)
-        : TestGateway(with, workers, flows), ports{Steering<V4>(), outside} {
+        : TestGateway(with, workers, flows), ports{RssModel<V4>(), outside} {
         pipelines.clear();
         for (auto& engine : engines)
             pipelines.push_back(std::make_unique<TestPipeline>(
@@ -122,7 +122,7 @@ struct SteeredGateway : TestGateway {
         return ports[1].worker(sent.inverse()) == 0;
     }
 
-    std::vector<Steering<V4>> ports;
+    std::vector<RssModel<V4>> ports;
 };
 
 /// Flows to servers of their own, so that no draw meets a taken tuple.
@@ -174,7 +174,7 @@ TEST(Locality, LocalPortsAreDrawnUniformly) {
     // Towards one server, whose local tuples can be listed: each (address, port) that is local is
     // as likely as another, whichever its neighbours are.
     for (const std::uint16_t workers : std::initializer_list<std::uint16_t>{2, 5}) {
-        const Steering<V4> outside = steering(workers);
+        const RssModel<V4> outside = steering(workers);
         const std::vector<V4Address> addresses{ip("203.0.113.1"), ip("198.51.100.3"),
                                                ip("203.0.113.77")};
         const PortSet ports = PortSet::like(1, PortRange{5000, 5999});
@@ -191,9 +191,9 @@ TEST(Locality, LocalPortsAreDrawnUniformly) {
             }
 
         FlowTable<V4> table(1024, 1, 1);
-        CrowdedDestinations<V4, Production> crowded(table);
-        const ServedPorts<V4> served{{}};
-        PortProposals<V4, Production> proposals(crowded, served);
+        OccupancyMaps<V4, Production> crowded(table);
+        const ReservedPorts<V4> served{{}};
+        PortAllocator<V4, Production> proposals(crowded, served);
         const std::size_t draws = times.size() * 300;
         std::size_t elsewhere = 0;
         for (std::size_t i = 0; i < draws; ++i) {
@@ -245,7 +245,7 @@ TEST(Locality, TheLastFreePortIsFoundWhereverItsRepliesGo) {
 
 TEST(Locality, OneThatCannotBeHadCostsNothing) {
     // The device hands worker 0 nothing.
-    const Steering<V4> elsewhere(Toeplitz<V4>(), {1, 1, 1, 1}, {true, true});
+    const RssModel<V4> elsewhere(Toeplitz<V4>(), {1, 1, 1, 1}, {true, true});
     const Tuple<V4> reply = tuple({host("192.0.2.80"), 0, 80, 0}, ip_protocol::tcp);
     EXPECT_EQ(Locality<V4>(elsewhere, reply, 0).draws(), 0U);
     EXPECT_GT(Locality<V4>(elsewhere, reply, 1).draws(), 0U);

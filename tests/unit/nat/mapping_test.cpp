@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nat/mapping.hpp"
+#include "nat/mapping/mapping.hpp"
 
 #include <gtest/gtest.h>
 

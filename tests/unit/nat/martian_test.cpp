@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nat/martian.hpp"
+#include "nat/packet/martian.hpp"
 
 #include <gtest/gtest.h>
 

@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-#include "dpdk/neighbor.hpp"
+#include "dpdk/datapath/neighbor.hpp"
 
 namespace noclash::dpdk {
 namespace {

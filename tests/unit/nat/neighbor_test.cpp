@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dpdk/neighbor.hpp"
+#include "dpdk/datapath/neighbor.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nat/occupancy_map.hpp"
+#include "nat/ports/occupancy_map.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <thread>
 
 #include "engine/production.hpp"
-#include "nat/crowded_destinations.hpp"
+#include "nat/ports/occupancy_maps.hpp"
 #include "tests/unit/nat/packets.hpp"
 
 namespace noclash::nat::test {
@@ -95,10 +95,10 @@ TEST(OccupancyMap, ThreadsLoseNoPort) {
     EXPECT_FALSE(map->take(*random));
 }
 
-TEST(CrowdedDestinations, AMapIsKeptWhileItIsUsedAndGivenUpWhenIdle) {
+TEST(OccupancyMaps, AMapIsKeptWhileItIsUsedAndGivenUpWhenIdle) {
     FlowTable<V4> table(64, 1, 1);
     table.quiescence().online(0);
-    CrowdedDestinations<V4, Production> crowded(table);
+    OccupancyMaps<V4, Production> crowded(table);
     const auto reply = [](std::uint32_t number) { return test::tuple({number, 2, 80, 1}, 6); };
     auto* map = crowded.acquire(reply(1), {1, 100}, 0, as_it_is);
     ASSERT_NE(map, nullptr);
@@ -125,10 +125,10 @@ TEST(CrowdedDestinations, AMapIsKeptWhileItIsUsedAndGivenUpWhenIdle) {
     EXPECT_GT(served, 60U);
 }
 
-TEST(CrowdedDestinations, AnEndedFlowsPortComesBack) {
+TEST(OccupancyMaps, AnEndedFlowsPortComesBack) {
     FlowTable<V4> table(64, 1, 1);
     table.quiescence().online(0);
-    CrowdedDestinations<V4, Production> crowded(table);
+    OccupancyMaps<V4, Production> crowded(table);
     const auto random = std::make_unique<RandomBuffer>();
     auto reply = test::tuple({1, 2, 80, 50}, 6);
     auto* map = crowded.acquire(reply, {50, 50}, 0, as_it_is);

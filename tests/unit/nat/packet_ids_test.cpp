@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nat/packet_ids.hpp"
+#include "nat/packet/packet_ids.hpp"
 
 #include <gtest/gtest.h>
 

@@ -10,7 +10,7 @@
 #include <string_view>
 #include <vector>
 
-#include "nat/packet.hpp"
+#include "nat/packet/packet.hpp"
 
 namespace noclash::nat::test {
 

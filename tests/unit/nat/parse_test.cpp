@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nat/parse.hpp"
+#include "nat/packet/parse.hpp"
 
 #include <gtest/gtest.h>
 

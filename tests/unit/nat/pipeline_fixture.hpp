@@ -115,9 +115,9 @@ struct TestGateway {
     TestRouter router;
     Timeouts timeouts;
     PolicyConfig<V4> policy;
-    ServedPorts<V4> served;
+    ReservedPorts<V4> served;
     FlowTable<V4> table;
-    CrowdedDestinations<V4, Production> crowded;
+    OccupancyMaps<V4, Production> crowded;
     Timestamps<V4, Production> timestamps;
     LimitsConfig<V4> limits_config;
     Limits<V4, Production> limits;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nat/pooling.hpp"
+#include "nat/policy/pooling.hpp"
 
 #include <gtest/gtest.h>
 

@@ -4,7 +4,7 @@
 #include <bit>
 #include <set>
 
-#include "nat/port_set.hpp"
+#include "nat/policy/port_set.hpp"
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
 namespace noclash::nat::test {

@@ -10,7 +10,7 @@
 #include <random>
 #include <vector>
 
-#include "nat/reassembly_store.hpp"
+#include "nat/fragments/reassembly_store.hpp"
 #include "tests/fuzz/reassembly_driver.hpp"
 
 namespace noclash::nat {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nat/rewrite.hpp"
+#include "nat/packet/rewrite.hpp"
 
 #include <gtest/gtest.h>
 
 #include <random>
 
-#include "nat/parse.hpp"
+#include "nat/packet/parse.hpp"
 #include "tests/unit/nat/packets.hpp"
 
 namespace noclash::nat {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nat/source_table.hpp"
+#include "nat/limits/source_table.hpp"
 
 #include <gtest/gtest.h>
 

@@ -5,7 +5,7 @@
 
 #include <optional>
 
-#include "nat/timestamp_option.hpp"
+#include "nat/packet/timestamp_option.hpp"
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
 namespace noclash::nat::test {

@@ -3,7 +3,7 @@
 // How connections end, in all that may happen to the segments on the way: what is over is proven by
 // numbers (invariant 9).
 
-#include "nat/tcp_closing.hpp"
+#include "nat/conntrack/tcp_closing.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nat/tcp_options.hpp"
+#include "nat/packet/tcp_options.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Segments of connections that nobody knows, and who is told so.
 
-#include "nat/tcp_reset.hpp"
+#include "nat/conntrack/tcp_reset.hpp"
 
 #include <gtest/gtest.h>
 
-#include "nat/tcp_window.hpp"
+#include "nat/conntrack/tcp_window.hpp"
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
 namespace noclash::nat::test {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nat/tcp_state.hpp"
+#include "nat/conntrack/tcp_state.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nat/tcp_tracking.hpp"
+#include "nat/conntrack/tcp_tracking.hpp"
 
 #include <gtest/gtest.h>
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nat/tcp_window.hpp"
+#include "nat/conntrack/tcp_window.hpp"
 
 #include <gtest/gtest.h>
 
 #include <array>
 #include <atomic>
 
-#include "nat/parse.hpp"
+#include "nat/packet/parse.hpp"
 #include "tests/unit/nat/packets.hpp"
 
 namespace noclash::nat {

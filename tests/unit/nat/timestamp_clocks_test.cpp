@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "nat/timestamp_clocks.hpp"
+#include "nat/conntrack/timestamp_clocks.hpp"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "engine/address.hpp"
+#include "engine/base/address.hpp"
 #include "engine/production.hpp"
 
 namespace noclash::nat {

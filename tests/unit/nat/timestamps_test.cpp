@@ -2,7 +2,7 @@
 
 // TCP timestamps through the pipeline.
 
-#include "nat/timestamps.hpp"
+#include "nat/conntrack/timestamps.hpp"
 
 #include <gtest/gtest.h>
 

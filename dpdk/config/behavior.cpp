@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// `mapping` and `filtering` of pools and rules, and who may not use the same outside ports.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <unordered_set>
+
+#include "dpdk/config/sections.hpp"
+#include "dpdk/config/values.hpp"
+
+namespace noclash::dpdk {
+
+namespace {
+
+using namespace std::string_view_literals;
+using nat::Filtering;
+using nat::Mapping;
+using nat::SourceNat;
+using Rule = nat::Rule<V4>;
+using Pool = nat::Pool<V4>;
+
+constexpr std::array mapping_words{"endpoint-dependent"sv, "endpoint-independent"sv};
+constexpr std::array filtering_words{"address-and-port-dependent"sv, "address-dependent"sv,
+                                     "endpoint-independent"sv};
+
+constexpr std::string_view remedy =
+    "the same `mapping`, `filtering` and `ports` in both, or `ports` that do not overlap";
+
+bool overlap(nat::PortRange a, nat::PortRange b) {
+    return a.first <= b.last && b.first <= a.last;
+}
+
+bool maps_endpoints(nat::NatBehavior behavior) {
+    return behavior.mapping == Mapping::endpoint_independent;
+}
+
+/// Both may give a flow of one protocol the same port of the same address.
+bool share_ports(const Rule& a, const Rule& b) {
+    if (a.source_nat != SourceNat::masquerade || b.source_nat != SourceNat::masquerade)
+        return false;  // pools are compared with each other, and hold no port's address
+    if (a.protocol && b.protocol && *a.protocol != *b.protocol) return false;
+    return overlap(a.ports, b.ports);
+}
+
+std::string what_differs(std::string_view name) {
+    return fmt::format(
+        "gives out the same ports as {:?} does, and endpoint-independent mappings share none",
+        name);
+}
+
+}  // namespace
+
+std::string_view to_text(Mapping mapping) {
+    return mapping_words[static_cast<std::size_t>(mapping)];
+}
+std::string_view to_text(Filtering filtering) {
+    return filtering_words[static_cast<std::size_t>(filtering)];
+}
+
+void read_behavior(const Section& section, nat::NatBehavior& behavior) {
+    if (const auto word = section.choice("mapping", mapping_words))
+        behavior.mapping = static_cast<Mapping>(*word);
+    else if (section.has("mapping"))
+        return;
+    if (const auto word = section.choice("filtering", filtering_words))
+        behavior.filtering = static_cast<Filtering>(*word);
+    if (behavior.filtering != Filtering::address_and_port_dependent && !maps_endpoints(behavior)) {
+        section.fault(
+            "filtering",
+            fmt::format("{:?} needs endpoint-independent mappings", to_text(behavior.filtering)),
+            "`mapping = \"endpoint-independent\"` beside it");
+    }
+}
+
+void check_behavior(const Section& section, const Rule& rule, const Config& config) {
+    if (section.is_faulty()) return;
+    for (const Rule& other : config.policy.rules) {
+        if (!maps_endpoints(rule.behavior) && !maps_endpoints(other.behavior)) continue;
+        if (!share_ports(rule, other)) continue;
+        if (rule.behavior == other.behavior && rule.ports == other.ports) continue;
+        constexpr std::array keys{"mapping"sv, "filtering"sv, "ports"sv, "action"sv};
+        const auto key = std::ranges::find_if(keys, [&](auto k) { return section.has(k); });
+        section.fault(*key, what_differs(other.name), remedy);
+        return;
+    }
+}
+
+void check_behavior(const Section& section, const Pool& pool, const Config& config) {
+    if (section.is_faulty()) return;
+    std::unordered_set<std::uint32_t> own;
+    for (const Pool& other : config.policy.pools) {
+        if (maps_endpoints(pool.behavior) == maps_endpoints(other.behavior)) continue;
+        if (!overlap(pool.ports, other.ports)) continue;
+        if (own.empty())
+            for (const V4Address address : pool.addresses)
+                own.insert(address.value.host());
+        const auto shared = std::ranges::find_if(
+            other.addresses, [&](V4Address address) { return own.contains(address.value.host()); });
+        if (shared == other.addresses.end()) continue;
+        section.fault(
+            section.has("mapping") ? "mapping" : "addresses",
+            fmt::format("pool {:?} has {} too, with another `mapping`", other.name,
+                        to_string<V4>(*shared)),
+            "the same `mapping` in both, other addresses, or `ports` that do not overlap");
+        return;
+    }
+}
+
+}  // namespace noclash::dpdk

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dpdk/config/checks.hpp"
+#include "dpdk/config/values.hpp"
+#include "dpdk/config/own_addresses.hpp"
+
+namespace noclash::dpdk {
+
+namespace {
+
+/// A router that a route goes by.
+struct Router {
+    V4Address address;
+    Prefix<V4> to;
+};
+
+/// Addresses that others have: of routers, and those that stand for a subnet or for all in it.
+class Others {
+  public:
+    explicit Others(const Config& config) {
+        for (const RouteConfig& route : config.routes)
+            routers_.push_back({route.via, route.to});
+        for (const PortConfig& port : config.ports)
+            if (port.prefix_length != 0 && port.prefix_length < 31) subnets_.push_back(&port);
+    }
+
+    /// What the first address of `range` is that a host cannot share; nothing when none is.
+    [[nodiscard]] std::optional<std::string> router_or_subnet(AddressRange range) const {
+        for (const Router& router : routers_)
+            if (holds(range, router.address))
+                return fmt::format("{} is the router of the route to {}",
+                                   to_string<V4>(router.address), to_text(router.to));
+        return subnet_end(range);
+    }
+    /// Likewise, of subnets alone (RFC 1122, section 3.2.1.3). /31 (RFC 3021) and /32 have no such
+    /// addresses.
+    [[nodiscard]] std::optional<std::string> subnet_end(AddressRange range) const {
+        for (const PortConfig* port : subnets_) {
+            const V4Address network = network_of(port->address, port->prefix_length);
+            const V4Address broadcast = broadcast_of(port->address, port->prefix_length);
+            if (holds(range, network)) return end_text(network, "network", *port);
+            if (holds(range, broadcast)) return end_text(broadcast, "broadcast", *port);
+        }
+        return std::nullopt;
+    }
+
+  private:
+    static bool holds(AddressRange range, V4Address address) {
+        return range.first <= address.value.host() && address.value.host() <= range.last;
+    }
+    static std::string end_text(V4Address address, std::string_view kind, const PortConfig& port) {
+        return fmt::format("{} is the {} address of the subnet of port {:?}",
+                           to_string<V4>(address), kind, port.name);
+    }
+
+    std::vector<Router> routers_;
+    std::vector<const PortConfig*> subnets_;
+};
+
+constexpr AddressRange just(V4Address address) {
+    return {address.value.host(), address.value.host()};
+}
+
+constexpr std::string_view of_nobody = "an address that no other host has";
+constexpr std::string_view of_a_host = "the address of a host";
+
+void check_pool(const Section& section, const Others& others) {
+    if (section.is_faulty()) return;
+    for (const Text& text : section.texts("addresses", "")) {
+        const auto range = parse_address_range(text.value);
+        if (!range) continue;
+        if (const auto taken = others.router_or_subnet(*range))
+            section.fault_at(text.where, "addresses", *taken, of_nobody);
+    }
+}
+
+void check_static(const Section& section, const nat::StaticMapping<V4>& mapping,
+                  const Others& others, const OwnAddresses& own) {
+    const V4Address inside = mapping.inside.address;
+    if (const auto taken = others.router_or_subnet(just(mapping.outside.address)))
+        section.fault("outside", *taken, of_nobody);
+    if (const auto end = others.subnet_end(just(inside))) {
+        section.fault("inside", *end, of_a_host);
+    } else if (const std::string* owner = own.owner(inside)) {
+        section.fault("inside", fmt::format("{} is {}", to_string<V4>(inside), *owner), of_a_host);
+    }
+}
+
+void check_targets(const Section& section, const Others& others, const OwnAddresses& own) {
+    for (const Text& text : section.texts("target", "")) {
+        const auto target = parse_target(text.value);
+        if (!target) continue;
+        if (const auto end = others.subnet_end(just(target->address))) {
+            section.fault_at(text.where, "target", *end, of_a_host);
+        } else if (const std::string* owner = own.owner(target->address)) {
+            section.fault_at(text.where, "target",
+                             fmt::format("{} is {}, and nothing listens there",
+                                         to_string<V4>(target->address), *owner),
+                             of_a_host);
+        }
+    }
+}
+
+bool on_a_link(const Config& config, V4Address address) {
+    return std::ranges::any_of(config.ports, [&](const PortConfig& port) {
+        return port.prefix_length != 0 &&
+               same_prefix<V4>(port.address, address, port.prefix_length);
+    });
+}
+
+/// The address of a service is the gateway's: it answers ARP for it where it is in a port's subnet.
+void check_service(const Section& section, const nat::Rule<V4>& rule, const Config& config,
+                   const Others& others) {
+    for (const Prefix<V4>& to : rule.to) {
+        if (to.length != V4::address_bits) continue;
+        if (const auto taken = others.router_or_subnet(just(to.network))) {
+            section.fault("to", *taken, "an address of the gateway");
+        } else if (on_a_link(config, to.network) &&
+                   std::ranges::any_of(rule.targets, [&](const nat::Target<V4>& target) {
+                       return target.address == to.network;
+                   })) {
+            section.warn("to",
+                         fmt::format("{} is a target of the rule, too: the gateway and that host "
+                                     "both answer ARP for it",
+                                     to_string<V4>(to.network)),
+                         "a service needs an address of its own");
+        }
+    }
+}
+
+}  // namespace
+
+void check_addresses(const Whole& whole) {
+    const Others others(whole.config);
+    const OwnAddresses own(whole.config);
+    for (const Section& pool : whole.pools)
+        check_pool(pool, others);
+    for (std::size_t i = 0; i < whole.rules.size(); ++i) {
+        const Section& section = whole.rules[i];
+        const nat::Rule<V4>& rule = whole.config.policy.rules[i];
+        if (section.is_faulty()) continue;
+        if (rule.mapping) check_static(section, *rule.mapping, others, own);
+        if (rule.action != nat::Action::dnat) continue;
+        check_targets(section, others, own);
+        check_service(section, rule, whole.config, others);
+    }
+}
+
+}  // namespace noclash::dpdk

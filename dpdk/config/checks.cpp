@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpdk/config/checks.hpp"
+
+#include <sched.h>
+
+namespace noclash::dpdk {
+
+void check_whole(const Section& top, const Config& config, const Machine& machine) {
+    const Whole whole{top,
+                      config,
+                      top.tables("port"),
+                      top.tables("route"),
+                      top.tables("pool"),
+                      top.tables("rule")};
+    // A list that is too long, or no list at all, has been refused unread.
+    if (whole.ports.size() != config.ports.size() ||
+        whole.pools.size() != config.policy.pools.size() ||
+        whole.rules.size() != config.policy.rules.size())
+        return;
+    check_addresses(whole);
+    check_reachability(whole);
+    check_shadowing(whole);
+    check_rules(whole);
+    check_pools(whole);
+    check_sizes(whole);
+    check_cpus(whole, machine);
+}
+
+Machine this_machine() {
+    Machine machine;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (::sched_getaffinity(0, sizeof set, &set) != 0) return machine;
+    for (unsigned cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+        if (CPU_ISSET(cpu, &set)) machine.cpus.push_back(cpu);
+    return machine;
+}
+
+}  // namespace noclash::dpdk

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include "dpdk/config/config.hpp"
+#include "dpdk/config/reader.hpp"
+
+namespace noclash::dpdk {
+
+// What fits together only when one looks at the whole configuration. A fault is what can never
+// work; a warning is what works, but hardly does what was meant. Each family has a file of its own,
+// and looks only at sections that have no fault yet.
+
+/// A configuration that has been read, and the sections that it was read from: in the same order
+/// and number, but for routes, of which the unfit ones are not in `config`.
+struct Whole {
+    const Section& top;
+    const Config& config;
+    std::vector<Section> ports, routes, pools, rules;
+};
+
+/// All of the checks below.
+void check_whole(const Section& top, const Config& config, const Machine& machine);
+
+/// Addresses that cannot be what they are configured as: of a router, of a subnet, our own.
+void check_addresses(const Whole& whole);
+/// Addresses that nobody can reach.
+void check_reachability(const Whole& whole);
+/// Rules that are never reached, since earlier ones decide.
+void check_shadowing(const Whole& whole);
+/// Rules that do less, or more, than they look like.
+void check_rules(const Whole& whole);
+/// Pools that overlap, or that nobody uses.
+void check_pools(const Whole& whole);
+/// Limits that nothing meets, tables that are too small for what is configured.
+void check_sizes(const Whole& whole);
+/// Workers and CPUs.
+void check_cpus(const Whole& whole, const Machine& machine);
+
+}  // namespace noclash::dpdk

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "dpdk/config/config.hpp"
+#include "dpdk/config/reader.hpp"
+
+namespace noclash::dpdk {
+
+/// Each reads its part of the file into the configuration and notes what is wrong. They run in this
+/// order, since later parts refer to earlier ones by name or address.
+
+void read_general(const Section& top, Config& config);
+void read_memory(const Section& top, Config& config);
+void read_neighbors(const Section& top, Config& config);
+void read_fragments(const Section& top, Config& config);
+void read_timeouts(const Section& top, Config& config);
+void read_ports(const Section& top, Config& config);
+void read_routes(const Section& top, Config& config);
+void read_pools(const Section& top, Config& config);
+void read_rules(const Section& top, Config& config);
+void read_limits(const Section& top, Config& config);
+void read_static_neighbors(const Section& top, Config& config);
+
+/// Reads the `name` of a port, pool or rule; an unfit or missing one has been noted.
+[[nodiscard]] std::string read_name(const Section& section);
+
+/// Reads a prefix or an array of them; unfit ones have been noted.
+[[nodiscard]] std::vector<Prefix<V4>> read_prefixes(const Section& section, std::string_view key);
+
+/// Reads a range of ports such as "1024-65535", when `key` is there.
+void read_port_range(const Section& section, std::string_view key, nat::PortRange& ports);
+
+/// Reads how ports of `ports` are chosen: `port_preservation` and `port_parity`.
+void read_port_likeness(const Section& section, nat::PortRange ports, nat::PortLikeness& likeness);
+
+/// Reads `mapping` and `filtering`, and notes what needs the other.
+void read_behavior(const Section& section, nat::NatBehavior& behavior);
+/// Notes when what is read gives out ports that an earlier rule, or pool, gives out otherwise.
+void check_behavior(const Section& section, const nat::Rule<V4>& rule, const Config& config);
+void check_behavior(const Section& section, const nat::Pool<V4>& pool, const Config& config);
+
+/// Reads `inside` and `outside` of a rule that is a static mapping, and checks that no other rule,
+/// pool or port has either of them.
+void read_static_mapping(const Section& section, const Config& config, nat::Rule<V4>& rule);
+
+/// The index of the element with this name.
+template <class Elements>
+[[nodiscard]] std::optional<std::uint16_t> index_of(const Elements& elements,
+                                                    std::string_view name) {
+    for (std::size_t i = 0; i < elements.size(); ++i) {
+        if (elements[i].name == name) return static_cast<std::uint16_t>(i);
+    }
+    return std::nullopt;
+}
+
+}  // namespace noclash::dpdk

@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpdk/control/control.hpp"
+
+#include <fmt/format.h>
+#include <rte_version.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <mutex>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <thread>
+#include <tuple>
+#include <utility>
+
+#include "dpdk/control/control_request.hpp"
+#include "dpdk/control/flow_filter.hpp"
+#include "dpdk/control/flow_reader.hpp"
+#include "dpdk/control/flow_text.hpp"
+#include "dpdk/control/memory_report.hpp"
+#include "dpdk/control/rule_text.hpp"
+#include "dpdk/control/version.hpp"
+#include "engine/base/clock.hpp"
+
+namespace noclash::dpdk {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr std::uint32_t records_at_once = 4096;  // looked at in one critical section
+
+/// Visits the matching live flows, `records_at_once` at a time: `each(reader, view)`.
+/// @throws ClientGone
+template <class Each>
+void for_each_flow(Gateway& gateway, const FlowFilter& filter, ResponseWriter& writer,
+                   Each&& each) {
+    FlowReader reader(gateway);
+    std::vector<FlowView> found;
+    for (FlowId first = 1; first <= gateway.flows.pool().last_id(); first += records_at_once) {
+        found.clear();
+        reader.copy(first, records_at_once, filter, found);
+        for (const FlowView& flow : found)
+            each(reader, flow);
+        writer.at_work();
+    }
+}
+
+/// How the rows of `flows list` are written.
+enum class RowFormat { object, line };
+
+RowFormat format_of(const json& request) {
+    const auto found = request.find("format");
+    if (found == request.end() || *found == "json") return RowFormat::object;
+    if (*found == "text") return RowFormat::line;
+    throw std::runtime_error(R"(format: expected "json" or "text")");
+}
+
+/// "top" of a request, or `most`.
+std::uint64_t top_of(const json& request, std::uint64_t most) {
+    const auto found = request.find("top");
+    if (found == request.end()) return most;
+    if (!found->is_number_unsigned()) throw std::runtime_error("top: expected a number from 0");
+    return std::min(found->get<std::uint64_t>(), most);
+}
+
+std::uint64_t opened(const nat::MappingCounters& counters) {
+    return counters.mappings_opened.value() + counters.permissions_opened.value();
+}
+std::uint64_t ended(const nat::MappingCounters& counters) {
+    return counters.mappings_ended.value() + counters.permissions_ended.value();
+}
+
+}  // namespace
+
+Control::Control(Gateway& gateway, const std::vector<std::unique_ptr<Worker>>& workers)
+    : gateway_(gateway),
+      workers_(workers),
+      started_ms_(now_ms()),
+      flushed_(gateway.config.workers),
+      flushed_mappings_(gateway.config.workers) {}
+
+void Control::answer(const json& request, ResponseWriter& writer) {
+    const auto& command = request.at("command").get_ref<const std::string&>();
+    if (command == "flows list") return flows_list(request, writer);
+    if (command == "flows count") return flows_count(request, writer);
+    if (command == "flows flush") return flows_flush(request, writer);
+    if (command == "subscribers") return subscribers(request, writer);
+    using Plain = void (Control::*)(ResponseWriter&) const;
+    constexpr std::array<std::pair<std::string_view, Plain>, 6> plain{
+        {{"stats", &Control::stats},
+         {"ports", &Control::ports},
+         {"neighbors", &Control::neighbors},
+         {"rules", &Control::rules},
+         {"memory", &Control::memory},
+         {"version", &Control::version}}};
+    for (const auto& [name, function] : plain) {
+        if (command != name) continue;
+        allow_only(request, {});
+        return (this->*function)(writer);
+    }
+    throw std::runtime_error(fmt::format("no such command: \"{}\"", command));
+}
+
+std::uint64_t Control::live_flows() const {
+    // Removals first: a flow that ends in between is counted as live, never as less than nothing.
+    std::uint64_t removed = 0;
+    for (std::size_t id = 0; id < workers_.size(); ++id) {
+        const auto& mappings = workers_[id]->pipeline().first_packets().mappings().counters();
+        removed += flushed_[id].removed.value() - ended(flushed_mappings_[id]);
+        removed += workers_[id]->engine_counters().removed.value() - ended(mappings);
+    }
+    std::uint64_t inserted = 0;
+    for (const auto& worker : workers_)
+        inserted += worker->engine_counters().insert.value() -
+                    opened(worker->pipeline().first_packets().mappings().counters());
+    return inserted > removed ? inserted - removed : 0;  // counters of one flow change one by one
+}
+
+void Control::flows_list(const json& request, ResponseWriter& writer) {
+    allow_only(request, {"filter", "format"});
+    const auto filter = FlowFilter::parse(request);
+    const RowFormat format = format_of(request);
+    FlowText text(gateway_.config);
+    for_each_flow(gateway_, filter, writer, [&](FlowReader&, const FlowView& flow) {
+        writer.row(format == RowFormat::object ? text.object(flow) : text.line(flow));
+    });
+}
+
+void Control::flows_count(const json& request, ResponseWriter& writer) {
+    allow_only(request, {"filter"});
+    const auto filter = FlowFilter::parse(request);
+    std::uint64_t count = 0;
+    if (filter.is_empty()) {
+        count = live_flows();
+    } else {
+        for_each_flow(gateway_, filter, writer, [&](FlowReader&, const FlowView&) { ++count; });
+    }
+    writer.row(json{{"count", count}}.dump());
+}
+
+void Control::flows_flush(const json& request, ResponseWriter& writer) {
+    allow_only(request, {"filter"});
+    const auto filter = FlowFilter::parse(request);
+    if (filter.wants_wildcards()) {
+        throw std::runtime_error(
+            "filter: state: mappings, permissions and incarnations end with their flows: flush "
+            "the flows");
+    }
+    std::unique_lock lock(flushing_, std::try_to_lock);
+    for (; !lock; lock.try_lock()) {
+        writer.at_work();
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    std::uint64_t ended = 0;
+    for_each_flow(gateway_, filter, writer, [&](FlowReader& reader, const FlowView& flow) {
+        ended +=
+            reader.flush(flow, flushed_[flow.worker], flushed_mappings_[flow.worker]) ? 1U : 0U;
+    });
+    if (ended > 0) gateway_.flows.hurry_reclamation();
+    writer.row(json{{"flushed", ended}}.dump());
+}
+
+void Control::stats(ResponseWriter& writer) const {
+    using nat::DropReason;
+    for (std::size_t id = 0; id < workers_.size(); ++id) {
+        const Worker& worker = *workers_[id];
+        const WorkerCounters& c = worker.counters();
+        const EngineCounters& e = worker.engine_counters();
+        const nat::MappingCounters& m = worker.pipeline().first_packets().mappings().counters();
+        // What netfilter loses to a clash at confirm would here be a packet given up while it
+        // waited for another worker's set-up.
+        const std::uint64_t clashes_lost =
+            c.dropped(DropReason::park_full) + c.dropped(DropReason::park_timeout);
+        const std::uint64_t invalid =
+            c.dropped(DropReason::tcp_invalid) + c.dropped(DropReason::tcp_not_syn) +
+            c.dropped(DropReason::bad_l4_header) + c.dropped(DropReason::bad_l4_checksum) +
+            c.dropped(DropReason::icmp_unrelated);
+        json drops = json::object();
+        for (std::size_t reason = 1; reason < nat::drop_reasons; ++reason)
+            drops[std::string(nat::drop_reason_names[reason])] = c.drops[reason].value();
+        const json row{
+            {"worker", id},
+            {"netfilter",
+             {{"found", e.found.value()},
+              {"invalid", invalid},
+              {"insert", e.insert.value()},
+              {"insert_failed", clashes_lost},
+              {"drop",
+               clashes_lost + c.dropped(DropReason::table_full) + c.dropped(DropReason::exhausted) +
+                   c.dropped(DropReason::search_timeout) + c.dropped(DropReason::chain_too_long)},
+              {"early_drop", worker.pipeline().first_packets().early_drop().dropped().value()},
+              {"error", c.dropped(DropReason::truncated) + c.dropped(DropReason::bad_ip_header)},
+              {"search_restart", e.search_restart.value()},
+              {"clash_resolve", worker.pipeline().clash_resolved().value() + c.adopted.value()},
+              {"chaintoolong", e.chain_too_long.value()}}},
+            {"datapath",
+             {{"rx_packets", c.rx_packets.value()},
+              {"rx_bytes", c.rx_bytes.value()},
+              {"tx_packets", c.tx_packets.value()},
+              {"tx_bytes", c.tx_bytes.value()},
+              {"arp_received", c.arp_received.value()},
+              {"arp_sent", c.arp_sent.value()},
+              {"icmp_errors_sent", c.icmp_errors_sent.value()},
+              {"icmp_errors_suppressed", c.icmp_errors_suppressed.value()},
+              {"tcp_resets_sent", c.tcp_resets_sent.value()},
+              {"tcp_resets_suppressed", c.tcp_resets_suppressed.value()},
+              {"no_buffer", c.no_buffer.value()},
+              {"parked", c.parked.value()},
+              {"adopted", c.adopted.value()},
+              {"neighbor_waited", c.neighbor_waited.value()},
+              {"neighbor_moved", c.neighbor_moved.value()},
+              {"neighbor_claims", c.neighbor_claims.value()},
+              {"address_conflicts", c.address_conflicts.value()},
+              {"fragments_received", c.fragments_received.value()},
+              {"fragment_copies", c.fragment_copies.value()},
+              {"reassembled", c.reassembled.value()},
+              {"fragmented", c.fragmented.value()},
+              {"fragments_sent", c.fragments_sent.value()},
+              {"untracked", worker.pipeline().untracked().packets()},
+              {"half_open_ended", worker.pipeline().first_packets().half_open().ended().value()},
+              {"uncounted", worker.pipeline().first_packets().uncounted().value()},
+              {"flows_removed", e.removed.value() + flushed_[id].removed.value()},
+              {"rolled_back", e.rolled_back.value()},
+              {"tuple_reused", worker.pipeline().first_packets().tuples_reused().value()},
+              {"mappings_opened", m.mappings_opened.value()},
+              {"mappings_ended",
+               m.mappings_ended.value() + flushed_mappings_[id].mappings_ended.value()},
+              {"permissions_opened", m.permissions_opened.value()},
+              {"permissions_ended",
+               m.permissions_ended.value() + flushed_mappings_[id].permissions_ended.value()},
+              {"naps", c.naps.value()},
+              {"woken", c.woken.value()}}},
+            {"drops", drops}};
+        writer.row(row.dump());
+    }
+}
+
+void Control::ports(ResponseWriter& writer) const {
+    const std::uint64_t now = now_ms();
+    for (std::size_t i = 0; i < gateway_.ports.size(); ++i) {
+        const auto& port = gateway_.ports[i];
+        const PortStats stats = port->stats();
+        LinkStatus link = gateway_.links.status(i);
+        if (link.state == LinkState::unknown)
+            link.state = port->link_up() ? LinkState::up : LinkState::down;
+        json further = json::object();
+        for (const auto& [name, value] : port->further_losses())
+            further[name] = value;
+        writer.row(json{
+            {"name", port->config().name},
+            {"device", port->config().device},
+            {"driver", port->driver()},
+            {"mac", nat::to_string(gateway_.macs[i])},
+            {"address", fmt::format("{}/{}", to_string<V4>(port->config().address),
+                                    port->config().prefix_length)},
+            {"mtu", port->config().mtu},
+            {"link", std::string(to_string(link.state))},
+            {"link_s", now > link.since_ms ? (now - link.since_ms) / 1000 : 0},
+            {"link_changes", link.changes},
+            {"reopened", link.reopened},
+            {"queues", port->queues()},
+            {"rss", port->spreads_by_rss()},
+            {"rx_checksum_offload", port->checks_rx_checksums()},
+            {"rx_packets", stats.rx_packets},
+            {"tx_packets", stats.tx_packets},
+            {"rx_bytes", stats.rx_bytes},
+            {"tx_bytes", stats.tx_bytes},
+            {"rx_missed", stats.rx_missed},
+            {"rx_errors", stats.rx_errors},
+            {"rx_no_buffers", stats.rx_no_buffers},
+            {"tx_errors", stats.tx_errors},
+            {"interface_rx_dropped", link.losses.rx_dropped},
+            {"interface_rx_errors", link.losses.rx_errors},
+            {"interface_tx_dropped", link.losses.tx_dropped},
+            {"interface_tx_errors", link.losses.tx_errors},
+            {"further_losses",
+             further}}.dump());
+    }
+}
+
+void Control::neighbors(ResponseWriter& writer) const {
+    const std::uint64_t now = now_ms();
+    for (const NeighborEntry& entry : gateway_.neighbors.snapshot()) {
+        const bool known = entry.mac != nat::MacAddress{};
+        writer.row(json{{"port", gateway_.config.ports[entry.port].name},
+                        {"address", to_string<V4>(entry.address)},
+                        {"mac", known ? json(nat::to_string(entry.mac)) : json()},
+                        {"state", std::string(to_string(entry.state))},
+                        {"age_s", now > entry.last_used_ms ? (now - entry.last_used_ms) / 1000 : 0}}
+                       .dump());
+    }
+}
+
+void Control::rules(ResponseWriter& writer) const {
+    const auto& policy = gateway_.config.policy;
+    for (std::size_t i = 0; i < policy.rules.size(); ++i) {
+        std::uint64_t hits = 0;
+        for (const auto& worker : workers_)
+            hits += worker->pipeline().rule_hits(i);
+        const auto& services = gateway_.limits.services();
+        json backends = json::array();
+        std::uint64_t unanswered = 0;
+        for (std::size_t n = 0; n < policy.rules[i].targets.size(); ++n) {
+            unanswered += services.unanswered(i, n);
+            backends.push_back({{"target", target_text(policy.rules[i].targets[n])},
+                                {"unanswered", services.unanswered(i, n)}});
+        }
+        writer.row(json{
+            {"index", i},
+            {"name", policy.rules[i].name},
+            {"match", match_text(policy.rules[i], gateway_.config)},
+            {"action", action_text(policy.rules[i], gateway_.config)},
+            {"hits", hits},
+            {"half_open", services.half_open(i)},
+            {"unanswered", unanswered},
+            {"backends",
+             backends}}.dump());
+    }
+}
+
+/// Those that hold most flows first; of equals, those with more half-open connections.
+void Control::subscribers(const json& request, ResponseWriter& writer) const {
+    allow_only(request, {"top"});
+    const auto& sources = gateway_.limits.sources();
+    if (!sources)
+        throw std::runtime_error("no subscriber is counted: [limits] sets none of its limits");
+    using Source = Limits::Sources::Source;
+    const auto used = [](const Source& source, nat::Quota quota) {
+        return source.used[static_cast<std::size_t>(quota)];
+    };
+    std::vector<Source> found;
+    sources->for_each([&](const Source& source) { found.push_back(source); });
+    const auto weight = [&](const Source& source) {
+        return std::tuple(used(source, nat::Quota::flows), used(source, nat::Quota::half_open));
+    };
+    std::ranges::sort(found, std::ranges::greater{}, weight);
+    found.resize(top_of(request, found.size()));
+    for (const Source& source : found) {
+        writer.row(json{{"address", to_string<V4>(source.address)},
+                        {"zone", source.zone},
+                        {"flows", used(source, nat::Quota::flows)},
+                        {"tcp_ports", used(source, nat::Quota::tcp_ports)},
+                        {"udp_ports", used(source, nat::Quota::udp_ports)},
+                        {"icmp_ids", used(source, nat::Quota::icmp_ids)},
+                        {"half_open", used(source, nat::Quota::half_open)}}
+                       .dump());
+    }
+}
+
+void Control::memory(ResponseWriter& writer) const {
+    for (const MemoryRow& row : memory_report(gateway_))
+        writer.row(
+            json{{"what", row.what}, {"bytes", row.bytes}, {"pages", to_string(row.pages)}}.dump());
+}
+
+void Control::version(ResponseWriter& writer) const {
+    writer.row(json{{"version", noclash_version},
+                    {"dpdk", ::rte_version()},
+                    {"uptime_s", (now_ms() - started_ms_) / 1000}}
+                   .dump());
+}
+
+}  // namespace noclash::dpdk

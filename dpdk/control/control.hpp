@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json_fwd.hpp>
+#include <vector>
+
+#include "dpdk/control/control_socket.hpp"
+#include "dpdk/datapath/gateway.hpp"
+#include "dpdk/datapath/worker.hpp"
+
+namespace noclash::dpdk {
+
+/// Answers what `noclashctl` asks. Called by the control socket's threads, several at a time; it
+/// only reads what workers write, except for `flows flush`.
+class Control {
+  public:
+    Control(Gateway& gateway, const std::vector<std::unique_ptr<Worker>>& workers);
+
+    /// @throws std::runtime_error whose text is the answer to a request that cannot be served
+    void answer(const nlohmann::json& request, ResponseWriter& writer);
+
+    /// Flows that live now; mappings and permissions are none.
+    [[nodiscard]] std::uint64_t live_flows() const;
+
+  private:
+    void flows_list(const nlohmann::json& request, ResponseWriter& writer);
+    void flows_count(const nlohmann::json& request, ResponseWriter& writer);
+    void flows_flush(const nlohmann::json& request, ResponseWriter& writer);
+    void stats(ResponseWriter& writer) const;
+    void ports(ResponseWriter& writer) const;
+    void neighbors(ResponseWriter& writer) const;
+    void rules(ResponseWriter& writer) const;
+    void subscribers(const nlohmann::json& request, ResponseWriter& writer) const;
+    void memory(ResponseWriter& writer) const;
+    void version(ResponseWriter& writer) const;
+
+    Gateway& gateway_;
+    const std::vector<std::unique_ptr<Worker>>& workers_;
+    std::uint64_t started_ms_;
+    std::mutex flushing_;  ///< one flush at a time: its counters have one writer
+    /// By the worker whose flows were flushed.
+    std::vector<EngineCounters> flushed_;
+    std::vector<nat::MappingCounters> flushed_mappings_;
+};
+
+}  // namespace noclash::dpdk

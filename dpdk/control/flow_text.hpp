@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <fmt/format.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "dpdk/config/config.hpp"
+#include "dpdk/control/flow_view.hpp"
+
+namespace noclash::dpdk {
+
+/// Writes flows as JSON text without line breaks. Each view dies with the next call.
+class FlowText {
+  public:
+    explicit FlowText(const Config& config);
+
+    /// An object with every field; docs/json.md describes them.
+    [[nodiscard]] std::string_view object(const FlowView& flow);
+    /// A string: the line for people, as `conntrack -L` prints it.
+    [[nodiscard]] std::string_view line(const FlowView& flow);
+
+  private:
+    void add_wildcard_object(const FlowView& flow);
+    void add_wildcard_line(const FlowView& flow);
+
+    std::vector<std::string> rules_;  ///< their names as the inside of JSON strings
+    fmt::memory_buffer out_;
+};
+
+}  // namespace noclash::dpdk

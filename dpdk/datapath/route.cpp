@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpdk/datapath/route.hpp"
+
+#include <fmt/format.h>
+#include <rte_errno.h>
+
+#include <algorithm>
+#include <bit>
+#include <stdexcept>
+
+#include "dpdk/config/values.hpp"
+
+namespace noclash::dpdk {
+
+namespace {
+
+/// Subnets of two addresses (RFC 3021) and of one have hosts only.
+constexpr std::uint8_t shortest_without_broadcast = 31;
+
+}  // namespace
+
+void RouteTable::Free::operator()(rte_lpm* lpm) const {
+    rte_lpm_free(lpm);
+}
+
+RouteTable::RouteTable(const Config& config) {
+    rte_lpm_config settings{};
+    settings.max_rules = static_cast<std::uint32_t>(config.ports.size() + config.routes.size() + 2);
+    // A prefix longer than 24 bits takes a second-level group; no two share one at worst.
+    settings.number_tbl8s = std::max(16U, settings.max_rules);
+    lpm_.reset(rte_lpm_create("noclash_routes", SOCKET_ID_ANY, &settings));
+    if (!lpm_)
+        throw std::runtime_error(
+            fmt::format("route table: {}; raise [memory] dpdk_megabytes", rte_strerror(rte_errno)));
+
+    const auto hop_over = [&config](std::uint16_t port, V4Address next_hop) {
+        const PortConfig& egress = config.ports[port];
+        return std::bit_cast<std::uint64_t>(nat::Hop<V4>{port, egress.mtu, next_hop});
+    };
+    // First of all: a route to half of all addresses, which a default route becomes two of, may be
+    // configured, too, and then has precedence.
+    for (const RouteConfig& route : config.routes)
+        if (route.to.length == 0) add_default({hop_over(route.port, route.via), false});
+    for (std::size_t port = 0; port < config.ports.size(); ++port) {
+        const PortConfig& own = config.ports[port];
+        add({own.address, own.prefix_length},
+            {hop_over(static_cast<std::uint16_t>(port), {}), true});
+    }
+    for (const RouteConfig& route : config.routes)
+        if (route.to.length != 0) add(route.to, {hop_over(route.port, route.via), false});
+    collect_translated(config);
+}
+
+void RouteTable::add_own(const V4Address& address) {
+    own_.add(address);
+    add_reserved(address);
+}
+void RouteTable::add_reserved(const V4Address& address) {
+    reserved_.add(address);
+    translated_.add(address);
+}
+
+void RouteTable::collect_translated(const Config& config) {
+    for (const PortConfig& port : config.ports) {
+        add_own(port.address);
+        subnets_.push_back({port.address, port.prefix_length});
+        reverse_path_.push_back(port.reverse_path);
+        checks_reverse_path_ |= port.reverse_path != ReversePath::off;
+        if (port.prefix_length >= shortest_without_broadcast) continue;
+        add_reserved(network_of(port.address, port.prefix_length));
+        add_reserved(broadcast_of(port.address, port.prefix_length));
+    }
+    for (const auto& pool : config.policy.pools)
+        for (const V4Address& address : pool.addresses)
+            add_own(address);
+    for (const auto& rule : config.policy.rules) {
+        if (rule.mapping) {
+            add_own(rule.mapping->outside.address);
+            translated_.add(rule.mapping->inside.address);
+        }
+        for (const auto& target : rule.targets)
+            translated_.add(target.address);
+        if (rule.action != nat::Action::dnat) continue;
+        for (const Prefix<V4>& prefix : rule.to)
+            if (prefix.length == 32) add_own(prefix.network);
+    }
+}
+
+std::vector<V4Address> RouteTable::own_on(std::uint16_t port) const {
+    constexpr std::size_t most = 256;
+    std::vector<V4Address> result{subnets_[port].network};
+    for (const std::uint32_t wire : own_.members()) {
+        const V4Address address{Be32::from_wire(wire)};
+        if (result.size() < most && address != subnets_[port].network &&
+            subnets_[port].contains(address))
+            result.push_back(address);
+    }
+    return result;
+}
+
+bool RouteTable::is_broadcast(const V4Address& address) const {
+    return std::ranges::any_of(subnets_, [&](const Prefix<V4>& subnet) {
+        return subnet.length < shortest_without_broadcast && subnet.contains(address) &&
+               (address == network_of(address, subnet.length) ||
+                address == broadcast_of(address, subnet.length));
+    });
+}
+
+bool RouteTable::has_way_back(const V4Address& source, std::uint16_t ingress) const {
+    if (ingress >= reverse_path_.size()) return true;  // the gateway's own
+    const ReversePath wanted = reverse_path_[ingress];
+    if (wanted == ReversePath::off) return true;
+    nat::Hop<V4> back;
+    return route(source, back) && (wanted == ReversePath::loose || back.port == ingress);
+}
+
+/// The LPM knows no prefix of no bits, but both of one bit.
+void RouteTable::add_default(const Target& target) {
+    for (const std::uint32_t half : {0U, 0x8000'0000U})
+        add({V4Address::from_host(half), 1}, target);
+}
+
+void RouteTable::add(const Prefix<V4>& prefix, const Target& target) {
+    const auto number = static_cast<std::uint32_t>(targets_.size());
+    targets_.push_back(target);
+    const int failed = rte_lpm_add(lpm_.get(), prefix.network.value.host(), prefix.length, number);
+    if (failed != 0)
+        throw std::runtime_error(fmt::format("route to {}/{}: {}", to_string<V4>(prefix.network),
+                                             prefix.length, rte_strerror(-failed)));
+}
+
+}  // namespace noclash::dpdk

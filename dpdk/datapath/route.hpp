@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <rte_lpm.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "dpdk/datapath/address_set.hpp"
+#include "dpdk/config/config.hpp"
+#include "nat/packet/verdict.hpp"
+
+namespace noclash::dpdk {
+
+/// Static routes and the ports' own subnets, over DPDK's longest-prefix match. Fixed once built;
+/// lookups by any thread, without locks.
+class RouteTable {
+  public:
+    /// @throws std::runtime_error when DPDK has no memory for the table
+    explicit RouteTable(const Config& config);
+
+    /// Where to send what is for `address`, in `hop`; false when no route leads there.
+    [[nodiscard, gnu::always_inline]] bool route(const V4Address& address,
+                                                 nat::Hop<V4>& hop) const {
+        std::uint32_t number = 0;
+        if (rte_lpm_lookup(lpm_.get(), address.value.host(), &number) != 0) return false;
+        const Target& target = targets_[number];
+        // Stored as the one word that `Egress` will load.
+        static_assert(offsetof(nat::Hop<V4>, next_hop) == sizeof(std::uint32_t));
+        const std::uint64_t direct =
+            static_cast<std::uint32_t>(target.hop) | std::uint64_t{address.value.wire()} << 32U;
+        const std::uint64_t chosen = target.on_link ? direct : target.hop;
+        std::memcpy(static_cast<void*>(&hop), &chosen, sizeof chosen);
+        return true;
+    }
+    /// The same; nothing when no route leads there.
+    [[nodiscard]] std::optional<nat::Hop<V4>> route(const V4Address& address) const {
+        nat::Hop<V4> hop;
+        return route(address, hop) ? std::optional(hop) : std::nullopt;
+    }
+
+    [[nodiscard]] V4Address port_address(std::uint16_t port) const {
+        return subnets_[port].network;
+    }
+    /// The addresses of a port that its link should be told of: its own, and those of pools and
+    /// services in its subnet; 256 at most, others are answered for when somebody asks.
+    [[nodiscard]] std::vector<V4Address> own_on(std::uint16_t port) const;
+
+    /// Whether `address` belongs to a port, a pool, a static mapping's outside, or a service that a
+    /// dnat rule names by address.
+    [[nodiscard]] bool is_own(const V4Address& address) const { return own_.contains(address); }
+    /// Whether `address` is the broadcast or the network address of a port's subnet.
+    [[nodiscard]] bool is_broadcast(const V4Address& address) const;
+    /// Whether it is own or such a broadcast.
+    [[nodiscard, gnu::always_inline]] bool is_reserved(const V4Address& address) const {
+        return reserved_.contains(address);
+    }
+    /// Whether it is reserved, the target of a dnat rule, or a static mapping's inside: packets of
+    /// translated flows have such an address, but for those that first packets look like.
+    [[nodiscard]] bool is_translated(const V4Address& address) const {
+        return translated_.contains(address);
+    }
+
+    /// Whether any port asks for the way back to the sources of its packets.
+    [[nodiscard]] bool checks_reverse_path() const { return checks_reverse_path_; }
+    /// Whether a packet from `source` may come by the port `ingress`, as far as the port asks where
+    /// the way back leads (RFC 3704). The default route is a way like others.
+    [[nodiscard]] bool has_way_back(const V4Address& source, std::uint16_t ingress) const;
+
+    /// What lookups read at random.
+    [[nodiscard]] std::span<const std::byte> memory() const {
+        return std::as_bytes(std::span(lpm_->tbl24));
+    }
+
+  private:
+    struct Target {
+        std::uint64_t hop;  ///< a `Hop<V4>`
+        bool on_link;       ///< the destination itself is the next hop
+    };
+    struct Free {
+        void operator()(rte_lpm* lpm) const;
+    };
+
+    void add_own(const V4Address& address);
+    void add_reserved(const V4Address& address);
+
+    void add_default(const Target& target);
+    void add(const Prefix<V4>& prefix, const Target& target);
+    void collect_translated(const Config& config);
+
+    std::unique_ptr<rte_lpm, Free> lpm_;
+    std::vector<Target> targets_;      ///< by LPM next hop
+    std::vector<Prefix<V4>> subnets_;  ///< by port, as the port's address
+    AddressSet own_;
+    AddressSet reserved_;                    ///< `own_` among them
+    AddressSet translated_;                  ///< `reserved_` among them
+    std::vector<ReversePath> reverse_path_;  ///< by port
+    bool checks_reverse_path_ = false;
+};
+
+static_assert(nat::Router<RouteTable, V4>);
+
+}  // namespace noclash::dpdk

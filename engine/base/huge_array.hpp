@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <tbb/blocked_range.h>
+#include <tbb/parallel_for.h>
+
+#include <cstddef>
+#include <new>
+#include <type_traits>
+
+#include "engine/base/huge_mapping.hpp"
+
+namespace noclash {
+
+/// A fixed array in memory of its own, laid out and touched at once (invariant 7: no page fault
+/// later), on huge pages where they are to be had: a random access into a large table then costs
+/// one cache miss and no page walk.
+template <class T>
+class HugeArray {
+  public:
+    explicit HugeArray(std::size_t size)
+        : size_(size), memory_(size * sizeof(T)), data_(static_cast<T*>(memory_.data())) {
+        tbb::parallel_for(
+            tbb::blocked_range<std::size_t>(0, size_, HugeMapping::two_megabytes / sizeof(T) + 1),
+            [this](const tbb::blocked_range<std::size_t>& range) {
+                for (std::size_t i = range.begin(); i != range.end(); ++i)
+                    new (data_ + i) T();
+            });
+    }
+    HugeArray(const HugeArray&) = delete;
+    HugeArray& operator=(const HugeArray&) = delete;
+
+    /// Of memory that an array of `size` takes, at least.
+    [[nodiscard]] static constexpr std::size_t bytes_for(std::size_t size) {
+        return HugeMapping::bytes_for(size * sizeof(T));
+    }
+    [[nodiscard]] T& operator[](std::size_t i) { return data_[i]; }
+    [[nodiscard]] const T& operator[](std::size_t i) const { return data_[i]; }
+    [[nodiscard]] std::size_t size() const { return size_; }
+    /// Of memory that it takes.
+    [[nodiscard]] std::size_t bytes() const { return memory_.bytes(); }
+
+  private:
+    static_assert(std::is_trivially_destructible_v<T>);
+
+    std::size_t size_;
+    HugeMapping memory_;
+    T* data_;
+};
+
+}  // namespace noclash

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+
+#include "engine/tuple.hpp"
+
+namespace noclash::nat {
+
+/// What stands where in `Flow::memory`. All words are relaxed atomics, written by whichever worker
+/// has a packet; a flow begins with zeros (`track_first`), and keeps what it has when it closes.
+namespace flow_memory {
+
+/// One past the last sequence number that this direction's sender has used, SYN and FIN counted.
+[[nodiscard]] constexpr std::size_t tcp_end(Direction sender) {
+    return static_cast<std::size_t>(sender);
+}
+
+/// The last acknowledgment number of this direction's sender: what it expects next. Before its
+/// first one, the other side's initial sequence number.
+[[nodiscard]] constexpr std::size_t tcp_acknowledged(Direction sender) {
+    return 2 + static_cast<std::size_t>(sender);
+}
+
+/// The largest windows, as they stand in headers: the original sender's in the low half. Their
+/// scales are in `Flow::protocol_detail`.
+inline constexpr std::size_t tcp_windows = 4;
+
+/// What is added to the original direction's TSval; 0: nothing.
+inline constexpr std::size_t timestamp_offset = 5;
+
+/// The latest TSval that went out in the original direction; 0: none.
+inline constexpr std::size_t timestamp_sent = 6;
+
+// Of mappings and permissions (nat/mapping/mapping.hpp), which no packet belongs to, the same words are:
+
+inline constexpr std::size_t references = 0;     ///< how many flows and permissions hold it
+inline constexpr std::size_t outward_until = 1;  ///< a Moment: see `outward_until()`
+inline constexpr std::size_t idle = 2;           ///< 1: in quarantine
+
+}  // namespace flow_memory
+
+}  // namespace noclash::nat

@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// # Limits
+//
+// What one subscriber may hold of flows and ports [RFC 6888 REQ-4] [RFC 6888 REQ-5] [field k], and
+// how many connections may be half open, from one source and to one service [field e]. What is over
+// a limit is refused; nothing that is there has to go for it [RFC 6888 REQ-11].
+//
+// A flow is counted by an `Admission` while it is set up, after its claim: of two packets that open
+// the same flow only the owner counts. What was counted for it stands in its marks, and is taken
+// off again by whoever takes the mark away: once, in one atomic step, however many workers have a
+// packet of the flow at the time.
+//
+// A subscriber's flow holds an entry in the table of sources for as long as it lives, a connection
+// that is half open holds it once more. When the table has no place for a source, its flow is let
+// in without being counted, which is counted (`uncounted`): sources beyond the table are too many
+// for their addresses to mean anything, and to refuse them would let a flood of forged addresses
+// shut out everybody whom the table does not know yet. All flows together are bounded by `flows` in
+// any case.
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "engine/flow.hpp"
+#include "nat/packet/drop_reason.hpp"
+#include "nat/packet/headers.hpp"
+#include "nat/policy/limits_config.hpp"
+#include "nat/policy/rule_match.hpp"
+#include "nat/limits/service_counters.hpp"
+#include "nat/limits/source_table.hpp"
+#include "nat/conntrack/tcp_state.hpp"
+
+namespace noclash::nat {
+
+/// Bits of `Flow::marks`: what the flow was counted for.
+namespace flow_mark {
+using namespace noclash::flow_mark;
+inline constexpr std::uint8_t subscriber = 4;        ///< as a flow and perhaps a port of its source
+inline constexpr std::uint8_t half_open_source = 8;  ///< as half open, of its source
+inline constexpr std::uint8_t half_open_service = 16;  ///< as half open, of its rule
+inline constexpr std::uint8_t half_open = half_open_source | half_open_service;
+}  // namespace flow_mark
+
+/// What a limit says.
+enum class Admitted : std::uint8_t {
+    yes,
+    uncounted,  ///< let in, for the table of sources has no place
+    busy,       ///< try again at the next visit
+    over_flows,
+    over_ports,
+    over_half_open_source,
+    over_half_open_service,
+};
+
+[[nodiscard]] constexpr bool is_in(Admitted admitted) {
+    return admitted == Admitted::yes || admitted == Admitted::uncounted;
+}
+
+[[nodiscard]] constexpr bool concerns_half_open(Admitted admitted) {
+    return admitted == Admitted::over_half_open_source ||
+           admitted == Admitted::over_half_open_service;
+}
+
+/// What a packet over a limit is dropped for.
+[[nodiscard]] constexpr DropReason reason_of(Admitted admitted) {
+    switch (admitted) {
+        case Admitted::over_flows:
+            return DropReason::subscriber_flows;
+        case Admitted::over_ports:
+            return DropReason::subscriber_ports;
+        case Admitted::over_half_open_source:
+            return DropReason::half_open_source;
+        case Admitted::over_half_open_service:
+            return DropReason::half_open_service;
+        case Admitted::yes:
+        case Admitted::uncounted:
+        case Admitted::busy:
+            break;
+    }
+    return DropReason::none;
+}
+
+/// The port, or ICMP identifier, that a translated flow of this protocol takes.
+template <class Family>
+[[nodiscard]] constexpr Quota port_quota(std::uint8_t protocol) {
+    if (protocol == ip_protocol::tcp) return Quota::tcp_ports;
+    return protocol == Family::icmp_protocol ? Quota::icmp_ids : Quota::udp_ports;
+}
+
+[[nodiscard]] constexpr bool is_half_open(TcpState state) {
+    return state == TcpState::syn_sent || state == TcpState::syn_recv ||
+           state == TcpState::syn_sent2;
+}
+
+template <class Record>
+[[nodiscard]] bool is_half_open(const Record& flow) {
+    return is_half_open(tcp_state(flow));
+}
+
+/// Shared by all workers, without locks; lives as long as the policy.
+template <class Family, class Traits>
+class Limits {
+  public:
+    using Record = typename FlowTable<Family, Traits>::Record;
+    using Sources = SourceTable<Family, Traits>;
+    using Rules = std::span<const Rule<Family>>;
+
+    Limits(const LimitsConfig<Family>& config, Rules rules, const FlowTable<Family, Traits>& table)
+        : config_(config), rules_(rules), services_(rules) {
+        if (config.of_sources()) sources_.emplace(table, config.sources);
+    }
+
+    /// Whether anything is limited; else no flow is to be counted.
+    [[nodiscard]] bool active() const { return sources_ || config_.half_open_per_service != 0; }
+    [[nodiscard]] const std::optional<Sources>& sources() const { return sources_; }
+    [[nodiscard]] const ServiceCounters<Family, Traits>& services() const { return services_; }
+
+    /// Counts a flow that is being set up, as far as the limits let it; sets the marks of what was
+    /// counted. @param worker  number of the calling thread
+    [[nodiscard]] Admitted enter(const Tuple<Family>& original, std::size_t rule,
+                                 std::uint32_t worker, std::uint8_t& marks) {
+        Admitted result = Admitted::yes;
+        if (sources_ && is_subscriber(original, rules_[rule]))
+            result = enter_subscriber(original, rules_[rule], worker, marks);
+        if (!is_in(result) || original.protocol != ip_protocol::tcp) return result;
+        const Admitted half_open = enter_half_open(original, rule, worker, marks);
+        return half_open == Admitted::yes ? result : half_open;
+    }
+
+    /// Whether `enter` would refuse just now. Costs less than to claim and to give up again.
+    [[nodiscard]] Admitted glance(const Tuple<Family>& original, std::size_t rule) const {
+        const bool tcp = original.protocol == ip_protocol::tcp;
+        if (tcp && limits_service(rules_[rule]) &&
+            services_.half_open(rule) >= config_.half_open_per_service)
+            return Admitted::over_half_open_service;
+        if (!sources_) return Admitted::yes;
+        const auto slot = sources_->find(original.source, original.zone);
+        if (!slot) return Admitted::yes;
+        if (tcp && over(*slot, Quota::half_open)) return Admitted::over_half_open_source;
+        if (!is_subscriber(original, rules_[rule])) return Admitted::yes;
+        if (over(*slot, Quota::flows)) return Admitted::over_flows;
+        const bool port = translates(rules_[rule]);
+        return port && over(*slot, port_quota<Family>(original.protocol)) ? Admitted::over_ports
+                                                                          : Admitted::yes;
+    }
+
+    /// A finished connection is opened anew by a SYN: it is half open again.
+    [[nodiscard]] Admitted reopen(Record& flow, std::uint32_t worker) {
+        const Tuple<Family>& original = flow.tuple(Direction::original);
+        std::uint8_t counted = 0;
+        const Admitted result = enter_half_open(original, flow.rule, worker, counted);
+        if (!is_in(result)) {
+            leave(original, flow.rule, counted);
+            return result;
+        }
+        const std::uint8_t before =
+            flow.marks.fetch_or(counted, std::memory_order_acquire);  // (43)
+        leave(original, flow.rule, counted & before);                 // another SYN was faster
+        // Who ended the flow before the marks were there has not seen them.
+        if (flow.status.load(std::memory_order_relaxed) != FlowStatus::live) opened(flow);
+        return result;
+    }
+
+    /// The flow is not half open any more: any worker, as often as it sees so.
+    void opened(Record& flow) {
+        constexpr auto rest = static_cast<std::uint8_t>(~flow_mark::half_open);
+        const std::uint8_t before = flow.marks.fetch_and(rest, std::memory_order_relaxed);
+        leave(flow.tuple(Direction::original), flow.rule, before & flow_mark::half_open);
+    }
+
+    /// The flow has ended.
+    void ended(Record& flow) {
+        constexpr std::uint8_t counted = flow_mark::subscriber | flow_mark::half_open;
+        const std::uint8_t before = flow.marks.fetch_and(static_cast<std::uint8_t>(~counted),
+                                                         std::memory_order_release);  // (42)
+        leave(flow.tuple(Direction::original), flow.rule, before & counted);
+        if ((before & flow_mark::half_open_service) != 0 && (before & flow_mark::replied) == 0)
+            services_.ended_unanswered(flow.rule, flow.tuple(Direction::reply));
+    }
+
+    /// Takes off again what `marks` say was counted.
+    void leave(const Tuple<Family>& original, std::size_t rule, unsigned marks) {
+        if ((marks & flow_mark::half_open_service) != 0) services_.end(rule);
+        if ((marks & (flow_mark::half_open_source | flow_mark::subscriber)) == 0) return;
+        const auto slot = sources_->find(original.source, original.zone);
+        if (!slot) return;  // never: what was counted holds it
+        if ((marks & flow_mark::half_open_source) != 0) {
+            sources_->take_off(*slot, Quota::half_open);
+            sources_->let_go(*slot);
+        }
+        if ((marks & flow_mark::subscriber) != 0) {
+            if (translates(rules_[rule]))
+                sources_->take_off(*slot, port_quota<Family>(original.protocol));
+            sources_->take_off(*slot, Quota::flows);
+            sources_->let_go(*slot);
+        }
+    }
+
+  private:
+    using Outcome = typename Sources::Outcome;
+
+    static bool translates(const Rule<Family>& rule) { return rule.source_nat != SourceNat::keep; }
+    bool limits_service(const Rule<Family>& rule) const {
+        return config_.half_open_per_service != 0 && rule.action == Action::dnat;
+    }
+    bool is_subscriber(const Tuple<Family>& original, const Rule<Family>& rule) const {
+        if (!config_.subscribers.empty())
+            return within<Family>(config_.subscribers, original.source);
+        if (rule.mapping) return rule.mapping->leaves(original);
+        return rule.action != Action::dnat;
+    }
+    bool over(typename Sources::Slot slot, Quota quota) const {
+        const std::uint32_t most = config_.most_of(quota);
+        return most != 0 && sources_->used(slot, quota) >= most;
+    }
+
+    Admitted enter_subscriber(const Tuple<Family>& original, const Rule<Family>& rule,
+                              std::uint32_t worker, std::uint8_t& marks) {
+        const auto held = sources_->hold(original.source, original.zone, worker);
+        if (held.outcome == Outcome::full) return Admitted::uncounted;
+        if (held.outcome == Outcome::busy) return Admitted::busy;
+        if (!sources_->add(held.slot, Quota::flows, config_.most_of(Quota::flows))) {
+            sources_->let_go(held.slot);
+            return Admitted::over_flows;
+        }
+        const Quota port = port_quota<Family>(original.protocol);
+        if (translates(rule) && !sources_->add(held.slot, port, config_.most_of(port))) {
+            sources_->take_off(held.slot, Quota::flows);
+            sources_->let_go(held.slot);
+            return Admitted::over_ports;
+        }
+        marks |= flow_mark::subscriber;
+        return Admitted::yes;
+    }
+
+    Admitted enter_half_open(const Tuple<Family>& original, std::size_t rule, std::uint32_t worker,
+                             std::uint8_t& marks) {
+        if (limits_service(rules_[rule])) {
+            if (!services_.begin(rule, config_.half_open_per_service))
+                return Admitted::over_half_open_service;
+            marks |= flow_mark::half_open_service;
+        }
+        const std::uint32_t most = config_.most_of(Quota::half_open);
+        if (most == 0) return Admitted::yes;
+        const auto held = sources_->hold(original.source, original.zone, worker);
+        if (held.outcome == Outcome::full) return Admitted::uncounted;
+        if (held.outcome == Outcome::busy) return Admitted::busy;
+        if (!sources_->add(held.slot, Quota::half_open, most)) {
+            sources_->let_go(held.slot);
+            return Admitted::over_half_open_source;
+        }
+        marks |= flow_mark::half_open_source;
+        return Admitted::yes;
+    }
+
+    const LimitsConfig<Family>& config_;
+    Rules rules_;
+    std::optional<Sources> sources_;
+    ServiceCounters<Family, Traits> services_;
+};
+
+/// What was counted for a flow while it is set up. Destroyed before `commit`, it takes it off again
+/// (invariant 3).
+template <class Family, class Traits>
+class Admission {
+  public:
+    using L = Limits<Family, Traits>;
+
+    Admission(L& limits, const Tuple<Family>& original, std::size_t rule)
+        : limits_(limits), original_(original), rule_(rule) {}
+    ~Admission() {
+        if (marks_ != 0) limits_.leave(original_, rule_, marks_);
+    }
+    Admission(const Admission&) = delete;
+    Admission& operator=(const Admission&) = delete;
+
+    /// Once. @param worker  number of the calling thread
+    [[nodiscard]] Admitted enter(std::uint32_t worker) {
+        return limits_.enter(original_, rule_, worker, marks_);
+    }
+    /// The flow, whose rule has been written, answers for it from now on. Before it is published.
+    void commit(typename L::Record& flow) {
+        if (marks_ == 0) return;
+        flow.marks.fetch_or(std::exchange(marks_, std::uint8_t{0}), std::memory_order_relaxed);
+    }
+
+  private:
+    L& limits_;
+    const Tuple<Family> original_;
+    std::size_t rule_;
+    std::uint8_t marks_ = 0;
+};
+
+}  // namespace noclash::nat

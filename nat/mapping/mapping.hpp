@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// # Endpoint-independent mappings
+//
+// With EIM an inside endpoint (address and port) has one outside endpoint, whatever it talks to
+// [RFC 4787 REQ-1]. Who owns an outside endpoint is decided as everything is, by the tuple index: a
+// mapping is a record of the flow table whose tuples have no remote.
+//
+//     a mapping       original  inside    -> scope       reply  *       -> outside
+//     a permission    original  outside   -> remote:*    reply  remote:* -> outside
+//     a flow of them  original  inside    -> remote      reply  remote   -> outside   (from inside)
+//                     original  remote    -> outside     reply  inside   -> remote    (from
+//                     outside)
+//
+// A mark in `Tuple::reserved`, which packets' tuples never have, tells them from packets' tuples.
+// The *scope* stands where the remote would: it says out of which pool the outside endpoint comes,
+// for an endpoint that two rules send through two pools has a mapping in each. Setting a mapping up
+// is claim, reserve, publish, as of any flow: of those who propose one outside endpoint, one gets
+// it, and who finds a mapping that another worker is setting up parks and uses it at its next
+// visit.
+//
+// A permission says that the inside endpoint has sent to an address: what address-dependent
+// filtering asks for [RFC 4787 REQ-8].
+//
+// ## How long they live
+//
+// A mapping counts its references: one for each flow or permission of it; a permission counts its
+// flows. `join` adds one unless there is none, `leave` takes one off, and whoever takes the last
+// one off ends the record. None left is final: who comes then finds the record on its way out,
+// parks, and makes a new one. So a mapping lives exactly as long as the last of its flows, has no
+// timeout of its own, and cannot end under a flow: a set-up has its reference before it publishes.
+// A reference is taken off after the flow's tuples are out of the index, so the next owner of an
+// outside endpoint meets no tuple of the last one's flows.
+//
+// ## Quarantine
+//
+// What was let in without being asked for may go on coming when its mapping has ended, and would
+// reach whoever gets the outside endpoint next. So a mapping with endpoint-independent filtering
+// refers to itself: after its last flow it keeps the endpoint, for its inside endpoint alone, and
+// admits nobody, until `Timeouts::port_quarantine_s` have passed. Others need not: TCP is tracked,
+// and other filtering is known to let in nothing of the last owner's [RFC 6888 REQ-8].
+//
+// A packet outward of any flow keeps that flow and so the mapping [RFC 4787 REQ-6]; an idle
+// mapping ends with its last flow's timeout, which is no less than a mapping's has to be
+// [RFC 4787 REQ-5]. With `inbound_refresh = false` strangers cannot keep a mapping alive
+// [RFC 7857 section 6]: what comes from outside does not refresh UDP flows, and opens none that
+// would live longer than those that something leaves by.
+
+#include <atomic>
+#include <cstdint>
+
+#include "engine/flow.hpp"
+#include "engine/tuple.hpp"
+#include "nat/conntrack/flow_words.hpp"
+#include "nat/policy/policy.hpp"
+
+namespace noclash::nat {
+
+/// What stands in `Tuple::reserved` of tuples that are no packet's.
+namespace wildcard {
+inline constexpr std::uint8_t remote = 1;       ///< a mapping's: any remote address and port
+inline constexpr std::uint8_t remote_port = 2;  ///< a permission's: any port of one address
+/// Of what may become of a live connection (nat/reuse/incarnations.hpp): tuples as its flow's.
+inline constexpr std::uint8_t incarnation = 3;
+}  // namespace wildcard
+
+/// Bits of `Flow::marks` of a flow that has references, beside the engine's.
+namespace flow_mark {
+using namespace noclash::flow_mark;
+/// Its source was translated to a mapping's outside endpoint, the reply tuple's destination.
+inline constexpr std::uint8_t source_mapped = 64;
+/// It was opened to a mapping's outside endpoint, the original tuple's destination. With both bits,
+/// it goes from one inside endpoint to another: hairpin.
+inline constexpr std::uint8_t destination_mapped = 128;
+/// Of a mapping: it refers to itself.
+inline constexpr std::uint8_t quarantine = 32;
+}  // namespace flow_mark
+
+/// Whether a packet of a flow comes from outside.
+[[nodiscard]] inline bool comes_from_outside(std::uint8_t marks, Direction direction) {
+    const bool hairpin =
+        (marks & flow_mark::source_mapped) != 0 && (marks & flow_mark::destination_mapped) != 0;
+    const bool opened_inward = (marks & flow_mark::destination_mapped) != 0;
+    return !hairpin && (direction == Direction::original) == opened_inward;
+}
+
+/// A mapping, a permission or an incarnation, as opposed to a flow.
+template <class Record>
+[[nodiscard]] bool is_wildcard(const Record& record) {
+    return record.tuple(Direction::original).reserved != 0;
+}
+template <class Record>
+[[nodiscard]] bool is_mapping(const Record& record) {
+    return record.tuple(Direction::original).reserved == wildcard::remote;
+}
+
+template <class Record>
+[[nodiscard]] bool is_incarnation(const Record& record) {
+    return record.tuple(Direction::original).reserved == wildcard::incarnation;
+}
+
+/// The tuple of the new incarnation of a flow with `tuple`, in either direction.
+template <class Family>
+[[nodiscard]] Tuple<Family> incarnation_of(Tuple<Family> tuple) {
+    tuple.reserved = wildcard::incarnation;
+    return tuple;
+}
+
+/// The original tuple of the mapping of a packet's source.
+/// @param outside  the address that `masquerade` gives; none with a pool
+/// @param number   of the pool, from 1 on; with `masquerade`, its first port
+template <class Family>
+[[nodiscard]] Tuple<Family> mapping_of_source(const Tuple<Family>& packet,
+                                              const typename Family::Address& outside,
+                                              std::uint16_t number) {
+    return {packet.source, outside,         packet.source_port, Be16::from_host(number),
+            packet.zone,   packet.protocol, wildcard::remote};
+}
+
+/// The reply tuple of the mapping that has the outside endpoint `tuple` goes to.
+template <class Family>
+[[nodiscard]] Tuple<Family> mapping_of_destination(const Tuple<Family>& tuple) {
+    return {{},
+            tuple.destination,
+            {},
+            tuple.destination_port,
+            tuple.zone,
+            tuple.protocol,
+            wildcard::remote};
+}
+
+/// The reply tuple of the permission of `tuple`'s source at the outside endpoint it goes to.
+template <class Family>
+[[nodiscard]] Tuple<Family> permission_of(const Tuple<Family>& tuple) {
+    return {tuple.source,   tuple.destination,    {}, tuple.destination_port, tuple.zone,
+            tuple.protocol, wildcard::remote_port};
+}
+
+/// How a remote's packets come to the outside endpoint of a flow's destination; and of its source.
+/// The ends of a hairpinned flow are each other's remote, by their outside endpoints.
+template <class Family>
+[[nodiscard]] Tuple<Family> to_destination(const Tuple<Family>& original,
+                                           const Tuple<Family>& reply) {
+    return {reply.destination,
+            original.destination,
+            reply.destination_port,
+            original.destination_port,
+            original.zone,
+            original.protocol,
+            0};
+}
+template <class Family>
+[[nodiscard]] Tuple<Family> to_source(const Tuple<Family>& original, const Tuple<Family>& reply,
+                                      std::uint8_t marks) {
+    const bool hairpin = (marks & flow_mark::destination_mapped) != 0;  // beside `source_mapped`
+    return hairpin ? to_destination(original, reply).inverse() : reply;
+}
+
+/// Who gets in by a mapping, kept where a flow has its protocol's state.
+template <class Record>
+[[nodiscard]] Filtering filtering_of(const Record& mapping) {
+    return static_cast<Filtering>(mapping.protocol_state.load(std::memory_order_relaxed));
+}
+
+/// References to a mapping or permission; 0: none any more, and none will be.
+template <class Record>
+[[nodiscard]] auto& references(Record& record) {
+    return record.memory[flow_memory::references];
+}
+
+/// Until when what has left by a mapping lets it live: a Moment. Kept only when packets from
+/// outside refresh nothing; then they open no flows beyond it, which would refer to the mapping.
+template <class Record>
+[[nodiscard]] auto& outward_until(Record& mapping) {
+    return mapping.memory[flow_memory::outward_until];
+}
+
+/// Whether a mapping refers to itself: see "Quarantine". Set before it is published.
+template <class Record>
+[[nodiscard]] bool has_quarantine(const Record& mapping) {
+    return (mapping.marks.load(std::memory_order_relaxed) & flow_mark::quarantine) != 0;
+}
+
+/// 1 while the wheel waits for a mapping's quarantine to be over.
+template <class Record>
+[[nodiscard]] auto& idle(Record& mapping) {
+    return mapping.memory[flow_memory::idle];
+}
+
+/// One reference more. False when the last one is gone. The record must have been found, live, in
+/// the caller's critical section.
+template <class Record>
+[[nodiscard]] bool join(Record& record) {
+    std::uint32_t seen = references(record).load(std::memory_order_relaxed);
+    while (seen != 0) {
+        if (references(record).compare_exchange_weak(seen, seen + 1, std::memory_order_relaxed)) {
+            if (seen == 1) idle(record).store(0, std::memory_order_relaxed);
+            return true;
+        }
+    }
+    return false;
+}
+
+/// Takes a mapping's own reference off, when it is the only one.
+template <class Record>
+[[nodiscard]] bool leave_itself(Record& mapping) {
+    std::uint32_t itself = 1;
+    return references(mapping).compare_exchange_strong(itself, 0,
+                                                       std::memory_order_acq_rel);  // (20)
+}
+
+/// One reference less; true for who took the last one, and has to end the record. What the others
+/// did before they left, that thread sees: the tuples of their flows are out of the index.
+template <class Record>
+[[nodiscard]] bool leave(Record& record) {
+    return references(record).fetch_sub(1, std::memory_order_acq_rel) == 1;  // (20)
+}
+
+}  // namespace noclash::nat

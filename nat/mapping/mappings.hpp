@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "engine/reservation.hpp"
+#include "nat/conntrack/conntrack.hpp"
+#include "nat/mapping/flow_end.hpp"
+#include "nat/mapping/mapping.hpp"
+#include "nat/ports/port_allocator.hpp"
+
+namespace noclash::nat {
+
+/// Whether a flow has the references it needs, and if not, why.
+enum class Mapped : std::uint8_t {
+    held,
+    refused,         ///< the mapping's filtering does not admit the remote
+    wait,            ///< the mapping, or a permission, is being set up or on its way out
+    busy,            ///< no room until a grace period ends
+    table_full,      ///< no record left
+    chain_too_long,  ///< index buckets are full
+    exhausted,       ///< no outside endpoint is free
+    unfinished,      ///< of `Proposed`: go on at the next visit
+};
+
+/// What an inside endpoint's mapping is made of when there is none.
+template <class Family>
+struct MappingRequest {
+    Tuple<Family> original;  ///< of the mapping: `mapping_of_source`
+    std::uint64_t hash = 0;  ///< of it
+    std::span<const typename Family::Address> addresses;
+    PortSet ports;
+    bool preserves_port = false;  ///< the inside endpoint's own port is tried first
+    std::uint16_t rule = 0;
+    Filtering filtering = Filtering::address_and_port_dependent;
+};
+
+/// Finds and sets up mappings and permissions for the flows that a worker sets up. The theory is in
+/// nat/mapping/mapping.hpp. One per worker.
+template <class Family, class Traits>
+class Mappings {
+  public:
+    using Worker = FlowWorker<Family, Traits>;
+    using Record = typename Worker::Record;
+    using Claim = Reservation<Family, Traits>;
+    using Proposals = PortAllocator<Family, Traits>;
+    using Crowded = OccupancyMaps<Family, Traits>;
+
+    /// The references of one flow that is being set up. Destroyed before `keep`, it gives them
+    /// back.
+    class References {
+      public:
+        explicit References(Mappings& mappings) : mappings_(mappings) {}
+        ~References() {
+            if (count_ > 0) [[unlikely]]
+                give_back();
+        }
+        References(const References&) = delete;
+        References& operator=(const References&) = delete;
+
+        /// The flow has them from now on: just before it is published, and its marks with it.
+        void keep(Record& flow) {
+            if (marks_ == 0) [[likely]]
+                return;
+            mark(flow, marks_);
+            count_ = 0;
+        }
+
+      private:
+        friend Mappings;
+        [[gnu::noinline]] void give_back() {
+            for (std::size_t i = 0; i < count_; ++i)
+                mappings_.end_.leave(ids_[i]);
+        }
+        void add(FlowId id, std::uint8_t mark) {
+            ids_[count_++] = id;
+            marks_ |= mark;
+        }
+        void replace_last(FlowId id) { ids_[count_ - 1] = id; }
+
+        Mappings& mappings_;
+        std::array<FlowId, 2> ids_{};
+        std::size_t count_ = 0;
+        std::uint8_t marks_ = 0;
+    };
+
+    /// @param limits    null when there are none
+    /// @param timeouts  outlives this
+    Mappings(Worker& worker, Crowded& crowded, Proposals& proposals, Limits<Family, Traits>* limits,
+             const Timeouts& timeouts)
+        : worker_(worker),
+          proposals_(proposals),
+          timeouts_(timeouts),
+          end_(worker.table(), crowded, limits, worker.counters(), counters_) {}
+
+    /// The mapping of a flow's source: the one there is, or a new one. Once for a flow, and first.
+    /// When `held`, `reply` goes to its outside endpoint.
+    Mapped hold_source(References& flow, const MappingRequest<Family>& request,
+                       Tuple<Family>& reply, std::uint64_t now_ms) {
+        const auto [id, outcome] = source_mapping(request, now_ms);
+        if (outcome != Mapped::held) return outcome;
+        flow.add(id, flow_mark::source_mapped);
+        const Tuple<Family>& outside = worker_.record(id).tuple(Direction::reply);
+        reply.destination = outside.destination;
+        reply.destination_port = outside.destination_port;
+        return Mapped::held;
+    }
+
+    /// Admits the remote that a flow goes to, when its source has a mapping. After `hold_source`.
+    /// @param from_remote  how the remote's packets come to the outside endpoint
+    Mapped permit(References& flow, const Tuple<Family>& from_remote, std::uint64_t now_ms) {
+        const FlowId mapping = flow.ids_[flow.count_ - 1];
+        const Record& record = worker_.record(mapping);
+        if (filtering_of(record) != Filtering::address_dependent) return Mapped::held;
+        const auto [id, outcome] = permission(mapping, permission_of(from_remote), now_ms);
+        if (outcome == Mapped::held) flow.replace_last(id);
+        return outcome;
+    }
+
+    /// The mapping that a packet goes to, perhaps not live; nothing when there is none.
+    [[nodiscard]] Found find_destination(const Tuple<Family>& packet) const {
+        return find(mapping_of_destination(packet));
+    }
+
+    /// Whether a remote that nothing was sent to may send to a mapping.
+    /// @param from_remote  its packet, as it comes to the outside endpoint
+    [[nodiscard]] bool admits(FlowId mapping, const Tuple<Family>& from_remote) const {
+        switch (filtering_of(worker_.record(mapping))) {
+            case Filtering::endpoint_independent:
+                return !in_quarantine(worker_.record(mapping));
+            case Filtering::address_dependent:
+                return static_cast<bool>(find(permission_of(from_remote)));
+            case Filtering::address_and_port_dependent:
+                break;
+        }
+        return false;
+    }
+
+    /// The mapping that a flow goes to, when its filtering admits the remote.
+    Mapped hold_destination(References& flow, FlowId mapping, const Tuple<Family>& from_remote) {
+        Found found{mapping, Direction::reply};
+        if (filtering_of(worker_.record(mapping)) == Filtering::address_dependent)
+            found = find(permission_of(from_remote));
+        if (!found || !admits(mapping, from_remote)) return Mapped::refused;
+        if (!join_live(found.flow)) return Mapped::wait;
+        flow.add(found.flow, flow_mark::destination_mapped);
+        return Mapped::held;
+    }
+
+    /// What a flow refers to, once more, for as long as another one is set up in its place: else
+    /// a mapping whose last flow it is would end in between.
+    void hold_again(References& kept, const Record& flow) {
+        const std::uint8_t marks = flow.marks.load(std::memory_order_relaxed);
+        const Tuple<Family>& original = flow.tuple(Direction::original);
+        const Tuple<Family>& reply = flow.tuple(Direction::reply);
+        if ((marks & flow_mark::source_mapped) != 0)
+            hold_endpoint(kept, to_source(original, reply, marks));
+        if ((marks & flow_mark::destination_mapped) != 0)
+            hold_endpoint(kept, to_destination(original, reply));
+    }
+
+    // With `inbound_refresh = false` (nat/policy/timeouts.hpp):
+
+    /// A packet of a flow goes that way, and has the flow live so long.
+    void note_outward(const Record& flow, Direction direction, Moment expires) {
+        const std::uint8_t marks = flow.marks.load(std::memory_order_relaxed);
+        if ((marks & (flow_mark::source_mapped | flow_mark::destination_mapped)) == 0) return;
+        if (comes_from_outside(marks, direction)) return;
+        const Tuple<Family>& original = flow.tuple(Direction::original);
+        const Tuple<Family>& reply = flow.tuple(Direction::reply);
+        // It leaves by its sender's mapping.
+        const Tuple<Family> back = direction == Direction::original
+                                       ? to_source(original, reply, marks)
+                                       : to_destination(original, reply);
+        const Found found = find(mapping_of_destination(back));
+        if (!found) return;  // never: the flow holds it
+        auto& until = outward_until(worker_.record(found.flow));
+        if (ms_between(until.load(std::memory_order_relaxed), expires) > 0)
+            until.store(expires, std::memory_order_relaxed);
+    }
+    /// Whether something that left by the mapping still counts.
+    [[nodiscard]] bool in_use(FlowId mapping, std::uint64_t now_ms) const {
+        return ms_between(to_moment(now_ms), until(mapping)) > 0;
+    }
+    /// When a flow to a mapping, opened from outside, is to die.
+    [[nodiscard]] Moment bounded(FlowId mapping, Moment expires) const {
+        return ms_between(until(mapping), expires) > 0 ? until(mapping) : expires;
+    }
+
+    /// A mapping or permission lives on while it has references; asked when its wheel comes to it.
+    [[nodiscard]] bool lives_on(Record& record, std::uint64_t now_ms) const {
+        if (!is_wildcard(record) || is_incarnation(record)) [[likely]]
+            return false;
+        const std::uint32_t count = references(record).load(std::memory_order_relaxed);
+        if (count == 0) return false;
+        std::uint32_t asked_again_s = recheck_s;
+        if (has_quarantine(record)) {
+            const bool idles = count == 1;
+            if (idles && idle(record).load(std::memory_order_relaxed) != 0 && leave_itself(record))
+                return false;
+            idle(record).store(idles ? 1 : 0, std::memory_order_relaxed);
+            asked_again_s = idles ? timeouts_.port_quarantine_s : recheck_of_quarantine_s;
+        }
+        record.expires.store(expiry(now_ms, asked_again_s), std::memory_order_relaxed);
+        return true;
+    }
+
+    [[nodiscard]] FlowEnd<Family, Traits>& end() { return end_; }
+    [[nodiscard]] const MappingCounters& counters() const { return counters_; }
+
+  private:
+    struct Held {
+        FlowId id;
+        Mapped outcome;
+    };
+    static constexpr std::uint32_t recheck_s = 3600;
+    static constexpr std::uint32_t recheck_of_quarantine_s = 10;
+
+    /// @param from_remote  how the remote's packets come to the endpoint, as for `FlowEnd`
+    void hold_endpoint(References& kept, const Tuple<Family>& from_remote) {
+        Found found = find(mapping_of_destination(from_remote));
+        if (found && filtering_of(worker_.record(found.flow)) == Filtering::address_dependent)
+            found = find(permission_of(from_remote));
+        if (found && join_live(found.flow)) kept.add(found.flow, 0);
+    }
+
+    /// Nothing but the mapping itself refers to it.
+    [[nodiscard]] static bool in_quarantine(const Record& mapping) {
+        return has_quarantine(mapping) && references(mapping).load(std::memory_order_relaxed) == 1;
+    }
+
+    [[nodiscard]] Moment until(FlowId mapping) const {
+        return outward_until(worker_.record(mapping)).load(std::memory_order_relaxed);
+    }
+
+    Held source_mapping(const MappingRequest<Family>& request, std::uint64_t now_ms) {
+        if (const Found found = index().find(request.original, request.hash))
+            return join_found(found.flow);
+        Claim claim(worker_, request.original, request.hash);
+        if (claim.outcome() != ClaimOutcome::claimed) return not_claimed(claim);
+        const Tuple<Family> anybody = mapping_of_destination(request.original.inverse());
+        Tuple<Family> first;
+        if (request.preserves_port)
+            proposals_.preserve(anybody, request.addresses, request.ports, first);
+        else
+            proposals_.draw(anybody, request.addresses, request.ports, first);
+        const Proposed proposed = proposals_.reserve_from(
+            claim, first, claim.hash(first), request.addresses, request.ports, to_moment(now_ms));
+        switch (proposed) {
+            case Proposed::reserved:
+                break;
+            case Proposed::exhausted:
+                return {no_flow, Mapped::exhausted};
+            case Proposed::unfinished:
+                return {no_flow, Mapped::unfinished};
+            case Proposed::no_room:
+                return {no_flow, Mapped::busy};
+        }
+        Record& record = claim.record();
+        record.rule = request.rule;
+        record.protocol_state.store(static_cast<std::uint8_t>(request.filtering),
+                                    std::memory_order_relaxed);
+        const bool quarantine = timeouts_.port_quarantine_s != 0 &&
+                                request.filtering == Filtering::endpoint_independent &&
+                                request.original.protocol != ip_protocol::tcp;
+        if (quarantine) mark(record, flow_mark::quarantine);
+        return publish(claim, counters_.mappings_opened, now_ms);
+    }
+
+    /// @param mapping  that the caller has a reference to, which the permission takes over when it
+    ///                 is new, and which goes when it is not
+    Held permission(FlowId mapping, const Tuple<Family>& reply, std::uint64_t now_ms) {
+        if (const Found found = find(reply)) {
+            const Held held = join_found(found.flow);
+            if (held.outcome == Mapped::held) end_.leave(mapping);
+            return held;
+        }
+        Claim claim(worker_, reply.inverse());
+        if (claim.outcome() != ClaimOutcome::claimed) {
+            const Held held = not_claimed(claim);
+            if (held.outcome == Mapped::held) end_.leave(mapping);
+            return held;
+        }
+        switch (claim.reserve(reply)) {
+            case InsertOutcome::inserted:
+                break;
+            case InsertOutcome::taken:  // never: it has the same owner as its inverse
+                return {no_flow, Mapped::wait};
+            case InsertOutcome::busy:
+                return {no_flow, Mapped::busy};
+            case InsertOutcome::chain_too_long:
+                return {no_flow, Mapped::chain_too_long};
+        }
+        Record& record = claim.record();
+        record.rule = worker_.record(mapping).rule;
+        record.protocol_state.store(0, std::memory_order_relaxed);
+        return publish(claim, counters_.permissions_opened, now_ms);
+    }
+
+    /// With one reference, the caller's; and one of its own, when it has a quarantine.
+    Held publish(Claim& claim, Counter& opened, std::uint64_t now_ms) {
+        const bool quarantine = has_quarantine(claim.record());
+        references(claim.record()).store(quarantine ? 2 : 1, std::memory_order_relaxed);
+        idle(claim.record()).store(0, std::memory_order_relaxed);
+        // It ends with its flows, and for no other reason: nothing that looks for flows to do
+        // without may take it for one.
+        mark(claim.record(), flow_mark::assured);
+        outward_until(claim.record()).store(to_moment(now_ms), std::memory_order_relaxed);
+        const FlowId id =
+            claim.publish(expiry(now_ms, quarantine ? recheck_of_quarantine_s : recheck_s), now_ms);
+        opened.add();
+        return {id, Mapped::held};
+    }
+
+    Held not_claimed(const Claim& claim) {
+        switch (claim.outcome()) {
+            case ClaimOutcome::claimed:
+            case ClaimOutcome::taken:
+                return join_found(claim.owner().flow);
+            case ClaimOutcome::busy:
+                return {no_flow, Mapped::busy};
+            case ClaimOutcome::table_full:
+                return {no_flow, Mapped::table_full};
+            case ClaimOutcome::chain_too_long:
+                break;
+        }
+        return {no_flow, Mapped::chain_too_long};
+    }
+
+    Held join_found(FlowId id) {
+        return join_live(id) ? Held{id, Mapped::held} : Held{no_flow, Mapped::wait};
+    }
+    bool join_live(FlowId id) {
+        Record& record = worker_.record(id);
+        return record.status.load(std::memory_order_acquire) == FlowStatus::live &&  // (5)
+               join(record);
+    }
+
+    [[nodiscard]] auto& index() const { return worker_.table().index(); }
+    [[nodiscard]] Found find(const Tuple<Family>& key) const {
+        return index().find(key, index().hash(key));
+    }
+
+    Worker& worker_;
+    Proposals& proposals_;
+    const Timeouts& timeouts_;
+    MappingCounters counters_;
+    FlowEnd<Family, Traits> end_;
+};
+
+}  // namespace noclash::nat

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "engine/base/address.hpp"
+#include "nat/limits/source_table.hpp"
+
+namespace noclash::nat {
+
+/// How much of the gateway one subscriber, one source or one service may take. 0 is no limit, which
+/// is the default of each: what is fair depends on what stands behind an address, a telephone or
+/// a load balancer.
+template <class Family>
+struct LimitsConfig {
+    /// Who is a subscriber; empty: whoever opens a flow other than to a `dnat` service.
+    std::vector<Prefix<Family>> subscribers;
+    /// Of one subscriber; `half_open` of one source, subscriber or not.
+    std::array<std::uint32_t, quotas> most{};
+    /// Of one `dnat` rule: when there are so many, the oldest goes for a new one.
+    std::uint32_t half_open_per_service = 0;
+    std::uint32_t sources = 65536;  ///< that can be told apart at once
+
+    [[nodiscard]] std::uint32_t most_of(Quota quota) const {
+        return most[static_cast<std::size_t>(quota)];
+    }
+    /// Whether there is any limit on a source.
+    [[nodiscard]] bool of_sources() const {
+        return std::ranges::any_of(most, [](std::uint32_t limit) { return limit != 0; });
+    }
+};
+
+}  // namespace noclash::nat

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/tuple.hpp"
+#include "nat/packet/icmp.hpp"
+#include "nat/policy/pooling.hpp"
+#include "nat/policy/port_set.hpp"
+#include "nat/conntrack/tcp_window.hpp"
+
+namespace noclash::nat {
+
+/// `Rule::mss_clamp` that leaves it to the MTU.
+inline constexpr std::uint16_t any_mss = 65535;
+
+/// What becomes of the first packet of a flow.
+enum class Action : std::uint8_t { drop, reject, forward, snat, masquerade, dnat, bind };
+
+/// Whether a first packet goes no further, in silence or with an answer [RFC 5508 REQ-8].
+[[nodiscard]] constexpr bool forbids(Action action) {
+    return action == Action::drop || action == Action::reject;
+}
+
+/// Whether what a `forward` rule lets pass gets a flow.
+enum class Tracking : std::uint8_t {
+    flow,  ///< as with all other rules
+    none,  ///< each packet is forwarded on its own: nat/untracked.hpp
+};
+
+/// How the source of a flow is translated.
+enum class SourceNat : std::uint8_t {
+    keep,        ///< stays as it is (its port moves only when the tuple is taken)
+    masquerade,  ///< becomes the egress port's own address
+    pool,        ///< becomes an address of a pool
+};
+
+/// What a translated source depends on [RFC 4787 REQ-1] [RFC 5382 REQ-1].
+enum class Mapping : std::uint8_t {
+    endpoint_dependent,    ///< EDM: each flow has a port of its own, which other flows may share
+    endpoint_independent,  ///< EIM: an inside endpoint has one outside endpoint for all it talks to
+};
+
+/// Who may send to the outside endpoint of a mapping [RFC 4787 REQ-8] [RFC 5382 REQ-3].
+enum class Filtering : std::uint8_t {
+    address_and_port_dependent,  ///< APDF: only endpoints that the inside endpoint has sent to
+    address_dependent,           ///< ADF: any port of such an address
+    endpoint_independent,        ///< EIF: everybody
+};
+
+/// How source NAT behaves, in the words of RFC 4787. Other filtering than APDF needs EIM.
+struct NatBehavior {
+    Mapping mapping = Mapping::endpoint_dependent;
+    Filtering filtering = Filtering::address_and_port_dependent;
+    friend bool operator==(NatBehavior, NatBehavior) = default;
+};
+
+/// What becomes of the TCP timestamps of connections whose source is translated (RFC 7323).
+enum class TcpTimestamps : std::uint8_t {
+    preserve,   ///< they pass as they are
+    normalize,  ///< each outside address has one clock
+    strip,      ///< SYNs do not offer them
+};
+
+/// Whether a new connection may succeed one that has ended but still holds its tuple.
+enum class TcpReuse : std::uint8_t {
+    never,  ///< it waits for its timeout
+    safe,   ///< when no port is free, and no server that follows RFC 6191 refuses it
+};
+
+/// What becomes of a segment from an inside host that belongs to no flow and opens none.
+enum class TcpUnknown : std::uint8_t {
+    drop,   ///< nothing: silence
+    reset,  ///< the host is told by a RST that its connection is gone
+};
+
+/// Where a `dnat` rule sends a flow.
+template <class Family>
+struct Target {
+    typename Family::Address address;
+    std::optional<std::uint16_t> port;  ///< absent: the port stays
+    friend bool operator==(const Target&, const Target&) = default;
+};
+
+/// Binds an inside endpoint to an outside one in both directions: what the inside one sends leaves
+/// as the outside one, and what comes to that goes inside, whoever begins. Without ports, all of an
+/// address: 1:1 NAT. No other flow gets the outside endpoint for a source.
+template <class Family>
+struct StaticMapping {
+    Target<Family> inside;
+    Target<Family> outside;  ///< has a port just when `inside` has one
+
+    /// A packet that the inside endpoint sends.
+    [[nodiscard]] bool leaves(const Tuple<Family>& tuple) const {
+        return tuple.source == inside.address &&
+               (!inside.port || tuple.source_port.host() == *inside.port);
+    }
+    /// A packet to the outside endpoint.
+    [[nodiscard]] bool enters(const Tuple<Family>& tuple) const {
+        return tuple.destination == outside.address &&
+               (!outside.port || tuple.destination_port.host() == *outside.port);
+    }
+    friend bool operator==(const StaticMapping&, const StaticMapping&) = default;
+};
+
+/// One rule of the list; the first that matches decides. An empty list matches anything.
+template <class Family>
+struct Rule {
+    std::string name;
+
+    // What it matches, in the packet as it came.
+    std::optional<std::uint16_t> ingress_port;  ///< index of the port
+    std::optional<std::uint8_t> protocol;
+    std::vector<Prefix<Family>> from;
+    std::vector<Prefix<Family>> to;
+    std::optional<PortRange> to_port;
+
+    // What it does.
+    Action action = Action::drop;
+    Tracking tracking = Tracking::flow;
+    SourceNat source_nat = SourceNat::keep;
+    std::uint16_t pool = 0;   ///< index into the pools, when `source_nat` is `pool`
+    PortRange ports;          ///< of `masquerade`
+    PortLikeness likeness{};  ///< likewise
+    NatBehavior behavior{};   ///< of the source NAT; with a pool, the pool's
+    /// When there, SYNs and SYN-ACKs of the rule's flows promise to take no larger segments than
+    /// this (bytes of payload) and than fit the MTU of both ports.
+    std::optional<std::uint16_t> mss_clamp;
+    /// Of a `dnat` rule, which has at least one: each new flow gets one of them at random.
+    std::vector<Target<Family>> targets;
+    /// Of a `bind` rule, which matches by it, and by `protocol` (TCP or UDP when it has ports).
+    std::optional<StaticMapping<Family>> mapping;
+};
+
+/// Addresses and ports that sources are translated to. Ranges may be anywhere [RFC 6888 REQ-3].
+template <class Family>
+struct Pool {
+    std::string name;
+    std::vector<typename Family::Address> addresses;  ///< ranges expanded; at most 65,536
+    PortRange ports;
+    Pooling pooling = Pooling::paired;
+    PortLikeness likeness{};
+    Pairing pairing{};
+    NatBehavior behavior{};
+};
+
+template <class Family>
+struct PolicyConfig {
+    std::vector<Pool<Family>> pools;
+    std::vector<Rule<Family>> rules;
+    /// What the sender of a packet is told that no flow can be set up for, because table or ports
+    /// run out; nothing, when absent. Of RFC 6888's "host unreachable" and RFC 5508's
+    /// "administratively prohibited", the first is the error that hosts take for a passing one
+    /// (RFC 1122, section 4.2.3.9), which a shortage is.
+    std::optional<IcmpError> no_room_error = icmp_error::host_unreachable;
+    /// Whether a flow that is not assured ends to make room when the table is full (netfilter's
+    /// early drop); else none ever does [RFC 6888 REQ-11].
+    bool early_drop = false;
+    /// How much of the table TCP connections that may come from outside can take while they are
+    /// half open; beyond it the oldest go. 0: there is no bound.
+    std::uint32_t half_open_percent = 75;
+    TcpPolicy tcp{};
+    TcpTimestamps tcp_timestamps = TcpTimestamps::preserve;
+    TcpReuse tcp_reuse = TcpReuse::safe;
+    TcpUnknown tcp_unknown = TcpUnknown::drop;
+};
+
+}  // namespace noclash::nat

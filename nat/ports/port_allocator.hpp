@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <utility>
+
+#include "engine/base/random.hpp"
+#include "engine/reservation.hpp"
+#include "nat/ports/occupancy_maps.hpp"
+#include "nat/ports/locality.hpp"
+#include "nat/policy/reserved_ports.hpp"
+
+namespace noclash::nat {
+
+enum class Proposed : std::uint8_t {
+    reserved,
+    exhausted,   ///< no port of any address is free towards the destination
+    unfinished,  ///< not found yet, with ports left to try: go on at the next visit
+    no_room,     ///< ports are free, but their index buckets are full
+};
+
+/// Chooses the translated source of a flow and reserves it: uniformly at random over all addresses
+/// and ports offered, unpredictably ([RFC 6056], algorithm 1, with the kernel's CSPRNG;
+/// [RFC 6888 REQ-15]), and completely: it says `exhausted` only when no port is free (invariant 5,
+/// [RFC 6888 REQ-13]). Few free ports make it take longer, and change nothing else
+/// [RFC 4787 REQ-11].
+///
+/// A few blind draws come first and almost always suffice. A destination that resists them is
+/// crowded and gets an occupancy map for each address, which remembers what was tried: a search
+/// that takes longer than one visit may take is continued at the packet's next one. Maps are
+/// searched address by address, from a random one on: then the choice is uniform over the free
+/// ports of an address, but not over those of several.
+///
+/// A wish for locality (nat/ports/locality.hpp) makes it draw again, a bounded number of times, what does
+/// not fulfil it. In the end any port will do: the wish changes nothing of what is found.
+///
+/// One per worker.
+template <class Family, class Traits>
+class PortAllocator {
+  public:
+    using Address = typename Family::Address;
+    using Crowded = OccupancyMaps<Family, Traits>;
+    using Claim = Reservation<Family, Traits>;
+
+    PortAllocator(Crowded& crowded, const ReservedPorts<Family>& served)
+        : crowded_(crowded), served_(served) {}
+
+    /// `proposal` becomes `reply` with one of `addresses` as its destination and one of `ports`.
+    /// A first one, drawn ahead, gives time to fetch its index bucket. (Written in place, since it
+    /// is hashed and compared in whole words next: see Tuple::invert.)
+    void draw(const Tuple<Family>& reply, std::span<const Address> addresses, PortSet ports,
+              Tuple<Family>& proposal, const Locality<Family>& locality = {}) {
+        if (locality.draws() == 0) [[likely]]
+            return draw_any(reply, addresses, ports, proposal);
+        std::uint32_t in_vain = locality.draws();
+        draw_local(reply, addresses, ports, proposal, locality, in_vain);
+    }
+    /// Likewise, but with the port as it is, when it is one of `ports`: port preservation.
+    void preserve(const Tuple<Family>& reply, std::span<const Address> addresses, PortSet ports,
+                  Tuple<Family>& proposal, const Locality<Family>& locality = {}) {
+        if (!ports.contains(reply.destination_port.host()))
+            return draw(reply, addresses, ports, proposal, locality);
+        const auto count = static_cast<std::uint32_t>(addresses.size());
+        Tuple<Family>::redirect(reply, addresses[count == 1 ? 0 : random_.below(count)],
+                                reply.destination_port, proposal);
+    }
+
+    /// Reserves `reply` with one of `addresses` as its destination and one of `ports`.
+    Proposed reserve(Claim& claim, const Tuple<Family>& reply, std::span<const Address> addresses,
+                     PortSet ports, Moment now) {
+        Tuple<Family> first;
+        draw(reply, addresses, ports, first);
+        return reserve_from(claim, first, claim.hash(first), addresses, ports, now);
+    }
+
+    /// As above, beginning with what was drawn ahead, and its hash.
+    [[gnu::always_inline]] Proposed reserve_from(Claim& claim, const Tuple<Family>& proposal,
+                                                 std::uint64_t hash,
+                                                 std::span<const Address> addresses, PortSet ports,
+                                                 Moment now,
+                                                 const Locality<Family>& locality = {}) {
+        return propose(claim, proposal, hash) == InsertOutcome::inserted
+                   ? Proposed::reserved
+                   : reserve_another(claim, proposal, addresses, ports, now, locality);
+    }
+
+    /// What the proposals are drawn with: the worker's own, for its other choices too.
+    [[nodiscard]] RandomBuffer& random() { return random_; }
+
+    /// Between bursts.
+    void top_up() { random_.top_up(); }
+
+  private:
+    /// After a first proposal in vain.
+    [[gnu::noinline]] Proposed reserve_another(Claim& claim, Tuple<Family> reply,
+                                               std::span<const Address> addresses, PortSet ports,
+                                               Moment now, const Locality<Family>& locality) {
+        in_vain_ = locality.draws();
+        const auto count = static_cast<std::uint32_t>(addresses.size());
+        for (int draws = 1; draws <= blind_draws; ++draws) {
+            // Of one address that is known as crowded, the map knows better. (With several, going
+            // to one address' map would favour its ports over those of the others.)
+            if (draws == draws_before_map && count == 1 && crowded_.find(reply, ports, now)) break;
+            draw_local(reply, addresses, ports, reply, locality, in_vain_);
+            if (propose_another(claim, reply) == InsertOutcome::inserted) return Proposed::reserved;
+        }
+        left_ = proposals_of_a_visit;
+        const std::uint32_t first = random_.below(count);
+        Proposed result = Proposed::exhausted;
+        for (std::uint32_t i = 0; i < count; ++i) {
+            reply.destination = addresses[(first + i) % count];
+            const Proposed found = search(claim, reply, ports, now, locality);
+            if (found == Proposed::reserved) return found;
+            if (found != Proposed::exhausted) result = found;
+            if (left_ <= 0) return Proposed::unfinished;
+        }
+        return result;
+    }
+
+    /// Whatever the wish for locality. `reply` may be `proposal`, here and below.
+    void draw_any(const Tuple<Family>& reply, std::span<const Address> addresses, PortSet ports,
+                  Tuple<Family>& proposal) {
+        const auto count = static_cast<std::uint32_t>(addresses.size());
+        const auto [address, port] = random_.below(count, ports.size());
+        Tuple<Family>::redirect(reply, addresses[address], Be16::from_host(ports[port]), proposal);
+    }
+    /// @param in_vain  how often it may draw again for the sake of `locality`; counted down
+    void draw_local(const Tuple<Family>& reply, std::span<const Address> addresses, PortSet ports,
+                    Tuple<Family>& proposal, const Locality<Family>& locality,
+                    std::uint32_t& in_vain) {
+        for (;; --in_vain) {
+            draw_any(reply, addresses, ports, proposal);
+            if (in_vain == 0 || locality.fulfilled_by(proposal)) return;
+        }
+    }
+
+    static constexpr int blind_draws = 8;
+    static constexpr int draws_before_map = 2;
+    static constexpr std::size_t most_at_once = 16;
+    static constexpr int proposals_of_a_visit = 512;  // some 50 us
+    static constexpr int cost_of_an_address = 2;      // looking up a map, in proposals
+    static constexpr int cost_of_a_map = 64;          // making one
+    static constexpr std::size_t most_without_room = 16;
+
+    [[gnu::always_inline]] InsertOutcome propose(Claim& claim, const Tuple<Family>& reply,
+                                                 std::uint64_t hash) {
+        if (served_.contains(reply.protocol, reply.destination, reply.destination_port.host()))
+            return InsertOutcome::taken;
+        return claim.reserve(reply, hash);
+    }
+    /// As `propose`, where it is too rare to be inlined.
+    [[gnu::noinline]] InsertOutcome propose_another(Claim& claim, const Tuple<Family>& reply) {
+        return propose(claim, reply, claim.hash(reply));
+    }
+
+    /// Every port of one address that may be free, as far as this visit may go.
+    Proposed search(Claim& claim, Tuple<Family>& reply, PortSet ports, Moment now,
+                    const Locality<Family>& locality) {
+        left_ -= cost_of_an_address;
+        auto* map = crowded_.acquire(reply, ports, now, [&](OccupancyMap<Traits>& fresh) {
+            left_ -= cost_of_a_map;
+            served_.for_each(reply.protocol, reply.destination,
+                             [&](PortRange served) { fresh.exclude(served); });
+        });
+        if (map == nullptr) return Proposed::unfinished;  // all maps are in use: wait for one
+
+        // Ports that are free but found no room in the index go back when the visit is over, not
+        // at once: else they might be drawn for ever.
+        std::array<std::uint16_t, most_without_room> without_room{};
+        std::size_t waiting = 0;
+        Proposed result = Proposed::unfinished;
+        std::size_t at_once = 1;
+        while (result == Proposed::unfinished && left_ > 0 && waiting < without_room.size()) {
+            // The longer it takes, the further it looks ahead: most of the time goes into waiting
+            // for memory. Only the port that is proposed next is out of the map: another worker
+            // that finds the map empty knows that every port has an owner, or is about to.
+            const auto port = take(*map, reply, locality);
+            if (!port) {
+                result = waiting == 0 ? Proposed::exhausted : Proposed::no_room;
+                break;
+            }
+            const auto next = look_ahead(*map, reply, *port, at_once, locality);
+            at_once = std::min(2 * at_once, most_at_once);
+            for (std::size_t i = 0; i < next.size(); ++i) {
+                if (i > 0 && !map->take_out(next[i])) continue;
+                --left_;
+                reply.destination_port = Be16::from_host(next[i]);
+                const InsertOutcome outcome = propose_another(claim, reply);
+                if (outcome == InsertOutcome::taken) continue;
+                if (outcome == InsertOutcome::inserted) {
+                    result = Proposed::reserved;
+                    break;
+                }
+                without_room[waiting++] = next[i];
+                if (waiting == without_room.size()) break;
+            }
+        }
+        for (std::size_t i = 0; i < waiting; ++i)
+            map->give(without_room[i]);
+        return result;
+    }
+
+    /// Looks for a port in the map, as `draw` for one in the range.
+    /// @param total  the map's upper bound
+    std::optional<std::uint16_t> look(const OccupancyMap<Traits>& map, std::uint32_t total,
+                                      Tuple<Family> reply, const Locality<Family>& locality) {
+        for (;; --in_vain_) {
+            const auto port = map.look(random_, total);
+            if (!port || in_vain_ == 0) return port;
+            reply.destination_port = Be16::from_host(*port);
+            if (locality.fulfilled_by(reply)) return port;
+        }
+    }
+    /// Takes one out; nothing only when the map is empty.
+    std::optional<std::uint16_t> take(OccupancyMap<Traits>& map, const Tuple<Family>& reply,
+                                      const Locality<Family>& locality) {
+        if (in_vain_ > 0) {
+            const auto port = look(map, map.upper_bound(), reply, locality);
+            if (port && map.take_out(*port)) return port;
+        }
+        return map.take(random_);
+    }
+
+    /// `first` and up to `count - 1` ports that may come after it, on their way into the cache.
+    std::span<const std::uint16_t> look_ahead(const OccupancyMap<Traits>& map,
+                                              const Tuple<Family>& reply, std::uint16_t first,
+                                              std::size_t count, const Locality<Family>& locality) {
+        std::size_t size = 0;
+        next_[size++] = first;
+        if (count == 1) return {next_.data(), size};
+        const std::uint32_t total = map.upper_bound();
+        for (std::size_t i = 1; i < count; ++i)
+            if (const auto port = look(map, total, reply, locality)) next_[size++] = *port;
+        crowded_.prefetch(reply, {next_.data(), size});
+        return {next_.data(), size};
+    }
+
+    Crowded& crowded_;
+    const ReservedPorts<Family>& served_;
+    RandomBuffer random_;
+    std::array<std::uint16_t, most_at_once> next_{};
+    int left_ = 0;               ///< of this visit
+    std::uint32_t in_vain_ = 0;  ///< what this visit may still draw in vain for locality
+};
+
+}  // namespace noclash::nat
