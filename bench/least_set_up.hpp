@@ -11,8 +11,8 @@
 #include "bench/limit.hpp"
 #include "bench/scenario.hpp"
 #include "bench/tables/table.hpp"
-#include "engine/flow.hpp"
 #include "engine/base/huge_array.hpp"
+#include "engine/flow.hpp"
 #include "engine/production.hpp"
 
 namespace noclash::bench {

@@ -8,9 +8,9 @@
 #include <span>
 #include <tuple>
 
-#include "engine/flow.hpp"
 #include "engine/base/free_stack.hpp"
 #include "engine/base/huge_array.hpp"
+#include "engine/flow.hpp"
 
 namespace noclash {
 

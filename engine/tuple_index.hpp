@@ -53,8 +53,8 @@
 #include <utility>
 
 #include "engine/base/counters.hpp"
-#include "engine/flow_pool.hpp"
 #include "engine/base/huge_array.hpp"
+#include "engine/flow_pool.hpp"
 #include "engine/index_bucket.hpp"
 #include "engine/tuple.hpp"
 

@@ -11,7 +11,7 @@
 
 #include "nat/packet/drop_reason.hpp"
 #include "nat/packet/martian.hpp"
-#include "nat/packet/verdict.hpp"
+#include "nat/router.hpp"
 
 namespace noclash::nat {
 

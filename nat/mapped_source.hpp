@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
+#include "nat/flow_plan.hpp"
 #include "nat/mapping/mappings.hpp"
-#include "nat/opening.hpp"
 #include "nat/packet/verdict.hpp"
 
 namespace noclash::nat {
@@ -44,21 +44,21 @@ struct NotMapped {
 template <class Family, class Traits>
 [[nodiscard]] Mapped map_source(Mappings<Family, Traits>& mappings,
                                 typename Mappings<Family, Traits>::References& references,
-                                Reservation<Family, Traits>& claim, const Opening<Family>& opening,
+                                Reservation<Family, Traits>& claim, const FlowPlan<Family>& plan,
                                 std::uint16_t rule, FlowWorker<Family, Traits>& worker,
                                 std::uint64_t now_ms) {
-    Tuple<Family> reply = opening.reply;
-    const MappingRequest<Family> request{opening.proposal,
-                                         opening.hash,
-                                         opening.addresses,
-                                         opening.ports,
-                                         opening.preserves_port,
+    Tuple<Family> reply = plan.reply;
+    const MappingRequest<Family> request{plan.proposal,
+                                         plan.hash,
+                                         plan.addresses,
+                                         plan.ports,
+                                         plan.preserves_port,
                                          rule,
-                                         opening.source_rule->behavior.filtering};
+                                         plan.source_rule->behavior.filtering};
     if (const Mapped held = mappings.hold_source(references, request, reply, now_ms);
         held != Mapped::held)
         return held;
-    const bool hairpin = opening.mapping != no_flow;
+    const bool hairpin = plan.mapping != no_flow;
     const Tuple<Family>& original = claim.record().tuple(Direction::original);
     const Tuple<Family> from_remote = hairpin ? to_destination(original, reply).inverse() : reply;
     if (const Mapped held = mappings.permit(references, from_remote, now_ms); held != Mapped::held)

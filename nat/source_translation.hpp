@@ -5,16 +5,16 @@
 
 #include "engine/flow_worker.hpp"
 #include "engine/reservation.hpp"
-#include "nat/ports/address_allocator.hpp"
-#include "nat/packet/headers.hpp"
+#include "nat/conntrack/timestamps.hpp"
+#include "nat/flow_plan.hpp"
 #include "nat/mapped_source.hpp"
 #include "nat/mapping/mappings.hpp"
-#include "nat/opening.hpp"
-#include "nat/ports/port_allocator.hpp"
+#include "nat/packet/headers.hpp"
+#include "nat/packet/packet_context.hpp"
 #include "nat/packet/protocols.hpp"
-#include "nat/conntrack/timestamps.hpp"
+#include "nat/ports/address_allocator.hpp"
+#include "nat/ports/port_allocator.hpp"
 #include "nat/reuse/time_wait_reuse.hpp"
-#include "nat/packet/verdict.hpp"
 
 namespace noclash::nat {
 
@@ -42,7 +42,7 @@ class SourceTranslation {
     using Record = typename Worker::Record;
     using Address = typename Family::Address;
     using Claim = Reservation<Family, Traits>;
-    using Opening = nat::Opening<Family>;
+    using FlowPlan = nat::FlowPlan<Family>;
     using References = typename Mappings<Family, Traits>::References;
 
     /// All outlive this; `timestamps` and `limits` may be null.
@@ -58,45 +58,46 @@ class SourceTranslation {
 
     /// Reserves the reply tuple, and takes the references that the flow needs. Here and below: a
     /// verdict other than `transmit` says why that cannot be.
-    [[gnu::always_inline]] Verdict translate(Claim& claim, const Job<Family>& job,
-                                             const Opening& opening, References& references,
+    [[gnu::always_inline]] Verdict translate(Claim& claim, const PacketContext<Family>& context,
+                                             const FlowPlan& plan, References& references,
                                              std::uint64_t now_ms) {
         now_ms_ = now_ms;
-        if (opening.source == SourceBy::drawing && opening.mapping == no_flow) [[likely]]
-            return draw(claim, job, opening);
-        return translate_otherwise(claim, job, opening, references);
+        if (plan.source == SourceBy::drawing && plan.mapping == no_flow) [[likely]]
+            return draw(claim, context, plan);
+        return translate_otherwise(claim, context, plan, references);
     }
 
     /// Flows that succeeded a finished one before its time.
     [[nodiscard]] const Counter& tuples_reused() const { return reused_; }
 
   private:
-    [[gnu::noinline]] Verdict translate_otherwise(Claim& claim, const Job<Family>& job,
-                                                  const Opening& opening, References& references) {
-        const Verdict verdict = by_its_way(claim, job, opening, references);
-        if (!verdict.transmits() || opening.mapping == no_flow) return verdict;
+    [[gnu::noinline]] Verdict translate_otherwise(Claim& claim,
+                                                  const PacketContext<Family>& context,
+                                                  const FlowPlan& plan, References& references) {
+        const Verdict verdict = by_its_way(claim, context, plan, references);
+        if (!verdict.transmits() || plan.mapping == no_flow) return verdict;
         const Record& flow = claim.record();
         const Mapped held = mappings_.hold_destination(
-            references, opening.mapping,
+            references, plan.mapping,
             to_destination(flow.tuple(Direction::original), flow.tuple(Direction::reply)));
         return held == Mapped::held ? verdict : not_mapped(held);
     }
-    Verdict by_its_way(Claim& claim, const Job<Family>& job, const Opening& opening,
+    Verdict by_its_way(Claim& claim, const PacketContext<Family>& context, const FlowPlan& plan,
                        References& references) {
-        switch (opening.source) {
+        switch (plan.source) {
             case SourceBy::keeping:
-                return keep_source(claim, job, opening);
+                return keep_source(claim, context, plan);
             case SourceBy::mapping:
-                return map_source(claim, opening, references);
+                return map_source(claim, plan, references);
             default:
-                return choose(claim, job, opening);
+                return choose(claim, context, plan);
         }
     }
 
-    Verdict map_source(Claim& claim, const Opening& opening, References& references) {
-        const auto rule = static_cast<std::uint16_t>(rule_number(policy_, *opening.source_rule));
+    Verdict map_source(Claim& claim, const FlowPlan& plan, References& references) {
+        const auto rule = static_cast<std::uint16_t>(rule_number(policy_, *plan.source_rule));
         const Mapped held =
-            nat::map_source(mappings_, references, claim, opening, rule, worker_, now_ms_);
+            nat::map_source(mappings_, references, claim, plan, rule, worker_, now_ms_);
         return held == Mapped::held ? Verdict::transmit() : not_mapped(held);
     }
 
@@ -110,8 +111,8 @@ class SourceTranslation {
     }
 
     /// The source stays, unless that very tuple has another owner: then its port moves.
-    Verdict keep_source(Claim& claim, const Job<Family>& job, const Opening& opening) {
-        switch (claim.reserve(opening.reply, opening.hash)) {
+    Verdict keep_source(Claim& claim, const PacketContext<Family>& context, const FlowPlan& plan) {
+        switch (claim.reserve(plan.reply, plan.hash)) {
             case InsertOutcome::inserted:
                 return Verdict::transmit();
             case InsertOutcome::busy:
@@ -127,35 +128,35 @@ class SourceTranslation {
             worker_.record(claim.owner().flow).status.load(std::memory_order_acquire) !=  // (5)
                 FlowStatus::live)
             return Verdict::park();
-        return opening.binds_source ? no_room(policy_, DropReason::exhausted)
-                                    : choose(claim, job, opening);
+        return plan.binds_source ? no_room(policy_, DropReason::exhausted)
+                                 : choose(claim, context, plan);
     }
 
-    [[gnu::always_inline]] Verdict draw(Claim& claim, const Job<Family>& job,
-                                        const Opening& opening) {
+    [[gnu::always_inline]] Verdict draw(Claim& claim, const PacketContext<Family>& context,
+                                        const FlowPlan& plan) {
         const Proposed proposed =
-            proposals_.reserve_from(claim, opening.proposal, opening.hash, opening.addresses,
-                                    opening.ports, to_moment(now_ms_), opening.locality);
+            proposals_.reserve_from(claim, plan.proposal, plan.hash, plan.addresses, plan.ports,
+                                    to_moment(now_ms_), plan.locality);
         if (proposed == Proposed::reserved) [[likely]]
             return Verdict::transmit();
-        return not_reserved(proposed, claim, job, opening);
+        return not_reserved(proposed, claim, context, plan);
     }
-    Verdict draw_address(Claim& claim, const Job<Family>& job, const Opening& opening) {
-        const Proposed proposed = reserve_address(claim, opening.proposal, opening.hash,
-                                                  opening.addresses, proposals_.random());
+    Verdict draw_address(Claim& claim, const PacketContext<Family>& context, const FlowPlan& plan) {
+        const Proposed proposed =
+            reserve_address(claim, plan.proposal, plan.hash, plan.addresses, proposals_.random());
         return proposed == Proposed::reserved ? Verdict::transmit()
-                                              : not_reserved(proposed, claim, job, opening);
+                                              : not_reserved(proposed, claim, context, plan);
     }
-    Verdict choose(Claim& claim, const Job<Family>& job, const Opening& opening) {
-        return ip_protocol::is_portless(opening.proposal.protocol)
-                   ? draw_address(claim, job, opening)
-                   : draw(claim, job, opening);
+    Verdict choose(Claim& claim, const PacketContext<Family>& context, const FlowPlan& plan) {
+        return ip_protocol::is_portless(plan.proposal.protocol) ? draw_address(claim, context, plan)
+                                                                : draw(claim, context, plan);
     }
-    [[gnu::noinline]] Verdict not_reserved(Proposed proposed, Claim& claim, const Job<Family>& job,
-                                           const Opening& opening) {
+    [[gnu::noinline]] Verdict not_reserved(Proposed proposed, Claim& claim,
+                                           const PacketContext<Family>& context,
+                                           const FlowPlan& plan) {
         switch (proposed) {
             case Proposed::exhausted:
-                if (succeeds(claim, job, opening)) return Verdict::transmit();
+                if (succeeds(claim, context, plan)) return Verdict::transmit();
                 return no_room(policy_, DropReason::exhausted);
             case Proposed::unfinished:
                 return Verdict::park(no_room(policy_, DropReason::search_timeout));
@@ -166,16 +167,16 @@ class SourceTranslation {
 
     /// No port is free; but a connection that has ended may have one to give. Not for a flow that
     /// may still be given up: of its destination's mapping.
-    bool succeeds(Claim& claim, const Job<Family>& job, const Opening& opening) {
+    bool succeeds(Claim& claim, const PacketContext<Family>& context, const FlowPlan& plan) {
         if (timestamps_ == nullptr || policy_.tcp_reuse == TcpReuse::never ||
-            !is_opening(job.parsed) || opening.mapping != no_flow)
+            !is_opening(context.parsed) || plan.mapping != no_flow)
             return false;
         const auto segment_from = [&](const Address& address) {
             return OpeningSegment{
-                header<TcpHeader>(job.packet, job.parsed.l4_offset).sequence.get().host(),
-                timestamps_->offered(job.packet, job.parsed, address, now_ms_)};
+                header<TcpHeader>(context.packet, context.parsed.l4_offset).sequence.get().host(),
+                timestamps_->offered(context.packet, context.parsed, address, now_ms_)};
         };
-        const bool done = reuse_.succeed(claim, opening.reply, opening.addresses, opening.ports,
+        const bool done = reuse_.succeed(claim, plan.reply, plan.addresses, plan.ports,
                                          proposals_.random(), now_ms_, segment_from);
         if (done) reused_.add();
         return done;

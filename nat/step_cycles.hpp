@@ -15,15 +15,15 @@ enum class Step : std::uint8_t {
     parse,     ///< bytes to tuple
     look_up,   ///< tuple to flow
     hit,       ///< state, timeout, route of packets with a flow; they are rewritten
-    prepare,   ///< policy, route and a first proposal for those without one
-    open,      ///< set-up of new flows; likewise
+    plan,      ///< policy, route and a first proposal for those without one
+    set_up,    ///< of new flows; likewise
     transmit,  ///< neighbour's address, queues, hand to the device
     between,   ///< waiting packets, timers, reclamation, random numbers
     count
 };
 
 inline constexpr std::array<std::string_view, static_cast<std::size_t>(Step::count)> step_names{
-    "receive", "parse", "look up", "hit", "prepare", "open", "transmit", "between bursts"};
+    "receive", "parse", "look up", "hit", "plan", "set up", "transmit", "between bursts"};
 
 /// The processor's clock: TSC cycles on x86-64, nanoseconds elsewhere.
 [[nodiscard]] inline std::uint64_t cycles_now() {

@@ -19,7 +19,7 @@
 //   receiver would answer with (`entry_for_error`).
 // * A mapping lets strangers open flows to an inside host, whose answers have neither end
 //   translated yet. A flow whose answers are to be translated, and would be forwarded untracked, is
-//   not set up (`FirstPackets::set_up`).
+//   not set up (`SlowPath::set_up`).
 // * A fragment has no tuple: `parse` refuses it, and its packet comes back whole.
 
 #include <algorithm>
@@ -31,9 +31,9 @@
 #include "nat/forwarding.hpp"
 #include "nat/packet/headers.hpp"
 #include "nat/packet/martian.hpp"
+#include "nat/packet/packet_context.hpp"
 #include "nat/packet/rewrite.hpp"
 #include "nat/policy/rule_match.hpp"
-#include "nat/packet/verdict.hpp"
 
 namespace noclash::nat {
 
@@ -66,27 +66,28 @@ class Untracked {
     /// Forwards a packet that passed `parse`, if a rule has it untracked; else false. Such a packet
     /// is ready for its hop, or the verdict says why it goes nowhere. Of an ICMP error the tuple
     /// has been inverted.
-    [[nodiscard, gnu::always_inline]] bool forward(Job<Family>& job) {
-        const bool is_error = job.parsed.kind == PacketKind::icmp_error;
-        const Entry* const entry =
-            is_error ? entry_for_error(job) : entry_for(job.parsed.tuple, job.ingress_port);
+    [[nodiscard, gnu::always_inline]] bool forward(PacketContext<Family>& context) {
+        const bool is_error = context.parsed.kind == PacketKind::icmp_error;
+        const Entry* const entry = is_error ? entry_for_error(context)
+                                            : entry_for(context.parsed.tuple, context.ingress_port);
         if (entry == nullptr) return false;
-        if (!is_error && is_martian(job.parsed.tuple)) [[unlikely]]
+        if (!is_error && is_martian(context.parsed.tuple)) [[unlikely]]
             return false;  // and no flow will have it
-        if (router_.checks_reverse_path() && !has_way_back(job)) [[unlikely]]
+        if (router_.checks_reverse_path() && !has_way_back(context)) [[unlikely]]
             return true;
         entry->hits->add();
         const bool routed = router_.route(
-            is_error ? outer_tuple(job).destination : job.parsed.tuple.destination, job.hop);
-        job.verdict.outcome = Outcome::transmit;
-        if (!routed || !fits(job)) [[unlikely]] {
-            job.verdict = routable(job, routed);
-            if (!job.verdict.transmits()) {
-                if (is_error) job.verdict = Verdict::drop(job.verdict.reason);
+            is_error ? outer_tuple(context).destination : context.parsed.tuple.destination,
+            context.hop);
+        context.verdict.outcome = Outcome::transmit;
+        if (!routed || !fits(context)) [[unlikely]] {
+            context.verdict = routable(context, routed);
+            if (!context.verdict.transmits()) {
+                if (is_error) context.verdict = Verdict::drop(context.verdict.reason);
                 return true;
             }
         }
-        decrement_ttl<Family>(job.packet);
+        decrement_ttl<Family>(context.packet);
         return true;
     }
 
@@ -151,14 +152,14 @@ class Untracked {
     }
 
     /// Own addresses and broadcasts, which no router forwards for, are never untracked.
-    [[gnu::noinline]] bool has_way_back(Job<Family>& job) const {
-        const auto& ip = header<IpHeader<Family>>(job.packet, 0);
-        if (router_.has_way_back(ip.source.get(), job.ingress_port)) return true;
-        job.verdict = Verdict::drop(DropReason::reverse_path);
+    [[gnu::noinline]] bool has_way_back(PacketContext<Family>& context) const {
+        const auto& ip = header<IpHeader<Family>>(context.packet, 0);
+        if (router_.has_way_back(ip.source.get(), context.ingress_port)) return true;
+        context.verdict = Verdict::drop(DropReason::reverse_path);
         return false;
     }
 
-    static Tuple<Family> outer_tuple(const Job<Family>& error) {
+    static Tuple<Family> outer_tuple(const PacketContext<Family>& error) {
         const auto& outer = header<IpHeader<Family>>(error.packet, 0);
         Tuple<Family> tuple{};
         tuple.zone = error.parsed.tuple.zone;
@@ -167,7 +168,7 @@ class Untracked {
         tuple.destination = outer.destination.get();
         return tuple;
     }
-    [[gnu::noinline]] const Entry* entry_for_error(const Job<Family>& error) const {
+    [[gnu::noinline]] const Entry* entry_for_error(const PacketContext<Family>& error) const {
         if (entry_for(error.parsed.tuple, error.ingress_port) == nullptr) return nullptr;
         return entry_for(outer_tuple(error), error.ingress_port);
     }

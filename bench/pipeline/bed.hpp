@@ -11,10 +11,10 @@
 #include <vector>
 
 #include "bench/pipeline/flows.hpp"
-#include "dpdk/device/eal.hpp"
 #include "dpdk/datapath/gateway.hpp"
-#include "dpdk/device/packet_pool.hpp"
 #include "dpdk/datapath/worker.hpp"
+#include "dpdk/device/eal.hpp"
+#include "dpdk/device/packet_pool.hpp"
 
 namespace noclash::bench {
 

@@ -38,8 +38,7 @@ class NoclashGateway : public Contestant {
         Proposals proposals;
         unsigned claims = 0;  ///< open; in a critical section until they are published
 
-        Worker(FlowTable<V4>& table, std::uint16_t id,
-               nat::OccupancyMaps<V4, Production>& crowded,
+        Worker(FlowTable<V4>& table, std::uint16_t id, nat::OccupancyMaps<V4, Production>& crowded,
                const nat::ReservedPorts<V4>& served)
             : engine(table, id, 0), proposals(crowded, served) {}
     };

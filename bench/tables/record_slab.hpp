@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "bench/tables/table.hpp"
-#include "engine/flow.hpp"
 #include "engine/base/huge_array.hpp"
+#include "engine/flow.hpp"
 
 namespace noclash::bench {
 

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "dpdk/config/checks.hpp"
-#include "dpdk/config/values.hpp"
 #include "dpdk/config/own_addresses.hpp"
+#include "dpdk/config/values.hpp"
 
 namespace noclash::dpdk {
 

@@ -5,9 +5,9 @@
 #include <array>
 #include <bit>
 
+#include "dpdk/config/device_string.hpp"
 #include "dpdk/config/sections.hpp"
 #include "dpdk/config/values.hpp"
-#include "dpdk/config/device_string.hpp"
 
 namespace noclash::dpdk {
 

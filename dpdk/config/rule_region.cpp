@@ -5,8 +5,8 @@
 #include <array>
 #include <span>
 
-#include "dpdk/config/values.hpp"
 #include "dpdk/config/protocol_names.hpp"
+#include "dpdk/config/values.hpp"
 #include "nat/packet/protocols.hpp"
 
 namespace noclash::dpdk {

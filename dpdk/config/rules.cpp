@@ -3,9 +3,9 @@
 
 #include <array>
 
+#include "dpdk/config/protocol_names.hpp"
 #include "dpdk/config/sections.hpp"
 #include "dpdk/config/values.hpp"
-#include "dpdk/config/protocol_names.hpp"
 #include "nat/packet/protocols.hpp"
 
 namespace noclash::dpdk {

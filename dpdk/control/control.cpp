@@ -107,14 +107,14 @@ std::uint64_t Control::live_flows() const {
     // Removals first: a flow that ends in between is counted as live, never as less than nothing.
     std::uint64_t removed = 0;
     for (std::size_t id = 0; id < workers_.size(); ++id) {
-        const auto& mappings = workers_[id]->pipeline().first_packets().mappings().counters();
+        const auto& mappings = workers_[id]->pipeline().slow_path().mappings().counters();
         removed += flushed_[id].removed.value() - ended(flushed_mappings_[id]);
         removed += workers_[id]->engine_counters().removed.value() - ended(mappings);
     }
     std::uint64_t inserted = 0;
     for (const auto& worker : workers_)
         inserted += worker->engine_counters().insert.value() -
-                    opened(worker->pipeline().first_packets().mappings().counters());
+                    opened(worker->pipeline().slow_path().mappings().counters());
     return inserted > removed ? inserted - removed : 0;  // counters of one flow change one by one
 }
 
@@ -168,7 +168,7 @@ void Control::stats(ResponseWriter& writer) const {
         const Worker& worker = *workers_[id];
         const WorkerCounters& c = worker.counters();
         const EngineCounters& e = worker.engine_counters();
-        const nat::MappingCounters& m = worker.pipeline().first_packets().mappings().counters();
+        const nat::MappingCounters& m = worker.pipeline().slow_path().mappings().counters();
         // What netfilter loses to a clash at confirm would here be a packet given up while it
         // waited for another worker's set-up.
         const std::uint64_t clashes_lost =
@@ -190,7 +190,7 @@ void Control::stats(ResponseWriter& writer) const {
               {"drop",
                clashes_lost + c.dropped(DropReason::table_full) + c.dropped(DropReason::exhausted) +
                    c.dropped(DropReason::search_timeout) + c.dropped(DropReason::chain_too_long)},
-              {"early_drop", worker.pipeline().first_packets().early_drop().dropped().value()},
+              {"early_drop", worker.pipeline().slow_path().early_drop().dropped().value()},
               {"error", c.dropped(DropReason::truncated) + c.dropped(DropReason::bad_ip_header)},
               {"search_restart", e.search_restart.value()},
               {"clash_resolve", worker.pipeline().clash_resolved().value() + c.adopted.value()},
@@ -219,11 +219,11 @@ void Control::stats(ResponseWriter& writer) const {
               {"fragmented", c.fragmented.value()},
               {"fragments_sent", c.fragments_sent.value()},
               {"untracked", worker.pipeline().untracked().packets()},
-              {"half_open_ended", worker.pipeline().first_packets().half_open().ended().value()},
-              {"uncounted", worker.pipeline().first_packets().uncounted().value()},
+              {"half_open_ended", worker.pipeline().slow_path().half_open().ended().value()},
+              {"uncounted", worker.pipeline().slow_path().uncounted().value()},
               {"flows_removed", e.removed.value() + flushed_[id].removed.value()},
               {"rolled_back", e.rolled_back.value()},
-              {"tuple_reused", worker.pipeline().first_packets().tuples_reused().value()},
+              {"tuple_reused", worker.pipeline().slow_path().tuples_reused().value()},
               {"mappings_opened", m.mappings_opened.value()},
               {"mappings_ended",
                m.mappings_ended.value() + flushed_mappings_[id].mappings_ended.value()},

@@ -9,9 +9,9 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "dpdk/config/protocol_names.hpp"
 #include "dpdk/config/values.hpp"
 #include "dpdk/control/flow_states.hpp"
-#include "dpdk/config/protocol_names.hpp"
 
 namespace noclash::dpdk {
 

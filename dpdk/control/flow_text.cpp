@@ -7,9 +7,9 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "dpdk/config/protocol_names.hpp"
 #include "dpdk/config/values.hpp"
 #include "dpdk/control/flow_states.hpp"
-#include "dpdk/config/protocol_names.hpp"
 #include "nat/packet/protocols.hpp"
 
 namespace noclash::dpdk {

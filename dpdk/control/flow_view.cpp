@@ -2,10 +2,11 @@
 #include "dpdk/control/flow_view.hpp"
 
 #include "dpdk/control/flow_states.hpp"
-#include "nat/packet/headers.hpp"
-#include "nat/mapping/mapping.hpp"
-#include "nat/packet/sctp_chunks.hpp"
+#include "nat/conntrack/sctp_state.hpp"
 #include "nat/conntrack/tcp_state.hpp"
+#include "nat/mapping/mapping.hpp"
+#include "nat/packet/headers.hpp"
+#include "nat/packet/sctp_chunks.hpp"
 
 namespace noclash::dpdk {
 

@@ -3,8 +3,8 @@
 
 #include <fmt/format.h>
 
-#include "dpdk/config/values.hpp"
 #include "dpdk/config/protocol_names.hpp"
+#include "dpdk/config/values.hpp"
 
 namespace noclash::dpdk {
 

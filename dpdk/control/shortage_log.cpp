@@ -38,8 +38,8 @@ std::string remedies(const ShortageLog::Totals& more) {
     std::string text;
     for (const Remedy& remedy : all_remedies()) {
         for (std::size_t i = 0; i < more.size(); ++i) {
-            if (more[i] == 0 || std::ranges::find(remedy.against, ShortageLog::reasons[i]) ==
-                                    remedy.against.end())
+            if (more[i] == 0 ||
+                std::ranges::find(remedy.against, ShortageLog::reasons[i]) == remedy.against.end())
                 continue;
             text += fmt::format("; {}", remedy.text);
             break;

@@ -65,7 +65,8 @@ inline void take_ip_packet(rte_mbuf* frame, nat::PacketView& view) {
         view.l4_checksum = checked(flags, RTE_MBUF_F_RX_L4_CKSUM_GOOD, RTE_MBUF_F_RX_L4_CKSUM_BAD);
     }
 }
-/// Likewise, and also of a frame that is longer than a buffer can say (see dpdk/datapath/reassembly.hpp).
+/// Likewise, and also of a frame that is longer than a buffer can say (see
+/// dpdk/datapath/reassembly.hpp).
 [[nodiscard]] inline nat::PacketView ip_packet(rte_mbuf* frame) {
     nat::PacketView view{};
     take_ip_packet(frame, view);

@@ -6,22 +6,22 @@
 #include <memory>
 #include <vector>
 
-#include "dpdk/datapath/address_defense.hpp"
 #include "dpdk/config/config.hpp"
-#include "dpdk/device/interrupt_gate.hpp"
+#include "dpdk/datapath/address_defense.hpp"
 #include "dpdk/datapath/link_log.hpp"
 #include "dpdk/datapath/neighbor.hpp"
 #include "dpdk/datapath/pinned_neighbors.hpp"
-#include "dpdk/device/port.hpp"
-#include "dpdk/device/port_states.hpp"
 #include "dpdk/datapath/route.hpp"
 #include "dpdk/datapath/shared_mac.hpp"
+#include "dpdk/device/interrupt_gate.hpp"
+#include "dpdk/device/port.hpp"
+#include "dpdk/device/port_states.hpp"
 #include "engine/flow_table.hpp"
-#include "nat/ports/occupancy_maps.hpp"
+#include "nat/conntrack/timestamps.hpp"
 #include "nat/packet/packet_ids.hpp"
 #include "nat/pipeline.hpp"
+#include "nat/ports/occupancy_maps.hpp"
 #include "nat/ports/rss_model.hpp"
-#include "nat/conntrack/timestamps.hpp"
 
 namespace noclash::dpdk {
 

@@ -5,8 +5,8 @@
 //
 // A packet that came in fragments is put together before anything is decided about it: only the
 // first fragment has ports, and the first need not come first. The rules by which fragments wait,
-// fit and give way are in nat/fragments/reassembly_store.hpp; here are the buffers. (`rte_ip_frag` takes no
-// more than eight fragments of a packet, and a copy of one costs the packet.)
+// fit and give way are in nat/fragments/reassembly_store.hpp; here are the buffers. (`rte_ip_frag`
+// takes no more than eight fragments of a packet, and a copy of one costs the packet.)
 //
 // A whole packet is copied into one buffer, so that all that comes behind may take any packet as
 // one run of bytes. Behind its Ethernet header it may be longer than the 16 bits in which a buffer
@@ -20,8 +20,8 @@
 
 #include "dpdk/config/config.hpp"
 #include "dpdk/datapath/worker_counters.hpp"
-#include "nat/packet/packet.hpp"
 #include "nat/fragments/reassembly_store.hpp"
+#include "nat/packet/packet.hpp"
 
 namespace noclash::dpdk {
 

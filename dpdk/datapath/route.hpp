@@ -11,9 +11,10 @@
 #include <span>
 #include <vector>
 
-#include "dpdk/datapath/address_set.hpp"
 #include "dpdk/config/config.hpp"
-#include "nat/packet/verdict.hpp"
+#include "dpdk/datapath/address_set.hpp"
+#include "nat/packet/packet_context.hpp"
+#include "nat/router.hpp"
 
 namespace noclash::dpdk {
 

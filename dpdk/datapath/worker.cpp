@@ -10,8 +10,8 @@
 #include "dpdk/datapath/frame.hpp"
 #include "dpdk/datapath/frame_kind.hpp"
 #include "engine/base/clock.hpp"
-#include "nat/packet/icmp.hpp"
 #include "nat/conntrack/tcp_reset.hpp"
+#include "nat/packet/icmp.hpp"
 
 namespace noclash::dpdk {
 
@@ -152,7 +152,7 @@ std::size_t Worker::receive(std::uint16_t port, std::uint64_t now_ms) {
     if (frames.empty()) return 0;
 
     const Station own(gateway_.macs[port]);
-    Job* job = jobs_.data();
+    PacketContext* context = contexts_.data();
     std::uint64_t bytes = 0;
     for (rte_mbuf* frame : frames) {
         bytes += rte_pktmbuf_pkt_len(frame);
@@ -160,20 +160,20 @@ std::size_t Worker::receive(std::uint16_t port, std::uint64_t now_ms) {
             !own.takes_ip(rte_pktmbuf_mtod(frame, const std::uint8_t*))) [[unlikely]] {
             if (!sort_out(port, frame, now_ms)) continue;
         }
-        take_ip_packet(frame, job->packet);
-        job->ingress_port = port;
-        job->buffer = frame;
-        ++job;
+        take_ip_packet(frame, context->packet);
+        context->ingress_port = port;
+        context->buffer = frame;
+        ++context;
     }
     counters_.rx_bytes.add(bytes);
     counters_.rx_packets.add(frames.size());
-    const std::span jobs(jobs_.data(), job);
-    pipeline_.process(jobs, now_ms);
+    const std::span contexts(contexts_.data(), context);
+    pipeline_.process(contexts, now_ms);
     // While these are sent, which waits for no memory, the next ones are brought in.
     const std::span<rte_mbuf* const> ahead = arrivals.ahead();
-    for (std::size_t i = 0; i < jobs.size(); ++i) {
+    for (std::size_t i = 0; i < contexts.size(); ++i) {
         if (i < ahead.size()) RxQueue<burst>::prefetch(ahead[i]);
-        act(jobs[i], now_ms);
+        act(contexts[i], now_ms);
     }
     end_step(nat::Step::transmit);
     return frames.size();
@@ -203,11 +203,11 @@ void Worker::handle_arp(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_m
     neighbors_.handle(port, *message, now_ms);
 }
 
-/// The job's frame, without what the link layer padded on the way in.
-inline rte_mbuf* Worker::trimmed(const Job& job) {
-    auto* frame = static_cast<rte_mbuf*>(job.buffer);
+/// The context's frame, without what the link layer padded on the way in.
+inline rte_mbuf* Worker::trimmed(const PacketContext& context) {
+    auto* frame = static_cast<rte_mbuf*>(context.buffer);
     const std::uint32_t length =
-        static_cast<std::uint32_t>(sizeof(nat::EthernetHeader)) + job.parsed.length;
+        static_cast<std::uint32_t>(sizeof(nat::EthernetHeader)) + context.parsed.length;
     if (frame->nb_segs == 1) [[likely]] {
         // By hand: rte_pktmbuf_trim would follow the chain, which lies on the buffer's second line.
         frame->data_len = static_cast<std::uint16_t>(length);
@@ -220,85 +220,89 @@ inline rte_mbuf* Worker::trimmed(const Job& job) {
 /// A packet that was put together or leaves in fragments, and was translated, is as if sent by this
 /// gateway: nobody else sees to it that its identification is its own [RFC 6864 section 5.3.1]. One
 /// that was not translated keeps its sender's, who has seen to it.
-void Worker::identify(const Job& job) {
-    const auto& ip = nat::header<nat::IpHeader<V4>>(job.packet, 0);
+void Worker::identify(const PacketContext& context) {
+    const auto& ip = nat::header<nat::IpHeader<V4>>(context.packet, 0);
     const V4Address source = ip.source.get(), destination = ip.destination.get();
-    if (source == job.parsed.tuple.source && destination == job.parsed.tuple.destination) return;
-    nat::set_identification(job.packet, gateway_.packet_ids.next(source, destination, ip.protocol));
+    if (source == context.parsed.tuple.source && destination == context.parsed.tuple.destination)
+        return;
+    nat::set_identification(context.packet,
+                            gateway_.packet_ids.next(source, destination, ip.protocol));
 }
 
-void Worker::transmit_in_fragments(const Job& job) {
-    identify(job);
+void Worker::transmit_in_fragments(const PacketContext& context) {
+    identify(context);
     // What came in fragments had a reason to be no larger on this path.
-    nat::Hop<V4> hop = job.hop;
-    if (job.packet.largest_fragment != 0)
-        hop.mtu = std::min(hop.mtu, std::max(job.packet.largest_fragment, least_mtu));
-    egress_.send_long(trimmed(job), hop);
+    nat::Hop<V4> hop = context.hop;
+    if (context.packet.largest_fragment != 0)
+        hop.mtu = std::min(hop.mtu, std::max(context.packet.largest_fragment, least_mtu));
+    egress_.send_long(trimmed(context), hop);
 }
 
-inline void Worker::act(Job& job, std::uint64_t now_ms) {
-    if (job.verdict.outcome == nat::Outcome::transmit) [[likely]]
-        egress_.send(trimmed(job), job.hop);
+inline void Worker::act(PacketContext& context, std::uint64_t now_ms) {
+    if (context.verdict.outcome == nat::Outcome::transmit) [[likely]]
+        egress_.send(trimmed(context), context.hop);
     else
-        do_otherwise(job, now_ms);
+        do_otherwise(context, now_ms);
 }
 
-void Worker::do_otherwise(Job& job, std::uint64_t now_ms) {
-    auto* frame = static_cast<rte_mbuf*>(job.buffer);
-    switch (job.verdict.outcome) {
+void Worker::do_otherwise(PacketContext& context, std::uint64_t now_ms) {
+    auto* frame = static_cast<rte_mbuf*>(context.buffer);
+    switch (context.verdict.outcome) {
         case nat::Outcome::transmit:
-            return egress_.send(trimmed(job), job.hop);
+            return egress_.send(trimmed(context), context.hop);
         case nat::Outcome::fragment:
-            return transmit_in_fragments(job);
+            return transmit_in_fragments(context);
         case nat::Outcome::park:
-            return park(job, now_ms);
+            return park(context, now_ms);
         case nat::Outcome::reject:
-            reject(job, now_ms);
-            return egress_.drop(frame, job.verdict.reason);
+            reject(context, now_ms);
+            return egress_.drop(frame, context.verdict.reason);
         case nat::Outcome::reset:
-            reset(job, now_ms);
-            return egress_.drop(frame, job.verdict.reason);
+            reset(context, now_ms);
+            return egress_.drop(frame, context.verdict.reason);
         case nat::Outcome::drop:
-            if (job.verdict.reason == nat::DropReason::fragment) return reassemble(job, now_ms);
-            return egress_.drop(frame, reason_for(job));
+            if (context.verdict.reason == nat::DropReason::fragment)
+                return reassemble(context, now_ms);
+            return egress_.drop(frame, reason_for(context));
     }
 }
 
 /// The verdict's reason; but a packet socket that cannot hold a frame hands over its beginning.
-nat::DropReason Worker::reason_for(const Job& job) const {
-    if (job.verdict.reason != nat::DropReason::truncated || job.ingress_port == nat::no_port)
-        return job.verdict.reason;
-    const std::uint32_t longest = gateway_.ports[job.ingress_port]->longest_frame();
+nat::DropReason Worker::reason_for(const PacketContext& context) const {
+    if (context.verdict.reason != nat::DropReason::truncated ||
+        context.ingress_port == nat::no_port)
+        return context.verdict.reason;
+    const std::uint32_t longest = gateway_.ports[context.ingress_port]->longest_frame();
     const bool cut =
-        longest != 0 && rte_pktmbuf_data_len(static_cast<rte_mbuf*>(job.buffer)) >= longest;
+        longest != 0 && rte_pktmbuf_data_len(static_cast<rte_mbuf*>(context.buffer)) >= longest;
     return cut ? nat::DropReason::frame_too_long : nat::DropReason::truncated;
 }
 
 /// A fragment, found by `parse` to be one. The packet that it completes goes through the pipeline
 /// as if it had come now, whole [RFC 4787 REQ-14].
-void Worker::reassemble(const Job& fragment, std::uint64_t now_ms) {
+void Worker::reassemble(const PacketContext& fragment, std::uint64_t now_ms) {
     const auto whole = reassembly_.add(static_cast<rte_mbuf*>(fragment.buffer), fragment.packet,
                                        fragment.ingress_port, now_ms);
     if (!whole) return;
-    Job job{};
-    job.packet = ip_packet(whole->frame);
-    job.packet.largest_fragment = whole->largest_fragment;
-    job.ingress_port = fragment.ingress_port;
-    job.buffer = whole->frame;
-    pipeline_.process({&job, 1}, now_ms);
-    act_on_late(job, now_ms);
+    PacketContext context{};
+    context.packet = ip_packet(whole->frame);
+    context.packet.largest_fragment = whole->largest_fragment;
+    context.ingress_port = fragment.ingress_port;
+    context.buffer = whole->frame;
+    pipeline_.process({&context, 1}, now_ms);
+    act_on_late(context, now_ms);
 }
 
 /// As `act`, of a packet that may have come in fragments.
-void Worker::act_on_late(Job& job, std::uint64_t now_ms) {
-    if (job.packet.largest_fragment != 0 && job.verdict.outcome == nat::Outcome::transmit)
-        identify(job);
-    act(job, now_ms);
+void Worker::act_on_late(PacketContext& context, std::uint64_t now_ms) {
+    if (context.packet.largest_fragment != 0 && context.verdict.outcome == nat::Outcome::transmit)
+        identify(context);
+    act(context, now_ms);
 }
 
-void Worker::park(const Job& job, std::uint64_t now_ms) {
-    auto* frame = static_cast<rte_mbuf*>(job.buffer);
-    if (!parked_.enter({frame, job.ingress_port, job.packet.largest_fragment, now_ms}))
+void Worker::park(const PacketContext& context, std::uint64_t now_ms) {
+    auto* frame = static_cast<rte_mbuf*>(context.buffer);
+    if (!parked_.enter({frame, context.ingress_port, context.packet.largest_fragment, now_ms}))
         return egress_.drop(frame, nat::DropReason::park_full);
     counters_.parked.add();
 }
@@ -309,23 +313,23 @@ void Worker::revisit_parked(std::uint64_t now_ms) {
     for (std::size_t left = parked_.size(); left > 0;) {
         const std::size_t count = std::min(left, burst);
         std::array<Parked, burst> waited{};
-        std::array<Job, burst> jobs{};
+        std::array<PacketContext, burst> contexts{};
         std::size_t taken = 0;
         parked_.take(count, [&](const Parked& packet) { waited[taken++] = packet; });
         for (std::size_t i = 0; i < taken; ++i) {
-            jobs[i].packet = ip_packet(waited[i].frame);
-            jobs[i].packet.largest_fragment = waited[i].largest_fragment;
-            jobs[i].ingress_port = waited[i].ingress_port;
-            jobs[i].buffer = waited[i].frame;
+            contexts[i].packet = ip_packet(waited[i].frame);
+            contexts[i].packet.largest_fragment = waited[i].largest_fragment;
+            contexts[i].ingress_port = waited[i].ingress_port;
+            contexts[i].buffer = waited[i].frame;
         }
-        pipeline_.process({jobs.data(), taken}, now_ms);
+        pipeline_.process({contexts.data(), taken}, now_ms);
         for (std::size_t i = 0; i < taken; ++i) {
-            if (jobs[i].verdict.outcome != nat::Outcome::park) {
-                if (jobs[i].verdict.transmits()) counters_.adopted.add();
-                act_on_late(jobs[i], now_ms);
+            if (contexts[i].verdict.outcome != nat::Outcome::park) {
+                if (contexts[i].verdict.transmits()) counters_.adopted.add();
+                act_on_late(contexts[i], now_ms);
             } else if (now_ms - waited[i].since_ms > park_ms || !parked_.enter(waited[i])) {
-                if (jobs[i].verdict.tells_when_late()) reject(jobs[i], now_ms);
-                egress_.drop(waited[i].frame, jobs[i].verdict.reason);
+                if (contexts[i].verdict.tells_when_late()) reject(contexts[i], now_ms);
+                egress_.drop(waited[i].frame, contexts[i].verdict.reason);
             }
         }
         left -= taken;
@@ -333,24 +337,24 @@ void Worker::revisit_parked(std::uint64_t now_ms) {
 }
 
 /// Tells the sender why its packet, which is still as it came, goes no further.
-void Worker::reject(const Job& job, std::uint64_t now_ms) {
-    const auto hop = gateway_.routes.route(job.parsed.tuple.source);
+void Worker::reject(const PacketContext& context, std::uint64_t now_ms) {
+    const auto hop = gateway_.routes.route(context.parsed.tuple.source);
     if (!hop) return;
     // From the port that it leaves by [RFC 1812 section 4.3.2.4].
     rte_mbuf* frame =
-        make_error(job, job.verdict.error, gateway_.routes.port_address(hop->port), now_ms);
+        make_error(context, context.verdict.error, gateway_.routes.port_address(hop->port), now_ms);
     if (frame != nullptr) egress_.send(frame, *hop);
 }
 
 /// Tells the sender of a segment that its connection is unknown. (A frame that came by link-layer
 /// broadcast has not come so far.)
-void Worker::reset(const Job& job, std::uint64_t now_ms) {
-    const V4Address to = job.parsed.tuple.source;
+void Worker::reset(const PacketContext& context, std::uint64_t now_ms) {
+    const V4Address to = context.parsed.tuple.source;
     const auto hop = gateway_.routes.route(to);
     if (!hop) return;
     if (!resets_.allow(to, now_ms)) return counters_.tcp_resets_suppressed.add();
     std::array<std::uint8_t, nat::tcp_reset_bytes<V4>> bytes{};
-    nat::build_tcp_reset<V4>(job.packet, job.parsed, bytes);
+    nat::build_tcp_reset<V4>(context.packet, context.parsed, bytes);
     rte_mbuf* frame = make_frame(bytes);
     if (frame == nullptr) return;
     counters_.tcp_resets_sent.add();
@@ -361,7 +365,7 @@ void Worker::reset(const Job& job, std::uint64_t now_ms) {
 /// error about it is made as a router behind us would make it, and goes through the pipeline, which
 /// gives it back the addresses its sender knows; of what was forwarded untracked, they are known.
 void Worker::neighbor_failed(rte_mbuf* failed, std::uint64_t now_ms) {
-    Job about{};
+    PacketContext about{};
     about.packet = ip_packet(failed);
     about.packet.ip_checksum = nat::Checked::unknown;  // what the device said is of the past
     about.packet.l4_checksum = nat::Checked::unknown;
@@ -371,7 +375,7 @@ void Worker::neighbor_failed(rte_mbuf* failed, std::uint64_t now_ms) {
         rte_mbuf* frame =
             make_error(about, nat::icmp_error::host_unreachable, reporter_to(source, hop), now_ms);
         if (frame != nullptr) {
-            Job error{};
+            PacketContext error{};
             error.packet = ip_packet(frame);
             error.buffer = frame;
             error.ingress_port = nat::no_port;
@@ -387,7 +391,7 @@ void Worker::neighbor_failed(rte_mbuf* failed, std::uint64_t now_ms) {
 
 /// Whether a packet that left was forwarded untracked: the error about it concerns no flow, and
 /// neither end is one that a flow which has ended could have translated.
-bool Worker::was_untracked(const Job& about, const Job& error) const {
+bool Worker::was_untracked(const PacketContext& about, const PacketContext& error) const {
     const Tuple<V4>& tuple = about.parsed.tuple;
     return pipeline_.untracked().any() && error.verdict.reason == nat::DropReason::icmp_unrelated &&
            !gateway_.routes.is_translated(tuple.source) &&
@@ -408,7 +412,7 @@ V4Address Worker::reporter_to(const V4Address& address,
 }
 
 /// A frame with an ICMP error about a packet; null when none may or can be sent.
-rte_mbuf* Worker::make_error(const Job& about, nat::IcmpError error, V4Address from,
+rte_mbuf* Worker::make_error(const PacketContext& about, nat::IcmpError error, V4Address from,
                              std::uint64_t now_ms) {
     std::array<std::uint8_t, nat::icmp_error_bytes> bytes{};
     const std::size_t length =

@@ -10,16 +10,16 @@
 #include <span>
 #include <vector>
 
-#include "dpdk/datapath/rx_queue.hpp"
 #include "dpdk/datapath/egress.hpp"
-#include "dpdk/datapath/icmp_rate_limit.hpp"
 #include "dpdk/datapath/gateway.hpp"
-#include "dpdk/control/neighbor_keeper.hpp"
-#include "dpdk/datapath/reassembly.hpp"
-#include "dpdk/datapath/sleeper.hpp"
-#include "dpdk/device/urgency.hpp"
+#include "dpdk/datapath/icmp_rate_limit.hpp"
+#include "dpdk/datapath/neighbor_keeper.hpp"
 #include "dpdk/datapath/packet_queue.hpp"
+#include "dpdk/datapath/reassembly.hpp"
+#include "dpdk/datapath/rx_queue.hpp"
+#include "dpdk/datapath/sleeper.hpp"
 #include "dpdk/datapath/worker_counters.hpp"
+#include "dpdk/device/urgency.hpp"
 
 namespace noclash::dpdk {
 
@@ -71,7 +71,7 @@ class alignas(64) Worker {
 
   private:
     static constexpr std::size_t burst = Pipeline::burst;
-    using Job = nat::Job<V4>;
+    using PacketContext = nat::PacketContext<V4>;
 
     struct Parked {
         rte_mbuf* frame;
@@ -88,25 +88,25 @@ class alignas(64) Worker {
     [[nodiscard]] std::size_t receive(std::uint16_t port, std::uint64_t now_ms);
     [[nodiscard]] bool sort_out(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms);
     void handle_arp(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms);
-    void act(Job& job, std::uint64_t now_ms);
-    void do_otherwise(Job& job, std::uint64_t now_ms);
-    [[nodiscard]] nat::DropReason reason_for(const Job& job) const;
-    static rte_mbuf* trimmed(const Job& job);
-    void identify(const Job& job);
-    void transmit_in_fragments(const Job& job);
-    void act_on_late(Job& job, std::uint64_t now_ms);
-    void reassemble(const Job& fragment, std::uint64_t now_ms);
-    void park(const Job& job, std::uint64_t now_ms);
+    void act(PacketContext& context, std::uint64_t now_ms);
+    void do_otherwise(PacketContext& context, std::uint64_t now_ms);
+    [[nodiscard]] nat::DropReason reason_for(const PacketContext& context) const;
+    static rte_mbuf* trimmed(const PacketContext& context);
+    void identify(const PacketContext& context);
+    void transmit_in_fragments(const PacketContext& context);
+    void act_on_late(PacketContext& context, std::uint64_t now_ms);
+    void reassemble(const PacketContext& fragment, std::uint64_t now_ms);
+    void park(const PacketContext& context, std::uint64_t now_ms);
     void revisit_parked(std::uint64_t now_ms);
-    void reject(const Job& job, std::uint64_t now_ms);
-    void reset(const Job& job, std::uint64_t now_ms);
+    void reject(const PacketContext& context, std::uint64_t now_ms);
+    void reset(const PacketContext& context, std::uint64_t now_ms);
     [[nodiscard]] rte_mbuf* make_frame(std::span<const std::uint8_t> packet);
     void neighbor_failed(rte_mbuf* failed, std::uint64_t now_ms);
-    [[nodiscard]] bool was_untracked(const Job& about, const Job& error) const;
+    [[nodiscard]] bool was_untracked(const PacketContext& about, const PacketContext& error) const;
     [[nodiscard]] V4Address reporter_to(const V4Address& address,
                                         const std::optional<nat::Hop<V4>>& hop) const;
-    [[nodiscard]] rte_mbuf* make_error(const Job& about, nat::IcmpError error, V4Address from,
-                                       std::uint64_t now_ms);
+    [[nodiscard]] rte_mbuf* make_error(const PacketContext& about, nat::IcmpError error,
+                                       V4Address from, std::uint64_t now_ms);
     void end_step(nat::Step step) {
         if (cycles_ != nullptr) [[unlikely]]
             cycles_->end(step);
@@ -134,7 +134,7 @@ class alignas(64) Worker {
     IcmpRateLimit mtu_errors_;
     IcmpRateLimit resets_;
     nat::StepCycles* cycles_ = nullptr;
-    std::array<Job, burst> jobs_{};  ///< of the burst that was received
+    std::array<PacketContext, burst> contexts_{};  ///< of the burst that was received
 };
 
 }  // namespace noclash::dpdk

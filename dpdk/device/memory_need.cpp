@@ -8,8 +8,8 @@
 #include <numeric>
 
 #include "engine/flow_table.hpp"
-#include "nat/ports/occupancy_maps.hpp"
 #include "nat/limits/source_table.hpp"
+#include "nat/ports/occupancy_maps.hpp"
 
 namespace noclash::dpdk {
 

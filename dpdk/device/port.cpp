@@ -17,8 +17,8 @@
 #include <iterator>
 #include <stdexcept>
 
-#include "dpdk/device/device_sockets.hpp"
 #include "dpdk/config/device_string.hpp"
+#include "dpdk/device/device_sockets.hpp"
 #include "dpdk/device/dpdk_log.hpp"
 #include "dpdk/device/packet_fanout.hpp"
 #include "dpdk/device/unix_socket.hpp"

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <tbb/blocked_range.h>
-#include <tbb/parallel_for.h>
-
 #include <cstddef>
 #include <new>
 #include <type_traits>
 
 #include "engine/base/huge_mapping.hpp"
+#include "engine/base/parallel.hpp"
 
 namespace noclash {
 
@@ -20,12 +18,11 @@ class HugeArray {
   public:
     explicit HugeArray(std::size_t size)
         : size_(size), memory_(size * sizeof(T)), data_(static_cast<T*>(memory_.data())) {
-        tbb::parallel_for(
-            tbb::blocked_range<std::size_t>(0, size_, HugeMapping::two_megabytes / sizeof(T) + 1),
-            [this](const tbb::blocked_range<std::size_t>& range) {
-                for (std::size_t i = range.begin(); i != range.end(); ++i)
-                    new (data_ + i) T();
-            });
+        parallel_for(size_, HugeMapping::two_megabytes / sizeof(T) + 1,
+                     [this](std::size_t begin, std::size_t end) {
+                         for (std::size_t i = begin; i != end; ++i)
+                             new (data_ + i) T();
+                     });
     }
     HugeArray(const HugeArray&) = delete;
     HugeArray& operator=(const HugeArray&) = delete;

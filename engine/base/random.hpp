@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <openssl/err.h>
-#include <openssl/rand.h>
-
-#include <algorithm>
 #include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <stdexcept>
-#include <string>
 #include <utility>
 
 namespace noclash {
@@ -20,19 +14,7 @@ namespace noclash {
 /// mode, NIST SP 800-90A), one for each thread, seeded by the kernel and again every few minutes.
 /// In bulk it takes a fifth of the time that `getrandom(2)` does.
 /// @throws std::runtime_error when it has no entropy to begin with
-inline void random_bytes(void* bytes, std::size_t size) {
-    auto* at = static_cast<unsigned char*>(bytes);
-    while (size > 0) {
-        const auto part = static_cast<int>(std::min<std::size_t>(size, 1U << 16U));
-        if (RAND_bytes(at, part) != 1) {
-            std::array<char, 256> why{};
-            ERR_error_string_n(ERR_get_error(), why.data(), why.size());
-            throw std::runtime_error(std::string("no random numbers from OpenSSL: ") + why.data());
-        }
-        at += part;
-        size -= static_cast<std::size_t>(part);
-    }
-}
+void random_bytes(void* bytes, std::size_t size);
 
 /// A number in [0, first) and one in [0, second), each pair as likely as any other, from one word
 /// (Brackett-Rozinsky and Lemire, "Batched ranged random integer generation", 2024). It is Lemire's

@@ -7,10 +7,10 @@
 
 #include "engine/base/clock.hpp"
 #include "engine/flow.hpp"
-#include "nat/mapping/mapping.hpp"
-#include "nat/packet/packet.hpp"
-#include "nat/packet/sctp_chunks.hpp"
+#include "nat/conntrack/flow_marks.hpp"
+#include "nat/conntrack/sctp_state.hpp"
 #include "nat/conntrack/tcp_tracking.hpp"
+#include "nat/packet/packet.hpp"
 #include "nat/policy/timeouts.hpp"
 
 namespace noclash::nat {

@@ -32,7 +32,8 @@ inline constexpr std::size_t timestamp_offset = 5;
 /// The latest TSval that went out in the original direction; 0: none.
 inline constexpr std::size_t timestamp_sent = 6;
 
-// Of mappings and permissions (nat/mapping/mapping.hpp), which no packet belongs to, the same words are:
+// Of mappings and permissions (nat/mapping/mapping.hpp), which no packet belongs to, the same words
+// are:
 
 inline constexpr std::size_t references = 0;     ///< how many flows and permissions hold it
 inline constexpr std::size_t outward_until = 1;  ///< a Moment: see `outward_until()`

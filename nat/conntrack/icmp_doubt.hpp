@@ -8,11 +8,11 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "nat/packet/drop_reason.hpp"
 #include "nat/conntrack/flow_words.hpp"
+#include "nat/conntrack/tcp_window.hpp"
+#include "nat/packet/drop_reason.hpp"
 #include "nat/packet/headers.hpp"
 #include "nat/packet/packet.hpp"
-#include "nat/conntrack/tcp_window.hpp"
 
 namespace noclash::nat {
 

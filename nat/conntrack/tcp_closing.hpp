@@ -25,10 +25,10 @@
 // # Two workers at once
 //
 // Without `strict`, a worker that was preempted in the midst of a segment may put `tcp_end` back to
-// what it was before the FIN (nat/conntrack/tcp_window.hpp), which its receiver may have acknowledged.
-// `Flow::protocol_word` therefore keeps the low half of where each side's FIN ends. A segment that
-// was under way when the FIN came does not write it. When the two do not agree, the FIN counts as
-// not acknowledged, and the flow waits for its timeout or for the FIN's next copy.
+// what it was before the FIN (nat/conntrack/tcp_window.hpp), which its receiver may have
+// acknowledged. `Flow::protocol_word` therefore keeps the low half of where each side's FIN ends. A
+// segment that was under way when the FIN came does not write it. When the two do not agree, the
+// FIN counts as not acknowledged, and the flow waits for its timeout or for the FIN's next copy.
 //
 // # Without windows
 //

@@ -3,9 +3,9 @@
 
 #include <cstring>
 
+#include "nat/conntrack/tcp_window.hpp"
 #include "nat/packet/checksum.hpp"
 #include "nat/packet/headers.hpp"
-#include "nat/conntrack/tcp_window.hpp"
 
 namespace noclash::nat {
 

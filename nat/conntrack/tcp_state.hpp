@@ -31,7 +31,7 @@ enum class TcpState : std::uint8_t {
     syn_sent2,    ///< SYN of both sides seen: simultaneous open
     count,
     invalid = count,  ///< (only from `next_state`) the segment is not allowed
-    by_fins,          ///< (only from `next_state`) what both sides' FINs say: nat/conntrack/tcp_closing.hpp
+    by_fins,  ///< (only from `next_state`) what both sides' FINs say: nat/conntrack/tcp_closing.hpp
 };
 
 inline constexpr std::size_t tcp_states = static_cast<std::size_t>(TcpState::count);
@@ -58,8 +58,8 @@ enum class TcpEvent : std::uint8_t { syn, syn_ack, fin, ack, rst, count };
 }
 
 /// What `Flow::protocol_state` holds of a TCP connection: the state in the low half of the byte;
-/// above it whose FIN was seen, and whether a new incarnation may begin (nat/reuse/incarnations.hpp).
-/// These bits are set only in states between the opening and the end.
+/// above it whose FIN was seen, and whether a new incarnation may begin
+/// (nat/reuse/incarnations.hpp). These bits are set only in states between the opening and the end.
 class TcpProgress {
   public:
     explicit constexpr TcpProgress(std::uint8_t bits) : bits_(bits) {}

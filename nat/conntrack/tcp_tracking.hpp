@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// What a TCP segment does to its flow: the table of `nat/conntrack/tcp_state.hpp` says what its flags mean,
-// the numbers of `nat/conntrack/tcp_window.hpp` whether its receiver can expect it, those of
-// `nat/conntrack/tcp_closing.hpp` whether the connection is over. Only what fits moves the flow. [field h]
+// What a TCP segment does to its flow: the table of `nat/conntrack/tcp_state.hpp` says what its
+// flags mean, the numbers of `nat/conntrack/tcp_window.hpp` whether its receiver can expect it,
+// those of `nat/conntrack/tcp_closing.hpp` whether the connection is over. Only what fits moves the
+// flow. [field h]
 
 #include <atomic>
 #include <cstdint>
 
-#include "nat/packet/drop_reason.hpp"
 #include "nat/conntrack/tcp_closing.hpp"
 #include "nat/conntrack/tcp_state.hpp"
 #include "nat/conntrack/tcp_window.hpp"
+#include "nat/packet/drop_reason.hpp"
 
 namespace noclash::nat {
 
@@ -197,7 +198,7 @@ template <class Record, class Family>
     if (tcp_progress(flow) != TcpProgress(TcpState::established) ||
         (packet.tcp_flags & tcp_flag::decisive) != 0)
         return false;
-    return mode == TcpWindow::off || TcpWords(flow, direction, mode).note_usual(bytes, packet);
+    return mode == TcpWindow::off || TcpWords(flow, direction, mode).note_fast(bytes, packet);
 }
 
 /// Moves the flow's TCP state and what is known of its windows, as far as the segment may. Of the

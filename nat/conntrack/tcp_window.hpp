@@ -53,21 +53,9 @@
 #include "nat/packet/headers.hpp"
 #include "nat/packet/packet.hpp"
 #include "nat/packet/tcp_options.hpp"
+#include "nat/policy/tcp_policy.hpp"
 
 namespace noclash::nat {
-
-/// What becomes of a segment that its receiver cannot expect. Never is one forwarded untranslated.
-enum class TcpWindow : std::uint8_t {
-    off,      ///< nobody looks: flags alone move the state
-    liberal,  ///< a RST is dropped; anything else is translated, and moves nothing
-    strict,   ///< dropped
-};
-
-struct TcpPolicy {
-    TcpWindow window = TcpWindow::liberal;
-    bool pickup = false;  ///< a segment other than a SYN may open a flow, too
-    friend bool operator==(const TcpPolicy&, const TcpPolicy&) = default;
-};
 
 /// a < b, of two sequence numbers at most 2^31 apart.
 [[nodiscard]] constexpr bool before(std::uint32_t a, std::uint32_t b) {
@@ -170,8 +158,8 @@ class TcpWords {
     /// all: in order or a recent copy, with an acknowledgment between the last one and all there
     /// is, and no larger window than before. Such a one fits I to IV. False: nothing was done.
     template <class Family>
-    [[nodiscard, gnu::always_inline]] bool note_usual(const PacketView& bytes,
-                                                      const Parsed<Family>& packet) {
+    [[nodiscard, gnu::always_inline]] bool note_fast(const PacketView& bytes,
+                                                     const Parsed<Family>& packet) {
         const auto& tcp = header<TcpHeader>(bytes, packet.l4_offset);
         const std::uint32_t sequence = tcp.sequence.get().host();
         const std::uint32_t acknowledgment = tcp.acknowledgment.get().host();

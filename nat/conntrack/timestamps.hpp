@@ -7,11 +7,11 @@
 #include "engine/flow.hpp"
 #include "nat/conntrack/conntrack.hpp"
 #include "nat/conntrack/flow_words.hpp"
-#include "nat/packet/packet.hpp"
-#include "nat/policy/policy.hpp"
-#include "nat/packet/tcp_options.hpp"
 #include "nat/conntrack/timestamp_clocks.hpp"
+#include "nat/packet/packet.hpp"
+#include "nat/packet/tcp_options.hpp"
 #include "nat/packet/timestamp_option.hpp"
+#include "nat/policy/policy.hpp"
 
 namespace noclash::nat {
 

@@ -4,13 +4,12 @@
 #include <cstdint>
 
 #include "nat/conntrack/conntrack.hpp"
-#include "nat/limits/limits.hpp"
 
 namespace noclash::nat {
 
 /// What packets of flows that stay in their state need of the configuration, for one moment.
-struct UsualTracking {
-    UsualTracking(const Timeouts& timeouts, TcpWindow mode, std::uint64_t now_ms)
+struct FastTracking {
+    FastTracking(const Timeouts& timeouts, TcpWindow mode, std::uint64_t now_ms)
         : tcp_expires(expiry(now_ms, timeouts.tcp_established_s)),
           udp_expires(expiry(now_ms, timeouts.udp_s)),
           udp_stream_expires(expiry(now_ms, timeouts.udp_stream_s)),
@@ -27,10 +26,10 @@ struct UsualTracking {
 /// Not when only outbound packets refresh (`Timeouts::inbound_refresh`).
 /// @tparam kind  the packet's
 template <PacketKind kind, class Record, class Family>
-[[nodiscard, gnu::always_inline]] inline bool track_usual(Record& flow, Direction direction,
-                                                          const PacketView& bytes,
-                                                          const Parsed<Family>& packet,
-                                                          const UsualTracking& now) {
+[[nodiscard, gnu::always_inline]] inline bool track_fast(Record& flow, Direction direction,
+                                                         const PacketView& bytes,
+                                                         const Parsed<Family>& packet,
+                                                         const FastTracking& now) {
     const std::uint8_t marks = flow.marks.load(std::memory_order_relaxed);
     if constexpr (kind == PacketKind::tcp) {
         static_assert(flow_mark::replied == static_cast<std::uint8_t>(Direction::reply));

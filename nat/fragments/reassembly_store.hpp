@@ -25,9 +25,9 @@
 #include <vector>
 
 #include "engine/tuple_hash.hpp"
-#include "nat/packet/drop_reason.hpp"
 #include "nat/fragments/fragment_pieces.hpp"
 #include "nat/fragments/fragment_quota.hpp"
+#include "nat/packet/drop_reason.hpp"
 
 namespace noclash::nat {
 

@@ -27,24 +27,16 @@
 #include <utility>
 
 #include "engine/flow.hpp"
+#include "nat/conntrack/flow_marks.hpp"
+#include "nat/conntrack/tcp_state.hpp"
+#include "nat/limits/service_counters.hpp"
+#include "nat/limits/source_table.hpp"
 #include "nat/packet/drop_reason.hpp"
 #include "nat/packet/headers.hpp"
 #include "nat/policy/limits_config.hpp"
 #include "nat/policy/rule_match.hpp"
-#include "nat/limits/service_counters.hpp"
-#include "nat/limits/source_table.hpp"
-#include "nat/conntrack/tcp_state.hpp"
 
 namespace noclash::nat {
-
-/// Bits of `Flow::marks`: what the flow was counted for.
-namespace flow_mark {
-using namespace noclash::flow_mark;
-inline constexpr std::uint8_t subscriber = 4;        ///< as a flow and perhaps a port of its source
-inline constexpr std::uint8_t half_open_source = 8;  ///< as half open, of its source
-inline constexpr std::uint8_t half_open_service = 16;  ///< as half open, of its rule
-inline constexpr std::uint8_t half_open = half_open_source | half_open_service;
-}  // namespace flow_mark
 
 /// What a limit says.
 enum class Admitted : std::uint8_t {

@@ -9,15 +9,11 @@
 #include <cstdint>
 #include <optional>
 
-#include "engine/flow_table.hpp"
 #include "engine/base/huge_array.hpp"
+#include "engine/flow_table.hpp"
+#include "nat/policy/limits_config.hpp"
 
 namespace noclash::nat {
-
-/// What is counted of a source.
-enum class Quota : std::uint8_t { flows, tcp_ports, udp_ports, icmp_ids, half_open, count };
-
-inline constexpr std::size_t quotas = static_cast<std::size_t>(Quota::count);
 
 /// What the sources of flows hold: a table of fixed size, shared by all workers, without locks.
 ///

@@ -6,11 +6,11 @@
 
 #include "engine/base/counters.hpp"
 #include "engine/flow_table.hpp"
-#include "nat/ports/occupancy_maps.hpp"
+#include "nat/conntrack/tcp_state.hpp"
 #include "nat/limits/limits.hpp"
 #include "nat/mapping/mapping.hpp"
 #include "nat/packet/protocols.hpp"
-#include "nat/conntrack/tcp_state.hpp"
+#include "nat/ports/occupancy_maps.hpp"
 
 namespace noclash::nat {
 

@@ -52,60 +52,12 @@
 
 #include "engine/flow.hpp"
 #include "engine/tuple.hpp"
+#include "nat/conntrack/flow_marks.hpp"
 #include "nat/conntrack/flow_words.hpp"
+#include "nat/conntrack/record_kind.hpp"
 #include "nat/policy/policy.hpp"
 
 namespace noclash::nat {
-
-/// What stands in `Tuple::reserved` of tuples that are no packet's.
-namespace wildcard {
-inline constexpr std::uint8_t remote = 1;       ///< a mapping's: any remote address and port
-inline constexpr std::uint8_t remote_port = 2;  ///< a permission's: any port of one address
-/// Of what may become of a live connection (nat/reuse/incarnations.hpp): tuples as its flow's.
-inline constexpr std::uint8_t incarnation = 3;
-}  // namespace wildcard
-
-/// Bits of `Flow::marks` of a flow that has references, beside the engine's.
-namespace flow_mark {
-using namespace noclash::flow_mark;
-/// Its source was translated to a mapping's outside endpoint, the reply tuple's destination.
-inline constexpr std::uint8_t source_mapped = 64;
-/// It was opened to a mapping's outside endpoint, the original tuple's destination. With both bits,
-/// it goes from one inside endpoint to another: hairpin.
-inline constexpr std::uint8_t destination_mapped = 128;
-/// Of a mapping: it refers to itself.
-inline constexpr std::uint8_t quarantine = 32;
-}  // namespace flow_mark
-
-/// Whether a packet of a flow comes from outside.
-[[nodiscard]] inline bool comes_from_outside(std::uint8_t marks, Direction direction) {
-    const bool hairpin =
-        (marks & flow_mark::source_mapped) != 0 && (marks & flow_mark::destination_mapped) != 0;
-    const bool opened_inward = (marks & flow_mark::destination_mapped) != 0;
-    return !hairpin && (direction == Direction::original) == opened_inward;
-}
-
-/// A mapping, a permission or an incarnation, as opposed to a flow.
-template <class Record>
-[[nodiscard]] bool is_wildcard(const Record& record) {
-    return record.tuple(Direction::original).reserved != 0;
-}
-template <class Record>
-[[nodiscard]] bool is_mapping(const Record& record) {
-    return record.tuple(Direction::original).reserved == wildcard::remote;
-}
-
-template <class Record>
-[[nodiscard]] bool is_incarnation(const Record& record) {
-    return record.tuple(Direction::original).reserved == wildcard::incarnation;
-}
-
-/// The tuple of the new incarnation of a flow with `tuple`, in either direction.
-template <class Family>
-[[nodiscard]] Tuple<Family> incarnation_of(Tuple<Family> tuple) {
-    tuple.reserved = wildcard::incarnation;
-    return tuple;
-}
 
 /// The original tuple of the mapping of a packet's source.
 /// @param outside  the address that `masquerade` gives; none with a pool

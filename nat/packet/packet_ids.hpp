@@ -8,10 +8,10 @@
 #include <cstring>
 
 #include "engine/base/random.hpp"
+#include "engine/base/siphash.hpp"
 #include "nat/packet/checksum.hpp"
 #include "nat/packet/headers.hpp"
 #include "nat/packet/packet.hpp"
-#include "nat/policy/siphash.hpp"
 
 namespace noclash::nat {
 

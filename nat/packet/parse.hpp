@@ -25,8 +25,8 @@ template <class Family>
 template <class Family>
 [[nodiscard, gnu::always_inline]] inline DropReason parse(const PacketView& packet,
                                                           std::uint16_t zone, Parsed<Family>& out) {
-    return parse_usual<Family>(packet, zone, out) ? DropReason::none
-                                                  : parse_any<Family>(packet, zone, out);
+    return parse_fast<Family>(packet, zone, out) ? DropReason::none
+                                                 : parse_any<Family>(packet, zone, out);
 }
 
 /// Whether the transport checksum is right, summed here unless the device said so. The

@@ -43,11 +43,11 @@ inline constexpr std::uint64_t sound_tcp_flags = [] {
 /// True means that `parse_any` would have said `none`, and `out` what it says. False means nothing:
 /// `parse_any` has to look. Any thread.
 template <class Family>
-[[nodiscard]] bool parse_usual(const PacketView& packet, std::uint16_t zone, Parsed<Family>& out);
+[[nodiscard]] bool parse_fast(const PacketView& packet, std::uint16_t zone, Parsed<Family>& out);
 
 template <>
-[[nodiscard, gnu::always_inline]] inline bool parse_usual<V4>(const PacketView& packet,
-                                                              std::uint16_t zone, Parsed<V4>& out) {
+[[nodiscard, gnu::always_inline]] inline bool parse_fast<V4>(const PacketView& packet,
+                                                             std::uint16_t zone, Parsed<V4>& out) {
     static_assert(std::endian::native == std::endian::little);
     constexpr std::uint32_t ip_bytes = sizeof(IpHeader<V4>);
     constexpr std::uint32_t least = ip_bytes + sizeof(TcpHeader);

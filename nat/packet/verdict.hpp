@@ -1,48 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <concepts>
 #include <cstdint>
-#include <optional>
 
-#include "engine/tuple_index.hpp"
 #include "nat/packet/drop_reason.hpp"
 #include "nat/packet/icmp.hpp"
-#include "nat/packet/packet.hpp"
 
 namespace noclash::nat {
-
-/// Where a packet goes next.
-template <class Family>
-struct Hop {
-    std::uint16_t port = 0;               ///< egress port
-    std::uint16_t mtu = 1500;             ///< of that port, bytes of IP packet
-    typename Family::Address next_hop{};  ///< whose link-layer address the frame gets
-};
-static_assert(sizeof(Hop<V4>) == sizeof(std::uint64_t));  // one word, and handled as such
-
-/// The ingress port of what came by none: ICMP errors that the gateway itself reports.
-inline constexpr std::uint16_t no_port = 0xffff;
-
-/// What the pipeline asks of the router around it.
-template <class R, class Family>
-concept Router = requires(const R router, const typename Family::Address& address,
-                          Hop<Family>& hop) {
-    { router.route(address) } -> std::same_as<std::optional<Hop<Family>>>;
-    { router.route(address, hop) } -> std::same_as<bool>;  // the same, written in place
-    { router.port_address(hop.port) } -> std::same_as<typename Family::Address>;
-    { router.is_own(address) } -> std::same_as<bool>;  // of a port or a pool
-    // The broadcast or the network address of a port's subnet.
-    { router.is_broadcast(address) } -> std::same_as<bool>;
-    // Either of both: no other host has it. Asked of each first packet, for both its addresses.
-    { router.is_reserved(address) } -> std::same_as<bool>;
-    // Reserved, or an inside one that a rule translates to or from: a dnat target, a static
-    // mapping's.
-    { router.is_translated(address) } -> std::same_as<bool>;
-    // Whether any port asks for the way back to a source, and whether there is one (RFC 3704).
-    { router.checks_reverse_path() } -> std::same_as<bool>;
-    { router.has_way_back(address, hop.port) } -> std::same_as<bool>;
-};
 
 enum class Outcome : std::uint8_t {
     drop,      ///< for `reason`
@@ -81,20 +45,5 @@ struct alignas(8) Verdict {
     }
 };
 static_assert(sizeof(Verdict) == 8);
-
-/// One packet on its way through the pipeline.
-template <class Family>
-struct Job {
-    PacketView packet{};
-    std::uint16_t ingress_port = 0;
-    void* buffer = nullptr;  ///< the caller's own: which buffer this is
-    /// Of ICMP errors, once it is known that they are, `tuple` is that of the direction in which
-    /// they go: the inverse of the quoted packet's.
-    Parsed<Family> parsed{};
-    std::uint64_t hash = 0;  ///< of `parsed.tuple`
-    Found found{};           ///< its flow, as far as the bucket tells
-    Verdict verdict{};
-    Hop<Family> hop{};  ///< where it goes; of packets that are transmitted
-};
 
 }  // namespace noclash::nat

@@ -3,13 +3,18 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
 #include "engine/base/address.hpp"
-#include "nat/limits/source_table.hpp"
 
 namespace noclash::nat {
+
+/// What is counted of a source.
+enum class Quota : std::uint8_t { flows, tcp_ports, udp_ports, icmp_ids, half_open, count };
+
+inline constexpr std::size_t quotas = static_cast<std::size_t>(Quota::count);
 
 /// How much of the gateway one subscriber, one source or one service may take. 0 is no limit, which
 /// is the default of each: what is fair depends on what stands behind an address, a telephone or

@@ -10,7 +10,7 @@
 #include "nat/packet/icmp.hpp"
 #include "nat/policy/pooling.hpp"
 #include "nat/policy/port_set.hpp"
-#include "nat/conntrack/tcp_window.hpp"
+#include "nat/policy/tcp_policy.hpp"
 
 namespace noclash::nat {
 
@@ -56,25 +56,6 @@ struct NatBehavior {
     Mapping mapping = Mapping::endpoint_dependent;
     Filtering filtering = Filtering::address_and_port_dependent;
     friend bool operator==(NatBehavior, NatBehavior) = default;
-};
-
-/// What becomes of the TCP timestamps of connections whose source is translated (RFC 7323).
-enum class TcpTimestamps : std::uint8_t {
-    preserve,   ///< they pass as they are
-    normalize,  ///< each outside address has one clock
-    strip,      ///< SYNs do not offer them
-};
-
-/// Whether a new connection may succeed one that has ended but still holds its tuple.
-enum class TcpReuse : std::uint8_t {
-    never,  ///< it waits for its timeout
-    safe,   ///< when no port is free, and no server that follows RFC 6191 refuses it
-};
-
-/// What becomes of a segment from an inside host that belongs to no flow and opens none.
-enum class TcpUnknown : std::uint8_t {
-    drop,   ///< nothing: silence
-    reset,  ///< the host is told by a RST that its connection is gone
 };
 
 /// Where a `dnat` rule sends a flow.

@@ -7,7 +7,7 @@
 #include <span>
 
 #include "engine/base/random.hpp"
-#include "nat/policy/siphash.hpp"
+#include "engine/base/siphash.hpp"
 
 namespace noclash::nat {
 

@@ -6,8 +6,8 @@
 #include <span>
 
 #include "nat/packet/packet.hpp"
-#include "nat/policy/policy.hpp"
 #include "nat/packet/protocols.hpp"
+#include "nat/policy/policy.hpp"
 
 namespace noclash::nat {
 

@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "engine/base/clock.hpp"
-#include "engine/flow_table.hpp"
 #include "engine/base/huge_array.hpp"
+#include "engine/flow_table.hpp"
 #include "nat/ports/occupancy_map.hpp"
 
 namespace noclash::nat {

@@ -10,9 +10,9 @@
 
 #include "engine/base/random.hpp"
 #include "engine/reservation.hpp"
-#include "nat/ports/occupancy_maps.hpp"
-#include "nat/ports/locality.hpp"
 #include "nat/policy/reserved_ports.hpp"
+#include "nat/ports/locality.hpp"
+#include "nat/ports/occupancy_maps.hpp"
 
 namespace noclash::nat {
 
@@ -35,8 +35,8 @@ enum class Proposed : std::uint8_t {
 /// searched address by address, from a random one on: then the choice is uniform over the free
 /// ports of an address, but not over those of several.
 ///
-/// A wish for locality (nat/ports/locality.hpp) makes it draw again, a bounded number of times, what does
-/// not fulfil it. In the end any port will do: the wish changes nothing of what is found.
+/// A wish for locality (nat/ports/locality.hpp) makes it draw again, a bounded number of times,
+/// what does not fulfil it. In the end any port will do: the wish changes nothing of what is found.
 ///
 /// One per worker.
 template <class Family, class Traits>

@@ -33,10 +33,10 @@
 #include "engine/flow_worker.hpp"
 #include "engine/reservation.hpp"
 #include "nat/conntrack/conntrack.hpp"
+#include "nat/conntrack/timestamps.hpp"
 #include "nat/mapping/flow_end.hpp"
 #include "nat/mapping/mapping.hpp"
-#include "nat/conntrack/timestamps.hpp"
-#include "nat/packet/verdict.hpp"
+#include "nat/packet/packet_context.hpp"
 
 namespace noclash::nat {
 
@@ -60,13 +60,13 @@ class Incarnations {
         : worker_(worker), timeouts_(timeouts), timestamps_(timestamps), end_(end) {}
 
     /// A segment of `flow`, which is not over.
-    [[nodiscard]] OfIncarnation track(const Job<Family>& job, Record& flow, Direction direction,
-                                      std::uint64_t now_ms) {
+    [[nodiscard]] OfIncarnation track(const PacketContext<Family>& context, Record& flow,
+                                      Direction direction, std::uint64_t now_ms) {
         now_ms_ = now_ms;
         const TcpProgress seen = tcp_progress(flow);
-        if (direction == Direction::original && is_opening(job.parsed))
-            return may_begin(job, flow, seen) ? begin(job, flow) : OfIncarnation::no;
-        return seen.has_incarnation() ? go_on(job, flow, direction) : OfIncarnation::no;
+        if (direction == Direction::original && is_opening(context.parsed))
+            return may_begin(context, flow, seen) ? begin(context, flow) : OfIncarnation::no;
+        return seen.has_incarnation() ? go_on(context, flow, direction) : OfIncarnation::no;
     }
 
     /// The new incarnation of a flow; null: there is none.
@@ -80,14 +80,15 @@ class Incarnations {
     using Claim = Reservation<Family, Traits>;
 
     /// Not while the connection opens: then the latest SYN counts, and a copy of it is a copy.
-    static bool may_begin(const Job<Family>& job, const Record& flow, TcpProgress seen) {
+    static bool may_begin(const PacketContext<Family>& context, const Record& flow,
+                          TcpProgress seen) {
         if (seen.state() == TcpState::syn_sent || seen.state() == TcpState::syn_sent2) return false;
         return seen.state() != TcpState::syn_recv ||
                tcp_closing::end_of(flow, Direction::original) !=
-                   segment_of(job.packet, job.parsed).end;
+                   segment_of(context.packet, context.parsed).end;
     }
 
-    OfIncarnation begin(const Job<Family>& job, Record& flow) {
+    OfIncarnation begin(const PacketContext<Family>& context, Record& flow) {
         const Tuple<Family> original = incarnation_of(flow.tuple(Direction::original));
         const std::uint64_t hash = index().hash(original);
         if (const Found found = index().find(original, hash)) {
@@ -97,7 +98,7 @@ class Incarnations {
                 release(found.flow);
                 return OfIncarnation::later;
             }
-            begin_again(job, record);
+            begin_again(context, record);
         } else {
             Claim claim(worker_, original, hash);
             if (claim.outcome() == ClaimOutcome::taken || claim.outcome() == ClaimOutcome::busy)
@@ -108,8 +109,10 @@ class Incarnations {
                 return OfIncarnation::no;
             Record& record = claim.record();
             record.rule = flow.rule;
-            const Moment expires = track_first(record, job.packet, job.parsed, timeouts_, now_ms_);
-            if (timestamps_ != nullptr) timestamps_->opens(job.packet, job.parsed, record, now_ms_);
+            const Moment expires =
+                track_first(record, context.packet, context.parsed, timeouts_, now_ms_);
+            if (timestamps_ != nullptr)
+                timestamps_->opens(context.packet, context.parsed, record, now_ms_);
             claim.publish(expires, now_ms_);
         }
         move_progress(flow, [](TcpProgress seen) {
@@ -121,32 +124,32 @@ class Incarnations {
     }
 
     /// A copy of the SYN, or another one.
-    void begin_again(const Job<Family>& job, Record& record) {
-        const TcpSegment syn = segment_of(job.packet, job.parsed);
+    void begin_again(const PacketContext<Family>& context, Record& record) {
+        const TcpSegment syn = segment_of(context.packet, context.parsed);
         const bool is_copy = tcp_closing::end_of(record, Direction::original) == syn.end;
         if (!is_copy) {
             TcpWords(record, Direction::original, TcpWindow::strict)
-                .open(syn, window_scale_of(job.packet, job.parsed));
+                .open(syn, window_scale_of(context.packet, context.parsed));
             move_progress(record, [](TcpProgress) { return TcpProgress(TcpState::syn_sent); });
             refresh(record, expiry(now_ms_, timeouts_.tcp_syn_sent_s));
         }
         if (timestamps_ != nullptr)
-            timestamps_->passes(job.packet, job.parsed, record, Direction::original, !is_copy,
-                                now_ms_);
+            timestamps_->passes(context.packet, context.parsed, record, Direction::original,
+                                !is_copy, now_ms_);
     }
 
-    OfIncarnation go_on(const Job<Family>& job, Record& flow, Direction direction) {
+    OfIncarnation go_on(const PacketContext<Family>& context, Record& flow, Direction direction) {
         const FlowId id = find(flow);
         if (id == no_flow) {
             move_progress(flow, [](TcpProgress seen) { return seen.with_incarnation(false); });
             return OfIncarnation::no;
         }
         Record& record = worker_.record(id);
-        const TcpOutcome outcome =
-            tcp_tracking::move(record, direction, job.packet, job.parsed, TcpWindow::strict);
+        const TcpOutcome outcome = tcp_tracking::move(record, direction, context.packet,
+                                                      context.parsed, TcpWindow::strict);
         if (!outcome.fits) return OfIncarnation::no;
         if (timestamps_ != nullptr)
-            timestamps_->passes(job.packet, job.parsed, record, direction, false, now_ms_);
+            timestamps_->passes(context.packet, context.parsed, record, direction, false, now_ms_);
         decide(flow, id, direction, outcome.state);
         return OfIncarnation::yes;
     }

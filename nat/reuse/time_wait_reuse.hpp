@@ -11,12 +11,12 @@
 #include "engine/base/random.hpp"
 #include "engine/reservation.hpp"
 #include "nat/conntrack/conntrack.hpp"
-#include "nat/ports/occupancy_maps.hpp"
 #include "nat/conntrack/flow_words.hpp"
 #include "nat/limits/limits.hpp"
 #include "nat/mapping/mapping.hpp"
 #include "nat/policy/port_set.hpp"
 #include "nat/policy/timeouts.hpp"
+#include "nat/ports/occupancy_maps.hpp"
 
 namespace noclash::nat {
 
@@ -74,7 +74,7 @@ class TimeWaitReuse {
     /// @param limits    null when there are none; likewise
     /// @param window    how the ends of connections were proven
     TimeWaitReuse(Table& table, const Timeouts& timeouts, Limits<Family, Traits>* limits,
-               TcpWindow window)
+                  TcpWindow window)
         : table_(table), timeouts_(timeouts), limits_(limits), window_(window) {}
 
     /// True when `claim` has succeeded a finished connection: its reply tuple is `reply` with one

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "nat/packet/packet.hpp"
 #include "nat/conntrack/tcp_window.hpp"
+#include "nat/packet/packet.hpp"
 
 namespace noclash::closing {
 

@@ -11,8 +11,8 @@
 #include <cstring>
 
 #include "engine/production.hpp"
-#include "nat/packet/parse.hpp"
 #include "nat/conntrack/tcp_tracking.hpp"
+#include "nat/packet/parse.hpp"
 
 namespace {
 

@@ -21,10 +21,10 @@
 #include <vector>
 
 #include "dpdk/config/config.hpp"
-#include "dpdk/device/eal.hpp"
 #include "dpdk/datapath/gateway.hpp"
-#include "dpdk/device/packet_pool.hpp"
 #include "dpdk/datapath/worker.hpp"
+#include "dpdk/device/eal.hpp"
+#include "dpdk/device/packet_pool.hpp"
 
 namespace noclash::dpdk::test {
 

@@ -76,7 +76,8 @@ bool NatWorld::succeed(Actor& me, std::uint32_t number, const nat::OpeningSegmen
     const Found before = engine.truth.owner(reply_with(ports_.first));
     engine.truth.hands_over(before.flow, claim.id(), reply_with(ports_.first));
     const nat::Timeouts timeouts;
-    nat::TimeWaitReuse<V4, Scheduled> reuse(engine.table, timeouts, nullptr, nat::TcpWindow::liberal);
+    nat::TimeWaitReuse<V4, Scheduled> reuse(engine.table, timeouts, nullptr,
+                                            nat::TcpWindow::liberal);
     const bool done =
         reuse.succeed(claim, reply_with(0), addresses, ports_, proposals_[me.id()]->random(),
                       engine.now_ms, [&](const V4Address&) { return segment; });

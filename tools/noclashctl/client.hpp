@@ -21,7 +21,8 @@ class DaemonError : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-/// A connection to the daemon's control socket; `dpdk/control/control_socket.hpp` describes what is spoken.
+/// A connection to the daemon's control socket; `dpdk/control/control_socket.hpp` describes what is
+/// spoken.
 class Client {
   public:
     /// Takes the text of one row, a JSON object; the view dies with the call.

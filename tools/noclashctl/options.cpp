@@ -8,9 +8,9 @@
 #include <cctype>
 #include <string>
 
+#include "dpdk/config/protocol_names.hpp"
 #include "dpdk/config/values.hpp"
 #include "dpdk/control/flow_states.hpp"
-#include "dpdk/config/protocol_names.hpp"
 #include "nat/packet/protocols.hpp"
 #include "tools/noclashctl/usage.hpp"
 

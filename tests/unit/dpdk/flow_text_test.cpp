@@ -7,9 +7,9 @@
 #include <nlohmann/json.hpp>
 
 #include "dpdk/control/flow_filter.hpp"
+#include "nat/conntrack/tcp_state.hpp"
 #include "nat/mapping/mapping.hpp"
 #include "nat/packet/protocols.hpp"
-#include "nat/conntrack/tcp_state.hpp"
 
 namespace noclash::dpdk {
 namespace {

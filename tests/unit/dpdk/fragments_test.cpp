@@ -16,11 +16,11 @@
 #include <span>
 #include <vector>
 
-#include "dpdk/device/eal.hpp"
 #include "dpdk/datapath/fragmenter.hpp"
 #include "dpdk/datapath/frame.hpp"
-#include "dpdk/device/packet_pool.hpp"
 #include "dpdk/datapath/reassembly.hpp"
+#include "dpdk/device/eal.hpp"
+#include "dpdk/device/packet_pool.hpp"
 #include "tests/unit/nat/packets.hpp"
 
 namespace noclash::dpdk {

@@ -60,7 +60,8 @@ TEST_F(ErrorLimitTest, AllTogetherKeepTheRate) {
         ++now_ms_;
         count += exhaust();
     }
-    EXPECT_NEAR(count, seconds * IcmpRateLimit::per_second, 0.05 * seconds * IcmpRateLimit::per_second);
+    EXPECT_NEAR(count, seconds * IcmpRateLimit::per_second,
+                0.05 * seconds * IcmpRateLimit::per_second);
 }
 
 TEST_F(ErrorLimitTest, ALongSilenceFillsTheBucketOnce) {

@@ -9,9 +9,9 @@
 #include <thread>
 
 #include "dpdk/datapath/link_log.hpp"
-#include "dpdk/device/port_states.hpp"
 #include "dpdk/datapath/shared_mac.hpp"
 #include "dpdk/datapath/sleeper.hpp"
+#include "dpdk/device/port_states.hpp"
 #include "dpdk/device/urgency.hpp"
 
 namespace noclash::dpdk {

@@ -14,8 +14,8 @@
 #include <string>
 #include <vector>
 
-#include "dpdk/device/eal.hpp"
 #include "dpdk/datapath/gateway.hpp"
+#include "dpdk/device/eal.hpp"
 #include "dpdk/device/packet_pool.hpp"
 
 namespace noclash::dpdk {

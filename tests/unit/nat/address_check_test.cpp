@@ -153,13 +153,13 @@ TEST(AddressCheck, OurOwnErrorComesFromThePortThatItLeavesBy) {
     Bytes sent = udp(inward);
     ASSERT_EQ(gateway.pass(sent, 1).outcome, Outcome::transmit);
     Bytes error = icmp({host("10.1.0.1"), inward.source}, 3, 1, 0, sent);
-    Job<V4> job{};
-    job.packet = view(error);
-    job.ingress_port = no_port;
-    gateway.process({&job, 1});
-    ASSERT_EQ(job.verdict.outcome, Outcome::transmit);
-    EXPECT_EQ(job.hop.port, 1);
-    EXPECT_EQ(header<IpHeader<V4>>(job.packet, 0).source.get(), ip("10.2.0.1"));
+    PacketContext<V4> context{};
+    context.packet = view(error);
+    context.ingress_port = no_port;
+    gateway.process({&context, 1});
+    ASSERT_EQ(context.verdict.outcome, Outcome::transmit);
+    EXPECT_EQ(context.hop.port, 1);
+    EXPECT_EQ(header<IpHeader<V4>>(context.packet, 0).source.get(), ip("10.2.0.1"));
     EXPECT_EQ(read(error).tuple, test::tuple(inward, ip_protocol::udp));
 }
 

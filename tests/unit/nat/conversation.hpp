@@ -9,8 +9,8 @@
 #include <optional>
 
 #include "engine/production.hpp"
-#include "nat/packet/parse.hpp"
 #include "nat/conntrack/tcp_tracking.hpp"
+#include "nat/packet/parse.hpp"
 #include "tests/unit/nat/packets.hpp"
 
 namespace noclash::nat::test {

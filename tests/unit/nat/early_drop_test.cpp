@@ -43,7 +43,7 @@ struct Full : TestGateway {
         return engines[0]->counters().insert.value() - engines[0]->counters().removed.value();
     }
     std::uint64_t dropped() const {
-        return pipelines[0]->first_packets().early_drop().dropped().value();
+        return pipelines[0]->slow_path().early_drop().dropped().value();
     }
 };
 
@@ -93,7 +93,7 @@ TEST(EarlyDrop, IsOffUnlessSomebodyWantsIt) {
     }
     EXPECT_EQ(open().outcome, Outcome::reject);
     EXPECT_EQ(open().reason, DropReason::table_full);
-    EXPECT_EQ(gateway.pipelines[0]->first_packets().early_drop().dropped().value(), 0U);
+    EXPECT_EQ(gateway.pipelines[0]->slow_path().early_drop().dropped().value(), 0U);
     EXPECT_EQ(gateway.engines[0]->counters().removed.value(), 0U);
 }
 

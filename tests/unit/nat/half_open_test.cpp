@@ -45,11 +45,9 @@ struct Flooded : testing::Test {
         return gateway.pass(answer, 1).transmits() || gateway.pass(answer, 0).transmits();
     }
     std::uint64_t ended() const {
-        return gateway.pipelines[0]->first_packets().half_open().ended().value();
+        return gateway.pipelines[0]->slow_path().half_open().ended().value();
     }
-    std::uint32_t kept() const {
-        return gateway.pipelines[0]->first_packets().half_open().length();
-    }
+    std::uint32_t kept() const { return gateway.pipelines[0]->slow_path().half_open().length(); }
     std::uint64_t live() {
         const EngineCounters& counters = gateway.engines[0]->counters();
         return counters.insert.value() - counters.removed.value();

@@ -30,11 +30,11 @@ struct TwoWorkers {
             engine->online();
     }
     Verdict pass(unsigned worker, Bytes& packet, std::uint16_t port = 0) {
-        Job<V4> job{};
-        job.packet = view(packet);
-        job.ingress_port = port;
-        pipelines[worker].process({&job, 1}, 1000);
-        return job.verdict;
+        PacketContext<V4> context{};
+        context.packet = view(packet);
+        context.ingress_port = port;
+        pipelines[worker].process({&context, 1}, 1000);
+        return context.verdict;
     }
     [[nodiscard]] Found find(const Tuple<V4>& key) const {
         return table.index().find(key, table.index().hash(key));
@@ -122,7 +122,7 @@ TEST(Invariant2FirstPacket, AnAnswerToAFlowInSetUpWaitsToo) {
     EXPECT_EQ(gateway.pass(0, answer, 1).outcome, Outcome::park);
     Bytes copy = open_from(0);
     EXPECT_EQ(gateway.pass(0, copy).outcome, Outcome::park);
-    EXPECT_EQ(gateway.pipelines[0].first_packets().rule_hits(0), 0U) << "no flow was opened";
+    EXPECT_EQ(gateway.pipelines[0].slow_path().rule_hits(0), 0U) << "no flow was opened";
 }
 
 TEST(Invariant3AllOrNothing, WhoeverSeesLiveSeesACompleteFlow) {

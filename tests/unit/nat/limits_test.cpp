@@ -128,10 +128,9 @@ TEST(Limits, ASourceBeyondTheTableIsLetInAndCounted) {
         ends.source += i;
         EXPECT_EQ(opens_udp(gateway, ends), DropReason::none);
     }
-    EXPECT_GT(gateway.pipelines[0]->first_packets().uncounted().value(), 0U);
-    EXPECT_EQ(
-        used(gateway, Quota::flows) + gateway.pipelines[0]->first_packets().uncounted().value(),
-        40U);
+    EXPECT_GT(gateway.pipelines[0]->slow_path().uncounted().value(), 0U);
+    EXPECT_EQ(used(gateway, Quota::flows) + gateway.pipelines[0]->slow_path().uncounted().value(),
+              40U);
     expect_nothing_is_left(gateway);
 }
 
@@ -166,7 +165,7 @@ TEST(Limits, HalfOpenConnectionsToAService) {
         EXPECT_EQ(sends(gateway, to_service, syn, 1), DropReason::none) << i;
         EXPECT_EQ(gateway.limits.services().half_open(0), std::min(i + 1, 5U));
     }
-    EXPECT_EQ(gateway.pipelines[0]->first_packets().half_open().ended().value(), 15U);
+    EXPECT_EQ(gateway.pipelines[0]->slow_path().half_open().ended().value(), 15U);
     EXPECT_EQ(sends(gateway, from_port(1), syn), DropReason::none);  // no service
     gateway.pass_time(300'000);
     EXPECT_EQ(gateway.limits.services().half_open(0), 0U);
@@ -198,12 +197,12 @@ struct TwoWorkers {
             engine->online();
     }
     Verdict pass(unsigned worker, Bytes packet, std::uint16_t port = 0) {
-        Job<V4> job{};
-        job.packet = view(packet);
-        job.ingress_port = port;
-        pipelines[worker].process({&job, 1}, 1000);
-        if (job.verdict.outcome == Outcome::transmit) last = read(packet).tuple;
-        return job.verdict;
+        PacketContext<V4> context{};
+        context.packet = view(packet);
+        context.ingress_port = port;
+        pipelines[worker].process({&context, 1}, 1000);
+        if (context.verdict.outcome == Outcome::transmit) last = read(packet).tuple;
+        return context.verdict;
     }
     std::uint32_t used(Quota quota) const {
         std::uint32_t sum = 0;

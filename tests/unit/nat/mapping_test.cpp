@@ -46,7 +46,7 @@ class MappingTest : public testing::Test {
                gateway->engines[0]->counters().removed.value();
     }
     const MappingCounters& counters() const {
-        return gateway->pipelines[0]->first_packets().mappings().counters();
+        return gateway->pipelines[0]->slow_path().mappings().counters();
     }
 
     std::unique_ptr<TestGateway> gateway;

@@ -27,16 +27,16 @@ TestGateway::TestGateway(PolicyConfig<V4> with, unsigned workers, std::uint32_t 
 
 TestGateway::~TestGateway() = default;
 
-Job<V4> TestGateway::decide(Bytes& packet, std::uint16_t port, unsigned worker) {
-    Job<V4> job{};
-    job.packet = view(packet);
-    job.ingress_port = port;
-    pipelines[worker]->process({&job, 1}, now_ms);
-    return job;
+PacketContext<V4> TestGateway::decide(Bytes& packet, std::uint16_t port, unsigned worker) {
+    PacketContext<V4> context{};
+    context.packet = view(packet);
+    context.ingress_port = port;
+    pipelines[worker]->process({&context, 1}, now_ms);
+    return context;
 }
 
-void TestGateway::process(std::span<Job<V4>> jobs) {
-    pipelines[0]->process(jobs, now_ms);
+void TestGateway::process(std::span<PacketContext<V4>> contexts) {
+    pipelines[0]->process(contexts, now_ms);
 }
 
 void TestGateway::maintain(std::uint32_t budget, unsigned worker) {

@@ -104,9 +104,9 @@ struct TestGateway {
         return decide(packet, port, worker).verdict;
     }
     /// The same; and where it goes.
-    Job<V4> decide(Bytes& packet, std::uint16_t port = 0, unsigned worker = 0);
+    PacketContext<V4> decide(Bytes& packet, std::uint16_t port = 0, unsigned worker = 0);
     /// A burst through the first worker.
-    void process(std::span<Job<V4>> jobs);
+    void process(std::span<PacketContext<V4>> contexts);
     /// What a worker does between bursts.
     void maintain(std::uint32_t budget, unsigned worker = 0);
     /// Passes time; timers fire and records are reclaimed.

@@ -77,9 +77,9 @@ TEST(Pipeline, TooBigGoesInFragmentsWhereItMay) {
     gateway.router.outside_mtu = 1000;
     for (int i = 0; i < 2; ++i) {  // the first of a flow, and one that follows
         Bytes packet = udp(client, Bytes(1200));
-        const auto job = gateway.decide(packet);
-        EXPECT_EQ(job.verdict.outcome, Outcome::fragment);
-        EXPECT_EQ(job.hop.mtu, 1000);
+        const auto context = gateway.decide(packet);
+        EXPECT_EQ(context.verdict.outcome, Outcome::fragment);
+        EXPECT_EQ(context.hop.mtu, 1000);
         EXPECT_EQ(read(packet).tuple.source, ip("10.2.0.1"));
     }
     Bytes what_fits = udp(client, Bytes(1000 - 28));
@@ -133,11 +133,11 @@ TEST(Pipeline, DontFragmentBindsFragmentsNotWhatTheyMake) {
         Bytes packet = udp(client, Bytes(1200));
         packet[6] |= 0x40;
         fix_ip_checksum(packet);
-        Job<V4> job{};
-        job.packet = view(packet);
-        job.packet.largest_fragment = static_cast<std::uint16_t>(largest);
-        gateway.process({&job, 1});
-        EXPECT_EQ(job.verdict.outcome, outcome) << largest;
+        PacketContext<V4> context{};
+        context.packet = view(packet);
+        context.packet.largest_fragment = static_cast<std::uint16_t>(largest);
+        gateway.process({&context, 1});
+        EXPECT_EQ(context.verdict.outcome, outcome) << largest;
     }
 }
 
@@ -168,7 +168,7 @@ TEST(Pipeline, ADropRuleHoldsForOurOwnAddressesToo) {
     TestGateway gateway({drop});
     Bytes ping = icmp({host("10.1.0.7"), host("10.1.0.1")}, 8, 0, 0x00010001);
     EXPECT_EQ(gateway.pass(ping).reason, DropReason::rule);
-    EXPECT_EQ(gateway.pipelines[0]->first_packets().rule_hits(0), 1U);
+    EXPECT_EQ(gateway.pipelines[0]->slow_path().rule_hits(0), 1U);
 }
 
 // [RFC 5508 REQ-8]
@@ -185,7 +185,7 @@ TEST(Pipeline, ARejectRuleTellsTheSender) {
         EXPECT_EQ(verdict.error.code, icmp_error::admin_prohibited.code);
         EXPECT_EQ(packet, before);
     }
-    EXPECT_EQ(gateway.pipelines[0]->first_packets().rule_hits(0), 2U);
+    EXPECT_EQ(gateway.pipelines[0]->slow_path().rule_hits(0), 2U);
     EXPECT_EQ(gateway.engines[0]->counters().insert.value(), 0U);
 }
 

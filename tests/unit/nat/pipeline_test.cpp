@@ -18,10 +18,10 @@ TEST(Pipeline, MasqueradeThereAndBack) {
     TestGateway gateway({masquerade()});
     Bytes out = tcp(client, syn);
     const int ttl = read(out).ttl;
-    const auto job = gateway.decide(out);
-    ASSERT_EQ(job.verdict.outcome, Outcome::transmit);
-    EXPECT_EQ(job.hop.port, 1);
-    EXPECT_EQ(job.hop.next_hop, ip("10.2.0.254"));
+    const auto context = gateway.decide(out);
+    ASSERT_EQ(context.verdict.outcome, Outcome::transmit);
+    EXPECT_EQ(context.hop.port, 1);
+    EXPECT_EQ(context.hop.next_hop, ip("10.2.0.254"));
     const Tuple<V4> sent = read(out).tuple;
     EXPECT_EQ(sent.source, ip("10.2.0.1"));
     EXPECT_GE(sent.source_port.host(), 1024);
@@ -82,10 +82,10 @@ TEST(Pipeline, AFlowKeepsItsTarget) {
     TestGateway gateway = with_four_targets();
     const Ends ends{client.source, host("10.1.0.1"), 40000, 30080};
     std::vector<Bytes> packets(16, tcp(ends, syn));
-    std::vector<Job<V4>> jobs(packets.size());
-    for (std::size_t i = 0; i < jobs.size(); ++i)
-        jobs[i].packet = view(packets[i]);
-    gateway.process(jobs);  // all of them draw
+    std::vector<PacketContext<V4>> contexts(packets.size());
+    for (std::size_t i = 0; i < contexts.size(); ++i)
+        contexts[i].packet = view(packets[i]);
+    gateway.process(contexts);  // all of them draw
     for (const Bytes& packet : packets)
         EXPECT_EQ(packet, packets[0]);
     for (int i = 0; i < 16; ++i) {
@@ -134,9 +134,9 @@ TEST(Pipeline, TheFirstRuleThatMatchesDecides) {
     EXPECT_EQ(read(forwarded).tuple.source, ip("10.1.0.7"));
     Bytes from_outside = udp({host("203.0.113.1"), host("10.1.0.7"), 5, 6});
     EXPECT_EQ(gateway.pass(from_outside, 1).reason, DropReason::no_rule);
-    EXPECT_EQ(gateway.pipelines[0]->first_packets().rule_hits(0), 1U);
-    EXPECT_EQ(gateway.pipelines[0]->first_packets().rule_hits(1), 1U);
-    EXPECT_EQ(gateway.pipelines[0]->first_packets().rule_hits(2), 0U);
+    EXPECT_EQ(gateway.pipelines[0]->slow_path().rule_hits(0), 1U);
+    EXPECT_EQ(gateway.pipelines[0]->slow_path().rule_hits(1), 1U);
+    EXPECT_EQ(gateway.pipelines[0]->slow_path().rule_hits(2), 0U);
 }
 
 TEST(Pipeline, AForwardedFlowWhoseReplyTupleIsTakenGetsAnotherPort) {
@@ -364,12 +364,12 @@ TEST(Pipeline, ASetUpThatWasGivenUpElsewhereIsDoneHere) {
 TEST(Pipeline, CopiesInOneBurstShareTheFlow) {
     TestGateway gateway({masquerade()});
     std::vector<Bytes> packets(8, tcp(client, syn));
-    std::vector<Job<V4>> jobs(packets.size());
-    for (std::size_t i = 0; i < jobs.size(); ++i)
-        jobs[i].packet = view(packets[i]);
-    gateway.process(jobs);
-    for (std::size_t i = 0; i < jobs.size(); ++i) {
-        ASSERT_EQ(jobs[i].verdict.outcome, Outcome::transmit);
+    std::vector<PacketContext<V4>> contexts(packets.size());
+    for (std::size_t i = 0; i < contexts.size(); ++i)
+        contexts[i].packet = view(packets[i]);
+    gateway.process(contexts);
+    for (std::size_t i = 0; i < contexts.size(); ++i) {
+        ASSERT_EQ(contexts[i].verdict.outcome, Outcome::transmit);
         EXPECT_EQ(packets[i], packets[0]);
     }
     EXPECT_EQ(gateway.table.index().occupancy().entries, 2U);

@@ -112,7 +112,7 @@ TEST_F(RoleSwitch, ToAMappingThatLetsAnybodyIn) {
         rule.behavior = {Mapping::endpoint_independent, Filtering::endpoint_independent};
         start({rule});
         open();
-        const auto& counters = gateway->pipelines[0]->first_packets().mappings().counters();
+        const auto& counters = gateway->pipelines[0]->slow_path().mappings().counters();
         orderly ? close() : reset();
         switches();
         EXPECT_EQ(counters.mappings_opened.value(), 1U) << "the mapping has lived on";

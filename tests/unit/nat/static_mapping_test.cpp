@@ -64,7 +64,7 @@ TEST(StaticMapping, AWholeAddressInBothDirections) {
                    {remote, server, 5555, 22});
     expect_crosses(gateway, inside_port, {server, remote, 22, 5555},
                    {public_server, remote, 22, 5555});
-    EXPECT_EQ(gateway.pipelines[0]->first_packets().rule_hits(0), 4U)
+    EXPECT_EQ(gateway.pipelines[0]->slow_path().rule_hits(0), 4U)
         << "two connections of each protocol";
 }
 

@@ -108,7 +108,7 @@ class TupleReuseTest : public ::testing::Test {
         return ends;
     }
     std::uint64_t reused() const {
-        return gateway->pipelines[0]->first_packets().tuples_reused().value();
+        return gateway->pipelines[0]->slow_path().tuples_reused().value();
     }
 
     std::unique_ptr<TestGateway> gateway;

@@ -237,9 +237,9 @@ TEST(Untracked, TooBigIsToldOrCut) {
     EXPECT_EQ(verdict.error.code, 4);
     EXPECT_EQ(verdict.error.mtu, 1000);
     Bytes may_be_cut = udp(client, Bytes(1200));
-    const auto job = gateway.decide(may_be_cut);
-    EXPECT_EQ(job.verdict.outcome, Outcome::fragment);
-    EXPECT_EQ(job.hop.mtu, 1000);
+    const auto context = gateway.decide(may_be_cut);
+    EXPECT_EQ(context.verdict.outcome, Outcome::fragment);
+    EXPECT_EQ(context.hop.mtu, 1000);
 }
 
 TEST(Untracked, AnIcmpErrorGoesByItsOuterHeader) {
@@ -248,10 +248,10 @@ TEST(Untracked, AnIcmpErrorGoesByItsOuterHeader) {
     in.ingress_port = 1;
     TestGateway gateway({out, in});
     Bytes error = error_about(udp(client), "198.51.100.1");
-    const auto job = gateway.decide(error, 1);
-    ASSERT_TRUE(job.verdict.transmits());
-    EXPECT_EQ(job.hop.port, 0);
-    EXPECT_EQ(job.hop.next_hop, ip("10.1.0.7"));
+    const auto context = gateway.decide(error, 1);
+    ASSERT_TRUE(context.verdict.transmits());
+    EXPECT_EQ(context.hop.port, 0);
+    EXPECT_EQ(context.hop.next_hop, ip("10.1.0.7"));
     EXPECT_TRUE(passes_untracked(gateway, error_about(udp(client), "198.51.100.1"), 1));
 
     Bytes astray = icmp({host("198.51.100.1"), host("10.1.0.44")}, 3, 3, 0,
@@ -310,12 +310,12 @@ TEST(Untracked, TrackedAndUntrackedPacketsShareABurst) {
     }
     for (int round = 0; round < 2; ++round) {  // flows are new, then known
         std::vector<Bytes> burst = packets;
-        std::vector<Job<V4>> jobs(count);
+        std::vector<PacketContext<V4>> contexts(count);
         for (std::size_t i = 0; i < count; ++i)
-            jobs[i].packet = view(burst[i]);
-        gateway.process(jobs);
+            contexts[i].packet = view(burst[i]);
+        gateway.process(contexts);
         for (std::size_t i = 0; i < count; ++i) {
-            const Verdict& verdict = jobs[i].verdict;
+            const Verdict& verdict = contexts[i].verdict;
             if (i % 3 == 2) {
                 EXPECT_EQ(verdict.reason, DropReason::bad_ip_checksum);
                 continue;

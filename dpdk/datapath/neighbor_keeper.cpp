@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dpdk/control/neighbor_keeper.hpp"
+#include "dpdk/datapath/neighbor_keeper.hpp"
 
 #include <algorithm>
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "nat/conntrack/sctp_state.hpp"
 #include "nat/packet/sctp_chunks.hpp"
 
 #include <gtest/gtest.h>

@@ -12,20 +12,20 @@
 #include "engine/reservation.hpp"
 #include "nat/address_check.hpp"
 #include "nat/conntrack/conntrack.hpp"
-#include "nat/limits/early_drop.hpp"
+#include "nat/conntrack/timestamps.hpp"
+#include "nat/flow_plan.hpp"
 #include "nat/forwarding.hpp"
+#include "nat/limits/early_drop.hpp"
 #include "nat/limits/half_open.hpp"
 #include "nat/limits/limits.hpp"
 #include "nat/mapping/mappings.hpp"
-#include "nat/opening.hpp"
+#include "nat/packet/packet_context.hpp"
 #include "nat/packet/parse.hpp"
-#include "nat/ports/port_allocator.hpp"
 #include "nat/packet/rewrite.hpp"
 #include "nat/policy/reserved_ports.hpp"
+#include "nat/ports/port_allocator.hpp"
 #include "nat/source_translation.hpp"
-#include "nat/conntrack/timestamps.hpp"
 #include "nat/untracked.hpp"
-#include "nat/packet/verdict.hpp"
 
 namespace noclash::nat {
 
@@ -42,28 +42,27 @@ struct PipelineShared {
     std::span<const RssModel<Family>> steering = {};   ///< by port; empty: no locality
 };
 
-/// Packets without a flow: whether they may open one, and how it is set up. Policy, route and MTU
+/// Packets without a flow: whether they may set one up, and how it is set up. Policy, route and MTU
 /// are decided *before* the claim, so that nothing has to be undone because of them. One per
 /// worker.
 template <class Family, class RouterType, class Traits>
-class FirstPackets {
+class SlowPath {
   public:
     using Worker = FlowWorker<Family, Traits>;
     using Record = typename Worker::Record;
-    using Opening = nat::Opening<Family>;
+    using FlowPlan = nat::FlowPlan<Family>;
     using Shared = PipelineShared<Family, RouterType, Traits>;
 
-    static constexpr std::size_t burst = Openings<Family, RouterType, Traits>::burst;
+    static constexpr std::size_t burst = FlowPlanner<Family, RouterType, Traits>::burst;
 
     /// @param untracked  outlives it
-    FirstPackets(Worker& worker, const Shared& shared,
-                 const Untracked<Family, RouterType>& untracked)
+    SlowPath(Worker& worker, const Shared& shared, const Untracked<Family, RouterType>& untracked)
         : worker_(worker),
           shared_(shared),
           untracked_(untracked),
           proposals_(shared.crowded, shared.served),
-          openings_(shared.policy, shared.router, worker.table().index(), proposals_,
-                    Localities<Family>(shared.steering, worker.id())),
+          planner_(shared.policy, shared.router, worker.table().index(), proposals_,
+                   Localities<Family>(shared.steering, worker.id())),
           mappings_(worker, shared.crowded, proposals_, shared.limits, shared.timeouts),
           source_(worker, shared.policy, shared.timeouts, shared.timestamps, shared.limits,
                   proposals_, mappings_),
@@ -72,59 +71,61 @@ class FirstPackets {
           early_drop_(worker, shared.policy.early_drop),
           half_open_(worker, shared.policy.rules.size(), shared.policy.half_open_percent) {}
 
-    /// What the jobs would open, in their order; its buckets are on their way into the cache.
-    [[nodiscard]] const Opening* prepare(std::span<Job<Family>* const> jobs) {
-        return openings_.prepare(jobs);
+    /// The packets' plans, in their order; the buckets of the proposals are being prefetched.
+    [[nodiscard]] const FlowPlan* plan(std::span<PacketContext<Family>* const> contexts) {
+        return planner_.plan(contexts);
     }
 
-    /// Opens the job's flow, or has its verdict say why not. Answers with a flow when another
-    /// packet was faster and has set it up: the job has no verdict then, and is to adopt that one.
+    /// Opens the context's flow, or has its verdict say why not. Answers with a flow when another
+    /// packet was faster and has set it up: the context has no verdict then, and is to adopt that
+    /// one.
     ///
     /// Flows are found by both ends' addresses and ports, so what comes from anybody but a flow's
     /// peer finds none: APDF, unless a mapping says otherwise [RFC 4787 REQ-8] [RFC 5382 REQ-3].
-    /// @param opening  what `prepare` made of it
-    [[nodiscard, gnu::always_inline]] Found open(Job<Family>& job, const Opening& opening,
-                                                 std::uint64_t now_ms) {
+    /// @param plan  what `plan` made of it
+    [[nodiscard, gnu::always_inline]] Found set_up(PacketContext<Family>& context,
+                                                   const FlowPlan& plan, std::uint64_t now_ms) {
         now_ms_ = now_ms;
-        const Parsed<Family>& packet = job.parsed;
-        if (packet.kind == PacketKind::icmp_error) return drop(job, DropReason::icmp_unrelated);
+        const Parsed<Family>& packet = context.parsed;
+        if (packet.kind == PacketKind::icmp_error) return drop(context, DropReason::icmp_unrelated);
         const auto& router = shared_.router;
         const bool to_us = router.is_reserved(packet.tuple.destination);
         if (to_us || is_martian(packet.tuple) || router.is_reserved(packet.tuple.source) ||
             router.checks_reverse_path()) [[unlikely]] {
-            const bool to_service = opening.rule != nullptr && opening.redirects;
+            const bool to_service = plan.rule != nullptr && plan.redirects;
             if (const DropReason reason =
-                    check_addresses(packet.tuple, job.ingress_port, router, to_service);
+                    check_addresses(packet.tuple, context.ingress_port, router, to_service);
                 reason != DropReason::none)
-                return drop(job, reason);
+                return drop(context, reason);
         }
         // What may open a flow is checked whole: a corrupted packet must not make state.
-        if (!l4_checksum_ok<Family>(job.packet, packet))
-            return drop(job, DropReason::bad_l4_checksum);
+        if (!l4_checksum_ok<Family>(context.packet, packet))
+            return drop(context, DropReason::bad_l4_checksum);
         if (packet.kind == PacketKind::tcp && !may_open(packet.tcp_flags, shared_.policy.tcp))
-            return belongs_to_nothing(job, opening);
+            return belongs_to_nothing(context, plan);
         if (packet.kind == PacketKind::sctp && (packet.tcp_flags & tcp_flag::syn) == 0)
-            return drop(job, DropReason::sctp_not_init);
+            return drop(context, DropReason::sctp_not_init);
 
-        const Rule<Family>* rule = opening.rule;
-        if (rule != nullptr && forbids(rule->action)) return forbid(job, *rule);
-        if (to_us) return open_to_us(job, opening);
-        return open_by_rule(job, opening);
+        const Rule<Family>* rule = plan.rule;
+        if (rule != nullptr && forbids(rule->action)) return forbid(context, *rule);
+        if (to_us) return set_up_to_us(context, plan);
+        return set_up_by_rule(context, plan);
     }
 
-    /// As `open`, of a SYN of `direction` whose tuple a flow still has that gives way to it
+    /// As `set_up`, of a SYN of `direction` whose tuple a flow still has that gives way to it
     /// (`gives_way`). The SYN is asked as if there were no such flow: rules, filtering and all.
     /// Only when it may open one does that one end; and what the two both refer to does not end
     /// with it.
     /// @param predecessor  none: it has ended meanwhile
-    [[nodiscard, gnu::noinline]] Found open_in_place_of(Found predecessor, Job<Family>& job,
-                                                        const Opening& opening,
-                                                        std::uint64_t now_ms) {
-        if (!predecessor) return open(job, opening, now_ms);
+    [[nodiscard, gnu::noinline]] Found set_up_in_place_of(Found predecessor,
+                                                          PacketContext<Family>& context,
+                                                          const FlowPlan& plan,
+                                                          std::uint64_t now_ms) {
+        if (!predecessor) return set_up(context, plan, now_ms);
         References kept(mappings_);
         mappings_.hold_again(kept, worker_.record(predecessor.flow));
         predecessor_ = predecessor;
-        const Found found = open(job, opening, now_ms);
+        const Found found = set_up(context, plan, now_ms);
         predecessor_ = {};
         return found;
     }
@@ -172,77 +173,82 @@ class FirstPackets {
         });
     }
 
-    /// The job has its verdict. (Written in place: what is handed up is copied, level by level.)
-    static Found decided(Job<Family>& job, Verdict verdict) {
-        job.verdict = verdict;
+    /// The context has its verdict. (Written in place: what is handed up is copied, level by
+    /// level.)
+    static Found decided(PacketContext<Family>& context, Verdict verdict) {
+        context.verdict = verdict;
         return {};
     }
-    static Found drop(Job<Family>& job, DropReason reason) {
-        return decided(job, Verdict::drop(reason));
+    static Found drop(PacketContext<Family>& context, DropReason reason) {
+        return decided(context, Verdict::drop(reason));
     }
 
-    [[gnu::noinline]] Found forbid(Job<Family>& job, const Rule<Family>& rule) {
+    [[gnu::noinline]] Found forbid(PacketContext<Family>& context, const Rule<Family>& rule) {
         rule_hits_[rule_number(rule)].add();
-        if (rule.action == Action::drop) return drop(job, DropReason::rule);
-        return decided(job, Verdict::reject(DropReason::rejected, icmp_error::admin_prohibited));
+        if (rule.action == Action::drop) return drop(context, DropReason::rule);
+        return decided(context,
+                       Verdict::reject(DropReason::rejected, icmp_error::admin_prohibited));
     }
 
     /// A TCP segment of no flow that opens none. An inside host may be told so by a RST; whoever
     /// sends to an address of ours hears nothing [RFC 5382 REQ-4], and no RST answers a RST (RFC
     /// 9293, section 3.10.7.1).
-    [[gnu::noinline]] Found belongs_to_nothing(Job<Family>& job, const Opening& opening) {
+    [[gnu::noinline]] Found belongs_to_nothing(PacketContext<Family>& context,
+                                               const FlowPlan& plan) {
         constexpr auto reason = DropReason::tcp_not_syn;
         const bool answers = shared_.policy.tcp_unknown == TcpUnknown::reset &&
-                             (job.parsed.tcp_flags & tcp_flag::rst) == 0 &&
-                             !shared_.router.is_own(job.parsed.tuple.destination) &&
-                             is_outbound(opening);
-        return decided(job, answers ? Verdict::reset(reason) : Verdict::drop(reason));
+                             (context.parsed.tcp_flags & tcp_flag::rst) == 0 &&
+                             !shared_.router.is_own(context.parsed.tuple.destination) &&
+                             is_outbound(plan);
+        return decided(context, answers ? Verdict::reset(reason) : Verdict::drop(reason));
     }
     /// Of a host whose source would be translated, or that a rule forwards as it is.
-    static bool is_outbound(const Opening& opening) {
-        if (opening.rule == nullptr || opening.source == SourceBy::nothing || opening.redirects)
+    static bool is_outbound(const FlowPlan& plan) {
+        if (plan.rule == nullptr || plan.source == SourceBy::nothing || plan.redirects)
             return false;
-        return opening.source != SourceBy::keeping || opening.binds_source ||
-               opening.rule->action == Action::forward;
+        return plan.source != SourceBy::keeping || plan.binds_source ||
+               plan.rule->action == Action::forward;
     }
 
-    [[gnu::always_inline]] Found open_by_rule(Job<Family>& job, const Opening& opening) {
-        if (job.parsed.kind == PacketKind::icmp_reply) return drop(job, DropReason::icmp_unrelated);
-        if (opening.rule == nullptr) return drop(job, DropReason::no_rule);
-        return set_up(job, opening);
+    [[gnu::always_inline]] Found set_up_by_rule(PacketContext<Family>& context,
+                                                const FlowPlan& plan) {
+        if (context.parsed.kind == PacketKind::icmp_reply)
+            return drop(context, DropReason::icmp_unrelated);
+        if (plan.rule == nullptr) return drop(context, DropReason::no_rule);
+        return create_flow(context, plan);
     }
 
     /// To an address of ours: perhaps to a mapping, or a service.
-    [[gnu::noinline]] Found open_to_us(Job<Family>& job, const Opening& opening) {
+    [[gnu::noinline]] Found set_up_to_us(PacketContext<Family>& context, const FlowPlan& plan) {
         if (maps_endpoints_)
-            if (const std::optional<Found> found = to_mapping(job, opening)) return *found;
-        if (opening.rule == nullptr || !opening.redirects) return local(job);
-        return open_by_rule(job, opening);
+            if (const std::optional<Found> found = to_mapping(context, plan)) return *found;
+        if (plan.rule == nullptr || !plan.redirects) return local(context);
+        return set_up_by_rule(context, plan);
     }
 
     /// To the outside endpoint of a mapping, from outside or, hairpin, from inside; nothing, when
     /// it is not, or when a service may have the packet. (A service with ports of its own has them
     /// for itself; one with all ports of an address shares it with mappings.)
-    std::optional<Found> to_mapping(Job<Family>& job, const Opening& opening) {
-        const Parsed<Family>& packet = job.parsed;
+    std::optional<Found> to_mapping(PacketContext<Family>& context, const FlowPlan& plan) {
+        const Parsed<Family>& packet = context.parsed;
         if (packet.kind != PacketKind::tcp && packet.kind != PacketKind::udp &&
             packet.kind != PacketKind::udp_lite)
             return {};
-        const bool service = opening.rule != nullptr && opening.rule->action == Action::dnat;
-        if (service && opening.rule->to_port) return {};
+        const bool service = plan.rule != nullptr && plan.rule->action == Action::dnat;
+        if (service && plan.rule->to_port) return {};
         const Found found = mappings_.find_destination(packet.tuple);
         if (!found) return {};
         const Record& mapping = worker_.record(found.flow);
         if (mapping.status.load(std::memory_order_acquire) != FlowStatus::live)  // (5)
-            return decided(job, Verdict::park());
+            return decided(context, Verdict::park());
         // Of a hairpin, the remote is known only when its source is translated.
         const bool open = shared_.timeouts.inbound_refresh || mappings_.in_use(found.flow, now_ms_);
         const bool admitted = open && mappings_.admits(found.flow, packet.tuple);
-        if (!admitted && !openings_.from_inside(job, opening)) {
+        if (!admitted && !planner_.from_inside(context, plan)) {
             if (service) return {};
-            return drop(job, DropReason::filtered);
+            return drop(context, DropReason::filtered);
         }
-        return set_up(job, openings_.inward(job, opening, found.flow, mapping));
+        return create_flow(context, planner_.inward(context, plan, found.flow, mapping));
     }
 
     std::size_t rule_number(const Rule<Family>& rule) const {
@@ -251,78 +257,79 @@ class FirstPackets {
 
     /// To one of our own addresses, and no service of ours: echo is answered, the rest is not ours,
     /// and gets no answer [RFC 5382 REQ-4].
-    Found local(Job<Family>& job) {
-        if (!is_echo_request<Family>(job.packet, job.parsed))
-            return drop(job, DropReason::unsolicited);
-        if (!shared_.router.route(job.parsed.tuple.source, job.hop))
-            return drop(job, DropReason::no_route);
-        make_echo_reply<Family>(job.packet, job.parsed);
-        const bool whole = job.parsed.length <= job.hop.mtu;
-        return decided(job, whole ? Verdict::transmit() : Verdict::fragment());
+    Found local(PacketContext<Family>& context) {
+        if (!is_echo_request<Family>(context.packet, context.parsed))
+            return drop(context, DropReason::unsolicited);
+        if (!shared_.router.route(context.parsed.tuple.source, context.hop))
+            return drop(context, DropReason::no_route);
+        make_echo_reply<Family>(context.packet, context.parsed);
+        const bool whole = context.parsed.length <= context.hop.mtu;
+        return decided(context, whole ? Verdict::transmit() : Verdict::fragment());
     }
 
     Verdict no_room(DropReason reason) const { return nat::no_room(shared_.policy, reason); }
 
     /// The life of a first packet: claim, reserve, fill in, publish [field a].
-    Found set_up(Job<Family>& job, const Opening& opening) {
+    Found create_flow(PacketContext<Family>& context, const FlowPlan& plan) {
         Outcome forwarded = Outcome::transmit;
-        if (!opening.routed || !fits(job)) [[unlikely]] {
-            const Verdict verdict = routable(job, opening.routed);
-            if (!verdict.transmits()) return decided(job, verdict);
+        if (!plan.routed || !fits(context)) [[unlikely]] {
+            const Verdict verdict = routable(context, plan.routed);
+            if (!verdict.transmits()) return decided(context, verdict);
             forwarded = verdict.outcome;
         }
 
-        const std::size_t rule = rule_number(*opening.rule);
+        const std::size_t rule = rule_number(*plan.rule);
         std::optional<Admission<Family, Traits>> admission;  // nothing without limits
-        if (shared_.limits != nullptr && !comes_inward(opening)) [[unlikely]] {
-            Admitted glance = shared_.limits->glance(job.parsed.tuple, rule);
+        if (shared_.limits != nullptr && !comes_inward(plan)) [[unlikely]] {
+            Admitted glance = shared_.limits->glance(context.parsed.tuple, rule);
             if (glance == Admitted::over_half_open_service &&
                 half_open_.end_oldest(rule, now_ms_, mappings_.end()))
-                glance = shared_.limits->glance(job.parsed.tuple, rule);
-            if (!is_in(glance)) return over_limit(job, glance);
-            admission.emplace(*shared_.limits, job.parsed.tuple, rule);
+                glance = shared_.limits->glance(context.parsed.tuple, rule);
+            if (!is_in(glance)) return over_limit(context, glance);
+            admission.emplace(*shared_.limits, context.parsed.tuple, rule);
         }
         if (predecessor_ && !end_predecessor()) [[unlikely]]
-            return decided(job, Verdict::park());
-        Claim claim(worker_, job.parsed.tuple, job.hash);
+            return decided(context, Verdict::park());
+        Claim claim(worker_, context.parsed.tuple, context.hash);
         if (claim.outcome() != ClaimOutcome::claimed) [[unlikely]]
-            return not_claimed(job, claim);
+            return not_claimed(context, claim);
         if (admission) [[unlikely]] {
             const Admitted admitted = admission->enter(worker_.id());
-            if (!is_in(admitted)) return decided(job, refused(admitted));
+            if (!is_in(admitted)) return decided(context, refused(admitted));
             if (admitted == Admitted::uncounted) uncounted_.add();
         }
         References references(mappings_);
-        if (const Verdict verdict = source_.translate(claim, job, opening, references, now_ms_);
+        if (const Verdict verdict = source_.translate(claim, context, plan, references, now_ms_);
             !verdict.transmits()) [[unlikely]]
-            return decided(job, without_port(job, opening, rule, verdict));
+            return decided(context, without_port(context, plan, rule, verdict));
 
         Record& flow = claim.record();
-        if (untracked_.any() && leaves_answers_untracked(flow, job)) [[unlikely]]
-            return drop(job, DropReason::untracked_answers);
+        if (untracked_.any() && leaves_answers_untracked(flow, context)) [[unlikely]]
+            return drop(context, DropReason::untracked_answers);
         rule_hits_[rule].add();
         flow.rule = static_cast<std::uint16_t>(rule);
         Tuple<Family> to;
         Tuple<Family>::invert(flow.tuple(Direction::reply), to);
-        const Translation translation = nat::translation(job.parsed.tuple, to);
+        const Translation translation = nat::translation(context.parsed.tuple, to);
         keep(flow, translation);
         if (admission) [[unlikely]]
             admission->commit(flow);
-        Moment expires = track_first(flow, job.packet, job.parsed, shared_.timeouts, now_ms_);
+        Moment expires =
+            track_first(flow, context.packet, context.parsed, shared_.timeouts, now_ms_);
         references.keep(flow);
         if (!shared_.timeouts.inbound_refresh) [[unlikely]] {
-            if (comes_inward(opening)) expires = mappings_.bounded(opening.mapping, expires);
+            if (comes_inward(plan)) expires = mappings_.bounded(plan.mapping, expires);
             mappings_.note_outward(flow, Direction::original, expires);
         }
         if (shared_.timestamps != nullptr)
-            shared_.timestamps->opens(job.packet, job.parsed, flow, now_ms_);
-        if (may_stay_half_open(job, opening)) [[unlikely]]
+            shared_.timestamps->opens(context.packet, context.parsed, flow, now_ms_);
+        if (may_stay_half_open(context, plan)) [[unlikely]]
             half_open_.take(claim.publish_held(expires), now_ms_, mappings_.end());
         else
             claim.publish(expires, now_ms_);
-        clamp_to_path(job, *opening.rule, shared_.router);
-        translate(job.packet, job.parsed, flow.tuple(Direction::reply), translation);
-        job.verdict.outcome = forwarded;
+        clamp_to_path(context, *plan.rule, shared_.router);
+        translate(context.packet, context.parsed, flow.tuple(Direction::reply), translation);
+        context.verdict.outcome = forwarded;
         return {};
     }
 
@@ -344,58 +351,59 @@ class FirstPackets {
     }
 
     /// A connection that somebody outside may have begun, who need not exist.
-    static bool may_stay_half_open(const Job<Family>& job, const Opening& opening) {
+    static bool may_stay_half_open(const PacketContext<Family>& context, const FlowPlan& plan) {
         const bool inbound =
-            opening.redirects || (opening.source == SourceBy::keeping && !opening.binds_source);
-        return inbound && is_opening(job.parsed);
+            plan.redirects || (plan.source == SourceBy::keeping && !plan.binds_source);
+        return inbound && is_opening(context.parsed);
     }
 
     /// Without a free port. Those of a service may all have gone to connections that nobody
     /// finishes: then the oldest gives up its own, and the packet comes again.
-    [[gnu::noinline]] Verdict without_port(const Job<Family>& job, const Opening& opening,
-                                           std::size_t rule, const Verdict& refusal) {
+    [[gnu::noinline]] Verdict without_port(const PacketContext<Family>& context,
+                                           const FlowPlan& plan, std::size_t rule,
+                                           const Verdict& refusal) {
         const bool gives_up = refusal.reason == DropReason::exhausted &&
-                              may_stay_half_open(job, opening) &&
+                              may_stay_half_open(context, plan) &&
                               half_open_.end_crowded(rule, now_ms_, mappings_.end());
         return gives_up ? Verdict::park(refusal) : refusal;
     }
 
     /// That they are to be translated, and a rule would forward them as they are.
-    bool leaves_answers_untracked(const Record& flow, const Job<Family>& job) const {
+    bool leaves_answers_untracked(const Record& flow, const PacketContext<Family>& context) const {
         const Tuple<Family>& reply = flow.tuple(Direction::reply);
-        return reply != job.parsed.tuple.inverse() &&
-               untracked_.rule_for(reply, job.hop.port) != nullptr;
+        return reply != context.parsed.tuple.inverse() &&
+               untracked_.rule_for(reply, context.hop.port) != nullptr;
     }
 
     /// From outside to a mapping: it takes no port, and its sender is no subscriber.
-    static bool comes_inward(const Opening& opening) {
-        return opening.mapping != no_flow && opening.source == SourceBy::keeping;
+    static bool comes_inward(const FlowPlan& plan) {
+        return plan.mapping != no_flow && plan.source == SourceBy::keeping;
     }
 
     /// Unless it is this very flow, set up since it was looked up, that is one too many.
-    Found over_limit(Job<Family>& job, Admitted admitted) {
-        if (const Found found = worker_.table().index().find(job.parsed.tuple, job.hash))
+    Found over_limit(PacketContext<Family>& context, Admitted admitted) {
+        if (const Found found = worker_.table().index().find(context.parsed.tuple, context.hash))
             return found;
-        return decided(job, refused(admitted));
+        return decided(context, refused(admitted));
     }
 
-    [[gnu::noinline]] Found not_claimed(Job<Family>& job, const Claim& claim) {
+    [[gnu::noinline]] Found not_claimed(PacketContext<Family>& context, const Claim& claim) {
         switch (claim.outcome()) {
             case ClaimOutcome::claimed:
             case ClaimOutcome::taken:
                 return claim.owner();
             case ClaimOutcome::busy:
-                return decided(job, Verdict::park(no_room(DropReason::chain_too_long)));
+                return decided(context, Verdict::park(no_room(DropReason::chain_too_long)));
             case ClaimOutcome::table_full: {
                 const Verdict full = no_room(DropReason::table_full);
                 const bool soon =
                     early_drop_.make_room(now_ms_, mappings_.end()) || half_open_gives_room();
-                return decided(job, soon ? Verdict::park(full) : full);
+                return decided(context, soon ? Verdict::park(full) : full);
             }
             case ClaimOutcome::chain_too_long:
                 break;
         }
-        return decided(job, no_room(DropReason::chain_too_long));
+        return decided(context, no_room(DropReason::chain_too_long));
     }
 
     /// Early drop knows what is in the wheel.
@@ -407,7 +415,7 @@ class FirstPackets {
     Shared shared_;
     const Untracked<Family, RouterType>& untracked_;
     PortAllocator<Family, Traits> proposals_;
-    Openings<Family, RouterType, Traits> openings_;
+    FlowPlanner<Family, RouterType, Traits> planner_;
     Mappings<Family, Traits> mappings_;
     SourceTranslation<Family, Traits> source_;
     bool maps_endpoints_;  ///< some rule does

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <span>
 
-namespace noclash::nat {
+namespace noclash {
 
 /// SipHash-2-4 (Aumasson and Bernstein, 2012): whoever sees outputs, but not the key, learns
 /// nothing about others. Some 20 ns: for once a flow, where strangers see what it decides.
@@ -48,4 +48,4 @@ namespace noclash::nat {
     return v0 ^ v1 ^ v2 ^ v3;
 }
 
-}  // namespace noclash::nat
+}  // namespace noclash

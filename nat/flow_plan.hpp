@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "engine/tuple_index.hpp"
+#include "nat/mapping/mapping.hpp"
+#include "nat/packet/packet_context.hpp"
+#include "nat/packet/protocols.hpp"
+#include "nat/policy/rule_match.hpp"
+#include "nat/ports/locality.hpp"
+#include "nat/ports/port_allocator.hpp"
+
+namespace noclash::nat {
+
+/// How a flow gets its source.
+enum class SourceBy : std::uint8_t {
+    nothing,          ///< there will be no flow
+    keeping,          ///< no source NAT, or a static one: nothing to choose
+    mapping,          ///< an endpoint-independent mapping has it
+    drawing,          ///< an address and a port of those that there are
+    drawing_address,  ///< likewise, of a protocol without ports
+};
+
+/// The flow that a packet without one would set up, as policy and route decide. The packet's hop is
+/// written to its context.
+template <class Family>
+struct FlowPlan {
+    const Rule<Family>* rule;          ///< null: none matches
+    const Rule<Family>* source_rule;   ///< that says how the source is translated; mostly the same
+    Tuple<Family> reply;               ///< before source NAT
+    typename Family::Address outside;  ///< what `masquerade` gives
+    SourceBy source;
+    bool routed;          ///< the context's hop leads towards the flow's destination
+    bool preserves_port;  ///< the client's port is tried first
+    bool binds_source;    ///< a static mapping says what the source becomes
+    bool redirects;       ///< the destination is translated
+    PortSet ports;        ///< that source NAT may choose from
+    FlowId mapping;       ///< whose outside endpoint the packet goes to, or `no_flow`
+    std::span<const typename Family::Address> addresses;  ///< as `ports`
+    Tuple<Family> proposal;  ///< the reply tuple to try first; or the mapping's original tuple
+    std::uint64_t hash;      ///< of `proposal`
+    /// Of its replies. None of a flow whose source a mapping translates.
+    Locality<Family> locality;
+};
+
+/// Plans the flows of packets without one, before anything is claimed, and brings the memory that
+/// their set-up will touch into the cache. One per worker.
+template <class Family, class RouterType, class Traits>
+class FlowPlanner {
+  public:
+    static constexpr std::size_t burst = 32;
+
+    FlowPlanner(const PolicyConfig<Family>& policy, const RouterType& router,
+                const TupleIndex<Family, Traits>& index, PortAllocator<Family, Traits>& proposals,
+                const Localities<Family>& localities)
+        : policy_(policy),
+          router_(router),
+          index_(index),
+          proposals_(proposals),
+          localities_(localities) {}
+
+    /// The plans of at most `burst` packets, in their order; valid until the next call. In three
+    /// loops: one stores a plan field by field, the next loads it as a whole, which is quick only
+    /// when the stores are long done.
+    [[nodiscard]] const FlowPlan<Family>* plan(std::span<PacketContext<Family>* const> contexts) {
+        FlowPlan<Family>* plan = plans_.data();
+        for (PacketContext<Family>* const context : contexts)
+            apply_policy(*context, *plan++);
+        plan = plans_.data();
+        for (const PacketContext<Family>* const context : contexts) {
+            if (plan->source == SourceBy::drawing) [[likely]]
+                draw(*plan);
+            else
+                propose_otherwise(*context, *plan);
+            ++plan;
+        }
+        for (FlowPlan<Family>& planned : std::span(plans_).first(contexts.size())) {
+            if (planned.source == SourceBy::nothing) continue;
+            planned.hash = index_.hash(planned.proposal);
+            index_.prefetch_for_write(planned.hash);
+        }
+        return plans_.data();
+    }
+
+    /// Whether a packet to an outside endpoint is of a host whose source is translated outwards.
+    /// A rule that says nothing of where it comes from would match those outside, too.
+    /// @param outward  what `plan` made of it
+    [[nodiscard]] bool from_inside(const PacketContext<Family>& context,
+                                   const FlowPlan<Family>& outward) const {
+        if (outward.source == SourceBy::nothing || outward.source == SourceBy::keeping)
+            return false;
+        return outward.rule->ingress_port || !outward.rule->from.empty() ||
+               context.hop.port != context.ingress_port;
+    }
+
+    /// What a packet to the outside endpoint of a live mapping would open: a flow to its inside
+    /// endpoint. From outside its source stays; from inside, hairpin, it becomes what it becomes
+    /// towards the outside [RFC 4787 REQ-9] [RFC 5382 REQ-8].
+    /// @param context      which gets another hop
+    /// @param outward  what `plan` made of the packet
+    template <class Record>
+    [[nodiscard]] const FlowPlan<Family>& inward(PacketContext<Family>& context,
+                                                 const FlowPlan<Family>& outward, FlowId id,
+                                                 const Record& mapping) {
+        const bool hairpin = from_inside(context, outward);
+        inward_ = outward;
+        inward_.mapping = id;
+        inward_.rule = outward.source_rule;
+        inward_.reply = context.parsed.tuple.inverse();
+        inward_.reply.source = mapping.tuple(Direction::original).source;
+        inward_.reply.source_port = mapping.tuple(Direction::original).source_port;
+        inward_.routed = router_.route(inward_.reply.source, context.hop);
+        inward_.locality = {};
+        if (!hairpin) {
+            inward_.rule = &policy_.rules[mapping.rule];
+            inward_.source_rule = inward_.rule;
+            keep_source(inward_);
+        }
+        if (inward_.source == SourceBy::mapping) return inward_;
+        inward_.proposal = inward_.reply;
+        if (hairpin) draw(inward_);
+        inward_.hash = index_.hash(inward_.proposal);
+        return inward_;
+    }
+
+  private:
+    using Address = typename Family::Address;
+
+    void draw(FlowPlan<Family>& plan) {
+        if (plan.preserves_port)
+            proposals_.preserve(plan.reply, plan.addresses, plan.ports, plan.proposal,
+                                plan.locality);
+        else
+            proposals_.draw(plan.reply, plan.addresses, plan.ports, plan.proposal, plan.locality);
+    }
+
+    /// Where address and port need not both be drawn.
+    [[gnu::noinline]] void propose_otherwise(const PacketContext<Family>& context,
+                                             FlowPlan<Family>& plan) {
+        if (plan.source == SourceBy::nothing) return;
+        const Rule<Family>& rule = *plan.source_rule;
+        const bool pool = rule.source_nat == SourceNat::pool;
+        plan.proposal = plan.reply;
+        if (plan.source == SourceBy::mapping)
+            plan.proposal = mapping_of_source(
+                context.parsed.tuple, pool ? Address{} : plan.addresses.front(),
+                static_cast<std::uint16_t>(pool ? rule.pool + 1U : plan.ports.first()));
+        if (plan.source == SourceBy::drawing_address)
+            plan.proposal.destination =
+                pool ? first_address(plan, policy_.pools[rule.pool]) : plan.outside;
+        if (ip_protocol::is_portless(plan.proposal.protocol))
+            plan.proposal.destination_port = Be16{};
+    }
+
+    /// Without ports; first of all, the address that the inside host has with other protocols.
+    const Address& first_address(const FlowPlan<Family>& plan, const Pool<Family>& pool) {
+        const auto size = static_cast<std::uint32_t>(pool.addresses.size());
+        return pool.addresses[pool.pooling == Pooling::paired
+                                  ? pool.pairing.choose(plan.reply.destination, size)
+                                  : proposals_.random().below(size)];
+    }
+
+    /// What policy and route say about a packet without a flow.
+    [[gnu::always_inline]] void apply_policy(PacketContext<Family>& context,
+                                             FlowPlan<Family>& plan) {
+        plan.source = SourceBy::nothing;
+        plan.routed = false;
+        plan.binds_source = false;
+        plan.mapping = no_flow;
+        plan.rule = first_match<Family>(policy_.rules, context.parsed.tuple, context.ingress_port);
+        if (plan.rule == nullptr) return;
+        const Rule<Family>& rule = *plan.rule;
+        Tuple<Family>::invert(context.parsed.tuple, plan.reply);
+        plan.redirects = !rule.targets.empty();
+        if (plan.redirects) redirect(plan.reply, rule.targets);
+        if (rule.mapping) bind(context.parsed.tuple, plan);
+        plan.routed = router_.route(plan.reply.source, context.hop);
+        if (!plan.routed) return;
+        plan.source_rule = &rule;
+        plan.outside = router_.port_address(context.hop.port);
+        if (rule.action == Action::dnat && context.hop.port == context.ingress_port)
+            let_answers_come_back(context, plan);
+        choose_source(*plan.source_rule, context.hop.port, plan);
+    }
+
+    /// What source NAT may choose from.
+    void choose_source(const Rule<Family>& rule, std::uint16_t egress_port,
+                       FlowPlan<Family>& plan) {
+        if (rule.source_nat == SourceNat::keep) return keep_source(plan);
+        const bool masquerade = rule.source_nat == SourceNat::masquerade;
+        const Pool<Family>* pool = masquerade ? nullptr : &policy_.pools[rule.pool];
+        plan.addresses = masquerade ? std::span<const Address>(&plan.outside, 1)
+                                    : addresses_for(plan.reply, *pool);
+        const PortLikeness likeness = masquerade ? rule.likeness : pool->likeness;
+        plan.ports = likeness.choose_from(masquerade ? rule.ports : pool->ports,
+                                          plan.reply.destination_port.host(),
+                                          ip_protocol::has_ports(plan.reply.protocol));
+        plan.preserves_port = likeness.preservation;
+        plan.locality = {};
+        if (ip_protocol::is_portless(plan.reply.protocol)) [[unlikely]] {
+            plan.source = SourceBy::drawing_address;
+        } else if (rule.behavior.mapping == Mapping::endpoint_independent) {
+            plan.source = SourceBy::mapping;
+        } else {
+            plan.source = SourceBy::drawing;
+            if (!localities_.empty()) [[unlikely]]
+                plan.locality = localities_.of(plan.reply, egress_port);
+        }
+    }
+    /// Only when that very tuple is taken, its port moves: within its class.
+    static void keep_source(FlowPlan<Family>& plan) {
+        constexpr PortRange all{1, 65535};
+        plan.source = SourceBy::keeping;
+        plan.addresses = {&plan.reply.destination, 1};
+        plan.ports = of_same_class(all, plan.reply.destination_port.host());
+        plan.locality = {};
+    }
+
+    /// Those of the pool that a flow may get. Without ports, a paired address stands for one inside
+    /// host at a time: then any other is better than none.
+    static std::span<const Address> addresses_for(const Tuple<Family>& reply,
+                                                  const Pool<Family>& pool) {
+        const std::span<const Address> all = pool.addresses;
+        const bool pairs = pool.pooling == Pooling::paired && all.size() > 1;
+        if (!pairs || ip_protocol::is_portless(reply.protocol)) return all;
+        return all.subspan(pool.pairing.choose(reply.destination, all.size()), 1);
+    }
+
+    /// A port-forward sends the packet back to the link that it came from: with its source kept,
+    /// the answer would go past us. So its source becomes what it becomes towards the outside,
+    /// where the client took the service to be: hairpin [RFC 4787 REQ-9] [RFC 5382 REQ-8].
+    void let_answers_come_back(const PacketContext<Family>& context, FlowPlan<Family>& plan) const {
+        if (plan.rule->source_nat != SourceNat::keep) return;
+        const auto towards = router_.route(context.parsed.tuple.destination);
+        if (!towards) return;
+        const auto outward = std::ranges::find_if(policy_.rules, [&](const Rule<Family>& rule) {
+            return rule.action != Action::dnat &&
+                   matches(rule, context.parsed.tuple, context.ingress_port);
+        });
+        if (outward == policy_.rules.end() || outward->source_nat == SourceNat::keep) return;
+        plan.source_rule = &*outward;
+        plan.outside = router_.port_address(towards->port);
+    }
+
+    /// Lets `reply` come from one of `targets`. Of packets that open the same flow at once, each
+    /// draws its own, and the one that claims the flow decides for all [field b].
+    void redirect(Tuple<Family>& reply, const std::vector<Target<Family>>& targets) {
+        const auto count = static_cast<std::uint32_t>(targets.size());
+        const Target<Family>& target = targets[count == 1 ? 0 : proposals_.random().below(count)];
+        reply.source = target.address;
+        if (target.port) reply.source_port = Be16::from_host(*target.port);
+    }
+
+    /// Either end of the flow may be bound, or both: then inside hosts meet by their outside
+    /// addresses (RFC 4787 REQ-9).
+    void bind(const Tuple<Family>& tuple, FlowPlan<Family>& plan) const {
+        for (const Rule<Family>& rule : policy_.rules) {
+            if (!rule.mapping || (rule.protocol && *rule.protocol != tuple.protocol)) continue;
+            const StaticMapping<Family>& mapping = *rule.mapping;
+            if (!plan.binds_source && mapping.leaves(tuple)) {
+                plan.binds_source = true;
+                plan.reply.destination = mapping.outside.address;
+                if (mapping.outside.port)
+                    plan.reply.destination_port = Be16::from_host(*mapping.outside.port);
+            }
+            if (!plan.redirects && mapping.enters(tuple)) {
+                plan.redirects = true;
+                plan.reply.source = mapping.inside.address;
+                if (mapping.inside.port)
+                    plan.reply.source_port = Be16::from_host(*mapping.inside.port);
+            }
+        }
+    }
+
+    const PolicyConfig<Family>& policy_;
+    const RouterType& router_;
+    const TupleIndex<Family, Traits>& index_;
+    PortAllocator<Family, Traits>& proposals_;
+    Localities<Family> localities_;
+    std::array<FlowPlan<Family>, burst> plans_{};
+    FlowPlan<Family> inward_{};  ///< the latest
+};
+
+}  // namespace noclash::nat
