@@ -38,7 +38,7 @@ clients; of new flows, every packet that was timed as well.
               this machine exceeds it. "share of the limit": of that, what noclash does. Before
               each pair of one worker and two: what two CPUs do that share nothing
 
-Targets are several times what FD.io VPP's nat44-ed does in a like set-up (docs/performance.md).
+Targets are several times what FD.io VPP's nat44-ed does in a like set-up (docs/vpp.md).
 """
 
 
