@@ -117,7 +117,7 @@ void ControlSocket::admit(int socket) {
     try {
         admitted.thread = start_thread([this, &admitted] {
             serve(admitted);
-            admitted.done.store(true, std::memory_order_release);
+            admitted.done.store(true, std::memory_order_release);  // (75)
         });
     } catch (const std::system_error&) {
         connections_.pop_back();  // no more threads: the client sees a closed connection
@@ -128,7 +128,7 @@ bool ControlSocket::make_room() {
     const auto deadline = Clock::now() + std::chrono::milliseconds(options_.newcomer_waits_ms);
     for (;;) {
         connections_.remove_if([](const auto& connection) {
-            if (!connection->done.load(std::memory_order_acquire)) return false;
+            if (!connection->done.load(std::memory_order_acquire)) return false;  // (76)
             connection->thread.join();
             return true;
         });

@@ -16,12 +16,12 @@ FlowReader::FlowReader(Gateway& gateway) : gateway_(gateway) {
         place_ = static_cast<unsigned>(std::countr_one(taken));
         if (place_ >= control_readers) throw std::runtime_error("too many readers at once");
     } while (!gateway_.readers_taken.compare_exchange_weak(taken, taken | (1U << place_),
-                                                           std::memory_order_acquire));
+                                                           std::memory_order_acquire));  // (73)
     reader_ = gateway_.config.workers + place_;
 }
 
 FlowReader::~FlowReader() {
-    gateway_.readers_taken.fetch_and(~(1U << place_), std::memory_order_release);
+    gateway_.readers_taken.fetch_and(~(1U << place_), std::memory_order_release);  // (74)
 }
 
 void FlowReader::copy(FlowId first, std::uint32_t count, const FlowFilter& filter,
@@ -32,8 +32,7 @@ void FlowReader::copy(FlowId first, std::uint32_t count, const FlowFilter& filte
     gateway_.flows.quiescence().online(reader_);
     for (FlowId id = first; id < end; ++id) {
         auto& flow = pool[id];
-        // Acquire: pairs with the release in Reservation::publish.
-        if (flow.status.load(std::memory_order_acquire) != FlowStatus::live) continue;
+        if (flow.status.load(std::memory_order_acquire) != FlowStatus::live) continue;  // (5)
         FlowView view{};
         view.id = id;
         view.original = flow.tuple(Direction::original);
@@ -63,7 +62,7 @@ bool FlowReader::flush(const FlowView& flow, EngineCounters& counters,
                                      counters, mappings);
     gateway_.flows.quiescence().online(reader_);
     auto& record = gateway_.flows.pool()[flow.id];
-    const bool same = record.status.load(std::memory_order_acquire) == FlowStatus::live &&
+    const bool same = record.status.load(std::memory_order_acquire) == FlowStatus::live &&  // (5)
                       record.tuple(Direction::original) == flow.original &&
                       record.tuple(Direction::reply) == flow.reply;
     const bool ended = same && gateway_.flows.release(flow.id, counters, end);

@@ -192,13 +192,7 @@ void NeighborTable::pin(const PinnedNeighbor& neighbor) {
     slot.timing.store(with_generation(id->generation, always.word()), std::memory_order_relaxed);
 }
 
-// Who synchronizes with whom:
-//   (1) CAS of a key (release) with (2) loads of keys (acquire): who sees a neighbour in a slot
-//       sees the slot as just used, and does not take it away.
-//   (3) CAS of `mac` or `candidate` (release) with (4) the load before another CAS (acquire): who
-//       saw the word of a generation sees, at (2), the key of that generation or a later one.
-//   (5) CAS of `timing` (release) with (6) loads of it (acquire): as (3) with (4); and who sees
-//       `reachable` or `verifying` sees the hardware addresses at (7), or newer ones.
+// The numbers at ordered accesses are those of docs/race.md.
 
 std::optional<NeighborId> NeighborTable::find_or_add(std::uint16_t port, V4Address address,
                                                      std::uint64_t now_ms) {
@@ -211,12 +205,12 @@ std::optional<NeighborId> NeighborTable::add(std::uint16_t port, V4Address addre
     const std::size_t first = first_slot(key);
     for (std::size_t i = 0; i < window; ++i) {
         const std::size_t slot = slot_at(port, first, i);
-        std::uint64_t found = keys_[slot].load(std::memory_order_acquire);  // (2)
+        std::uint64_t found = keys_[slot].load(std::memory_order_acquire);  // (51)
         if (found == 0) {
             slots_[slot].use.store(now_ms | (cause == Cause::sending ? Use::sent : 0),
                                    std::memory_order_relaxed);
             if (keys_[slot].compare_exchange_strong(found, key, std::memory_order_acq_rel,
-                                                    std::memory_order_acquire)) {  // (1) (2)
+                                                    std::memory_order_acquire)) {  // (50) (51)
                 found = key;
             }
         }
@@ -255,7 +249,7 @@ NeighborTable::Worth NeighborTable::worth(std::size_t slot, std::uint64_t key,
 /// Gives a slot to `key`; nothing when it is worth more than `at_most`.
 std::optional<NeighborId> NeighborTable::reclaim(std::size_t slot, std::uint64_t key,
                                                  std::uint64_t now_ms, Cause cause, Worth at_most) {
-    std::uint64_t old_key = keys_[slot].load(std::memory_order_acquire);  // (2)
+    std::uint64_t old_key = keys_[slot].load(std::memory_order_acquire);  // (51)
     std::uint64_t use = slots_[slot].use.load(std::memory_order_relaxed);
     if (worth(slot, old_key, now_ms) > at_most) return std::nullopt;
     // Touched first: nobody takes the slot from its new owner, who is about to send.
@@ -266,7 +260,7 @@ std::optional<NeighborId> NeighborTable::reclaim(std::size_t slot, std::uint64_t
     const auto generation = static_cast<std::uint16_t>(generation_of(old_key) + 1);
     if (!keys_[slot].compare_exchange_strong(old_key, with_generation(generation, key),
                                              std::memory_order_acq_rel,
-                                             std::memory_order_relaxed)) {  // (1)
+                                             std::memory_order_relaxed)) {  // (50)
         return std::nullopt;
     }
     return NeighborId{static_cast<std::uint32_t>(slot), generation};
@@ -290,7 +284,7 @@ Resolution NeighborTable::advance(std::uint16_t port, V4Address address, std::ui
     const std::size_t first = first_slot(key);
     for (std::size_t i = 0; i < window; ++i) {
         const std::size_t slot = slot_at(port, first, i);
-        const std::uint64_t found = keys_[slot].load(std::memory_order_acquire);  // (2)
+        const std::uint64_t found = keys_[slot].load(std::memory_order_acquire);  // (51)
         if (found == 0) break;
         if ((found & without_generation) != key) continue;
         return advance({static_cast<std::uint32_t>(slot), generation_of(found)}, now_ms);
@@ -300,17 +294,17 @@ Resolution NeighborTable::advance(std::uint16_t port, V4Address address, std::ui
 
 Resolution NeighborTable::advance(NeighborId id, std::uint64_t now_ms) {
     Slot& slot = slots_[id.slot];
-    std::uint64_t word = slot.timing.load(std::memory_order_acquire);  // (6)
+    std::uint64_t word = slot.timing.load(std::memory_order_acquire);  // (55)
     Resolution found{NeighborState::incomplete, {}};
     if (generation_of(word) != id.generation || Timing::read(word).due_ms <= now_ms) {
-        const std::uint64_t key = keys_[id.slot].load(std::memory_order_acquire);  // (2)
+        const std::uint64_t key = keys_[id.slot].load(std::memory_order_acquire);  // (51)
         if (generation_of(key) != id.generation) return {NeighborState::gone, {}};
         const bool known = generation_of(word) == id.generation;
         const Timing next = next_step(known ? Timing::read(word) : Timing{}, now_ms, refresh_ms_);
         // One worker takes the step; the others find it taken.
         const std::uint64_t wanted = with_generation(id.generation, next.word());
         if (slot.timing.compare_exchange_strong(word, wanted, std::memory_order_acq_rel,
-                                                std::memory_order_acquire)) {  // (5) (6)
+                                                std::memory_order_acquire)) {  // (54) (55)
             word = wanted;
             found.ask_now = needs_request(next);
         } else if (generation_of(word) != id.generation) {
@@ -323,14 +317,14 @@ Resolution NeighborTable::advance(NeighborId id, std::uint64_t now_ms) {
         found.state = timing.state;
         return found;
     }
-    const std::uint64_t mac = slot.mac.load(std::memory_order_relaxed);  // (7)
+    const std::uint64_t mac = slot.mac.load(std::memory_order_relaxed);  // (56)
     if (generation_of(mac) != id.generation) return {NeighborState::gone, {}};
     found.state = NeighborState::reachable;
     found.mac = unpack(mac);
     const bool verifying = timing.state == NeighborState::verifying;
     if (verifying || timing.asked < 2) found.ask_at = found.mac;
     if (verifying && timing.asked > asks_of_known) {
-        const std::uint64_t other = slot.candidate.load(std::memory_order_relaxed);  // (7)
+        const std::uint64_t other = slot.candidate.load(std::memory_order_relaxed);  // (56)
         if (generation_of(other) == id.generation) found.ask_at = unpack(other);
     }
     return found;
@@ -344,7 +338,7 @@ Learned NeighborTable::learn(std::uint16_t port, V4Address address, const nat::M
     bool found_any = false;
     for (std::size_t i = 0; i < window; ++i) {
         const std::size_t slot = slot_at(port, first, i);
-        const std::uint64_t found = keys_[slot].load(std::memory_order_acquire);  // (2)
+        const std::uint64_t found = keys_[slot].load(std::memory_order_acquire);  // (51)
         if (found == 0) break;
         if ((found & without_generation) != key) continue;
         const Learned here = learn_at(slot, found, mac, now_ms);
@@ -363,11 +357,11 @@ Learned NeighborTable::learn_at(std::size_t index, std::uint64_t key, const nat:
     Slot& slot = slots_[index];
     const std::uint16_t generation = generation_of(key);
     Learned moved;  // when this call has replaced the address
-    std::uint64_t word = slot.timing.load(std::memory_order_acquire);  // (6)
+    std::uint64_t word = slot.timing.load(std::memory_order_acquire);  // (55)
     for (unsigned attempt = 0; attempt < exchange_attempts; ++attempt) {
-        if (keys_[index].load(std::memory_order_acquire) != key) return {};  // (2)
+        if (keys_[index].load(std::memory_order_acquire) != key) return {};  // (51)
         const Timing timing = generation_of(word) == generation ? Timing::read(word) : Timing{};
-        const std::uint64_t mac_word = slot.mac.load(std::memory_order_relaxed);  // (7)
+        const std::uint64_t mac_word = slot.mac.load(std::memory_order_relaxed);  // (56)
         const std::uint64_t use = slot.use.load(std::memory_order_relaxed);
         const bool had_mac = generation_of(mac_word) == generation && mac_word != 0;
         const nat::MacAddress known = unpack(mac_word);
@@ -379,7 +373,7 @@ Learned NeighborTable::learn_at(std::size_t index, std::uint64_t key, const nat:
         Timing next{NeighborState::reachable, 0, now_ms + refresh_ms_};
         if (same && timing.state == NeighborState::verifying &&
             moved.outcome == Learning::nothing) {
-            const std::uint64_t other = slot.candidate.load(std::memory_order_relaxed);  // (7)
+            const std::uint64_t other = slot.candidate.load(std::memory_order_relaxed);  // (56)
             if (generation_of(other) != generation) return {};
             result = {Learning::kept, known, unpack(other)};
             next = {NeighborState::reachable, Timing::settled, now_ms + settled_ms};
@@ -392,19 +386,19 @@ Learned NeighborTable::learn_at(std::size_t index, std::uint64_t key, const nat:
             result = {verdict, known, mac};
             if (verdict == Learning::doubted) {
                 next = {NeighborState::verifying, 1, now_ms + verify_interval_ms};
-                if (!put(slot.candidate, index, key, pack(mac))) return {};  // (3) (4)
+                if (!put(slot.candidate, index, key, pack(mac))) return {};  // (52)
             }
         } else if (!same && had_mac && timing.state == NeighborState::failed) {
             result = {Learning::moved, known, mac};
         }
         // The address before the state that vouches for it.
         if (!same && result.outcome != Learning::doubted) {
-            if (!put(slot.mac, index, key, pack(mac))) return {};  // (3) (4)
+            if (!put(slot.mac, index, key, pack(mac))) return {};  // (52)
             moved = result;
         }
         if (slot.timing.compare_exchange_strong(word, with_generation(generation, next.word()),
                                                 std::memory_order_acq_rel,
-                                                std::memory_order_acquire)) {  // (5) (6)
+                                                std::memory_order_acquire)) {  // (54) (55)
             return result;
         }
     }
@@ -414,11 +408,11 @@ Learned NeighborTable::learn_at(std::size_t index, std::uint64_t key, const nat:
 /// Replaces a word of a slot while the slot is still `key`'s; false when it is not.
 bool NeighborTable::put(Word& word, std::size_t slot, std::uint64_t key, std::uint64_t value) {
     const std::uint64_t wanted = with_generation(generation_of(key), value);
-    std::uint64_t old = word.load(std::memory_order_acquire);
+    std::uint64_t old = word.load(std::memory_order_acquire);  // (53)
     for (unsigned attempt = 0; attempt < exchange_attempts; ++attempt) {
-        if (keys_[slot].load(std::memory_order_acquire) != key) return false;  // (2)
+        if (keys_[slot].load(std::memory_order_acquire) != key) return false;  // (51)
         if (word.compare_exchange_strong(old, wanted, std::memory_order_acq_rel,
-                                         std::memory_order_acquire)) {
+                                         std::memory_order_acquire)) {  // (52) (53)
             return true;
         }
     }
@@ -428,10 +422,10 @@ bool NeighborTable::put(Word& word, std::size_t slot, std::uint64_t key, std::ui
 std::vector<NeighborEntry> NeighborTable::snapshot() const {
     std::vector<NeighborEntry> entries;
     for (std::size_t i = 0; i < slot_count_; ++i) {
-        const std::uint64_t key = keys_[i].load(std::memory_order_acquire);  // (2)
+        const std::uint64_t key = keys_[i].load(std::memory_order_acquire);  // (51)
         if (key == 0) continue;
-        const std::uint64_t word = slots_[i].timing.load(std::memory_order_acquire);  // (6)
-        const std::uint64_t mac = slots_[i].mac.load(std::memory_order_relaxed);      // (7)
+        const std::uint64_t word = slots_[i].timing.load(std::memory_order_acquire);  // (55)
+        const std::uint64_t mac = slots_[i].mac.load(std::memory_order_relaxed);      // (56)
         const std::uint64_t use = slots_[i].use.load(std::memory_order_relaxed);
         const Timing timing =
             generation_of(word) == generation_of(key) ? Timing::read(word) : Timing{};

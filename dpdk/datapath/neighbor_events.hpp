@@ -36,20 +36,21 @@ class NeighborEvents {
     /// On the worker's thread.
     void push(const NeighborEvent& event) {
         const std::uint64_t end = end_.load(std::memory_order_relaxed);
-        if (end - begin_.load(std::memory_order_acquire) == room) {  // (2) with (3)
+        if (end - begin_.load(std::memory_order_acquire) == room) {  // (58)
             missed_.fetch_add(1, std::memory_order_relaxed);
             return;
         }
         events_[end % room] = event;
-        end_.store(end + 1, std::memory_order_release);  // (1) with (4)
+        end_.store(end + 1, std::memory_order_release);  // (57)
     }
     /// On one other thread. Hands each event to `take`, and returns how many found no room since.
     template <class Take>
     std::uint64_t drain(Take&& take) {
         std::uint64_t begin = begin_.load(std::memory_order_relaxed);
-        for (const std::uint64_t end = end_.load(std::memory_order_acquire); begin != end; ++begin)
-            take(events_[begin % room]);                 // (4) with (1)
-        begin_.store(begin, std::memory_order_release);  // (3) with (2)
+        const std::uint64_t end = end_.load(std::memory_order_acquire);  // (60)
+        for (; begin != end; ++begin)
+            take(events_[begin % room]);
+        begin_.store(begin, std::memory_order_release);  // (59)
         return missed_.exchange(0, std::memory_order_relaxed);
     }
 

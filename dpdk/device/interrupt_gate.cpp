@@ -97,7 +97,7 @@ InterruptGate::~InterruptGate() {
     state_->ending.store(true, std::memory_order_relaxed);
     state_->set_event();
     const std::uint64_t late = now_ms() + patience_ms;
-    while (!state_->stays.load(std::memory_order_acquire)) {
+    while (!state_->stays.load(std::memory_order_acquire)) {  // (67)
         if (now_ms() > late) {
             spdlog::warn("a driver's interrupt callback did not end within {} s",
                          patience_ms / 1000);
@@ -110,7 +110,7 @@ InterruptGate::~InterruptGate() {
 /// On the interrupt thread, as everything below.
 void InterruptGate::callback(void* argument) {
     State& state = *static_cast<State*>(argument);
-    state.phase.fetch_add(1, std::memory_order_release);
+    state.phase.fetch_add(1, std::memory_order_release);  // (63)
     state.clear_event();
     wait(state);
     state.set_event();  // DPDK calls us again after the callbacks that are due
@@ -133,11 +133,11 @@ void InterruptGate::wait(State& state) {
 /// Opens a window. False when the end has come, and callbacks may run no more.
 bool InterruptGate::open(State& state) {
     const std::uint64_t phase = state.phase.fetch_add(1, std::memory_order_relaxed) + 1;
-    std::atomic_thread_fence(std::memory_order_seq_cst);
+    std::atomic_thread_fence(std::memory_order_seq_cst);  // (65)
     for (const Slot& slot : state.slots) {
         for (;;) {
             if (state.ending.load(std::memory_order_relaxed)) return false;
-            const std::uint64_t seen = slot.seen.load(std::memory_order_acquire);
+            const std::uint64_t seen = slot.seen.load(std::memory_order_acquire);  // (62)
             if (seen == phase || seen == left) break;
             nap(look_ns);
         }
@@ -146,7 +146,7 @@ bool InterruptGate::open(State& state) {
 }
 
 void InterruptGate::stay(State& state) {
-    state.stays.store(true, std::memory_order_release);
+    state.stays.store(true, std::memory_order_release);  // (66)
     for (;;)
         ::pause();
 }

@@ -47,22 +47,22 @@ class InterruptGate {
     /// Each is a thread, or a device that a thread uses; none joins twice without leaving.
     void join(std::uint16_t user) noexcept {
         slots_[user].seen.store(0, std::memory_order_relaxed);
-        std::atomic_thread_fence(std::memory_order_seq_cst);
+        std::atomic_thread_fence(std::memory_order_seq_cst);  // (65)
     }
 
     /// At the beginning of each round of `user`, on its thread.
     /// @return whether it must leave memif devices alone until the next call
     [[nodiscard]] bool window(std::uint16_t user) noexcept {
-        const std::uint64_t phase = phase_->load(std::memory_order_acquire);
+        const std::uint64_t phase = phase_->load(std::memory_order_acquire);  // (64)
         std::atomic<std::uint64_t>& seen = slots_[user].seen;
         if (seen.load(std::memory_order_relaxed) != phase) [[unlikely]]
-            seen.store(phase, std::memory_order_release);
+            seen.store(phase, std::memory_order_release);  // (61)
         return phase % 2 != 0;
     }
 
     /// After the last round of `user`, on its thread: windows wait for it no longer.
     void leave(std::uint16_t user) noexcept {
-        slots_[user].seen.store(left, std::memory_order_release);
+        slots_[user].seen.store(left, std::memory_order_release);  // (61)
     }
 
   private:

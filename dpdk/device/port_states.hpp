@@ -40,11 +40,11 @@ class PortStates {
         // All workers have seen the epoch before: none reads `ask` now.
         ports_[port].ask = std::move(ask);
         ports_[port].state.store(state, std::memory_order_relaxed);
-        const std::uint64_t epoch = epoch_.fetch_add(1, std::memory_order_release) + 1;
-        std::atomic_thread_fence(std::memory_order_seq_cst);
+        const std::uint64_t epoch = epoch_.fetch_add(1, std::memory_order_release) + 1;  // (68)
+        std::atomic_thread_fence(std::memory_order_seq_cst);                             // (72)
         for (const Slot& slot : slots_) {
             for (;;) {
-                const std::uint64_t seen = slot.seen.load(std::memory_order_acquire);
+                const std::uint64_t seen = slot.seen.load(std::memory_order_acquire);  // (71)
                 if (seen == epoch || seen == left) break;
                 wait();
             }
@@ -56,18 +56,18 @@ class PortStates {
     /// `set` waits for it from now on: it is about to look at `epoch` again and again.
     void join(std::uint16_t worker) noexcept {
         slots_[worker].seen.store(0, std::memory_order_relaxed);
-        std::atomic_thread_fence(std::memory_order_seq_cst);
+        std::atomic_thread_fence(std::memory_order_seq_cst);  // (72)
     }
     void leave(std::uint16_t worker) noexcept {
-        slots_[worker].seen.store(left, std::memory_order_release);
+        slots_[worker].seen.store(left, std::memory_order_release);  // (70)
     }
     /// Never 0.
     [[nodiscard]] std::uint64_t epoch() const noexcept {
-        return epoch_.load(std::memory_order_acquire);
+        return epoch_.load(std::memory_order_acquire);  // (69)
     }
     /// The worker goes by the states that it read since it saw `epoch`.
     void seen(std::uint16_t worker, std::uint64_t epoch) noexcept {
-        slots_[worker].seen.store(epoch, std::memory_order_release);
+        slots_[worker].seen.store(epoch, std::memory_order_release);  // (70)
     }
 
     /// Between `epoch` and `seen`.

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Every ordered atomic access of engine/ and nat/ carries a number, and docs/race.md explains it.
+"""Every ordered atomic access of engine/, nat/ and dpdk/ carries a number, and docs/race.md explains it.
 
 An access that is not relaxed must have `(n)` in a comment on its line or within two lines of it.
 Each number must have a row in the table of docs/race.md, and each row a number in the code."""
@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+LAYERS = ("engine", "nat", "dpdk")
 ORDERED = re.compile(r"memory_order_(acquire|release|acq_rel|seq_cst)")
-NUMBER = re.compile(r"(?<=//).*?\((\d{1,2})\)")
+NUMBER = re.compile(r"\((\d{1,2})\)")
 ROW = re.compile(r"^\| \((\d+)\) ")
 
 
@@ -19,9 +20,10 @@ def numbers_in_code() -> tuple[dict[int, str], list[str]]:
     """Where each number stands first, and the ordered accesses that have none."""
     found: dict[int, str] = {}
     unnumbered = []
-    for path in sorted([*ROOT.glob("engine/*.hpp"), *ROOT.glob("nat/*.[hc]pp")]):
+    sources = (path for layer in LAYERS for path in (ROOT / layer).rglob("*.[hc]pp"))
+    for path in sorted(sources):
         lines = path.read_text().splitlines()
-        numbered = {at: NUMBER.findall(line) for at, line in enumerate(lines)}
+        numbered = {at: NUMBER.findall(line.partition("//")[2]) for at, line in enumerate(lines)}
         for at, line in enumerate(lines):
             place = f"{path.relative_to(ROOT)}:{at + 1}"
             for number in numbered[at]:
