@@ -148,7 +148,7 @@ class SourceTable {
     /// Of every access to a word: see docs/race.md.
     static constexpr std::memory_order order = std::memory_order_seq_cst;  // (40) (41)
 
-    // A word: tag (35 bits), building (1), then holds, or while building the worker (28).
+    // A word: 35 bits of tag, 1 of building, 28 of holds or, while building, of the worker.
     static constexpr std::uint64_t building = 1ULL << 28U;
     static constexpr std::uint64_t holds = building - 1;
     static constexpr std::uint64_t tag_bits = ~(building | holds);

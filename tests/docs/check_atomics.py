@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ("engine", "nat", "dpdk")
 ORDERED = re.compile(r"memory_order_(acquire|release|acq_rel|seq_cst)")
-NUMBER = re.compile(r"\((\d{1,2})\)")
+NUMBER = re.compile(r"(?<!\w)\((\d{1,2})\)")
 ROW = re.compile(r"^\| \((\d+)\) ")
 
 
