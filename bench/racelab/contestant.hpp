@@ -23,6 +23,7 @@ namespace noclash::racelab {
 
 /// Virtual time, in ns.
 using Instant = std::uint64_t;
+inline constexpr Instant second_ns = 1'000'000'000;
 
 namespace protocol {
 inline constexpr std::uint8_t tcp = 6, udp = 17;

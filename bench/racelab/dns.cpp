@@ -17,7 +17,6 @@ namespace {
 constexpr std::uint16_t dns_port = 53;
 constexpr std::uint16_t first_port = 20'000;
 constexpr unsigned threads = 2;
-constexpr Instant second_ns = 1'000'000'000;
 
 std::unique_ptr<Contestant> make(Resolver resolver, const DnsOptions& options) {
     const auto netfilter = [&](ClashResolution resolution) {

@@ -12,7 +12,6 @@ namespace {
 
 constexpr std::uint32_t first_source_port = 20'000;
 constexpr std::uint32_t sources = 16;
-constexpr Instant second_ns = 1'000'000'000;
 
 Packet storm_packet(const StormOptions& options, unsigned thread, std::uint32_t step) {
     const std::uint32_t own_sources = sources / options.threads;

@@ -29,10 +29,6 @@ constexpr std::array filtering_words{"address-and-port-dependent"sv, "address-de
 constexpr std::string_view remedy =
     "the same `mapping`, `filtering` and `ports` in both, or `ports` that do not overlap";
 
-bool overlap(nat::PortRange a, nat::PortRange b) {
-    return a.first <= b.last && b.first <= a.last;
-}
-
 bool maps_endpoints(nat::NatBehavior behavior) {
     return behavior.mapping == Mapping::endpoint_independent;
 }
@@ -42,7 +38,7 @@ bool share_ports(const Rule& a, const Rule& b) {
     if (a.source_nat != SourceNat::masquerade || b.source_nat != SourceNat::masquerade)
         return false;  // pools are compared with each other, and hold no port's address
     if (a.protocol && b.protocol && *a.protocol != *b.protocol) return false;
-    return overlap(a.ports, b.ports);
+    return a.ports.overlaps(b.ports);
 }
 
 std::string what_differs(std::string_view name) {
@@ -93,7 +89,7 @@ void check_behavior(const Section& section, const Pool& pool, const Config& conf
     std::unordered_set<std::uint32_t> own;
     for (const Pool& other : config.policy.pools) {
         if (maps_endpoints(pool.behavior) == maps_endpoints(other.behavior)) continue;
-        if (!overlap(pool.ports, other.ports)) continue;
+        if (!pool.ports.overlaps(other.ports)) continue;
         if (own.empty())
             for (const V4Address address : pool.addresses)
                 own.insert(address.value.host());

@@ -108,13 +108,6 @@ void check_targets(const Section& section, const Others& others, const OwnAddres
     }
 }
 
-bool on_a_link(const Config& config, V4Address address) {
-    return std::ranges::any_of(config.ports, [&](const PortConfig& port) {
-        return port.prefix_length != 0 &&
-               same_prefix<V4>(port.address, address, port.prefix_length);
-    });
-}
-
 /// The address of a service is the gateway's: it answers ARP for it where it is in a port's subnet.
 void check_service(const Section& section, const nat::Rule<V4>& rule, const Config& config,
                    const Others& others) {
@@ -122,7 +115,7 @@ void check_service(const Section& section, const nat::Rule<V4>& rule, const Conf
         if (to.length != V4::address_bits) continue;
         if (const auto taken = others.router_or_subnet(just(to.network))) {
             section.fault("to", *taken, "an address of the gateway");
-        } else if (on_a_link(config, to.network) &&
+        } else if (is_on_link(config, to.network) &&
                    std::ranges::any_of(rule.targets, [&](const nat::Target<V4>& target) {
                        return target.address == to.network;
                    })) {

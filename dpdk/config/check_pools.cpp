@@ -15,10 +15,6 @@ namespace {
 
 using Pool = nat::Pool<V4>;
 
-bool overlap(nat::PortRange a, nat::PortRange b) {
-    return a.first <= b.last && b.first <= a.last;
-}
-
 /// Two pools may share an address as long as they give out different ports. The same ports in both
 /// are shared by the hosts of both, and neither has as many as it looks like.
 void check_overlap(const Whole& whole) {
@@ -29,7 +25,7 @@ void check_overlap(const Whole& whole) {
         for (const V4Address& address : pools[i].addresses) {
             const auto [begin, end] = holders.equal_range(address.value.host());
             for (auto other = begin; other != end && !told; ++other) {
-                if (!overlap(pools[i].ports, pools[other->second].ports)) continue;
+                if (!pools[i].ports.overlaps(pools[other->second].ports)) continue;
                 told = other->second;
                 if (whole.pools[i].is_faulty()) break;
                 whole.pools[i].warn("addresses",

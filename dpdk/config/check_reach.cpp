@@ -19,14 +19,8 @@ bool routes_are_known(const Whole& whole) {
     return std::ranges::all_of(whole.ports, fit) && std::ranges::all_of(whole.routes, fit);
 }
 
-bool on_a_link(const Config& config, V4Address address) {
-    return std::ranges::any_of(config.ports, [&](const PortConfig& port) {
-        return same_prefix<V4>(port.address, address, port.prefix_length);
-    });
-}
-
 bool is_routed(const Config& config, V4Address address) {
-    return on_a_link(config, address) ||
+    return is_on_link(config, address) ||
            std::ranges::any_of(
                config.routes, [&](const RouteConfig& route) { return route.to.contains(address); });
 }
@@ -68,7 +62,7 @@ void check_pool(const Section& section, const Config& config) {
         if (!range) continue;
         for (const std::uint32_t end : {range->first, range->last}) {
             const V4Address address = V4Address::from_host(end);
-            if (on_a_link(config, address)) continue;
+            if (is_on_link(config, address)) continue;
             section.warn_at(text.where, "addresses", in_no_subnet(address), advice_outside);
             break;
         }
@@ -116,7 +110,7 @@ void check_reachability(const Whole& whole) {
         const nat::Rule<V4>& rule = config.policy.rules[i];
         check_rule(section, rule, config);
         if (rule.mapping && config.routes.empty() &&
-            !on_a_link(config, rule.mapping->outside.address))
+            !is_on_link(config, rule.mapping->outside.address))
             section.warn("outside", in_no_subnet(rule.mapping->outside.address), advice_outside);
     }
     if (!config.routes.empty()) return;

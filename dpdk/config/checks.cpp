@@ -3,7 +3,16 @@
 
 #include <sched.h>
 
+#include <algorithm>
+
 namespace noclash::dpdk {
+
+bool is_on_link(const Config& config, V4Address address) {
+    return std::ranges::any_of(config.ports, [&](const PortConfig& port) {
+        return port.prefix_length != 0 &&
+               same_prefix<V4>(port.address, address, port.prefix_length);
+    });
+}
 
 void check_whole(const Section& top, const Config& config, const Machine& machine) {
     const Whole whole{top,

@@ -20,6 +20,9 @@ struct Whole {
     std::vector<Section> ports, routes, pools, rules;
 };
 
+/// Whether an address is in the subnet of a port whose address is known.
+[[nodiscard]] bool is_on_link(const Config& config, V4Address address);
+
 /// All of the checks below.
 void check_whole(const Section& top, const Config& config, const Machine& machine);
 

@@ -17,8 +17,7 @@ namespace {
 using Result = std::variant<Device, std::string>;
 
 constexpr std::size_t longest_interface = 15;     // IFNAMSIZ less its NUL
-constexpr std::size_t longest_name = 48;          // well below RTE_DEV_NAME_MAX_LEN and ring names
-constexpr std::size_t longest_socket = 107;       // sun_path less its NUL
+constexpr std::size_t longest_device_name = 48;   // well below RTE_DEV_NAME_MAX_LEN and ring names
 constexpr std::size_t af_packet_frames = 4096;    // a queue holds so many while its worker naps
 constexpr std::size_t packet_socket_header = 66;  // before a frame of a ring: TPACKET2_HDRLEN, gap
 
@@ -89,9 +88,9 @@ Result memif(const PortConfig& port, std::string_view text, std::size_t index) {
     if (server && text.substr(comma + 1) != "server") {
         return fmt::format("{:?} is not known after the socket", text.substr(comma + 1));
     }
-    if (!plain(socket, longest_socket) || !socket.starts_with('/')) {
+    if (!plain(socket, longest_socket_path) || !socket.starts_with('/')) {
         return fmt::format("{:?} is no absolute path of a socket (at most {} characters)", socket,
-                           longest_socket);
+                           longest_socket_path);
     }
     // rsize is the logarithm of the ring's size; DPDK takes no more than 2^14.
     const int ring = std::clamp(std::bit_width(port.descriptors) - 1, 6, 14);
@@ -133,7 +132,8 @@ Result pci(std::string_view address) {
 
 Result vdev(std::string_view arguments) {
     const std::string_view name = arguments.substr(0, arguments.find(','));
-    if (!plain(name, longest_name)) return fmt::format("{:?} names no DPDK device", arguments);
+    if (!plain(name, longest_device_name))
+        return fmt::format("{:?} names no DPDK device", arguments);
     return Device{DeviceKind::vdev, std::string(name), std::string(arguments), "", ""};
 }
 

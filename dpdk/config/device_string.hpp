@@ -26,6 +26,9 @@ struct Device {
 /// The name of the kernel's interface that a device uses or makes; empty when there is none.
 [[nodiscard]] std::string_view kernel_interface(const Device& device);
 
+/// Of a Unix socket, in bytes: `sun_path` less its NUL.
+inline constexpr std::size_t longest_socket_path = 107;
+
 /// The forms that `device` takes, for messages.
 inline constexpr std::string_view device_forms =
     "\"af_packet:IFACE\", \"af_xdp:IFACE\", \"tap:NAME\", \"memif:SOCKET\", "

@@ -14,7 +14,6 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr std::size_t longest_name = 31;
-constexpr std::size_t longest_socket = 107;  // sun_path less its NUL
 
 struct TimeoutKey {
     std::string_view key;
@@ -129,11 +128,12 @@ void read_general(const Section& top, Config& config) {
         config.policy.tcp_unknown = *word == 0 ? nat::TcpUnknown::drop : nat::TcpUnknown::reset;
     }
     const std::string expected =
-        fmt::format("an absolute path of at most {} bytes", longest_socket);
+        fmt::format("an absolute path of at most {} bytes", longest_socket_path);
     if (const auto path = top.text("control_socket", expected)) {
         config.control_socket = path->value;
         if (!path->value.starts_with('/') || path->value.ends_with('/') ||
-            path->value.size() > longest_socket || path->value.find('\0') != std::string::npos) {
+            path->value.size() > longest_socket_path ||
+            path->value.find('\0') != std::string::npos) {
             top.fault("control_socket", fmt::format("{:?} is no path of a socket", path->value),
                       expected);
         }

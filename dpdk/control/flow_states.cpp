@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "nat/conntrack/sctp_state.hpp"
 #include "nat/conntrack/tcp_state.hpp"
-#include "nat/packet/sctp_chunks.hpp"
 
 namespace noclash::dpdk {
 

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <rte_mempool.h>
 
+#include "dpdk/device/memory_plan.hpp"
+
 namespace noclash::dpdk {
 
 std::vector<MemoryRow> memory_report(const Gateway& gateway) {
@@ -35,7 +37,6 @@ std::vector<MemoryRow> memory_report(const Gateway& gateway) {
 std::string memory_words(const std::vector<MemoryRow>& rows) {
     std::string words;
     for (const MemoryRow& row : rows) {
-        constexpr std::uint64_t mebibyte = 1U << 20U;
         words += fmt::format("{}{} MiB of {} on {} pages", words.empty() ? "" : ", ",
                              (row.bytes + mebibyte / 2) / mebibyte, row.what, to_string(row.pages));
     }

@@ -14,8 +14,6 @@ namespace {
 
 using Ip = nat::IpHeader<V4>;
 
-constexpr auto link_header = static_cast<std::uint16_t>(sizeof(nat::EthernetHeader));
-
 /// DPDK leaves both to others.
 void finish_header(Ip& ip, bool dont_fragment) {
     if (dont_fragment)
@@ -31,8 +29,8 @@ void finish_header(Ip& ip, bool dont_fragment) {
 std::size_t fragment_packet(rte_mbuf* frame, std::uint16_t mtu, rte_mempool* buffers,
                             std::span<rte_mbuf*> fragments) {
     // By copying: transmit queues that free in bulk want direct buffers of one pool in one segment.
-    frame->data_off = static_cast<std::uint16_t>(frame->data_off + link_header);
-    set_frame_bytes(frame, rte_pktmbuf_pkt_len(frame) - link_header);
+    frame->data_off = static_cast<std::uint16_t>(frame->data_off + link_header_bytes);
+    set_frame_bytes(frame, rte_pktmbuf_pkt_len(frame) - link_header_bytes);
     auto& ip = *rte_pktmbuf_mtod(frame, Ip*);
     const std::uint16_t word = ip.fragment.get().host();
     const bool dont_fragment = (word & Ip::dont_fragment) != 0;
@@ -43,7 +41,7 @@ std::size_t fragment_packet(rte_mbuf* frame, std::uint16_t mtu, rte_mempool* buf
     const auto made = fragments.first(static_cast<std::size_t>(count));
     for (rte_mbuf* fragment : made) {
         finish_header(*rte_pktmbuf_mtod(fragment, Ip*), dont_fragment);
-        rte_pktmbuf_prepend(fragment, link_header);
+        rte_pktmbuf_prepend(fragment, link_header_bytes);
     }
     return made.size();
 }

@@ -23,10 +23,8 @@ namespace {
 using Ip = nat::IpHeader<V4>;
 using nat::DropReason;
 
-constexpr std::uint32_t link_header = sizeof(nat::EthernetHeader);
-
 [[nodiscard]] Ip& ip_of(void* frame) {
-    return *rte_pktmbuf_mtod_offset(static_cast<rte_mbuf*>(frame), Ip*, link_header);
+    return *rte_pktmbuf_mtod_offset(static_cast<rte_mbuf*>(frame), Ip*, link_header_bytes);
 }
 
 [[noreturn]] void no_memory() {
@@ -39,7 +37,7 @@ constexpr std::uint32_t link_header = sizeof(nat::EthernetHeader);
 /// No device reads these buffers, so they may lie anywhere, and may be longer than they can say.
 /// Named after their owner: a process may have several gateways, each with a worker 0.
 rte_mempool* make_long_buffers(const void* owner) {
-    static_assert(RTE_PKTMBUF_HEADROOM + link_header + longest_datagram <= long_buffer_bytes);
+    static_assert(RTE_PKTMBUF_HEADROOM + link_header_bytes + longest_datagram <= long_buffer_bytes);
     rte_mempool* pool = ::rte_mempool_create_empty(
         fmt::format("whole-{}", owner).c_str(), datagrams_at_once,
         static_cast<unsigned>(sizeof(rte_mbuf)) + long_buffer_bytes, 0,
@@ -154,14 +152,14 @@ std::optional<Reassembly::Whole> Reassembly::join(const nat::PiecePool& pool,
         counters_.drop(DropReason::fragment_too_big);
         return {};
     }
-    rte_mbuf* frame = buffer_for(link_header + length);
+    rte_mbuf* frame = buffer_for(link_header_bytes + length);
     if (frame == nullptr) {
         counters_.drop(DropReason::no_buffer);
         return {};
     }
-    set_frame_bytes(frame, link_header + length);
+    set_frame_bytes(frame, link_header_bytes + length);
     std::memcpy(&ip_of(frame), &first, header_bytes);
-    auto* to = rte_pktmbuf_mtod_offset(frame, std::uint8_t*, link_header + header_bytes);
+    auto* to = rte_pktmbuf_mtod_offset(frame, std::uint8_t*, link_header_bytes + header_bytes);
     std::uint16_t largest = 0;
     for (std::uint32_t at = pieces.first(); at != nat::no_index; at = pool.next(at)) {
         const nat::Piece& piece = pool.piece(at);

@@ -17,7 +17,6 @@ namespace {
 
 using Table = FlowTable<V4>;
 
-constexpr std::uint64_t mebibyte = 1U << 20U;
 /// Of the neighbour table, for each that it is to hold: it is at most half full.
 constexpr std::uint64_t bytes_of_neighbor = 4ULL * 40;
 /// Libraries and drivers that DPDK loads, heaps, buffers of sockets.

@@ -25,7 +25,6 @@ constexpr std::uint32_t slack = 2048;           // bursts in flight, ARP and ICM
 constexpr std::uint64_t base_megabytes = 32;    // EAL, drivers
 constexpr std::uint64_t route_megabytes = 66;   // rte_lpm: 2^24 entries, and second-level groups
 constexpr std::uint64_t megabytes_of_port = 4;  // descriptor rings
-constexpr std::uint64_t mebibyte = 1U << 20;
 
 std::uint32_t largest_mtu(const Config& config) {
     std::uint32_t mtu = 0;

@@ -7,6 +7,8 @@
 
 namespace noclash::dpdk {
 
+inline constexpr std::uint64_t mebibyte = 1U << 20U;
+
 /// What packets need of DPDK's memory. The flow table lives outside of it.
 struct MemoryPlan {
     std::uint32_t packet_buffers = 0;

@@ -14,6 +14,9 @@ struct PortRange {
     [[nodiscard]] constexpr bool contains(std::uint16_t port) const {
         return first <= port && port <= last;
     }
+    [[nodiscard]] constexpr bool overlaps(PortRange other) const {
+        return first <= other.last && other.first <= last;
+    }
     friend bool operator==(PortRange, PortRange) = default;
 };
 

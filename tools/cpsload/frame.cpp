@@ -17,7 +17,7 @@ namespace checksum = nat::checksum;
 constexpr std::uint8_t ttl = 64;
 constexpr std::size_t ip_at = sizeof(EthernetHeader);
 constexpr std::size_t l4_at = ip_at + sizeof(Ip);
-constexpr std::uint16_t window = 64240;  // no scaling: no connection sends more
+constexpr std::uint16_t receive_window = 64240;  // no scaling: no connection sends more
 
 template <class T>
 std::span<const std::uint8_t> bytes_of(const T& header) {
@@ -25,7 +25,7 @@ std::span<const std::uint8_t> bytes_of(const T& header) {
 }
 
 /// What a 16-bit word adds to a sum, which is over words as they lie in memory.
-std::uint64_t word(std::uint16_t value) {
+std::uint64_t sum_of(std::uint16_t value) {
     return Be16::from_host(value).wire();
 }
 
@@ -130,8 +130,8 @@ FrameKind read_frame(std::span<std::uint8_t> frame, Segment& segment) {
     if (ip.protocol == nat::ip_protocol::tcp) kind = read_tcp(l4, segment);
     if (ip.protocol == nat::ip_protocol::udp) kind = read_udp(l4, segment);
     if (kind != FrameKind::segment) return kind;
-    const std::uint64_t pseudo =
-        addresses(segment.ends) + word(ip.protocol) + word(static_cast<std::uint16_t>(l4.size()));
+    const std::uint64_t pseudo = addresses(segment.ends) + sum_of(ip.protocol) +
+                                 sum_of(static_cast<std::uint16_t>(l4.size()));
     const std::uint64_t sum = ip.protocol == nat::ip_protocol::tcp
                                   ? sum_of_20(l4.data()) + sum_of(l4.data() + 20, l4.size() - 20)
                                   : sum_of(l4.data(), l4.size());
@@ -151,11 +151,11 @@ FrameWriter::Template FrameWriter::make_template(const nat::MacAddress& from,
     std::memcpy(made.bytes.data(), &ethernet, sizeof ethernet);
     std::memcpy(made.bytes.data() + ip_at, &ip, sizeof ip);
     made.ip_sum = checksum::sum(bytes_of(ip));
-    made.l4_sum = word(protocol);
+    made.l4_sum = sum_of(protocol);
     if (protocol == nat::ip_protocol::tcp) {
         TcpHeader tcp{};
         tcp.data_offset = sizeof(TcpHeader) / 4 << 4;
-        tcp.window = Be16::from_host(window);
+        tcp.window = Be16::from_host(receive_window);
         std::memcpy(made.bytes.data() + l4_at, &tcp, sizeof tcp);
         made.l4_sum += checksum::sum(bytes_of(tcp));
     }
@@ -182,7 +182,7 @@ std::uint16_t FrameWriter::tcp(std::uint8_t* room, const Ends& ends, const Tcp& 
     const Be16 source_port = Be16::from_host(ends.source_port);
     const Be16 destination_port = Be16::from_host(ends.destination_port);
     sum += addresses(ends) + source_port.wire() + destination_port.wire() + sequence.wire() +
-           acknowledgment.wire() + word(tcp.flags) + word(l4_bytes);
+           acknowledgment.wire() + sum_of(tcp.flags) + sum_of(l4_bytes);
     header.source_port = source_port;
     header.destination_port = destination_port;
     header.sequence = sequence;
@@ -202,8 +202,8 @@ std::uint16_t FrameWriter::udp(std::uint8_t* room, const Ends& ends,
     header.source_port = Be16::from_host(ends.source_port);
     header.destination_port = Be16::from_host(ends.destination_port);
     header.length = Be16::from_host(l4_bytes);
-    sum += addresses(ends) + 2UL * word(l4_bytes) + word(ends.source_port) +
-           word(ends.destination_port);
+    sum += addresses(ends) + 2UL * sum_of(l4_bytes) + sum_of(ends.source_port) +
+           sum_of(ends.destination_port);
     const Be16 whole = checksum::finish(sum);
     // On the wire, 0 says that a datagram has no checksum (RFC 768).
     header.checksum = whole == Be16{} ? Be16::from_wire(0xffff) : whole;

@@ -18,10 +18,6 @@ namespace {
 
 constexpr std::uint64_t most_tuples = 2'000'000'000;
 
-double seconds(Time time) {
-    return static_cast<double>(time) / static_cast<double>(second);
-}
-
 void check_identity(const Options& options) {
     const Settings& settings = options.settings;
     if (!Identity(std::bit_ceil(std::max(settings.in_flight, 2U)), settings.payload_bytes).fits())

@@ -11,10 +11,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-double seconds(Time time) {
-    return static_cast<double>(time) / static_cast<double>(second);
-}
-
 double rate(std::uint64_t count, Time time) {
     return time == 0 ? 0 : static_cast<double>(count) / seconds(time);
 }

@@ -13,7 +13,7 @@ constexpr std::uint32_t openings_a_turn = 4 * burst;
 constexpr std::uint32_t turns_before_nap = 4;
 constexpr long nap_ns = 20'000;
 constexpr Time drain_after_interrupt = second;
-constexpr std::uint32_t window = 512;  // held connections that are asked or closed at a time
+constexpr std::uint32_t most_held_due = 512;  // held connections that are asked or closed at a time
 
 Time cpu_time() {
     timespec time{};
@@ -99,7 +99,8 @@ Lapse Runner::visit_held(const std::string& name, const Schedule& schedule, cons
         [&](std::uint32_t due, Time now) -> std::optional<std::uint32_t> {
             if (slot == ledger_.connections.slots()) return std::nullopt;
             if (schedule.unlimited())
-                due = std::min(due, window - std::min(window, ledger_.deadlines.waiting()));
+                due = std::min(
+                    due, most_held_due - std::min(most_held_due, ledger_.deadlines.waiting()));
             std::uint32_t visited = 0;
             slot = tester_.visit_held(slot, due, [&](Connection& held, std::uint8_t* room) {
                 ++visited;

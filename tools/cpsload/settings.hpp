@@ -16,6 +16,10 @@ using Time = std::uint64_t;
 inline constexpr Time second = 1'000'000'000;
 inline constexpr Time millisecond = 1'000'000;
 
+[[nodiscard]] inline double seconds(Time time) {
+    return static_cast<double>(time) / static_cast<double>(second);
+}
+
 /// What a connection does in its life.
 enum class Kind : std::uint8_t {
     crr,   ///< handshake, request, response, close

@@ -26,7 +26,7 @@ NO_CODE = "[clang-diagnostic-error]"
 def clang_tidy():
     """The work of a part. It needs to know how files are compiled, for which a directory of its
     own is configured, and nothing built."""
-    build = builds.Build("build-tidy", compiler="clang++")
+    build = builds.Build("build-tidy", compiler="clang++", options=["-Dunity_tests=false"])
 
     def work(step):
         build.configure()
@@ -100,6 +100,8 @@ def names_of(text):
     """The names that a file declares outside of classes and functions. In our format these stand at
     the beginning of a line; members of classes are known by their class."""
     names = set()
+    # Files of unit tests have namespaces of their own.
+    space = re.search(r"^namespace (\w+::)*(\w+_test) \{$", text, re.MULTILINE)
     for line in text.splitlines():
         if not re.match(r"[A-Za-z_]", line) or re.match(r"namespace |using namespace |extern ", line):
             continue
@@ -108,7 +110,8 @@ def names_of(text):
             names.add(found[1])
         elif found := re.search(r"([\w:~]+)(?:\[.*?\])*(?:\(|\{| =|;)", line):
             names.add(found[1])
-    return {name for name in names if not name.isupper()}  # macros, as TEST of GoogleTest
+    prefix = space[2] + "::" if space else ""
+    return {prefix + name for name in names if not name.isupper()}  # macros, as TEST of GoogleTest
 
 
 def _by_target(build):

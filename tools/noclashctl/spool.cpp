@@ -15,7 +15,7 @@ namespace noclash::tools {
 
 namespace {
 
-constexpr std::size_t piece_bytes = 1U << 20;
+constexpr std::size_t most_written_at_once = 1U << 20;
 
 /// @return an errno, or 0
 int write_all(int to, std::string_view text) {
@@ -93,7 +93,7 @@ void Spool::spill(std::string_view text) {
 void Spool::take(std::string& piece) {
     piece.clear();
     if (!memory_.empty()) return piece.swap(memory_);
-    piece.resize(std::min(piece_bytes, static_cast<std::size_t>(written_ - read_)));
+    piece.resize(std::min(most_written_at_once, static_cast<std::size_t>(written_ - read_)));
     const ssize_t got = ::pread(file_, piece.data(), piece.size(), read_);
     if (got <= 0) {
         failure_ = fmt::format("cannot read back what was kept: {}", std::strerror(errno));

@@ -14,7 +14,7 @@
 #include "tools/cpsload/dns.hpp"
 #include "tools/cpsload/payload.hpp"
 
-namespace noclash::cpsload {
+namespace noclash::cpsload::frame_test {
 namespace {
 
 constexpr nat::MacAddress from{{2, 0, 0, 0, 0, 1}}, to{{2, 0, 0, 0, 0, 2}};
@@ -155,4 +155,4 @@ TEST(Dns, ReadsOnlyWhatItWrites) {
 }
 
 }  // namespace
-}  // namespace noclash::cpsload
+}  // namespace noclash::cpsload::frame_test

@@ -6,7 +6,7 @@
 
 #include <sstream>
 
-namespace noclash::cpsload {
+namespace noclash::cpsload::options_test {
 namespace {
 
 using testing::HasSubstr;
@@ -117,4 +117,4 @@ TEST(Options, SayWhenTheTuplesDoNotSuffice) {
 }
 
 }  // namespace
-}  // namespace noclash::cpsload
+}  // namespace noclash::cpsload::options_test

@@ -5,7 +5,7 @@
 
 #include "tools/cpsload/search.hpp"
 
-namespace noclash::cpsload {
+namespace noclash::cpsload::pace_test {
 namespace {
 
 constexpr Time turn = 10'000;
@@ -140,4 +140,4 @@ TEST(Search, EndsWhenATrialIsInterrupted) {
 }
 
 }  // namespace
-}  // namespace noclash::cpsload
+}  // namespace noclash::cpsload::pace_test

@@ -8,7 +8,7 @@
 
 #include "tools/cpsload/station.hpp"
 
-namespace noclash::cpsload {
+namespace noclash::cpsload::plan_test {
 namespace {
 
 Settings small_settings() {
@@ -147,4 +147,4 @@ TEST(Station, AnswersForItsAddressesOnly) {
 }
 
 }  // namespace
-}  // namespace noclash::cpsload
+}  // namespace noclash::cpsload::plan_test

@@ -12,7 +12,7 @@
 #include "tools/cpsload/histogram.hpp"
 #include "tools/cpsload/tuple_owners.hpp"
 
-namespace noclash::cpsload {
+namespace noclash::cpsload::tables_test {
 namespace {
 
 TEST(Histogram, KeepsSmallValuesExactly) {
@@ -144,4 +144,4 @@ TEST(Connections, GiveEachUseOfASlotItsOwnNumber) {
 }
 
 }  // namespace
-}  // namespace noclash::cpsload
+}  // namespace noclash::cpsload::tables_test

@@ -11,7 +11,7 @@
 #include "tools/cpsload/progress.hpp"
 #include "tools/cpsload/race.hpp"
 
-namespace noclash::cpsload {
+namespace noclash::cpsload::verdict_test {
 namespace {
 
 using testing::HasSubstr;
@@ -188,4 +188,4 @@ TEST(LimitedByTester, IsDecidedByTheLowestRateThatFailed) {
 }
 
 }  // namespace
-}  // namespace noclash::cpsload
+}  // namespace noclash::cpsload::verdict_test

@@ -7,7 +7,7 @@
 #include "tests/unit/cpsload/wire.hpp"
 #include "tools/cpsload/dns.hpp"
 
-namespace noclash::cpsload {
+namespace noclash::cpsload::verifier_test {
 namespace {
 
 constexpr V4Address gateway_address = V4Address::from_host(0x0a020001);
@@ -328,4 +328,4 @@ TEST(Verifier, SharesAMixOutByWeight) {
 }
 
 }  // namespace
-}  // namespace noclash::cpsload
+}  // namespace noclash::cpsload::verifier_test

@@ -4,7 +4,7 @@
 
 #include "tests/unit/dpdk/faults_of.hpp"
 
-namespace noclash::dpdk {
+namespace noclash::dpdk::config_faults_test {
 namespace {
 
 using testing::ElementsAre;
@@ -450,4 +450,4 @@ TEST(ConfigFaults, NoPortAtAll) {
 }
 
 }  // namespace
-}  // namespace noclash::dpdk
+}  // namespace noclash::dpdk::config_faults_test

@@ -11,7 +11,7 @@
 #include "nat/policy/rule_match.hpp"
 #include "tests/unit/dpdk/faults_of.hpp"
 
-namespace noclash::dpdk {
+namespace noclash::dpdk::config_shadowing_test {
 namespace {
 
 using testing::ElementsAre;
@@ -243,4 +243,4 @@ TEST(Shadowing, AgreesWithTheDatapath) {
 }
 
 }  // namespace
-}  // namespace noclash::dpdk
+}  // namespace noclash::dpdk::config_shadowing_test

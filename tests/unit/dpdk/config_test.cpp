@@ -8,7 +8,7 @@
 
 #include "tests/unit/dpdk/faults_of.hpp"
 
-namespace noclash::dpdk {
+namespace noclash::dpdk::config_test {
 namespace {
 
 using testing::ElementsAre;
@@ -478,4 +478,4 @@ TEST(Config, ReportsAllFaultsInTheOrderOfTheFile) {
 }
 
 }  // namespace
-}  // namespace noclash::dpdk
+}  // namespace noclash::dpdk::config_test

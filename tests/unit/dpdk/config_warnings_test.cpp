@@ -7,7 +7,7 @@
 
 #include "tests/unit/dpdk/faults_of.hpp"
 
-namespace noclash::dpdk {
+namespace noclash::dpdk::config_warnings_test {
 namespace {
 
 using testing::ElementsAre;
@@ -366,4 +366,4 @@ TEST(Warnings, StandBesideFaultsInTheOrderOfTheFile) {
 }
 
 }  // namespace
-}  // namespace noclash::dpdk
+}  // namespace noclash::dpdk::config_warnings_test

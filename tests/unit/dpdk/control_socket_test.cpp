@@ -17,7 +17,7 @@
 #include "dpdk/control/control_request.hpp"
 #include "tests/unit/dpdk/control_client.hpp"
 
-namespace noclash::dpdk {
+namespace noclash::dpdk::control_socket_test {
 namespace {
 
 using nlohmann::json;
@@ -345,4 +345,4 @@ TEST_F(ControlSocketTest, LeavesTheSocketOfASuccessorAlone) {
 }
 
 }  // namespace
-}  // namespace noclash::dpdk
+}  // namespace noclash::dpdk::control_socket_test

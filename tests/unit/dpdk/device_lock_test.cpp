@@ -10,7 +10,7 @@
 #include <csignal>
 #include <optional>
 
-namespace noclash::dpdk {
+namespace noclash::dpdk::device_lock_test {
 namespace {
 
 using testing::HasSubstr;
@@ -107,4 +107,4 @@ TEST(DeviceLock, RingsAreNotShared) {
 }
 
 }  // namespace
-}  // namespace noclash::dpdk
+}  // namespace noclash::dpdk::device_lock_test

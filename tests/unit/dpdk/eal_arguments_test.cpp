@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
-namespace noclash::dpdk {
+namespace noclash::dpdk::eal_arguments_test {
 namespace {
 
 using testing::Contains;
@@ -125,4 +125,4 @@ TEST(MemoryPlan, ObeysTheConfiguration) {
 }
 
 }  // namespace
-}  // namespace noclash::dpdk
+}  // namespace noclash::dpdk::eal_arguments_test

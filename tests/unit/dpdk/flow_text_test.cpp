@@ -11,7 +11,7 @@
 #include "nat/mapping/mapping.hpp"
 #include "nat/packet/protocols.hpp"
 
-namespace noclash::dpdk {
+namespace noclash::dpdk::flow_text_test {
 namespace {
 
 using nlohmann::json;
@@ -177,4 +177,4 @@ TEST(FlowFilterTest, EveryFaultNamesItsKey) {
 }
 
 }  // namespace
-}  // namespace noclash::dpdk
+}  // namespace noclash::dpdk::flow_text_test

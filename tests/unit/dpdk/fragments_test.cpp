@@ -23,7 +23,7 @@
 #include "dpdk/device/packet_pool.hpp"
 #include "tests/unit/nat/packets.hpp"
 
-namespace noclash::dpdk {
+namespace noclash::dpdk::fragments_test {
 namespace {
 
 using nat::DropReason;
@@ -304,4 +304,4 @@ TEST_F(Fragments, AreAllMadeOrNone) {
 }
 
 }  // namespace
-}  // namespace noclash::dpdk
+}  // namespace noclash::dpdk::fragments_test

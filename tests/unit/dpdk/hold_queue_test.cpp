@@ -8,7 +8,7 @@
 #include <map>
 #include <random>
 
-namespace noclash::dpdk {
+namespace noclash::dpdk::hold_queue_test {
 namespace {
 
 using Queue = HoldQueue<unsigned>;
@@ -148,4 +148,4 @@ TEST_F(HoldQueueTest, NothingIsLostOrMixedUp) {
 }
 
 }  // namespace
-}  // namespace noclash::dpdk
+}  // namespace noclash::dpdk::hold_queue_test

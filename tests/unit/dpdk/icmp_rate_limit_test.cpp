@@ -6,7 +6,7 @@
 #include <cmath>
 #include <memory>
 
-namespace noclash::dpdk {
+namespace noclash::dpdk::icmp_rate_limit_test {
 namespace {
 
 constexpr V4Address server = V4Address::from_host(0xcb007109);
@@ -97,4 +97,4 @@ TEST_F(ErrorLimitTest, WhatIsLeftTellsNothingOfWhatOthersProvoked) {
 }
 
 }  // namespace
-}  // namespace noclash::dpdk
+}  // namespace noclash::dpdk::icmp_rate_limit_test

@@ -14,7 +14,7 @@
 #include "dpdk/device/port_states.hpp"
 #include "dpdk/device/urgency.hpp"
 
-namespace noclash::dpdk {
+namespace noclash::dpdk::links_test {
 namespace {
 
 TEST(LinkLog, CountsChangesAndRemembersSinceWhen) {
@@ -164,4 +164,4 @@ TEST(Urgency, EndsWithALongTimeOfWorkAndComesBackWithANap) {
 }
 
 }  // namespace
-}  // namespace noclash::dpdk
+}  // namespace noclash::dpdk::links_test

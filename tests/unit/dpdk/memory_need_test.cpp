@@ -10,7 +10,7 @@
 
 #include "engine/flow_table.hpp"
 
-namespace noclash::dpdk {
+namespace noclash::dpdk::memory_need_test {
 namespace {
 
 using testing::AllOf;
@@ -151,4 +151,4 @@ TEST_F(MemoryThereTest, KnowsTheFirstVersionOfGroups) {
 }
 
 }  // namespace
-}  // namespace noclash::dpdk
+}  // namespace noclash::dpdk::memory_need_test

@@ -6,7 +6,7 @@
 
 #include "dpdk/datapath/address_defense.hpp"
 
-namespace noclash::dpdk {
+namespace noclash::dpdk::neighbor_log_test {
 namespace {
 
 using ::testing::ElementsAre;
@@ -86,4 +86,4 @@ TEST(AddressDefense, IsOnceInAnInterval) {
 }
 
 }  // namespace
-}  // namespace noclash::dpdk
+}  // namespace noclash::dpdk::neighbor_log_test

@@ -16,7 +16,7 @@
 #include "tools/noclashctl/tables.hpp"
 #include "tools/noclashctl/usage.hpp"
 
-namespace noclash::tools {
+namespace noclash::tools::noclashctl_test {
 namespace {
 
 using nlohmann::json;
@@ -332,4 +332,4 @@ TEST(Usage, FindsTheWordThatWasMeant) {
 }
 
 }  // namespace
-}  // namespace noclash::tools
+}  // namespace noclash::tools::noclashctl_test

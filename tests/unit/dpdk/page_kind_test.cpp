@@ -5,7 +5,7 @@
 
 #include <sstream>
 
-namespace noclash::dpdk::test {
+namespace noclash::dpdk::test::page_kind_test {
 namespace {
 
 constexpr const char* smaps = R"(00400000-00500000 r-xp 00000000 fe:00 1234  /usr/bin/noclash
@@ -74,4 +74,4 @@ TEST(PageKind, OfThisProcessIsKnown) {
     EXPECT_EQ(page_kind_at(&here), PageKind::normal);
 }
 
-}  // namespace noclash::dpdk::test
+}  // namespace noclash::dpdk::test::page_kind_test

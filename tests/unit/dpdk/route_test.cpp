@@ -11,7 +11,7 @@
 #include "dpdk/device/eal.hpp"
 #include "engine/base/address.hpp"
 
-namespace noclash::dpdk {
+namespace noclash::dpdk::route_test {
 namespace {
 
 V4Address ip(const char* text) {
@@ -152,4 +152,4 @@ TEST_F(RouteTest, KnowsTheWayBack) {
 }
 
 }  // namespace
-}  // namespace noclash::dpdk
+}  // namespace noclash::dpdk::route_test

@@ -18,7 +18,7 @@
 #include "dpdk/device/eal.hpp"
 #include "dpdk/device/packet_pool.hpp"
 
-namespace noclash::dpdk {
+namespace noclash::dpdk::rss_test {
 namespace {
 
 constexpr std::uint16_t workers = 4;
@@ -153,4 +153,4 @@ TEST_F(RssOf, NothingIsLearnedUnlessWanted) {
 }
 
 }  // namespace
-}  // namespace noclash::dpdk
+}  // namespace noclash::dpdk::rss_test

@@ -15,7 +15,7 @@
 #include "dpdk/device/eal.hpp"
 #include "dpdk/device/packet_pool.hpp"
 
-namespace noclash::dpdk {
+namespace noclash::dpdk::rx_queue_test {
 namespace {
 
 constexpr std::size_t burst = 8;
@@ -106,4 +106,4 @@ TEST_F(ArrivalsTest, GiveBackWhatNobodyTook) {
 }
 
 }  // namespace
-}  // namespace noclash::dpdk
+}  // namespace noclash::dpdk::rx_queue_test

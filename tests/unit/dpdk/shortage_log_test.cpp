@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace noclash::dpdk {
+namespace noclash::dpdk::shortage_log_test {
 namespace {
 
 using testing::HasSubstr;
@@ -48,4 +48,4 @@ TEST(ShortageLog, RingsInTheFirstMinuteOfTheClockToo) {
 }
 
 }  // namespace
-}  // namespace noclash::dpdk
+}  // namespace noclash::dpdk::shortage_log_test

@@ -5,7 +5,7 @@
 
 #include "tests/unit/engine/engine_fixture.hpp"
 
-namespace noclash::test {
+namespace noclash::test::expiry_test {
 
 using One = OneWorker<V4>;
 constexpr std::uint64_t tick = 100;
@@ -96,4 +96,4 @@ TEST(Expiry, RecordsComeBackForever) {
     }
 }
 
-}  // namespace noclash::test
+}  // namespace noclash::test::expiry_test

@@ -8,7 +8,7 @@
 #include "engine/flow_cache.hpp"
 #include "engine/production.hpp"
 
-namespace noclash::test {
+namespace noclash::test::flow_pool_test {
 
 using Pool = FlowPool<V4, Production>;
 using Cache = FlowCache<V4, Production>;
@@ -78,4 +78,4 @@ TEST(FlowRecord, IsTwoCacheLinesForIpv4) {
     EXPECT_EQ(sizeof(Flow<V6, Production>), 192U);
 }
 
-}  // namespace noclash::test
+}  // namespace noclash::test::flow_pool_test

@@ -11,7 +11,7 @@
 
 #include "engine/base/huge_array.hpp"
 
-namespace noclash::test {
+namespace noclash::test::huge_mapping_test {
 namespace {
 
 /// Lets mappings take reserved pages as long as it lives.
@@ -114,4 +114,4 @@ TEST(HugeArray, HoldsWhatWasConstructed) {
     EXPECT_EQ(array[array.size() - 1].value, 7);
 }
 
-}  // namespace noclash::test
+}  // namespace noclash::test::huge_mapping_test

@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-namespace noclash::test {
+namespace noclash::test::index_bucket_test {
 
 std::vector<unsigned> listed(PositionSet set) {
     std::vector<unsigned> positions;
@@ -88,4 +88,4 @@ TEST(RefFormat, RoundTripsAtEveryPoolSize) {
     }
 }
 
-}  // namespace noclash::test
+}  // namespace noclash::test::index_bucket_test

@@ -13,7 +13,7 @@
 #include "tests/unit/engine/engine_fixture.hpp"
 #include "tests/unit/engine/stepped.hpp"
 
-namespace noclash::test {
+namespace noclash::test::invariants_test {
 namespace {
 
 using Claim = Reservation<V4, Stepped>;
@@ -341,4 +341,4 @@ TEST(Invariant8Reuse, AFlowFoundDuringAForeignReleaseIsNotReusedUnderItsReader) 
 }
 
 }  // namespace
-}  // namespace noclash::test
+}  // namespace noclash::test::invariants_test

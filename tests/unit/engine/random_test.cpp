@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-namespace noclash::test {
+namespace noclash::test::random_test {
 
 TEST(RandomBuffer, IsUniform) {
     // Chi-square over 100 cells, 10^6 draws: 99 degrees of freedom, 182 is beyond one in 10^6.
@@ -82,4 +82,4 @@ TEST(RandomBuffer, PairsAreUniform) {
     }
 }
 
-}  // namespace noclash::test
+}  // namespace noclash::test::random_test

@@ -7,7 +7,7 @@
 
 #include "tests/unit/engine/engine_fixture.hpp"
 
-namespace noclash::test {
+namespace noclash::test::reservation_test {
 
 template <class Family>
 class ReservationTest : public testing::Test {
@@ -111,4 +111,4 @@ TYPED_TEST(ReservationTest, OnlyOneReleaseCounts) {
     EXPECT_EQ(counters.removed.value(), 1U);
 }
 
-}  // namespace noclash::test
+}  // namespace noclash::test::reservation_test

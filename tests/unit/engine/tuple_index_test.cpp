@@ -8,7 +8,7 @@
 
 #include "tests/unit/engine/engine_fixture.hpp"
 
-namespace noclash::test {
+namespace noclash::test::tuple_index_test {
 
 template <class Family>
 class TupleIndexTest : public testing::Test {
@@ -109,4 +109,4 @@ TYPED_TEST(TupleIndexTest, AFullChainIsSaidAndCounted) {
     EXPECT_FALSE(tiny.find(tuple<TypeParam>(added, 1)));
 }
 
-}  // namespace noclash::test
+}  // namespace noclash::test::tuple_index_test

@@ -9,7 +9,7 @@
 #include "engine/tuple_hash.hpp"
 #include "tests/unit/engine/engine_fixture.hpp"
 
-namespace noclash::test {
+namespace noclash::test::tuple_test {
 
 template <class Family>
 class TupleTest : public testing::Test {};
@@ -88,4 +88,4 @@ TEST(Address, PrefixesOfBothFamiliesAgree) {
     }
 }
 
-}  // namespace noclash::test
+}  // namespace noclash::test::tuple_test

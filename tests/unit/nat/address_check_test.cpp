@@ -9,7 +9,7 @@
 
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::address_check_test {
 namespace {
 
 Rule<V4> forward_all(Tracking tracking = Tracking::flow) {
@@ -164,4 +164,4 @@ TEST(AddressCheck, OurOwnErrorComesFromThePortThatItLeavesBy) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::address_check_test

@@ -5,7 +5,7 @@
 
 #include "tests/unit/nat/packets.hpp"
 
-namespace noclash::nat {
+namespace noclash::nat::arp_test {
 namespace {
 
 using test::Bytes;
@@ -100,4 +100,4 @@ TEST(Arp, MacAddressText) {
 }
 
 }  // namespace
-}  // namespace noclash::nat
+}  // namespace noclash::nat::arp_test

@@ -8,7 +8,7 @@
 
 #include "tests/unit/nat/packets.hpp"
 
-namespace noclash::nat::checksum {
+namespace noclash::nat::checksum::checksum_test {
 namespace {
 
 using test::Bytes;
@@ -126,4 +126,4 @@ TEST_F(ChecksumTest, AWrongChecksumStaysWrongByTheSameDifference) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::checksum
+}  // namespace noclash::nat::checksum::checksum_test

@@ -5,7 +5,7 @@
 
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::early_drop_test {
 namespace {
 
 struct Full : TestGateway {
@@ -98,4 +98,4 @@ TEST(EarlyDrop, IsOffUnlessSomebodyWantsIt) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::early_drop_test

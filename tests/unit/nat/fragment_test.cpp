@@ -9,7 +9,7 @@
 #include "nat/fragments/fragment_quota.hpp"
 #include "tests/unit/nat/packets.hpp"
 
-namespace noclash::nat {
+namespace noclash::nat::fragment_test {
 namespace {
 
 using test::Bytes;
@@ -92,4 +92,4 @@ TEST(FragmentQuota, CountsAsAMapWould) {
 }
 
 }  // namespace
-}  // namespace noclash::nat
+}  // namespace noclash::nat::fragment_test

@@ -18,7 +18,7 @@
 #include "nat/packet/timestamp_option.hpp"
 #include "tests/unit/nat/packets.hpp"
 
-namespace noclash::nat {
+namespace noclash::nat::golden_test {
 namespace {
 
 struct Golden {
@@ -189,4 +189,4 @@ TEST(GoldenFiles, ArePresent) {
 INSTANTIATE_TEST_SUITE_P(Packets, GoldenTest, ::testing::ValuesIn(load_all()));
 
 }  // namespace
-}  // namespace noclash::nat
+}  // namespace noclash::nat::golden_test

@@ -7,7 +7,7 @@
 
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::half_open_test {
 namespace {
 
 using tcp_flag::ack, tcp_flag::syn;
@@ -194,4 +194,4 @@ TEST(HalfOpen, AFewThatHavePortsMayBeHonest) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::half_open_test

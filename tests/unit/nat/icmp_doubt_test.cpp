@@ -7,7 +7,7 @@
 
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::icmp_doubt_test {
 namespace {
 
 using tcp_flag::ack, tcp_flag::syn;
@@ -144,4 +144,4 @@ TEST(IcmpDoubt, NobodyReportsHisOwnPacketToHimself) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::icmp_doubt_test

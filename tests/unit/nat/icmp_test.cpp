@@ -6,7 +6,7 @@
 #include "nat/packet/parse.hpp"
 #include "tests/unit/nat/packets.hpp"
 
-namespace noclash::nat {
+namespace noclash::nat::icmp_test {
 namespace {
 
 using test::Bytes;
@@ -93,4 +93,4 @@ TEST(EchoReply, EqualsThePacketMadeAnew) {
 }
 
 }  // namespace
-}  // namespace noclash::nat
+}  // namespace noclash::nat::icmp_test

@@ -13,7 +13,7 @@
 #include "tests/unit/nat/pipeline_fixture.hpp"
 #include "tests/unit/nat/spoken.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::incarnations_test {
 namespace {
 
 constexpr std::uint8_t syn = tcp_flag::syn, ack = tcp_flag::ack, fin = tcp_flag::fin,
@@ -294,4 +294,4 @@ INSTANTIATE_TEST_SUITE_P(Modes, Incarnations,
                          });
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::incarnations_test

@@ -12,7 +12,7 @@
 #include "tests/unit/engine/stepped.hpp"
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::invariants_test {
 namespace {
 
 using noclash::test::at_every_step, noclash::test::calm, noclash::test::interrupt,
@@ -344,4 +344,4 @@ TEST(Invariant8Reuse, AMapThatRetiredAgainIsNotTakenOnTheOldGracePeriod) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::invariants_test

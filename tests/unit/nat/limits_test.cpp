@@ -8,7 +8,7 @@
 #include "tests/unit/engine/stepped.hpp"
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::limits_test {
 namespace {
 
 using noclash::test::at_every_step, noclash::test::calm, noclash::test::interrupt,
@@ -284,4 +284,4 @@ TEST(Limits, HalfOpenIsTakenOffOnce) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::limits_test

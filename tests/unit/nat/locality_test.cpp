@@ -16,7 +16,7 @@
 
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::locality_test {
 namespace {
 
 /// Numbers that are the same in each run.
@@ -279,4 +279,4 @@ TEST(Locality, IsNotOfMappingsWhichServeManyRemotes) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::locality_test

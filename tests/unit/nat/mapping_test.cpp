@@ -7,7 +7,7 @@
 
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::mapping_test {
 namespace {
 
 using tcp_flag::syn;
@@ -286,4 +286,4 @@ TEST(MappingReferences, NoneIsFinal) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::mapping_test

@@ -8,7 +8,7 @@
 
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::martian_test {
 namespace {
 
 constexpr std::uint32_t bad_addresses[] = {0x00000000, 0x00000001, 0x7f000001, 0xe0000001,
@@ -81,4 +81,4 @@ TEST(Martian, ItsFragmentsWaitForNoOthers) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::martian_test

@@ -14,7 +14,7 @@
 
 #include "dpdk/datapath/neighbor.hpp"
 
-namespace noclash::dpdk {
+namespace noclash::dpdk::neighbor_stress_test {
 namespace {
 
 constexpr unsigned workers = 4;
@@ -143,4 +143,4 @@ TEST(NeighborAsking, OneOfAllAsks) {
 }
 
 }  // namespace
-}  // namespace noclash::dpdk
+}  // namespace noclash::dpdk::neighbor_stress_test

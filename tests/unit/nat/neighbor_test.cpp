@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <vector>
 
-namespace noclash::dpdk {
+namespace noclash::dpdk::neighbor_test {
 namespace {
 
 using nat::MacAddress;
@@ -401,4 +401,4 @@ TEST_F(FullNeighborTest, GenerationsGoRound) {
 }
 
 }  // namespace
-}  // namespace noclash::dpdk
+}  // namespace noclash::dpdk::neighbor_test

@@ -11,7 +11,7 @@
 #include "nat/ports/occupancy_maps.hpp"
 #include "tests/unit/nat/packets.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::occupancy_map_test {
 namespace {
 
 using Map = OccupancyMap<Production>;
@@ -139,4 +139,4 @@ TEST(OccupancyMaps, AnEndedFlowsPortComesBack) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::occupancy_map_test

@@ -10,7 +10,7 @@
 
 #include "tests/unit/nat/packets.hpp"
 
-namespace noclash::nat {
+namespace noclash::nat::packet_ids_test {
 namespace {
 
 constexpr V4Address here = V4Address::from_host(0xcb007102);
@@ -72,4 +72,4 @@ TEST(PacketIds, LeaveTheChecksumRight) {
 }
 
 }  // namespace
-}  // namespace noclash::nat
+}  // namespace noclash::nat::packet_ids_test

@@ -9,7 +9,7 @@
 
 #include "tests/unit/nat/packets.hpp"
 
-namespace noclash::nat {
+namespace noclash::nat::parse_test {
 namespace {
 
 using namespace tcp_flag;
@@ -308,4 +308,4 @@ TEST(Parse, UdpChecksumEndsWithTheDatagram) {
 }
 
 }  // namespace
-}  // namespace noclash::nat
+}  // namespace noclash::nat::parse_test

@@ -9,7 +9,7 @@
 
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::pipeline_refusals_test {
 namespace {
 
 using tcp_flag::ack, tcp_flag::fin, tcp_flag::rst, tcp_flag::syn;
@@ -213,4 +213,4 @@ TEST(Pipeline, WhoeverFindsNoFreePortIsToldAsConfigured) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::pipeline_refusals_test

@@ -9,7 +9,7 @@
 
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::pipeline_test {
 namespace {
 
 using tcp_flag::ack, tcp_flag::fin, tcp_flag::rst, tcp_flag::syn;
@@ -376,4 +376,4 @@ TEST(Pipeline, CopiesInOneBurstShareTheFlow) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::pipeline_test

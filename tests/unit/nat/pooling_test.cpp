@@ -9,7 +9,7 @@
 
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::pooling_test {
 namespace {
 
 Rule<V4> snat() {
@@ -173,4 +173,4 @@ TEST(Pooling, ArbitraryUsesAllAddressesForOneHost) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::pooling_test

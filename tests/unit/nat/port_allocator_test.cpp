@@ -7,7 +7,7 @@
 
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::port_allocator_test {
 namespace {
 
 Bytes open_from(std::uint32_t number) {
@@ -140,4 +140,4 @@ TEST(PortAllocator, DrawsAreUniformOverTheRange) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::port_allocator_test

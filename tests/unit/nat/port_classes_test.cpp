@@ -9,7 +9,7 @@
 #include "nat/policy/port_set.hpp"
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::port_classes_test {
 namespace {
 
 Rule<V4> masquerade_as(PortRange ports, PortLikeness likeness = {}, NatBehavior behavior = {}) {
@@ -218,4 +218,4 @@ TEST(PortClass, IcmpHasNone) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::port_classes_test

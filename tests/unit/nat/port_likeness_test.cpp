@@ -7,7 +7,7 @@
 #include "nat/policy/port_set.hpp"
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::port_likeness_test {
 namespace {
 
 Rule<V4> masquerade_like(PortLikeness likeness, PortRange ports = {}) {
@@ -181,4 +181,4 @@ TEST(PortParity, AMapsDrawsAreUniform) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::port_likeness_test

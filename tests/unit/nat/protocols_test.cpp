@@ -6,7 +6,7 @@
 
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
-namespace noclash::nat {
+namespace noclash::nat::protocols_test {
 namespace {
 
 using namespace test;
@@ -206,4 +206,4 @@ TEST(IcmpTimestamps, ArePassedOnButNotAnswered) {
 }
 
 }  // namespace
-}  // namespace noclash::nat
+}  // namespace noclash::nat::protocols_test

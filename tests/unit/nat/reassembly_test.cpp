@@ -13,7 +13,7 @@
 #include "nat/fragments/reassembly_store.hpp"
 #include "tests/fuzz/reassembly_driver.hpp"
 
-namespace noclash::nat {
+namespace noclash::nat::reassembly_test {
 namespace {
 
 using test::BufferSink;
@@ -181,4 +181,4 @@ TEST_F(Store, NothingTakesThePlaceOfWhatContradicted) {
 }
 
 }  // namespace
-}  // namespace noclash::nat
+}  // namespace noclash::nat::reassembly_test

@@ -8,7 +8,7 @@
 #include "nat/packet/parse.hpp"
 #include "tests/unit/nat/packets.hpp"
 
-namespace noclash::nat {
+namespace noclash::nat::rewrite_test {
 namespace {
 
 using test::Bytes;
@@ -237,4 +237,4 @@ TEST_F(RewriteTest, ADamagedIcmpErrorStaysDamaged) {
 }
 
 }  // namespace
-}  // namespace noclash::nat
+}  // namespace noclash::nat::rewrite_test

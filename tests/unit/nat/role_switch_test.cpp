@@ -10,7 +10,7 @@
 #include "tests/unit/nat/pipeline_fixture.hpp"
 #include "tests/unit/nat/spoken.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::role_switch_test {
 namespace {
 
 constexpr std::uint8_t syn = tcp_flag::syn, ack = tcp_flag::ack, fin = tcp_flag::fin,
@@ -231,4 +231,4 @@ TEST_F(Unanswered, AnAnswerGivesItTime) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::role_switch_test

@@ -13,7 +13,7 @@
 #include "nat/packet/rewrite.hpp"
 #include "tests/unit/nat/packets.hpp"
 
-namespace noclash::nat {
+namespace noclash::nat::sctp_test {
 namespace {
 
 using test::Bytes;
@@ -147,4 +147,4 @@ TEST(Sctp, States) {
 }
 
 }  // namespace
-}  // namespace noclash::nat
+}  // namespace noclash::nat::sctp_test

@@ -10,7 +10,7 @@
 #include "engine/production.hpp"
 #include "tests/unit/engine/stepped.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::source_table_test {
 namespace {
 
 using noclash::test::at_every_step, noclash::test::calm, noclash::test::interrupt,
@@ -149,4 +149,4 @@ TEST(SourceTable, ManyThreads) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::source_table_test

@@ -5,7 +5,7 @@
 
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::static_mapping_test {
 namespace {
 
 constexpr std::uint16_t inside_port = 0;  // of the gateway
@@ -162,4 +162,4 @@ TEST(StaticMapping, TheGatewayItselfIsStillThere) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::static_mapping_test

@@ -9,7 +9,7 @@
 
 #include "tests/unit/nat/conversation.hpp"
 
-namespace noclash::nat {
+namespace noclash::nat::tcp_closing_test {
 namespace {
 
 using namespace test;
@@ -188,4 +188,4 @@ TEST(TcpClosingOff, AResetByFlagsAloneIsNoProof) {
 }
 
 }  // namespace
-}  // namespace noclash::nat
+}  // namespace noclash::nat::tcp_closing_test

@@ -5,7 +5,7 @@
 
 #include "tests/unit/nat/packets.hpp"
 
-namespace noclash::nat {
+namespace noclash::nat::tcp_options_test {
 namespace {
 
 using test::Bytes;
@@ -45,4 +45,4 @@ TEST(TcpOptions, ABrokenOneEndsTheSearch) {
 }
 
 }  // namespace
-}  // namespace noclash::nat
+}  // namespace noclash::nat::tcp_options_test

@@ -8,7 +8,7 @@
 #include "nat/conntrack/tcp_window.hpp"
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::tcp_reset_test {
 namespace {
 
 using tcp_flag::ack, tcp_flag::fin, tcp_flag::rst, tcp_flag::syn;
@@ -98,4 +98,4 @@ TEST(TcpReset, NeverMeetsAConnectionThatThereIs) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::tcp_reset_test

@@ -5,7 +5,7 @@
 
 #include <vector>
 
-namespace noclash::nat {
+namespace noclash::nat::tcp_state_test {
 namespace {
 
 using namespace tcp_flag;
@@ -152,4 +152,4 @@ TEST(TcpState, NamesAndTimeouts) {
 }
 
 }  // namespace
-}  // namespace noclash::nat
+}  // namespace noclash::nat::tcp_state_test

@@ -8,7 +8,7 @@
 
 #include "tests/unit/nat/conversation.hpp"
 
-namespace noclash::nat {
+namespace noclash::nat::tcp_tracking_test {
 namespace {
 
 using namespace test;
@@ -282,4 +282,4 @@ INSTANTIATE_TEST_SUITE_P(Modes, TcpTracking, testing::Values(TcpWindow::liberal,
                          });
 
 }  // namespace
-}  // namespace noclash::nat
+}  // namespace noclash::nat::tcp_tracking_test

@@ -9,7 +9,7 @@
 #include "nat/packet/parse.hpp"
 #include "tests/unit/nat/packets.hpp"
 
-namespace noclash::nat {
+namespace noclash::nat::tcp_window_test {
 namespace {
 
 using namespace tcp_flag;
@@ -142,4 +142,4 @@ TEST(TcpWords, AFirstSynIsRememberedAsOneThatReopens) {
 }
 
 }  // namespace
-}  // namespace noclash::nat
+}  // namespace noclash::nat::tcp_window_test

@@ -11,7 +11,7 @@
 #include "tests/unit/nat/pipeline_fixture.hpp"
 #include "tests/unit/nat/spoken.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::time_wait_reuse_test {
 namespace {
 
 constexpr std::uint8_t syn = tcp_flag::syn, ack = tcp_flag::ack, fin = tcp_flag::fin,
@@ -280,4 +280,4 @@ TEST_F(TupleReuseTest, LeavesPortsToBeFoundWhenItIsOver) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::time_wait_reuse_test

@@ -11,7 +11,7 @@
 #include "engine/base/address.hpp"
 #include "engine/production.hpp"
 
-namespace noclash::nat {
+namespace noclash::nat::timestamp_clocks_test {
 namespace {
 
 using Clocks = TimestampClocks<Production>;
@@ -95,4 +95,4 @@ TEST(TimestampClocks, NeverGoBackOnAnyWorker) {
 }
 
 }  // namespace
-}  // namespace noclash::nat
+}  // namespace noclash::nat::timestamp_clocks_test

@@ -9,7 +9,7 @@
 #include "tests/unit/nat/pipeline_fixture.hpp"
 #include "tests/unit/nat/stamped.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::timestamps_test {
 namespace {
 
 constexpr std::uint8_t syn = tcp_flag::syn, ack = tcp_flag::ack, fin = tcp_flag::fin;
@@ -146,4 +146,4 @@ TEST_F(TimestampsTest, AreStrippedFromSynAndSynAck) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::timestamps_test

@@ -7,7 +7,7 @@
 
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
-namespace noclash::nat::test {
+namespace noclash::nat::test::untracked_test {
 namespace {
 
 using tcp_flag::ack, tcp_flag::syn;
@@ -330,4 +330,4 @@ TEST(Untracked, TrackedAndUntrackedPacketsShareABurst) {
 }
 
 }  // namespace
-}  // namespace noclash::nat::test
+}  // namespace noclash::nat::test::untracked_test

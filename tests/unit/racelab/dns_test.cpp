@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace noclash::racelab {
+namespace noclash::racelab::dns_test {
 namespace {
 
 DnsOptions small() {
@@ -65,4 +65,4 @@ TEST(ModelDns, SaysWhatIsOutOfRange) {
 }
 
 }  // namespace
-}  // namespace noclash::racelab
+}  // namespace noclash::racelab::dns_test

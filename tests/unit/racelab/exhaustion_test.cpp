@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-namespace noclash::racelab {
+namespace noclash::racelab::exhaustion_test {
 namespace {
 
 constexpr ExhaustionOptions options{1000, 3};
@@ -49,4 +49,4 @@ TEST(ModelExhaustion, OccupancyStaysWhatItWas) {
 }
 
 }  // namespace
-}  // namespace noclash::racelab
+}  // namespace noclash::racelab::exhaustion_test

@@ -3,7 +3,7 @@
 
 #include "bench/racelab/results.hpp"
 
-namespace noclash::racelab {
+namespace noclash::racelab::faults_test {
 namespace {
 
 Results good() {
@@ -70,4 +70,4 @@ TEST(ModelFaults, NoclashMayLoseDuplicateSplitAndRefuseNothing) {
 }
 
 }  // namespace
-}  // namespace noclash::racelab
+}  // namespace noclash::racelab::faults_test

@@ -7,7 +7,7 @@
 #include "bench/racelab/netfilter.hpp"
 #include "tests/unit/racelab/passages.hpp"
 
-namespace noclash::racelab::test {
+namespace noclash::racelab::test::netfilter_clash_test {
 namespace {
 
 constexpr V4Address other_pod = V4Address::from_host(0x0a020003);
@@ -145,4 +145,4 @@ TEST(NetfilterClash, TheSameConnectionOpenedFromBothSidesIsMergedToday) {
 }
 
 }  // namespace
-}  // namespace noclash::racelab::test
+}  // namespace noclash::racelab::test::netfilter_clash_test

@@ -7,7 +7,7 @@
 
 #include "tests/unit/racelab/passages.hpp"
 
-namespace noclash::racelab::test {
+namespace noclash::racelab::test::netfilter_test {
 namespace {
 
 constexpr std::uint64_t seed = 7;
@@ -106,4 +106,4 @@ TEST(NetfilterModel, WhatHasEndedIsFree) {
 }
 
 }  // namespace
-}  // namespace noclash::racelab::test
+}  // namespace noclash::racelab::test::netfilter_test

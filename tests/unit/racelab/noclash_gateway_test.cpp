@@ -5,7 +5,7 @@
 
 #include "tests/unit/racelab/passages.hpp"
 
-namespace noclash::racelab::test {
+namespace noclash::racelab::test::noclash_gateway_test {
 namespace {
 
 using Choice = Contestant::Choice;
@@ -67,4 +67,4 @@ TEST(NoclashModel, WhatIsExhaustedIsDroppedAndGivesItsClaimBack) {
 }
 
 }  // namespace
-}  // namespace noclash::racelab::test
+}  // namespace noclash::racelab::test::noclash_gateway_test

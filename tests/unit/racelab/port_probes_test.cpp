@@ -6,7 +6,7 @@
 #include <set>
 #include <vector>
 
-namespace noclash::racelab {
+namespace noclash::racelab::port_probes_test {
 namespace {
 
 /// Gives what it was made with, in order; then zeros.
@@ -93,4 +93,4 @@ TEST(PortProbes, APortStaysInItsClass) {
 }
 
 }  // namespace
-}  // namespace noclash::racelab
+}  // namespace noclash::racelab::port_probes_test

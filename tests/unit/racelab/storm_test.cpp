@@ -8,7 +8,7 @@
 #include "bench/racelab/results.hpp"
 #include "tools/storm/send.hpp"
 
-namespace noclash::racelab {
+namespace noclash::racelab::storm_test {
 namespace {
 
 StormOptions small_storm() {
@@ -159,4 +159,4 @@ TEST(ModelStorm, NoCaseComesTwice) {
 }
 
 }  // namespace
-}  // namespace noclash::racelab
+}  // namespace noclash::racelab::storm_test

@@ -6,7 +6,7 @@
 
 #include <span>
 
-namespace noclash::tools {
+namespace noclash::tools::frame_test {
 namespace {
 
 constexpr MacAddress sender{2, 0, 0, 0, 0, 1};
@@ -97,4 +97,4 @@ TEST(Frame, ChecksumsAreThoseOfTheRfc) {
 }
 
 }  // namespace
-}  // namespace noclash::tools
+}  // namespace noclash::tools::frame_test

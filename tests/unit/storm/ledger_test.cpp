@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-namespace noclash::tools {
+namespace noclash::tools::ledger_test {
 namespace {
 
 Arrival arrival_of(std::uint32_t id, std::uint16_t source_port) {
@@ -105,4 +105,4 @@ TEST(Ledger, CountsIdsThatNobodySent) {
 }
 
 }  // namespace
-}  // namespace noclash::tools
+}  // namespace noclash::tools::ledger_test

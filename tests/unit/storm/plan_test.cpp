@@ -8,7 +8,7 @@
 
 #include "tools/storm/send.hpp"
 
-namespace noclash::tools {
+namespace noclash::tools::plan_test {
 namespace {
 
 using Source = std::pair<std::uint32_t, std::uint16_t>;
@@ -90,4 +90,4 @@ TEST(FillPlan, NoTupleComesTwiceUpToTheCapacity) {
 }
 
 }  // namespace
-}  // namespace noclash::tools
+}  // namespace noclash::tools::plan_test
