@@ -74,6 +74,12 @@ struct Pair {
     Cost one, two;
 
     [[nodiscard]] bool disturbed() const { return one.disturbed() || two.disturbed(); }
+    /// Like with like: where one side has no undisturbed batch, all batches of both count.
+    [[nodiscard]] double ratio() const {
+        return one.undisturbed > 0 && two.undisturbed > 0
+                   ? two.packets_per_us / one.packets_per_us
+                   : two.packets_per_us_of_all / one.packets_per_us_of_all;
+    }
 };
 
 Cost median_of_two(const std::vector<Pair>& pairs) {
@@ -86,8 +92,7 @@ Cost median_of_two(const std::vector<Pair>& pairs) {
 std::optional<double> median_ratio(const std::vector<Pair>& pairs) {
     std::vector<double> ratios;
     for (const Pair& pair : pairs)
-        if (pair.two.samples > 0)
-            ratios.push_back(pair.two.packets_per_us / pair.one.packets_per_us);
+        if (pair.two.samples > 0) ratios.push_back(pair.ratio());
     if (ratios.empty()) return std::nullopt;
     return median_of(std::move(ratios));
 }

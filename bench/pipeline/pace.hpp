@@ -4,8 +4,9 @@
 #include <rte_atomic.h>
 #include <rte_cycles.h>
 
-#include <atomic>
 #include <cstdint>
+
+#include "bench/pipeline/pace_levels.hpp"
 
 namespace noclash::bench {
 
@@ -20,13 +21,11 @@ class Pace {
     static double sample() {
         additions_a_cycle();  // brings its code into the cache
         const double pace = additions_a_cycle();
-        double best = best_.load(std::memory_order_relaxed);
-        while (pace > best && !best_.compare_exchange_weak(best, pace, std::memory_order_relaxed)) {
-        }
+        levels_.add(pace);
         return pace;
     }
-    /// Whether that is nearly what a CPU did at best since the program started.
-    static bool is_full(double pace) { return pace >= 0.9 * best_.load(std::memory_order_relaxed); }
+    /// Whether that is the full pace of a CPU, as far as it was seen since the program started.
+    static bool is_full(double pace) { return levels_.is_full(pace); }
 
   private:
     /// (One copy for all: its speed depends on where it lies.)
@@ -49,7 +48,7 @@ class Pace {
         return now;
     }
 
-    static inline std::atomic<double> best_{0};
+    static inline PaceLevels levels_;
 };
 
 }  // namespace noclash::bench

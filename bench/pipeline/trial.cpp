@@ -96,25 +96,35 @@ Cost summarize(const std::vector<std::vector<BatchTime>>& batches, double rings_
     cost.undisturbed = share(undisturbed);
     if (together.empty()) return cost;
 
-    std::vector<std::vector<double>> samples(batches.size());
-    for (const std::size_t i : undisturbed.empty() ? together : undisturbed) {
-        for (std::size_t worker = 0; worker < batches.size(); ++worker) {
-            const std::vector<double>& parts = batches[worker][i].cycles;
-            const auto sample = [&](double cycles) {
-                samples[worker].push_back(cycles * ns_of_a_cycle - rings_ns);
-            };
-            if (central == Central::median_of_batches)
-                sample(mean(parts));
-            else
-                std::for_each(parts.begin(), parts.end(), sample);
+    const auto samples_of = [&](const std::vector<std::size_t>& chosen) {
+        std::vector<std::vector<double>> samples(batches.size());
+        for (const std::size_t i : chosen) {
+            for (std::size_t worker = 0; worker < batches.size(); ++worker) {
+                const std::vector<double>& parts = batches[worker][i].cycles;
+                const auto sample = [&](double cycles) {
+                    samples[worker].push_back(cycles * ns_of_a_cycle - rings_ns);
+                };
+                if (central == Central::median_of_batches)
+                    sample(mean(parts));
+                else
+                    std::for_each(parts.begin(), parts.end(), sample);
+            }
         }
-    }
+        return samples;
+    };
+    const auto central_of = [central](std::vector<double>& of_worker) {
+        const double ns = quantile(of_worker, 0.5);
+        return central == Central::mean ? mean_of_undisturbed(of_worker, ns) : ns;
+    };
+    std::vector<std::vector<double>> all = samples_of(together);
+    for (std::vector<double>& of_worker : all)
+        cost.packets_per_us_of_all += 1000 / central_of(of_worker);
+    std::vector<std::vector<double>> samples = undisturbed.empty() ? all : samples_of(undisturbed);
     for (std::vector<double>& of_worker : samples) {
         cost.samples += of_worker.size();
         cost.least += 1000 / quantile(of_worker, 0.75);
         cost.most += 1000 / quantile(of_worker, 0.25);
-        double ns = quantile(of_worker, 0.5);
-        if (central == Central::mean) ns = mean_of_undisturbed(of_worker, ns);
+        const double ns = central_of(of_worker);
         cost.ns += ns / static_cast<double>(samples.size());
         cost.packets_per_us += 1000 / ns;
     }

@@ -29,10 +29,12 @@ struct Cost {
     double ns = 0;               ///< a packet, on average over the workers
     double packets_per_us = 0;   ///< of all workers together: million a second
     double least = 0, most = 0;  ///< quartiles of `packets_per_us`
-    std::size_t samples = 0;     ///< parts of batches, or batches
-    double together = 1;         ///< share of the batches in which all workers ran at the same time
-    double undisturbed = 0;      ///< likewise, and each had its core to itself; where there are
-                                 ///< such batches, no others count
+    /// As `packets_per_us`, of disturbed batches too: to compare with a cost that has no others.
+    double packets_per_us_of_all = 0;
+    std::size_t samples = 0;  ///< parts of batches, or batches
+    double together = 1;      ///< share of the batches in which all workers ran at the same time
+    double undisturbed = 0;   ///< likewise, and each had its core to itself; where there are
+                              ///< such batches, no others count
 
     [[nodiscard]] bool disturbed() const { return undisturbed < 0.25; }
 };
