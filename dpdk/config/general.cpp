@@ -5,6 +5,7 @@
 #include <array>
 #include <cctype>
 
+#include "dpdk/config/device_string.hpp"
 #include "dpdk/config/sections.hpp"
 
 namespace noclash::dpdk {

@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <random>
 
-namespace noclash::test {
+namespace noclash::test::port_history_test {
 namespace {
 
 constexpr std::uint32_t ports = 37;
@@ -77,4 +77,4 @@ TEST(PortHistory, RanksAreWhatAPlainCountSays) {
 }
 
 }  // namespace
-}  // namespace noclash::test
+}  // namespace noclash::test::port_history_test

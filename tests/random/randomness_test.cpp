@@ -15,7 +15,7 @@
 #include "tests/random/specimens.hpp"
 #include "tests/random/study.hpp"
 
-namespace noclash::test {
+namespace noclash::test::randomness_test {
 namespace {
 
 constexpr nat::PortRange range{1024, 65535};
@@ -104,4 +104,4 @@ TEST(Specimens, ReluctanceToReuseIsCaught) {
 }
 
 }  // namespace
-}  // namespace noclash::test
+}  // namespace noclash::test::randomness_test

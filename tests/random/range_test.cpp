@@ -10,7 +10,7 @@
 #include "tests/random/gateway_ports.hpp"
 #include "tests/random/study.hpp"
 
-namespace noclash::test {
+namespace noclash::test::range_test {
 namespace {
 
 constexpr int draws = 1'000'000;
@@ -63,4 +63,4 @@ TEST(RangeMapping, ThreePortsAreAllocatedAtRandom) {
 }
 
 }  // namespace
-}  // namespace noclash::test
+}  // namespace noclash::test::range_test
