@@ -8,19 +8,11 @@
 
 namespace noclash {
 
-enum class ClaimOutcome : std::uint8_t {
-    claimed,
-    taken,  ///< another flow, perhaps still being set up, has the tuple: `owner()`
-    busy,   ///< no room until a grace period ends: try again after the next quiescent state
-    table_full,
-    chain_too_long,
-};
-
 /// The set-up of one flow: claim, reserve, fill in, publish. Destroyed before `publish()`, it rolls
 /// back whatever was done (invariant 3); after it, the flow stands.
 ///
 ///     Reservation reservation(worker, original);          // claim
-///     if (reservation.outcome() != ClaimOutcome::claimed) ...
+///     if (reservation.error() != SetupError::none) ...
 ///     while (reservation.reserve(proposal) == taken) ...  // reserve
 ///     reservation.record().rule = ...;                    // fill in
 ///     reservation.publish(expires, now_ms);
@@ -50,9 +42,9 @@ class Reservation {
         flow.status.store(FlowStatus::setup, std::memory_order_relaxed);
         const InsertResult result = worker.table().index().insert(
             id_, Direction::original, original, hash, worker.counters());
-        if (result.outcome == InsertOutcome::inserted) [[likely]] {
+        if (result.error == SetupError::none) [[likely]] {
             place(Direction::original) = result.place;
-            outcome_ = ClaimOutcome::claimed;
+            error_ = SetupError::none;
         } else {
             refuse(result);
         }
@@ -65,33 +57,34 @@ class Reservation {
     Reservation(const Reservation&) = delete;
     Reservation& operator=(const Reservation&) = delete;
 
-    [[nodiscard]] ClaimOutcome outcome() const { return outcome_; }
+    /// Of the claim: `none`, `taken`, `busy`, `table_full` or `chain_too_long`.
+    [[nodiscard]] SetupError error() const { return error_; }
     /// Who has the tuple of the latest claim or proposal, when it is `taken`.
     [[nodiscard]] Found owner() const { return owner_; }
     [[nodiscard]] FlowId id() const { return id_; }
     [[nodiscard]] Record& record() { return *record_; }
 
-    /// Proposes the reply tuple. `inserted` once at most; after any other outcome propose another
-    /// one, or give up.
-    InsertOutcome reserve(const Tuple<Family>& reply) { return reserve(reply, hash(reply)); }
+    /// Proposes the reply tuple. Succeeds once at most; after `taken`, `busy` or `chain_too_long`
+    /// propose another one, or give up.
+    SetupError reserve(const Tuple<Family>& reply) { return reserve(reply, hash(reply)); }
     /// The index's hash.
     [[nodiscard]] std::uint64_t hash(const Tuple<Family>& tuple) const {
         return worker_.table().index().hash(tuple);
     }
     /// @param hash  the index's hash of `reply`: whoever has it could prefetch the bucket
-    [[gnu::always_inline]] InsertOutcome reserve(const Tuple<Family>& reply, std::uint64_t hash) {
+    [[gnu::always_inline]] SetupError reserve(const Tuple<Family>& reply, std::uint64_t hash) {
         record_->tuple(Direction::reply) = reply;
         const InsertResult result =
             worker_.table().index().insert(id_, Direction::reply, reply, hash, worker_.counters());
-        reserved_ = result.outcome == InsertOutcome::inserted;
+        reserved_ = result.error == SetupError::none;
         if (reserved_) [[likely]] {
             place(Direction::reply) = result.place;
             begin_counting();
         } else {
             owner_ = result.owner;
-            if (result.outcome == InsertOutcome::taken) worker_.counters().found.add();
+            if (result.error == SetupError::taken) worker_.counters().found.add();
         }
-        return result.outcome;
+        return result.error;
     }
 
     /// Takes over the reply tuple of a live flow that the caller has begun to end: at no moment has
@@ -140,9 +133,7 @@ class Reservation {
     /// The claim has failed.
     [[gnu::noinline]] void refuse(InsertResult result) {
         owner_ = result.owner;
-        outcome_ = result.outcome == InsertOutcome::taken  ? ClaimOutcome::taken
-                   : result.outcome == InsertOutcome::busy ? ClaimOutcome::busy
-                                                           : ClaimOutcome::chain_too_long;
+        error_ = result.error;
         record_->status.store(FlowStatus::free, std::memory_order_relaxed);
         worker_.give_back_record(std::exchange(id_, no_flow));  // nobody has seen it
     }
@@ -161,7 +152,7 @@ class Reservation {
     Worker& worker_;
     FlowId id_;
     Record* record_;  ///< `id_`'s; after `publish`, too
-    ClaimOutcome outcome_ = ClaimOutcome::table_full;
+    SetupError error_ = SetupError::table_full;
     Found owner_{};
     bool reserved_ = false;
 };

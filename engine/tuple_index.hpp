@@ -56,6 +56,7 @@
 #include "engine/base/huge_array.hpp"
 #include "engine/flow_pool.hpp"
 #include "engine/index_bucket.hpp"
+#include "engine/setup_error.hpp"
 #include "engine/tuple.hpp"
 
 namespace noclash {
@@ -77,17 +78,11 @@ struct Lookup {
     Found found{};
 };
 
-enum class InsertOutcome : std::uint8_t {
-    inserted,
-    taken,           ///< the tuple has an owner: `owner`
-    busy,            ///< every slot is in use, some only until a grace period ends: try again soon
-    chain_too_long,  ///< bucket and overflow are full of entries
-};
-
+/// @note `error` is `none`, `taken`, `busy` or `chain_too_long`
 struct InsertResult {
-    InsertOutcome outcome;
-    Found owner{};
-    IndexPlace place{};  ///< of the entry, when `inserted`
+    SetupError error;
+    Found owner{};       ///< when `taken`
+    IndexPlace place{};  ///< of the entry, without an error
 };
 
 template <class Family, class Traits>

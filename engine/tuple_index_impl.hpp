@@ -90,15 +90,14 @@ InsertResult TupleIndex<Family, Traits>::insert(FlowId flow, Direction direction
     const std::uint64_t seen = buckets_[bucket].header.load(std::memory_order_seq_cst);  // (2)
     const BucketHeader header(seen);
     if (header.may_show(BucketHeader::tag_of(hash))) [[unlikely]]
-        if (const Found owner = scan(bucket, header, key, hash))
-            return {InsertOutcome::taken, owner};
+        if (const Found owner = scan(bucket, header, key, hash)) return {SetupError::taken, owner};
     // The usual course: the first slot that is not shown is empty, and nobody changes the header
     // meanwhile.
     const unsigned mine = header.first_hidden();
     if (mine == BucketHeader::local_slots || !take(buckets_[bucket].refs[mine], ref)) [[unlikely]]
         return insert_again(bucket, ref, BucketHeader::positions, key, hash, counters);
     if (show(bucket, seen, mine, hash)) [[likely]]
-        return {InsertOutcome::inserted, {}, {bucket, mine}};
+        return {SetupError::none, {}, {bucket, mine}};
     counters.search_restart.add();
     return insert_again(bucket, ref, mine, key, hash, counters);
 }
@@ -115,16 +114,15 @@ InsertResult TupleIndex<Family, Traits>::insert_again(std::size_t bucket, SlotRe
             // A slot that was taken and never shown goes back at once: nobody has looked at it.
             if (mine != BucketHeader::positions)
                 slot(bucket, mine).store(0, std::memory_order_relaxed);
-            return {InsertOutcome::taken, owner};
+            return {SetupError::taken, owner};
         }
         if (mine == BucketHeader::positions) mine = take_slot(header.hidden(), bucket, ref);
         if (mine == BucketHeader::positions) {
-            if (header.shown().size() < BucketHeader::local_slots) return {InsertOutcome::busy};
+            if (header.shown().size() < BucketHeader::local_slots) return {SetupError::busy};
             counters.chain_too_long.add();
-            return {InsertOutcome::chain_too_long};
+            return {SetupError::chain_too_long};
         }
-        if (show(bucket, seen, mine, hash))
-            return {InsertOutcome::inserted, {}, IndexPlace(bucket, mine)};
+        if (show(bucket, seen, mine, hash)) return {SetupError::none, {}, IndexPlace(bucket, mine)};
         counters.search_restart.add();
     }
     std::abort();  // More changes than slots: a caller broke the quiescence contract.

@@ -24,6 +24,7 @@
 #include "nat/packet/rewrite.hpp"
 #include "nat/policy/reserved_ports.hpp"
 #include "nat/ports/port_allocator.hpp"
+#include "nat/setup_verdict.hpp"
 #include "nat/source_translation.hpp"
 #include "nat/untracked.hpp"
 
@@ -291,7 +292,7 @@ class SlowPath {
         if (predecessor_ && !end_predecessor()) [[unlikely]]
             return decided(context, Verdict::park());
         Claim claim(worker_, context.parsed.tuple, context.hash);
-        if (claim.outcome() != ClaimOutcome::claimed) [[unlikely]]
+        if (claim.error() != SetupError::none) [[unlikely]]
             return not_claimed(context, claim);
         if (admission) [[unlikely]] {
             const Admitted admitted = admission->enter(worker_.id());
@@ -299,9 +300,9 @@ class SlowPath {
             if (admitted == Admitted::uncounted) uncounted_.add();
         }
         References references(mappings_);
-        if (const Verdict verdict = source_.translate(claim, context, plan, references, now_ms_);
-            !verdict.transmits()) [[unlikely]]
-            return decided(context, without_port(context, plan, rule, verdict));
+        if (const SetupError error = source_.translate(claim, context, plan, references, now_ms_);
+            error != SetupError::none) [[unlikely]]
+            return decided(context, without_source(context, plan, rule, error));
 
         Record& flow = claim.record();
         if (untracked_.any() && leaves_answers_untracked(flow, context)) [[unlikely]]
@@ -357,13 +358,13 @@ class SlowPath {
         return inbound && is_opening(context.parsed);
     }
 
-    /// Without a free port. Those of a service may all have gone to connections that nobody
-    /// finishes: then the oldest gives up its own, and the packet comes again.
-    [[gnu::noinline]] Verdict without_port(const PacketContext<Family>& context,
-                                           const FlowPlan& plan, std::size_t rule,
-                                           const Verdict& refusal) {
-        const bool gives_up = refusal.reason == DropReason::exhausted &&
-                              may_stay_half_open(context, plan) &&
+    /// The ports of a service may all have gone to connections that nobody finishes: then the
+    /// oldest gives up its own, and the packet comes again.
+    [[gnu::noinline]] Verdict without_source(const PacketContext<Family>& context,
+                                             const FlowPlan& plan, std::size_t rule,
+                                             SetupError error) {
+        const Verdict refusal = verdict_of(shared_.policy, error);
+        const bool gives_up = error == SetupError::exhausted && may_stay_half_open(context, plan) &&
                               half_open_.end_crowded(rule, now_ms_, mappings_.end());
         return gives_up ? Verdict::park(refusal) : refusal;
     }
@@ -388,22 +389,12 @@ class SlowPath {
     }
 
     [[gnu::noinline]] Found not_claimed(PacketContext<Family>& context, const Claim& claim) {
-        switch (claim.outcome()) {
-            case ClaimOutcome::claimed:
-            case ClaimOutcome::taken:
-                return claim.owner();
-            case ClaimOutcome::busy:
-                return decided(context, Verdict::park(no_room(DropReason::chain_too_long)));
-            case ClaimOutcome::table_full: {
-                const Verdict full = no_room(DropReason::table_full);
-                const bool soon =
-                    early_drop_.make_room(now_ms_, mappings_.end()) || half_open_gives_room();
-                return decided(context, soon ? Verdict::park(full) : full);
-            }
-            case ClaimOutcome::chain_too_long:
-                break;
-        }
-        return decided(context, no_room(DropReason::chain_too_long));
+        if (claim.error() == SetupError::taken) return claim.owner();
+        const Verdict refusal = verdict_of(shared_.policy, claim.error());
+        const bool room_soon =
+            claim.error() == SetupError::table_full &&
+            (early_drop_.make_room(now_ms_, mappings_.end()) || half_open_gives_room());
+        return decided(context, room_soon ? Verdict::park(refusal) : refusal);
     }
 
     /// Early drop knows what is in the wheel.

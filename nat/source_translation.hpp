@@ -18,14 +18,6 @@
 
 namespace noclash::nat {
 
-/// What finds no room is dropped, and its sender told; no flow ever has to make room for it:
-/// [RFC 6888 REQ-11] [RFC 5508 REQ-8] [field g].
-template <class Family>
-[[nodiscard]] Verdict no_room(const PolicyConfig<Family>& policy, DropReason reason) {
-    const std::optional<IcmpError>& error = policy.no_room_error;
-    return error ? Verdict::reject(reason, *error) : Verdict::drop(reason);
-}
-
 template <class Family>
 [[nodiscard]] std::size_t rule_number(const PolicyConfig<Family>& policy,
                                       const Rule<Family>& rule) {
@@ -56,11 +48,10 @@ class SourceTranslation {
           mappings_(mappings),
           reuse_(worker.table(), timeouts, limits, policy.tcp.window) {}
 
-    /// Reserves the reply tuple, and takes the references that the flow needs. Here and below: a
-    /// verdict other than `transmit` says why that cannot be.
-    [[gnu::always_inline]] Verdict translate(Claim& claim, const PacketContext<Family>& context,
-                                             const FlowPlan& plan, References& references,
-                                             std::uint64_t now_ms) {
+    /// Reserves the reply tuple, and takes the references that the flow needs.
+    [[gnu::always_inline]] SetupError translate(Claim& claim, const PacketContext<Family>& context,
+                                                const FlowPlan& plan, References& references,
+                                                std::uint64_t now_ms) {
         now_ms_ = now_ms;
         if (plan.source == SourceBy::drawing && plan.mapping == no_flow) [[likely]]
             return draw(claim, context, plan);
@@ -71,98 +62,66 @@ class SourceTranslation {
     [[nodiscard]] const Counter& tuples_reused() const { return reused_; }
 
   private:
-    [[gnu::noinline]] Verdict translate_otherwise(Claim& claim,
-                                                  const PacketContext<Family>& context,
-                                                  const FlowPlan& plan, References& references) {
-        const Verdict verdict = by_its_way(claim, context, plan, references);
-        if (!verdict.transmits() || plan.mapping == no_flow) return verdict;
+    [[gnu::noinline]] SetupError translate_otherwise(Claim& claim,
+                                                     const PacketContext<Family>& context,
+                                                     const FlowPlan& plan, References& references) {
+        const SetupError error = by_its_way(claim, context, plan, references);
+        if (error != SetupError::none || plan.mapping == no_flow) return error;
         const Record& flow = claim.record();
-        const Mapped held = mappings_.hold_destination(
+        return mappings_.hold_destination(
             references, plan.mapping,
             to_destination(flow.tuple(Direction::original), flow.tuple(Direction::reply)));
-        return held == Mapped::held ? verdict : not_mapped(held);
     }
-    Verdict by_its_way(Claim& claim, const PacketContext<Family>& context, const FlowPlan& plan,
-                       References& references) {
+    SetupError by_its_way(Claim& claim, const PacketContext<Family>& context, const FlowPlan& plan,
+                          References& references) {
         switch (plan.source) {
             case SourceBy::keeping:
                 return keep_source(claim, context, plan);
             case SourceBy::mapping:
-                return map_source(claim, plan, references);
+                return map_source(
+                    mappings_, references, claim, plan,
+                    static_cast<std::uint16_t>(rule_number(policy_, *plan.source_rule)), worker_,
+                    now_ms_);
             default:
                 return choose(claim, context, plan);
         }
     }
 
-    Verdict map_source(Claim& claim, const FlowPlan& plan, References& references) {
-        const auto rule = static_cast<std::uint16_t>(rule_number(policy_, *plan.source_rule));
-        const Mapped held =
-            nat::map_source(mappings_, references, claim, plan, rule, worker_, now_ms_);
-        return held == Mapped::held ? Verdict::transmit() : not_mapped(held);
-    }
-
-    Verdict not_mapped(Mapped why) const {
-        const NotMapped verdict = not_mapped_because(why);
-        if (verdict.outcome == Outcome::reject) return no_room(policy_, verdict.reason);
-        if (verdict.outcome == Outcome::drop) return Verdict::drop(verdict.reason);
-        return verdict.reason == DropReason::park_timeout
-                   ? Verdict::park()
-                   : Verdict::park(no_room(policy_, verdict.reason));
-    }
-
     /// The source stays, unless that very tuple has another owner: then its port moves.
-    Verdict keep_source(Claim& claim, const PacketContext<Family>& context, const FlowPlan& plan) {
-        switch (claim.reserve(plan.reply, plan.hash)) {
-            case InsertOutcome::inserted:
-                return Verdict::transmit();
-            case InsertOutcome::busy:
-                return Verdict::park(no_room(policy_, DropReason::chain_too_long));
-            case InsertOutcome::chain_too_long:
-                return no_room(policy_, DropReason::chain_too_long);
-            case InsertOutcome::taken:
-                break;
-        }
+    SetupError keep_source(Claim& claim, const PacketContext<Family>& context,
+                           const FlowPlan& plan) {
+        if (const SetupError error = claim.reserve(plan.reply, plan.hash);
+            error != SetupError::taken)
+            return error;
         // The owner may be this very connection, opened from the other side at the same moment
         // [RFC 5382 REQ-2] and being set up by another worker: that one's set-up serves both.
         if (claim.owner().direction == Direction::original &&
             worker_.record(claim.owner().flow).status.load(std::memory_order_acquire) !=  // (5)
                 FlowStatus::live)
-            return Verdict::park();
-        return plan.binds_source ? no_room(policy_, DropReason::exhausted)
-                                 : choose(claim, context, plan);
+            return SetupError::pending;
+        return plan.binds_source ? SetupError::exhausted : choose(claim, context, plan);
     }
 
-    [[gnu::always_inline]] Verdict draw(Claim& claim, const PacketContext<Family>& context,
-                                        const FlowPlan& plan) {
-        const Proposed proposed =
+    [[gnu::always_inline]] SetupError draw(Claim& claim, const PacketContext<Family>& context,
+                                           const FlowPlan& plan) {
+        const SetupError error =
             proposals_.reserve_from(claim, plan.proposal, plan.hash, plan.addresses, plan.ports,
                                     to_moment(now_ms_), plan.locality);
-        if (proposed == Proposed::reserved) [[likely]]
-            return Verdict::transmit();
-        return not_reserved(proposed, claim, context, plan);
+        if (error == SetupError::none) [[likely]]
+            return error;
+        return not_reserved(error, claim, context, plan);
     }
-    Verdict draw_address(Claim& claim, const PacketContext<Family>& context, const FlowPlan& plan) {
-        const Proposed proposed =
+    SetupError choose(Claim& claim, const PacketContext<Family>& context, const FlowPlan& plan) {
+        if (!ip_protocol::is_portless(plan.proposal.protocol)) return draw(claim, context, plan);
+        const SetupError error =
             reserve_address(claim, plan.proposal, plan.hash, plan.addresses, proposals_.random());
-        return proposed == Proposed::reserved ? Verdict::transmit()
-                                              : not_reserved(proposed, claim, context, plan);
+        return error == SetupError::none ? error : not_reserved(error, claim, context, plan);
     }
-    Verdict choose(Claim& claim, const PacketContext<Family>& context, const FlowPlan& plan) {
-        return ip_protocol::is_portless(plan.proposal.protocol) ? draw_address(claim, context, plan)
-                                                                : draw(claim, context, plan);
-    }
-    [[gnu::noinline]] Verdict not_reserved(Proposed proposed, Claim& claim,
-                                           const PacketContext<Family>& context,
-                                           const FlowPlan& plan) {
-        switch (proposed) {
-            case Proposed::exhausted:
-                if (succeeds(claim, context, plan)) return Verdict::transmit();
-                return no_room(policy_, DropReason::exhausted);
-            case Proposed::unfinished:
-                return Verdict::park(no_room(policy_, DropReason::search_timeout));
-            default:
-                return Verdict::park(no_room(policy_, DropReason::chain_too_long));
-        }
+    [[gnu::noinline]] SetupError not_reserved(SetupError error, Claim& claim,
+                                              const PacketContext<Family>& context,
+                                              const FlowPlan& plan) {
+        const bool given_up = error == SetupError::exhausted && succeeds(claim, context, plan);
+        return given_up ? SetupError::none : error;
     }
 
     /// No port is free; but a connection that has ended may have one to give. Not for a flow that

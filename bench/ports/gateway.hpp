@@ -53,7 +53,7 @@ class Destination {
 
 /// How one new flow fared.
 struct Attempt {
-    nat::Proposed outcome = nat::Proposed::unfinished;
+    SetupError error = SetupError::unfinished;
     FlowId flow = no_flow;
     std::uint16_t port = 0;
     std::uint32_t visits = 0;
@@ -76,7 +76,7 @@ class Gateway {
     Attempt connect(const Destination& destination) {
         Attempt attempt;
         const Tuple<V4> original = next_flow(destination);
-        while (attempt.outcome == nat::Proposed::unfinished && attempt.visits < most_visits) {
+        while (attempt.error == SetupError::unfinished && attempt.visits < most_visits) {
             if (attempt.visits > 0) between_bursts();
             ++attempt.visits;
             const auto start = std::chrono::steady_clock::now();
@@ -94,8 +94,7 @@ class Gateway {
         Claim claim(worker_, original);
         Tuple<V4> reply = reply_to(original);
         reply.destination_port = Be16::from_host(port);
-        if (claim.outcome() != ClaimOutcome::claimed ||
-            claim.reserve(reply) != InsertOutcome::inserted)
+        if (claim.error() != SetupError::none || claim.reserve(reply) != SetupError::none)
             throw std::logic_error("a free port could not be reserved");
         if (++now_ms_ % burst == 0) between_bursts();
         return claim.publish(never(), now_ms_);
@@ -144,11 +143,11 @@ class Gateway {
 
     void visit(Attempt& attempt, const Tuple<V4>& original, nat::PortRange range) {
         Claim claim(worker_, original);
-        if (claim.outcome() == ClaimOutcome::busy) return;
-        if (claim.outcome() != ClaimOutcome::claimed)
+        if (claim.error() == SetupError::busy) return;
+        if (claim.error() != SetupError::none)
             throw std::runtime_error("the flow table is too small for this measurement");
-        attempt.outcome = policy_->reserve(claim, reply_to(original), range, to_moment(now_ms_));
-        if (attempt.outcome != nat::Proposed::reserved) return;
+        attempt.error = policy_->reserve(claim, reply_to(original), range, to_moment(now_ms_));
+        if (attempt.error != SetupError::none) return;
         attempt.port = claim.record().tuple(Direction::reply).destination_port.host();
         attempt.flow = claim.publish(never(), now_ms_);
     }

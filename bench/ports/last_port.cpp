@@ -30,7 +30,7 @@ void to_the_last_port(const Options& options, Report& report) {
         gateway.forget_maps();
         const Attempt refused = gateway.connect(destination);
         refusal_without_maps.add(refused, destination.free());
-        if (refused.outcome != nat::Proposed::exhausted)
+        if (refused.error != SetupError::exhausted)
             throw std::runtime_error("a full destination was not found exhausted");
     }
     without_maps.sort();

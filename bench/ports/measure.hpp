@@ -25,9 +25,9 @@ class Cost {
         batch_ns_ += attempt.ns;
         if (ns_.size() % batch == 0) batches_ns_.push_back(std::exchange(batch_ns_, 0));
         visits_ += attempt.visits;
-        if (attempt.outcome == nat::Proposed::reserved) return;
+        if (attempt.error == SetupError::none) return;
         ++refused_;
-        if (attempt.outcome == nat::Proposed::exhausted && free > 0) ++falsely_exhausted_;
+        if (attempt.error == SetupError::exhausted && free > 0) ++falsely_exhausted_;
     }
     void sort() {
         std::ranges::sort(ns_);
@@ -77,7 +77,7 @@ Cost steady(Gateway<P>& gateway, std::span<Destination> destinations, Effort eff
         for (Destination& destination : destinations) {
             const Attempt attempt = gateway.connect(destination);
             cost.add(attempt, destination.free());
-            if (attempt.outcome != nat::Proposed::reserved) continue;
+            if (attempt.error != SetupError::none) continue;
             destination.add(attempt.port, attempt.flow);
             gateway.end(destination.remove_any(random));
         }
@@ -93,7 +93,7 @@ void fill(Gateway<P>& gateway, Destination& destination, std::uint32_t used, Cos
     while (destination.used() < used) {
         const Attempt attempt = gateway.connect(destination);
         cost.add(attempt, destination.free());
-        if (attempt.outcome != nat::Proposed::reserved) return;
+        if (attempt.error != SetupError::none) return;
         destination.add(attempt.port, attempt.flow);
     }
 }

@@ -21,7 +21,7 @@ concept Policy = std::constructible_from < P,
         FlowTable<V4>
 & > &&requires(P policy, Claim& claim, const Tuple<V4>& reply, nat::PortRange range, Moment now,
                const Flow<V4, Production>& flow) {
-    { policy.reserve(claim, reply, range, now) } -> std::same_as<nat::Proposed>;
+    { policy.reserve(claim, reply, range, now) } -> std::same_as<SetupError>;
     { policy.top_up() } -> std::same_as<void>;  // between bursts
     { policy.ended(flow) } -> std::same_as<void>;
 };
@@ -31,7 +31,7 @@ class Noclash {
   public:
     explicit Noclash(FlowTable<V4>& table) : crowded_(table), proposals_(crowded_, served_) {}
 
-    nat::Proposed reserve(Claim& claim, const Tuple<V4>& reply, nat::PortRange range, Moment now) {
+    SetupError reserve(Claim& claim, const Tuple<V4>& reply, nat::PortRange range, Moment now) {
         return proposals_.reserve(claim, reply, {&reply.destination, 1}, range, now);
     }
     void top_up() { proposals_.top_up(); }
@@ -57,12 +57,12 @@ class Model {
         for (std::uint32_t i = 0; i < tries; ++i) {
             const std::uint32_t port = range.first + (offset + i) % range.size();
             reply.destination_port = Be16::from_host(static_cast<std::uint16_t>(port));
-            if (claim.reserve(reply) == InsertOutcome::inserted) return true;
+            if (claim.reserve(reply) == SetupError::none) return true;
         }
         return false;
     }
-    static nat::Proposed verdict(bool found) {
-        return found ? nat::Proposed::reserved : nat::Proposed::exhausted;
+    static SetupError verdict(bool found) {
+        return found ? SetupError::none : SetupError::exhausted;
     }
 
     RandomBuffer random_;
@@ -72,7 +72,7 @@ class Model {
 class RandomTries : public Model {
   public:
     using Model::Model;
-    nat::Proposed reserve(Claim& claim, const Tuple<V4>& reply, nat::PortRange range, Moment) {
+    SetupError reserve(Claim& claim, const Tuple<V4>& reply, nat::PortRange range, Moment) {
         for (int i = 0; i < 10; ++i)
             if (probe(claim, reply, range, random_.below(range.size()), 1)) return verdict(true);
         return verdict(false);
@@ -83,7 +83,7 @@ class RandomTries : public Model {
 class NetfilterProbes : public Model {
   public:
     using Model::Model;
-    nat::Proposed reserve(Claim& claim, const Tuple<V4>& reply, nat::PortRange range, Moment) {
+    SetupError reserve(Claim& claim, const Tuple<V4>& reply, nat::PortRange range, Moment) {
         for (std::uint32_t tries = 128; tries >= 8; tries /= 2)
             if (probe(claim, reply, range, random_.below(range.size()), tries))
                 return verdict(true);
@@ -96,7 +96,7 @@ class NetfilterProbes : public Model {
 class WorkerSlices : public Model {
   public:
     using Model::Model;
-    nat::Proposed reserve(Claim& claim, const Tuple<V4>& reply, nat::PortRange range, Moment) {
+    SetupError reserve(Claim& claim, const Tuple<V4>& reply, nat::PortRange range, Moment) {
         const std::uint32_t size = range.size() / workers;
         const std::uint32_t first = range.first + random_.below(workers) * size;
         const nat::PortRange slice{static_cast<std::uint16_t>(first),
@@ -112,7 +112,7 @@ class WorkerSlices : public Model {
 class LinearScan : public Model {
   public:
     using Model::Model;
-    nat::Proposed reserve(Claim& claim, const Tuple<V4>& reply, nat::PortRange range, Moment) {
+    SetupError reserve(Claim& claim, const Tuple<V4>& reply, nat::PortRange range, Moment) {
         return verdict(probe(claim, reply, range, random_.below(range.size()), range.size()));
     }
 };

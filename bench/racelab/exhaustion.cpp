@@ -99,7 +99,7 @@ class PolicySide {
 
     bool attempt() {
         const bench::Attempt attempt = gateway_.connect(destination_);
-        if (attempt.outcome != nat::Proposed::reserved) return false;
+        if (attempt.error != SetupError::none) return false;
         ++reserved_;
         destination_.add(attempt.port, attempt.flow);
         gateway_.end(destination_.remove_any(random_));

@@ -40,18 +40,17 @@ Contestant::Choice NoclashGateway::choose(const Passage& passage, Instant now) {
         return follow(worker, mine, flow);
 
     Claim& claim = mine.claim.emplace(worker.engine, packet.original);
-    const auto outcome = claim.outcome() == ClaimOutcome::claimed
-                             ? reserve(worker, claim, packet, now)
-                             : nat::Proposed::no_room;
-    if (outcome == nat::Proposed::reserved) {
+    const SetupError error =
+        claim.error() == SetupError::none ? reserve(worker, claim, packet, now) : SetupError::busy;
+    if (error == SetupError::none) {
         ++worker.claims;
         return Choice::made;
     }
-    const bool full = claim.outcome() == ClaimOutcome::table_full;
+    const bool full = claim.error() == SetupError::table_full;
     mine.claim.reset();
     between_bursts(now);
     // As the pipeline: what is exhausted is dropped, what only has no room yet is parked.
-    return full || outcome == nat::Proposed::exhausted ? Choice::made : Choice::parked;
+    return full || error == SetupError::exhausted ? Choice::made : Choice::parked;
 }
 
 /// As Pipeline::hit.
@@ -64,15 +63,15 @@ Contestant::Choice NoclashGateway::follow(Worker& worker, InFlight& packet, Foun
 }
 
 /// As Pipeline::keep_source and Pipeline::propose.
-nat::Proposed NoclashGateway::reserve(Worker& worker, Claim& claim, const Packet& packet,
-                                      Instant now) {
+SetupError NoclashGateway::reserve(Worker& worker, Claim& claim, const Packet& packet,
+                                   Instant now) {
     Tuple<V4> reply = packet.original.inverse();
     reply.source = packet.backend;
     reply.source_port = Be16::from_host(packet.backend_port);
     if (packet.source_nat == SourceNat::masquerade)
         reply.destination = gateway_;
-    else if (claim.reserve(reply) == InsertOutcome::inserted)
-        return nat::Proposed::reserved;
+    else if (claim.reserve(reply) == SetupError::none)
+        return SetupError::none;
     return worker.proposals.reserve(claim, reply, {&reply.destination, 1}, ports,
                                     to_moment(to_ms(now)));
 }

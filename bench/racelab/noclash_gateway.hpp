@@ -49,7 +49,7 @@ class NoclashGateway : public Contestant {
     };
 
     Choice follow(Worker& worker, InFlight& packet, Found flow);
-    nat::Proposed reserve(Worker& worker, Claim& claim, const Packet& packet, Instant now);
+    SetupError reserve(Worker& worker, Claim& claim, const Packet& packet, Instant now);
     void between_bursts(Instant now);
 
     V4Address gateway_;

@@ -40,8 +40,8 @@ class NoclashTable {
             for (std::size_t i = 0; i < keys.size(); ++i) {
                 Reservation<V4> reservation(worker_, keys[i].original, hashes_[i][0]);
                 made[i] = no_flow;
-                if (reservation.outcome() == ClaimOutcome::claimed &&
-                    reservation.reserve(keys[i].reply, hashes_[i][1]) == InsertOutcome::inserted)
+                if (reservation.error() == SetupError::none &&
+                    reservation.reserve(keys[i].reply, hashes_[i][1]) == SetupError::none)
                     made[i] = reservation.publish(to_moment(now_ms + lifetime_ms), now_ms);
             }
         }

@@ -14,18 +14,6 @@
 
 namespace noclash::nat {
 
-/// Whether a flow has the references it needs, and if not, why.
-enum class Mapped : std::uint8_t {
-    held,
-    refused,         ///< the mapping's filtering does not admit the remote
-    wait,            ///< the mapping, or a permission, is being set up or on its way out
-    busy,            ///< no room until a grace period ends
-    table_full,      ///< no record left
-    chain_too_long,  ///< index buckets are full
-    exhausted,       ///< no outside endpoint is free
-    unfinished,      ///< of `Proposed`: go on at the next visit
-};
-
 /// What an inside endpoint's mapping is made of when there is none.
 template <class Family>
 struct MappingRequest {
@@ -97,27 +85,27 @@ class Mappings {
           end_(worker.table(), crowded, limits, worker.counters(), counters_) {}
 
     /// The mapping of a flow's source: the one there is, or a new one. Once for a flow, and first.
-    /// When `held`, `reply` goes to its outside endpoint.
-    Mapped hold_source(References& flow, const MappingRequest<Family>& request,
-                       Tuple<Family>& reply, std::uint64_t now_ms) {
-        const auto [id, outcome] = source_mapping(request, now_ms);
-        if (outcome != Mapped::held) return outcome;
+    /// Without an error, `reply` goes to its outside endpoint.
+    SetupError hold_source(References& flow, const MappingRequest<Family>& request,
+                           Tuple<Family>& reply, std::uint64_t now_ms) {
+        const auto [id, error] = source_mapping(request, now_ms);
+        if (error != SetupError::none) return error;
         flow.add(id, flow_mark::source_mapped);
         const Tuple<Family>& outside = worker_.record(id).tuple(Direction::reply);
         reply.destination = outside.destination;
         reply.destination_port = outside.destination_port;
-        return Mapped::held;
+        return SetupError::none;
     }
 
     /// Admits the remote that a flow goes to, when its source has a mapping. After `hold_source`.
     /// @param from_remote  how the remote's packets come to the outside endpoint
-    Mapped permit(References& flow, const Tuple<Family>& from_remote, std::uint64_t now_ms) {
+    SetupError permit(References& flow, const Tuple<Family>& from_remote, std::uint64_t now_ms) {
         const FlowId mapping = flow.ids_[flow.count_ - 1];
         const Record& record = worker_.record(mapping);
-        if (filtering_of(record) != Filtering::address_dependent) return Mapped::held;
-        const auto [id, outcome] = permission(mapping, permission_of(from_remote), now_ms);
-        if (outcome == Mapped::held) flow.replace_last(id);
-        return outcome;
+        if (filtering_of(record) != Filtering::address_dependent) return SetupError::none;
+        const auto [id, error] = permission(mapping, permission_of(from_remote), now_ms);
+        if (error == SetupError::none) flow.replace_last(id);
+        return error;
     }
 
     /// The mapping that a packet goes to, perhaps not live; nothing when there is none.
@@ -140,14 +128,15 @@ class Mappings {
     }
 
     /// The mapping that a flow goes to, when its filtering admits the remote.
-    Mapped hold_destination(References& flow, FlowId mapping, const Tuple<Family>& from_remote) {
+    SetupError hold_destination(References& flow, FlowId mapping,
+                                const Tuple<Family>& from_remote) {
         Found found{mapping, Direction::reply};
         if (filtering_of(worker_.record(mapping)) == Filtering::address_dependent)
             found = find(permission_of(from_remote));
-        if (!found || !admits(mapping, from_remote)) return Mapped::refused;
-        if (!join_live(found.flow)) return Mapped::wait;
+        if (!found || !admits(mapping, from_remote)) return SetupError::filtered;
+        if (!join_live(found.flow)) return SetupError::pending;
         flow.add(found.flow, flow_mark::destination_mapped);
-        return Mapped::held;
+        return SetupError::none;
     }
 
     /// What a flow refers to, once more, for as long as another one is set up in its place: else
@@ -214,7 +203,7 @@ class Mappings {
   private:
     struct Held {
         FlowId id;
-        Mapped outcome;
+        SetupError error;
     };
     static constexpr std::uint32_t recheck_s = 3600;
     static constexpr std::uint32_t recheck_of_quarantine_s = 10;
@@ -240,25 +229,18 @@ class Mappings {
         if (const Found found = index().find(request.original, request.hash))
             return join_found(found.flow);
         Claim claim(worker_, request.original, request.hash);
-        if (claim.outcome() != ClaimOutcome::claimed) return not_claimed(claim);
+        if (claim.error() != SetupError::none) return not_claimed(claim);
         const Tuple<Family> anybody = mapping_of_destination(request.original.inverse());
         Tuple<Family> first;
         if (request.preserves_port)
             proposals_.preserve(anybody, request.addresses, request.ports, first);
         else
             proposals_.draw(anybody, request.addresses, request.ports, first);
-        const Proposed proposed = proposals_.reserve_from(
-            claim, first, claim.hash(first), request.addresses, request.ports, to_moment(now_ms));
-        switch (proposed) {
-            case Proposed::reserved:
-                break;
-            case Proposed::exhausted:
-                return {no_flow, Mapped::exhausted};
-            case Proposed::unfinished:
-                return {no_flow, Mapped::unfinished};
-            case Proposed::no_room:
-                return {no_flow, Mapped::busy};
-        }
+        if (const SetupError error =
+                proposals_.reserve_from(claim, first, claim.hash(first), request.addresses,
+                                        request.ports, to_moment(now_ms));
+            error != SetupError::none)
+            return {no_flow, error};
         Record& record = claim.record();
         record.rule = request.rule;
         record.protocol_state.store(static_cast<std::uint8_t>(request.filtering),
@@ -275,25 +257,18 @@ class Mappings {
     Held permission(FlowId mapping, const Tuple<Family>& reply, std::uint64_t now_ms) {
         if (const Found found = find(reply)) {
             const Held held = join_found(found.flow);
-            if (held.outcome == Mapped::held) end_.leave(mapping);
+            if (held.error == SetupError::none) end_.leave(mapping);
             return held;
         }
         Claim claim(worker_, reply.inverse());
-        if (claim.outcome() != ClaimOutcome::claimed) {
+        if (claim.error() != SetupError::none) {
             const Held held = not_claimed(claim);
-            if (held.outcome == Mapped::held) end_.leave(mapping);
+            if (held.error == SetupError::none) end_.leave(mapping);
             return held;
         }
-        switch (claim.reserve(reply)) {
-            case InsertOutcome::inserted:
-                break;
-            case InsertOutcome::taken:  // never: it has the same owner as its inverse
-                return {no_flow, Mapped::wait};
-            case InsertOutcome::busy:
-                return {no_flow, Mapped::busy};
-            case InsertOutcome::chain_too_long:
-                return {no_flow, Mapped::chain_too_long};
-        }
+        // Never `taken`: it has the same owner as its inverse.
+        if (const SetupError error = claim.reserve(reply); error != SetupError::none)
+            return {no_flow, error};
         Record& record = claim.record();
         record.rule = worker_.record(mapping).rule;
         record.protocol_state.store(0, std::memory_order_relaxed);
@@ -312,26 +287,16 @@ class Mappings {
         const FlowId id =
             claim.publish(expiry(now_ms, quarantine ? recheck_of_quarantine_s : recheck_s), now_ms);
         opened.add();
-        return {id, Mapped::held};
+        return {id, SetupError::none};
     }
 
     Held not_claimed(const Claim& claim) {
-        switch (claim.outcome()) {
-            case ClaimOutcome::claimed:
-            case ClaimOutcome::taken:
-                return join_found(claim.owner().flow);
-            case ClaimOutcome::busy:
-                return {no_flow, Mapped::busy};
-            case ClaimOutcome::table_full:
-                return {no_flow, Mapped::table_full};
-            case ClaimOutcome::chain_too_long:
-                break;
-        }
-        return {no_flow, Mapped::chain_too_long};
+        return claim.error() == SetupError::taken ? join_found(claim.owner().flow)
+                                                  : Held{no_flow, claim.error()};
     }
 
     Held join_found(FlowId id) {
-        return join_live(id) ? Held{id, Mapped::held} : Held{no_flow, Mapped::wait};
+        return join_live(id) ? Held{id, SetupError::none} : Held{no_flow, SetupError::pending};
     }
     bool join_live(FlowId id) {
         Record& record = worker_.record(id);

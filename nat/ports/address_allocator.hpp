@@ -16,23 +16,23 @@ namespace noclash::nat {
 ///
 /// The first try is `reply` as it is; then every address has its turn, from a random one on.
 template <class Family, class Traits>
-[[nodiscard]] Proposed reserve_address(Reservation<Family, Traits>& claim, Tuple<Family> reply,
-                                       std::uint64_t hash,
-                                       std::span<const typename Family::Address> addresses,
-                                       RandomBuffer& random) {
+[[nodiscard]] SetupError reserve_address(Reservation<Family, Traits>& claim, Tuple<Family> reply,
+                                         std::uint64_t hash,
+                                         std::span<const typename Family::Address> addresses,
+                                         RandomBuffer& random) {
     constexpr std::uint32_t most_at_a_visit = 512;
     const auto count = static_cast<std::uint32_t>(addresses.size());
-    if (claim.reserve(reply, hash) == InsertOutcome::inserted) return Proposed::reserved;
+    if (claim.reserve(reply, hash) == SetupError::none) return SetupError::none;
     bool without_room = false;
     const std::uint32_t first = random.below(count);
     for (std::uint32_t i = 0; i < count; ++i) {
-        if (i == most_at_a_visit) return Proposed::unfinished;
+        if (i == most_at_a_visit) return SetupError::unfinished;
         reply.destination = addresses[(first + i) % count];
-        const InsertOutcome outcome = claim.reserve(reply);
-        if (outcome == InsertOutcome::inserted) return Proposed::reserved;
-        if (outcome != InsertOutcome::taken) without_room = true;
+        const SetupError outcome = claim.reserve(reply);
+        if (outcome == SetupError::none) return SetupError::none;
+        if (outcome != SetupError::taken) without_room = true;
     }
-    return without_room ? Proposed::no_room : Proposed::exhausted;
+    return without_room ? SetupError::busy : SetupError::exhausted;
 }
 
 }  // namespace noclash::nat

@@ -16,15 +16,8 @@
 
 namespace noclash::nat {
 
-enum class Proposed : std::uint8_t {
-    reserved,
-    exhausted,   ///< no port of any address is free towards the destination
-    unfinished,  ///< not found yet, with ports left to try: go on at the next visit
-    no_room,     ///< ports are free, but their index buckets are full
-};
-
 /// Chooses the translated source of a flow and reserves it: uniformly at random over all addresses
-/// and ports offered, unpredictably ([RFC 6056], algorithm 1, with the kernel's CSPRNG;
+/// and ports offered, unpredictably ([RFC 6056], algorithm 1, with OpenSSL's generator;
 /// [RFC 6888 REQ-15]), and completely: it says `exhausted` only when no port is free (invariant 5,
 /// [RFC 6888 REQ-13]). Few free ports make it take longer, and change nothing else
 /// [RFC 4787 REQ-11].
@@ -70,21 +63,21 @@ class PortAllocator {
     }
 
     /// Reserves `reply` with one of `addresses` as its destination and one of `ports`.
-    Proposed reserve(Claim& claim, const Tuple<Family>& reply, std::span<const Address> addresses,
-                     PortSet ports, Moment now) {
+    SetupError reserve(Claim& claim, const Tuple<Family>& reply, std::span<const Address> addresses,
+                       PortSet ports, Moment now) {
         Tuple<Family> first;
         draw(reply, addresses, ports, first);
         return reserve_from(claim, first, claim.hash(first), addresses, ports, now);
     }
 
     /// As above, beginning with what was drawn ahead, and its hash.
-    [[gnu::always_inline]] Proposed reserve_from(Claim& claim, const Tuple<Family>& proposal,
-                                                 std::uint64_t hash,
-                                                 std::span<const Address> addresses, PortSet ports,
-                                                 Moment now,
-                                                 const Locality<Family>& locality = {}) {
-        return propose(claim, proposal, hash) == InsertOutcome::inserted
-                   ? Proposed::reserved
+    [[gnu::always_inline]] SetupError reserve_from(Claim& claim, const Tuple<Family>& proposal,
+                                                   std::uint64_t hash,
+                                                   std::span<const Address> addresses,
+                                                   PortSet ports, Moment now,
+                                                   const Locality<Family>& locality = {}) {
+        return propose(claim, proposal, hash) == SetupError::none
+                   ? SetupError::none
                    : reserve_another(claim, proposal, addresses, ports, now, locality);
     }
 
@@ -96,9 +89,9 @@ class PortAllocator {
 
   private:
     /// After a first proposal in vain.
-    [[gnu::noinline]] Proposed reserve_another(Claim& claim, Tuple<Family> reply,
-                                               std::span<const Address> addresses, PortSet ports,
-                                               Moment now, const Locality<Family>& locality) {
+    [[gnu::noinline]] SetupError reserve_another(Claim& claim, Tuple<Family> reply,
+                                                 std::span<const Address> addresses, PortSet ports,
+                                                 Moment now, const Locality<Family>& locality) {
         in_vain_ = locality.draws();
         const auto count = static_cast<std::uint32_t>(addresses.size());
         for (int draws = 1; draws <= blind_draws; ++draws) {
@@ -106,17 +99,17 @@ class PortAllocator {
             // to one address' map would favour its ports over those of the others.)
             if (draws == draws_before_map && count == 1 && crowded_.find(reply, ports, now)) break;
             draw_local(reply, addresses, ports, reply, locality, in_vain_);
-            if (propose_another(claim, reply) == InsertOutcome::inserted) return Proposed::reserved;
+            if (propose_another(claim, reply) == SetupError::none) return SetupError::none;
         }
         left_ = proposals_of_a_visit;
         const std::uint32_t first = random_.below(count);
-        Proposed result = Proposed::exhausted;
+        SetupError result = SetupError::exhausted;
         for (std::uint32_t i = 0; i < count; ++i) {
             reply.destination = addresses[(first + i) % count];
-            const Proposed found = search(claim, reply, ports, now, locality);
-            if (found == Proposed::reserved) return found;
-            if (found != Proposed::exhausted) result = found;
-            if (left_ <= 0) return Proposed::unfinished;
+            const SetupError found = search(claim, reply, ports, now, locality);
+            if (found == SetupError::none) return found;
+            if (found != SetupError::exhausted) result = found;
+            if (left_ <= 0) return SetupError::unfinished;
         }
         return result;
     }
@@ -146,41 +139,41 @@ class PortAllocator {
     static constexpr int cost_of_a_map = 64;          // making one
     static constexpr std::size_t most_without_room = 16;
 
-    [[gnu::always_inline]] InsertOutcome propose(Claim& claim, const Tuple<Family>& reply,
-                                                 std::uint64_t hash) {
+    [[gnu::always_inline]] SetupError propose(Claim& claim, const Tuple<Family>& reply,
+                                              std::uint64_t hash) {
         if (served_.contains(reply.protocol, reply.destination, reply.destination_port.host()))
-            return InsertOutcome::taken;
+            return SetupError::taken;
         return claim.reserve(reply, hash);
     }
     /// As `propose`, where it is too rare to be inlined.
-    [[gnu::noinline]] InsertOutcome propose_another(Claim& claim, const Tuple<Family>& reply) {
+    [[gnu::noinline]] SetupError propose_another(Claim& claim, const Tuple<Family>& reply) {
         return propose(claim, reply, claim.hash(reply));
     }
 
     /// Every port of one address that may be free, as far as this visit may go.
-    Proposed search(Claim& claim, Tuple<Family>& reply, PortSet ports, Moment now,
-                    const Locality<Family>& locality) {
+    SetupError search(Claim& claim, Tuple<Family>& reply, PortSet ports, Moment now,
+                      const Locality<Family>& locality) {
         left_ -= cost_of_an_address;
         auto* map = crowded_.acquire(reply, ports, now, [&](OccupancyMap<Traits>& fresh) {
             left_ -= cost_of_a_map;
             served_.for_each(reply.protocol, reply.destination,
                              [&](PortRange served) { fresh.exclude(served); });
         });
-        if (map == nullptr) return Proposed::unfinished;  // all maps are in use: wait for one
+        if (map == nullptr) return SetupError::unfinished;  // all maps are in use: wait for one
 
         // Ports that are free but found no room in the index go back when the visit is over, not
         // at once: else they might be drawn for ever.
         std::array<std::uint16_t, most_without_room> without_room{};
         std::size_t waiting = 0;
-        Proposed result = Proposed::unfinished;
+        SetupError result = SetupError::unfinished;
         std::size_t at_once = 1;
-        while (result == Proposed::unfinished && left_ > 0 && waiting < without_room.size()) {
+        while (result == SetupError::unfinished && left_ > 0 && waiting < without_room.size()) {
             // The longer it takes, the further it looks ahead: most of the time goes into waiting
             // for memory. Only the port that is proposed next is out of the map: another worker
             // that finds the map empty knows that every port has an owner, or is about to.
             const auto port = take(*map, reply, locality);
             if (!port) {
-                result = waiting == 0 ? Proposed::exhausted : Proposed::no_room;
+                result = waiting == 0 ? SetupError::exhausted : SetupError::busy;
                 break;
             }
             const auto next = look_ahead(*map, reply, *port, at_once, locality);
@@ -189,10 +182,10 @@ class PortAllocator {
                 if (i > 0 && !map->take_out(next[i])) continue;
                 --left_;
                 reply.destination_port = Be16::from_host(next[i]);
-                const InsertOutcome outcome = propose_another(claim, reply);
-                if (outcome == InsertOutcome::taken) continue;
-                if (outcome == InsertOutcome::inserted) {
-                    result = Proposed::reserved;
+                const SetupError outcome = propose_another(claim, reply);
+                if (outcome == SetupError::taken) continue;
+                if (outcome == SetupError::none) {
+                    result = SetupError::none;
                     break;
                 }
                 without_room[waiting++] = next[i];

@@ -101,11 +101,10 @@ class Incarnations {
             begin_again(context, record);
         } else {
             Claim claim(worker_, original, hash);
-            if (claim.outcome() == ClaimOutcome::taken || claim.outcome() == ClaimOutcome::busy)
+            if (claim.error() == SetupError::taken || claim.error() == SetupError::busy)
                 return OfIncarnation::later;
-            if (claim.outcome() != ClaimOutcome::claimed ||
-                claim.reserve(incarnation_of(flow.tuple(Direction::reply))) !=
-                    InsertOutcome::inserted)
+            if (claim.error() != SetupError::none ||
+                claim.reserve(incarnation_of(flow.tuple(Direction::reply))) != SetupError::none)
                 return OfIncarnation::no;
             Record& record = claim.record();
             record.rule = flow.rule;

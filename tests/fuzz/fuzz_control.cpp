@@ -126,8 +126,7 @@ class Daemon {
             Reservation<V4> flow(flow_worker_,
                                  {host, server, port, server_port, 0, protocols[i % 4], 0});
             const Tuple<V4> reply{server, outside, server_port, port, 0, protocols[i % 4], 0};
-            if (flow.outcome() != ClaimOutcome::claimed ||
-                flow.reserve(reply) != InsertOutcome::inserted)
+            if (flow.error() != SetupError::none || flow.reserve(reply) != SetupError::none)
                 continue;
             flow.record().rule = 1;
             flow.record().protocol_state.store(static_cast<std::uint8_t>(i / 4 % 4));

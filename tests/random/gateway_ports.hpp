@@ -41,11 +41,11 @@ class GatewayPorts {
         for (;;) {
             between_bursts();
             Reservation<V4> claim(worker_, original);
-            if (claim.outcome() != ClaimOutcome::claimed) continue;
+            if (claim.error() != SetupError::none) continue;
             const auto proposed = proposals_.reserve(claim, reply, {&reply.destination, 1}, range_,
                                                      to_moment(now_ms_));
-            if (proposed == nat::Proposed::exhausted) return std::nullopt;
-            if (proposed != nat::Proposed::reserved) continue;
+            if (proposed == SetupError::exhausted) return std::nullopt;
+            if (proposed != SetupError::none) continue;
             const Be16 port = claim.record().tuple(Direction::reply).destination_port;
             flows_[port.host()] = claim.publish(to_moment(now_ms_) + never_ms, now_ms_);
             return port.host();

@@ -55,7 +55,7 @@ class LimitsWorld {
         if (admitted != nat::Admitted::yes) return me.give_up(claim);
         if (++live_[key.source.value.host()] > most_flows) fail("limits: a flow too many");
         const std::uint64_t since = engine.scheduler.steps();
-        if (me.random.one_in(4) || claim.reserve(reply(number)) != InsertOutcome::inserted) {
+        if (me.random.one_in(4) || claim.reserve(reply(number)) != SetupError::none) {
             --live_[key.source.value.host()];
             return me.give_up(claim);
         }

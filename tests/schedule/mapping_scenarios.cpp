@@ -20,7 +20,6 @@ namespace noclash::schedule {
 namespace {
 
 using nat::Filtering;
-using nat::Mapped;
 using Mappings = nat::Mappings<V4, Scheduled>;
 using Crowded = nat::OccupancyMaps<V4, Scheduled>;
 using Proposals = nat::PortAllocator<V4, Scheduled>;
@@ -136,18 +135,17 @@ class MappingWorld final : public Observer {
     /// A first packet from inside.
     void send(Actor& me, const Key& key) {
         Claim claim(me.engine, key);
-        if (claim.outcome() != ClaimOutcome::claimed) return events_.saw(Event::claim_lost);
+        if (claim.error() != SetupError::none) return events_.saw(Event::claim_lost);
         Mappings::References references(me.mappings);
         Key reply = key.inverse();
         const std::array<V4Address, 1> addresses{schedule::reply(0).destination};
         const Key mapping = nat::mapping_of_source(key, V4Address{}, 1);
-        Mapped held = me.mappings.hold_source(
+        SetupError held = me.mappings.hold_source(
             references, {mapping, claim.hash(mapping), addresses, two_ports, false, 0, filtering_},
             reply, now_ms_);
-        if (held == Mapped::held) held = me.mappings.permit(references, reply, now_ms_);
-        if (held != Mapped::held) return not_held(held);
-        if (claim.reserve(reply) != InsertOutcome::inserted)
-            return events_.saw(Event::reserve_lost);
+        if (held == SetupError::none) held = me.mappings.permit(references, reply, now_ms_);
+        if (held != SetupError::none) return not_held(held);
+        if (claim.reserve(reply) != SetupError::none) return events_.saw(Event::reserve_lost);
         publish(me, claim, references);
     }
 
@@ -167,18 +165,17 @@ class MappingWorld final : public Observer {
         reply.source = mapping.tuple(Direction::original).source;
         reply.source_port = mapping.tuple(Direction::original).source_port;
         Claim claim(me.engine, key);
-        if (claim.outcome() != ClaimOutcome::claimed) return events_.saw(Event::claim_lost);
-        if (claim.reserve(reply) != InsertOutcome::inserted)
-            return events_.saw(Event::reserve_lost);
+        if (claim.error() != SetupError::none) return events_.saw(Event::claim_lost);
+        if (claim.reserve(reply) != SetupError::none) return events_.saw(Event::reserve_lost);
         Mappings::References references(me.mappings);
-        const Mapped held =
+        const SetupError held =
             me.mappings.hold_destination(references, found.flow, nat::to_destination(key, reply));
-        if (held != Mapped::held) return not_held(held);
+        if (held != SetupError::none) return not_held(held);
         publish(me, claim, references);
     }
 
-    void not_held(Mapped why) {
-        events_.saw(why == Mapped::wait ? Event::found_ending : Event::exhausted);
+    void not_held(SetupError why) {
+        events_.saw(why == SetupError::pending ? Event::found_ending : Event::exhausted);
     }
     void publish(Actor& me, Claim& claim, Mappings::References& references) {
         references.keep(claim.record());

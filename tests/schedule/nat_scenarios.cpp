@@ -40,7 +40,7 @@ void crowded(NatWorld& world) {
     watch_originals(world);
     for (std::uint32_t i = 0; i < 3; ++i)
         world.open(world.engine.actor(i % 3), i);
-    if (world.open(world.engine.actor(0), 3) != nat::Proposed::exhausted)
+    if (world.open(world.engine.actor(0), 3) != SetupError::exhausted)
         fail("exhausted means exhausted: a fourth flow got one of three ports");
 }
 
@@ -48,8 +48,7 @@ void crowded(NatWorld& world) {
 void first_come(NatWorld& world, Actor& me) {
     for (std::uint32_t i = 0; i < 2; ++i) {
         const auto proposed = world.open(me, me.id() * 2 + i);
-        if (proposed == nat::Proposed::reserved && me.random.one_in(4))
-            world.release(me, me.id() * 2 + i);
+        if (proposed == SetupError::none && me.random.one_in(4)) world.release(me, me.id() * 2 + i);
     }
 }
 

@@ -49,20 +49,20 @@ Key NatWorld::reply_with(std::uint32_t port) const {
     return key;
 }
 
-nat::Proposed NatWorld::open(Actor& me, std::uint32_t number) {
+SetupError NatWorld::open(Actor& me, std::uint32_t number) {
     const Operation operation(me, "set-up with a port", 8000);
     const InHand in_hand(*this, me);
     Claim claim(me.engine(), original(number));
-    if (!me.claimed(claim, original(number), operation.since())) return nat::Proposed::unfinished;
+    if (!me.claimed(claim, original(number), operation.since())) return SetupError::unfinished;
     const std::array<V4Address, 1> addresses{reply(0).destination};
     const std::uint64_t since = engine.scheduler.steps();
-    const nat::Proposed proposed = proposals_[me.id()]->reserve(claim, reply_with(0), addresses,
-                                                                ports_, to_moment(engine.now_ms));
-    if (proposed == nat::Proposed::reserved) {
+    const SetupError proposed = proposals_[me.id()]->reserve(claim, reply_with(0), addresses,
+                                                             ports_, to_moment(engine.now_ms));
+    if (proposed == SetupError::none) {
         engine.truth.reserved(claim.id(), claim.record().tuple(Direction::reply), since);
         me.publish(claim);
     } else {
-        if (proposed == nat::Proposed::exhausted) check_exhausted(me, since);
+        if (proposed == SetupError::exhausted) check_exhausted(me, since);
         me.give_up(claim);
     }
     return proposed;
@@ -124,11 +124,11 @@ void NatWorld::check_complete() {
     Actor& any = engine.actor(0);
     for (std::uint32_t i = 0; i <= ports_.size(); ++i) {
         engine.watch(original(fresh + i));
-        nat::Proposed proposed = nat::Proposed::unfinished;
-        for (int visit = 0; visit < 8 && proposed == nat::Proposed::unfinished; ++visit)
+        SetupError proposed = SetupError::unfinished;
+        for (int visit = 0; visit < 8 && proposed == SetupError::unfinished; ++visit)
             proposed = open(any, fresh + i);
-        if (proposed == nat::Proposed::reserved) continue;
-        if (proposed != nat::Proposed::exhausted) fail("exhausted means exhausted: no answer");
+        if (proposed == SetupError::none) continue;
+        if (proposed != SetupError::exhausted) fail("exhausted means exhausted: no answer");
         return;
     }
     fail("one owner: more flows than ports");

@@ -21,7 +21,7 @@ class NatWorld {
     NatWorld(const Shape& shape, std::uint64_t seed, nat::PortRange ports);
 
     /// Sets a flow up with a port that the gateway chooses. Checks "exhausted": see nat_world.cpp.
-    nat::Proposed open(Actor& me, std::uint32_t number);
+    SetupError open(Actor& me, std::uint32_t number);
     /// Ends the flow of this original tuple, if there is one.
     bool release(Actor& me, std::uint32_t number);
     /// Sets a flow up in the place of a finished one. Whether it did.

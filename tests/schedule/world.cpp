@@ -65,22 +65,24 @@ Actor::Actor(World& world, std::uint16_t id, std::uint64_t seed)
     : random(seed), world_(world), engine_(world.table, id, world.now_ms) {}
 
 bool Actor::claimed(const Claim& claim, const Key& key, std::uint64_t since) {
-    switch (claim.outcome()) {
-        case ClaimOutcome::claimed:
+    switch (claim.error()) {
+        case SetupError::none:
             world_.truth.claimed(claim.id(), key, since);
             return true;
-        case ClaimOutcome::taken:
+        case SetupError::taken:
             world_.truth.refused(key, claim.owner(), since);
             world_.events.saw(Event::claim_lost);
             return false;
-        case ClaimOutcome::busy:
+        case SetupError::busy:
             world_.events.saw(Event::busy);
             return false;
-        case ClaimOutcome::chain_too_long:
+        case SetupError::chain_too_long:
             world_.events.saw(Event::bucket_full);
             return false;
-        case ClaimOutcome::table_full:
+        case SetupError::table_full:
             fail("no leak: no record is left");
+        default:  // errors of layers above
+            break;
     }
     std::abort();
 }
@@ -88,19 +90,21 @@ bool Actor::claimed(const Claim& claim, const Key& key, std::uint64_t since) {
 bool Actor::reserve(Claim& claim, const Key& reply) {
     const Operation operation(*this, "reserve");
     switch (claim.reserve(reply)) {
-        case InsertOutcome::inserted:
+        case SetupError::none:
             world_.truth.reserved(claim.id(), reply, operation.since());
             return true;
-        case InsertOutcome::taken:
+        case SetupError::taken:
             world_.truth.refused(reply, claim.owner(), operation.since());
             world_.events.saw(Event::reserve_lost);
             return false;
-        case InsertOutcome::busy:
+        case SetupError::busy:
             world_.events.saw(Event::busy);
             return false;
-        case InsertOutcome::chain_too_long:
+        case SetupError::chain_too_long:
             world_.events.saw(Event::bucket_full);
             return false;
+        default:  // errors of claims, and of layers above
+            break;
     }
     std::abort();
 }

@@ -110,26 +110,26 @@ void Contention::set_up(FlowWorker<V4>& worker, std::uint32_t key, std::mt19937&
     {
         Reservation<V4> reservation(worker, original_of(key));
         const FlowId id = reservation.id();
-        if (reservation.outcome() == ClaimOutcome::taken) {
+        if (reservation.error() == SetupError::taken) {
             originals.push_back({Event::Kind::refused, key, no_flow, begin, stamp()});
             return;
         }
-        if (reservation.outcome() == ClaimOutcome::busy) return;
-        ASSERT_EQ(reservation.outcome(), ClaimOutcome::claimed);
+        if (reservation.error() == SetupError::busy) return;
+        ASSERT_EQ(reservation.error(), SetupError::none);
         originals.push_back({Event::Kind::taken_in, key, id, begin, stamp()});
         const std::uint64_t reserve_begin = stamp();
-        const InsertOutcome outcome = reservation.reserve(reply_of(key));
+        const SetupError outcome = reservation.reserve(reply_of(key));
         const std::uint64_t reserve_end = stamp();
-        if (outcome == InsertOutcome::inserted && random() % 8 != 0) {
+        if (outcome == SetupError::none && random() % 8 != 0) {
             replies.push_back({Event::Kind::taken_in, key / 2, id, reserve_begin, reserve_end});
             worker.record(id).rule = static_cast<std::uint16_t>(key);
             live.emplace_back(key, reservation.publish(UINT32_MAX / 2, 0));
             return;
         }
         given_up = {Event::Kind::given_up, key, id, stamp(), 0};
-        if (outcome == InsertOutcome::inserted) {  // aborted after the reservation
+        if (outcome == SetupError::none) {  // aborted after the reservation
             replies.push_back({Event::Kind::taken_in, key / 2, id, reserve_begin, reserve_end});
-        } else if (outcome == InsertOutcome::taken) {
+        } else if (outcome == SetupError::taken) {
             replies.push_back({Event::Kind::refused, key / 2, no_flow, reserve_begin, reserve_end});
         }
     }
@@ -227,10 +227,10 @@ TEST_F(Contention, OneWinnerForEachTupleWhenAllStartTogether) {
                 step.arrive_and_wait();
                 worker.online();
                 Reservation<V4> reservation(worker, tuple<V4>(id, static_cast<std::uint16_t>(i)));
-                if (reservation.outcome() == ClaimOutcome::claimed &&
+                if (reservation.error() == SetupError::none &&
                     reservation.reserve(
                         tuple<V4>(0x0a020002, 80, 0x0a020001, static_cast<std::uint16_t>(i))) ==
-                        InsertOutcome::inserted) {
+                        SetupError::none) {
                     winners[static_cast<std::size_t>(i)].fetch_add(1);
                     const FlowId flow = reservation.publish(UINT32_MAX / 2, 0);
                     if (i % 2 == 0) table_.release(flow, worker.counters(), [](const auto&) {});

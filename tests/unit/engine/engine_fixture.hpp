@@ -39,8 +39,8 @@ struct OneWorker {
     /// Sets a flow up whose reply tuple is the inverse of the original.
     FlowId add(const Tuple<Family>& original, Moment expires = 1000, std::uint64_t now_ms = 0) {
         Reservation<Family> reservation(worker, original);
-        if (reservation.outcome() != ClaimOutcome::claimed) return no_flow;
-        if (reservation.reserve(original.inverse()) != InsertOutcome::inserted) return no_flow;
+        if (reservation.error() != SetupError::none) return no_flow;
+        if (reservation.reserve(original.inverse()) != SetupError::none) return no_flow;
         return reservation.publish(expires, now_ms);
     }
     Found find(const Tuple<Family>& key) const {

@@ -55,7 +55,7 @@ TEST(Expiry, TheClockMayWrap) {
     worker.online();
     {
         Reservation<V4> reservation(worker, tuple<V4>(1, 1));
-        ASSERT_EQ(reservation.reserve(tuple<V4>(1, 1).inverse()), InsertOutcome::inserted);
+        ASSERT_EQ(reservation.reserve(tuple<V4>(1, 1).inverse()), SetupError::none);
         reservation.publish(to_moment(start + 5000), start);
     }
     const auto alive = [&](std::uint64_t now) {

@@ -33,8 +33,8 @@ struct TwoWorkers {
     }
     FlowId add(FlowWorker<V4, Stepped>& worker, const Tuple<V4>& original, Moment expires = 1000) {
         Claim claim(worker, original);
-        if (claim.outcome() != ClaimOutcome::claimed) return no_flow;
-        if (claim.reserve(original.inverse()) != InsertOutcome::inserted) return no_flow;
+        if (claim.error() != SetupError::none) return no_flow;
+        if (claim.reserve(original.inverse()) != SetupError::none) return no_flow;
         return claim.publish(expires, 0);
     }
     void release(FlowId id) {
@@ -60,9 +60,9 @@ TEST(Invariant1OneOwner, OfTwoClaimsOneWinsWhereverTheyMeet) {
         interrupt(n, [&] { rival.emplace(all.two, key); });
         const Claim claim(all.one, key);
         if (!calm()) return;
-        const bool won = claim.outcome() == ClaimOutcome::claimed;
-        EXPECT_NE(won, rival->outcome() == ClaimOutcome::claimed) << "step " << n;
-        EXPECT_EQ((won ? *rival : claim).outcome(), ClaimOutcome::taken);
+        const bool won = claim.error() == SetupError::none;
+        EXPECT_NE(won, rival->error() == SetupError::none) << "step " << n;
+        EXPECT_EQ((won ? *rival : claim).error(), SetupError::taken);
         EXPECT_EQ(all.find(key).flow, (won ? claim : *rival).id());
         EXPECT_EQ((won ? *rival : claim).owner().flow, (won ? claim : *rival).id());
         EXPECT_EQ(all.table.index().occupancy().entries, 1U);
@@ -75,13 +75,13 @@ TEST(Invariant1OneOwner, OfTwoReservationsOneWinsWhereverTheyMeet) {
     const unsigned places = at_every_step([&](unsigned n) {
         TwoWorkers all;
         Claim claim(all.one, tuple<V4>(1, 1)), rival(all.two, tuple<V4>(2, 1));
-        std::optional<InsertOutcome> rivals;
+        std::optional<SetupError> rivals;
         interrupt(n, [&] { rivals = rival.reserve(reply); });
-        const InsertOutcome outcome = claim.reserve(reply);
+        const SetupError outcome = claim.reserve(reply);
         if (!calm()) return;
         EXPECT_NE(outcome, *rivals) << "step " << n;
-        const bool won = outcome == InsertOutcome::inserted;
-        EXPECT_EQ(won ? *rivals : outcome, InsertOutcome::taken);
+        const bool won = outcome == SetupError::none;
+        EXPECT_EQ(won ? *rivals : outcome, SetupError::taken);
         EXPECT_EQ(all.find(reply).flow, (won ? claim : rival).id());
     });
     EXPECT_GE(places, 3U);
@@ -98,7 +98,7 @@ TEST(Invariant1OneOwner, ANeighbourInTheBucketDisturbsNoClaim) {
         });
         const Claim claim(all.one, key);
         const bool disturbed = calm();
-        ASSERT_EQ(claim.outcome(), ClaimOutcome::claimed) << "step " << n;
+        ASSERT_EQ(claim.error(), SetupError::none) << "step " << n;
         EXPECT_EQ(all.find(key).flow, claim.id());
         EXPECT_FALSE(all.find(other));
         EXPECT_EQ(static_cast<bool>(all.find(lasting)), disturbed);
@@ -123,8 +123,8 @@ TEST(Invariant3AllOrNothing, WhoeverSeesLiveSeesACompleteFlow) {
             EXPECT_EQ(flow.expires.load(), 5000U) << "step " << n;
         });
         Claim claim(all.one, key);
-        ASSERT_EQ(claim.outcome(), ClaimOutcome::claimed);
-        ASSERT_EQ(claim.reserve(reply), InsertOutcome::inserted);
+        ASSERT_EQ(claim.error(), SetupError::none);
+        ASSERT_EQ(claim.reserve(reply), SetupError::none);
         claim.record().rule = 7;
         claim.publish(5000, 0);
     });
@@ -137,10 +137,10 @@ TEST(Invariant3AllOrNothing, ARolledBackClaimLeavesBothTuplesFreeForAll) {
         TwoWorkers all;
         {
             Claim claim(all.one, key);
-            ASSERT_EQ(claim.reserve(key.inverse()), InsertOutcome::inserted);
+            ASSERT_EQ(claim.reserve(key.inverse()), SetupError::none);
             interrupt(n, [&] {  // The one who comes in between gets all or nothing as well.
                 Claim rival(all.two, key);
-                if (rival.outcome() == ClaimOutcome::claimed) rival.reserve(key.inverse());
+                if (rival.error() == SetupError::none) rival.reserve(key.inverse());
             });
         }
         calm();
@@ -177,7 +177,7 @@ TEST(Invariant3AllOrNothing, EveryRecordComesBackWhateverBecameOfIt) {
         EXPECT_EQ(one.add(tuple<V4>(1, 1)), no_flow);  // the original tuple is taken
         {
             Reservation<V4> refused(one.worker, tuple<V4>(200, 1));
-            EXPECT_EQ(refused.reserve(tuple<V4>(1, 1).inverse()), InsertOutcome::taken);
+            EXPECT_EQ(refused.reserve(tuple<V4>(1, 1).inverse()), SetupError::taken);
         }
         one.settle(now + 15'000);
     }
@@ -241,13 +241,13 @@ TEST(Invariant8Reuse, ASlotIsNotUsedAgainBeforeItIsReclaimed) {
         return result;
     };
     for (FlowId id = 1; id <= full; ++id)
-        ASSERT_EQ(insert(id).outcome, InsertOutcome::inserted);
+        ASSERT_EQ(insert(id).error, SetupError::none);
     for (FlowId id = 1; id <= full; ++id)
         index.remove(places[id]);
-    EXPECT_EQ(insert(full + 1).outcome, InsertOutcome::busy);
+    EXPECT_EQ(insert(full + 1).error, SetupError::busy);
     for (FlowId id = 1; id <= full; ++id) {
         index.reclaim_slot(places[id]);
-        EXPECT_EQ(insert(full + id).outcome, InsertOutcome::inserted) << id;
+        EXPECT_EQ(insert(full + id).error, SetupError::none) << id;
     }
 }
 
@@ -317,7 +317,7 @@ TEST(Invariant8Reuse, AFlowFoundDuringAForeignReleaseIsNotReusedUnderItsReader) 
         FlowId id = no_flow;
         {
             Reservation<V4, Stepped> reservation(owner, key);
-            ASSERT_EQ(reservation.reserve(key.inverse()), InsertOutcome::inserted);
+            ASSERT_EQ(reservation.reserve(key.inverse()), SetupError::none);
             id = reservation.publish(15'000, 0);
         }
         Found found{};

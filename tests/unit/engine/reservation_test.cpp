@@ -20,17 +20,17 @@ TYPED_TEST_SUITE(ReservationTest, Families);
 TYPED_TEST(ReservationTest, ClaimedIsTakenButNotUsableUntilPublished) {
     const auto key = tuple<TypeParam>(1, 1);
     Reservation<TypeParam> reservation(this->one.worker, key);
-    ASSERT_EQ(reservation.outcome(), ClaimOutcome::claimed);
+    ASSERT_EQ(reservation.error(), SetupError::none);
     const Found found = this->one.find(key);
     ASSERT_EQ(found.flow, reservation.id());
     auto& record = this->one.worker.record(found.flow);
     EXPECT_EQ(record.status.load(), FlowStatus::setup);
 
     const Reservation<TypeParam> rival(this->one.worker, key);
-    EXPECT_EQ(rival.outcome(), ClaimOutcome::taken);
+    EXPECT_EQ(rival.error(), SetupError::taken);
     EXPECT_EQ(rival.owner().flow, found.flow);
 
-    ASSERT_EQ(reservation.reserve(key.inverse()), InsertOutcome::inserted);
+    ASSERT_EQ(reservation.reserve(key.inverse()), SetupError::none);
     reservation.publish(1000, 0);
     EXPECT_EQ(record.status.load(), FlowStatus::live);
 }
@@ -39,9 +39,9 @@ TYPED_TEST(ReservationTest, ATakenReplyTupleIsRefusedAndTheNextProposalServes) {
     const auto first = tuple<TypeParam>(1, 1);
     this->one.add(first);
     Reservation<TypeParam> reservation(this->one.worker, tuple<TypeParam>(2, 2));
-    EXPECT_EQ(reservation.reserve(first.inverse()), InsertOutcome::taken);
+    EXPECT_EQ(reservation.reserve(first.inverse()), SetupError::taken);
     EXPECT_EQ(this->one.find(first.inverse()).direction, Direction::reply);
-    EXPECT_EQ(reservation.reserve(tuple<TypeParam>(7, 7)), InsertOutcome::inserted);
+    EXPECT_EQ(reservation.reserve(tuple<TypeParam>(7, 7)), SetupError::none);
     EXPECT_EQ(this->one.worker.counters().found.value(), 1U);
 }
 
@@ -51,7 +51,7 @@ TYPED_TEST(ReservationTest, RollsBackWhateverWasDone) {
     EXPECT_FALSE(this->one.find(key));
     {
         Reservation<TypeParam> reserved(this->one.worker, key);
-        ASSERT_EQ(reserved.reserve(key.inverse()), InsertOutcome::inserted);
+        ASSERT_EQ(reserved.reserve(key.inverse()), SetupError::none);
     }
     EXPECT_FALSE(this->one.find(key));
     EXPECT_FALSE(this->one.find(key.inverse()));
@@ -62,9 +62,9 @@ TYPED_TEST(ReservationTest, RollbackLeaksNothing) {
     // Far more rounds than there are records or slots.
     for (std::uint32_t i = 0; i < 5000; ++i) {
         Reservation<TypeParam> reservation(this->one.worker, tuple<TypeParam>(i, 1));
-        ASSERT_EQ(reservation.outcome(), ClaimOutcome::claimed) << i;
+        ASSERT_EQ(reservation.error(), SetupError::none) << i;
         if (i % 2 == 0) {
-            ASSERT_EQ(reservation.reserve(tuple<TypeParam>(i, 2)), InsertOutcome::inserted);
+            ASSERT_EQ(reservation.reserve(tuple<TypeParam>(i, 2)), SetupError::none);
         }
         this->one.settle();
     }
@@ -78,8 +78,8 @@ TYPED_TEST(ReservationTest, AFullTableIsSaidAndRecovers) {
     std::vector<FlowId> rest;
     while (const FlowId id = worker.take_record())
         rest.push_back(id);
-    EXPECT_EQ(Reservation<TypeParam>(worker, tuple<TypeParam>(1U << 20U, 1)).outcome(),
-              ClaimOutcome::table_full);
+    EXPECT_EQ(Reservation<TypeParam>(worker, tuple<TypeParam>(1U << 20U, 1)).error(),
+              SetupError::table_full);
     EXPECT_EQ(worker.counters().table_full.value(), 2U);
     this->one.settle(60'000);
     EXPECT_EQ(worker.counters().removed.value(), 64U);

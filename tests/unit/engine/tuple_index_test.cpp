@@ -34,9 +34,9 @@ TYPED_TEST_SUITE(TupleIndexTest, Families);
 
 TYPED_TEST(TupleIndexTest, SecondInsertOfAKeyIsTakenAndNamesTheOwner) {
     const auto key = tuple<TypeParam>(1, 1);
-    EXPECT_EQ(this->insert(1, key).outcome, InsertOutcome::inserted);
+    EXPECT_EQ(this->insert(1, key).error, SetupError::none);
     const InsertResult second = this->insert(2, key);
-    EXPECT_EQ(second.outcome, InsertOutcome::taken);
+    EXPECT_EQ(second.error, SetupError::taken);
     EXPECT_EQ(second.owner.flow, 1U);
     EXPECT_EQ(this->one.find(key).flow, 1U);
 }
@@ -46,7 +46,7 @@ TYPED_TEST(TupleIndexTest, RemovedIsNotFoundAndMayBeInsertedAtOnce) {
     this->insert(1, key);
     this->remove(1);
     EXPECT_FALSE(this->one.find(key));
-    EXPECT_EQ(this->insert(2, key).outcome, InsertOutcome::inserted);
+    EXPECT_EQ(this->insert(2, key).error, SetupError::none);
     this->reclaim(1);
     EXPECT_EQ(this->one.find(key).flow, 2U);
 }
@@ -64,8 +64,7 @@ TYPED_TEST(TupleIndexTest, AgreesWithAMapUnderRandomOperations) {
         ASSERT_EQ(this->one.find(key).flow, known == model.end() ? no_flow : known->second);
         if (random() % 2 == 0) {
             const InsertResult result = this->insert(free.back(), key);
-            ASSERT_EQ(result.outcome,
-                      known == model.end() ? InsertOutcome::inserted : InsertOutcome::taken);
+            ASSERT_EQ(result.error, known == model.end() ? SetupError::none : SetupError::taken);
             if (known != model.end()) continue;
             model[port] = free.back();
             free.pop_back();

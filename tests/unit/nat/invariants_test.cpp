@@ -101,7 +101,7 @@ TEST(Invariant2FirstPacket, AClaimLostToAStalledWorkerWaits) {
         interrupt(n, [&] { stalled.emplace(gateway.engines[1], original_of(0)); });
         Verdict verdict = gateway.pass(0, packet);
         calm();
-        if (stalled && stalled->outcome() == ClaimOutcome::claimed) {
+        if (stalled && stalled->error() == SetupError::none) {
             ++parked;
             ASSERT_EQ(verdict.outcome, Outcome::park) << "step " << n;
             stalled.reset();  // gives up
@@ -117,7 +117,7 @@ TEST(Invariant2FirstPacket, AnAnswerToAFlowInSetUpWaitsToo) {
     Reservation<V4, Stepped> stalled(gateway.engines[1], original_of(0));
     auto reply = original_of(0).inverse();
     reply.destination = ip("10.2.0.1");
-    ASSERT_EQ(stalled.reserve(reply), InsertOutcome::inserted);
+    ASSERT_EQ(stalled.reserve(reply), SetupError::none);
     Bytes answer = tcp(answer_to(reply.inverse()), syn | ack);
     EXPECT_EQ(gateway.pass(0, answer, 1).outcome, Outcome::park);
     Bytes copy = open_from(0);

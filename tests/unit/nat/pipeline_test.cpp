@@ -231,7 +231,7 @@ TEST(Pipeline, AConnectionOpenedFromBothSidesAtOnceIsOneFlow) {
         Reservation<V4> mirrored(*gateway.engines[1],
                                  test::tuple(there, ip_protocol::udp).inverse());
         EXPECT_EQ(gateway.pass(packet).outcome, Outcome::park);
-        ASSERT_EQ(mirrored.reserve(test::tuple(there, ip_protocol::udp)), InsertOutcome::inserted);
+        ASSERT_EQ(mirrored.reserve(test::tuple(there, ip_protocol::udp)), SetupError::none);
         mirrored.publish(to_moment(gateway.now_ms + 1000), gateway.now_ms);
     }
     ASSERT_EQ(gateway.pass(packet).outcome, Outcome::transmit);
@@ -340,7 +340,7 @@ TEST(Pipeline, AFlowBeingSetUpElsewhereParksAndItsMappingIsAdopted) {
         auto reply = test::tuple(client, ip_protocol::tcp).inverse();
         reply.destination = ip("10.2.0.1");
         reply.destination_port = Be16::from_host(7777);
-        ASSERT_EQ(stalled.reserve(reply), InsertOutcome::inserted);
+        ASSERT_EQ(stalled.reserve(reply), SetupError::none);
         EXPECT_EQ(gateway.pass(packet).outcome, Outcome::park);
         stalled.record().protocol_state.store(static_cast<std::uint8_t>(TcpState::syn_sent));
         keep(stalled.record(), translation(test::tuple(client, ip_protocol::tcp), reply.inverse()));
