@@ -8,6 +8,7 @@
 #include "engine/base/clock.hpp"
 #include "engine/flow.hpp"
 #include "nat/conntrack/flow_marks.hpp"
+#include "nat/conntrack/record_plan.hpp"
 #include "nat/conntrack/sctp_state.hpp"
 #include "nat/conntrack/tcp_tracking.hpp"
 #include "nat/packet/packet.hpp"
