@@ -12,8 +12,8 @@
 // A bucket's set of visible entries is its header word (engine/index_bucket.hpp), nothing else:
 //
 // * `find` loads the header once and looks at the slots it shows. That load is its linearization
-//   point; a lookup in a burst has it in `candidate`, its second pass, and compares the tuple in
-//   `confirm`, its third.
+//   point; a lookup in a burst has it in `candidates`, its second pass, and compares the tuple in
+//   its third.
 // * `insert` loads the header, finds the key absent among the slots it shows, takes an empty slot
 //   by compare-and-swap (nobody sees it yet), then compare-and-swaps the header from the value it
 //   scanned to one that shows the slot. Had an entry come or gone since the scan, the swap would
@@ -70,14 +70,6 @@ struct Found {
     friend bool operator==(Found, Found) = default;
 };
 
-/// An element of a burst of lookups.
-template <class Family>
-struct Lookup {
-    Tuple<Family> key;
-    std::uint64_t hash = 0;
-    Found found{};
-};
-
 /// @note `error` is `none`, `taken`, `busy` or `chain_too_long`
 struct InsertResult {
     SetupError error;
@@ -110,8 +102,10 @@ class TupleIndex {
 
     [[nodiscard, gnu::always_inline]] inline Found find(const Key& key, std::uint64_t hash) const;
 
-    /// What `find` will answer, save once in some hundred times; nothing when that is nothing. Told
-    /// by the bucket alone. A lookup in a burst is `prefetch`, then `candidate`, then `confirm`.
+    /// `find`'s likely answer, read from the bucket alone: about 1 in 100 is wrong, and "none" is
+    /// never wrong. A burst of lookups is `prefetch`, then `candidates` and a prefetch of each
+    /// record, then a comparison of each record's tuple, and `find` where they differ. Some 32
+    /// elements are a good burst: enough for cache misses to overlap, few enough for the L1 cache.
     [[nodiscard]] Found candidate(std::uint64_t hash) const {
         return candidate(&buckets_[0], bucket_of(hash), format_, hash);
     }
@@ -127,19 +121,6 @@ class TupleIndex {
             take(element, candidate(buckets, scaled(hash, count), format, hash));
         }
     }
-    /// What `find` answers, given what `candidate` did.
-    [[nodiscard]] Found confirm(Found likely, const Key& key, std::uint64_t hash) const {
-        if (!likely || pool_[likely.flow].tuple(likely.direction) == key) [[likely]]
-            return likely;
-        return find(key, hash);
-    }
-
-    /// Finds a burst: the cache misses of all lookups overlap. `lookup_of(element)` is a `Lookup`;
-    /// its key is given, hash and result are filled in. Some 32 elements are a good burst: enough
-    /// to overlap, few enough to stay in the nearest cache.
-    template <class Burst, class Projection = std::identity>
-    void find_burst(Burst&& burst, Projection lookup_of = {}) const;
-
     /// Inserts unless the tuple is there. The caller has written the tuple to the flow's record
     /// before and leaves it alone until the entry is removed and reclaimed.
     [[gnu::always_inline]] inline InsertResult insert(FlowId flow, Direction direction,

@@ -63,26 +63,6 @@ Found TupleIndex<Family, Traits>::find(const Key& key, std::uint64_t hash) const
 }
 
 template <class Family, class Traits>
-template <class Burst, class Projection>
-void TupleIndex<Family, Traits>::find_burst(Burst&& burst, Projection lookup_of) const {
-    for (auto&& element : burst) {
-        Lookup<Family>& lookup = std::invoke(lookup_of, element);
-        lookup.hash = hash(lookup.key);
-        prefetch(lookup.hash);
-    }
-    candidates(
-        burst, [&](auto&& element) { return std::invoke(lookup_of, element).hash; },
-        [&](auto&& element, Found likely) {
-            std::invoke(lookup_of, element).found = likely;
-            prefetch_tuple(likely);
-        });
-    for (auto&& element : burst) {
-        Lookup<Family>& lookup = std::invoke(lookup_of, element);
-        lookup.found = confirm(lookup.found, lookup.key, lookup.hash);
-    }
-}
-
-template <class Family, class Traits>
 InsertResult TupleIndex<Family, Traits>::insert(FlowId flow, Direction direction, const Key& key,
                                                 std::uint64_t hash, EngineCounters& counters) {
     const std::size_t bucket = bucket_of(hash);

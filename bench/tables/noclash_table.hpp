@@ -46,13 +46,25 @@ class NoclashTable {
             }
         }
 
+        /// As `Pipeline::process`.
         void find(std::span<const Tuple<V4>> tuples, std::span<Found> found) {
-            const std::span burst(lookups_.data(), tuples.size());
+            const auto& index = worker_.table().index();
+            const std::span hashes = std::span(hashes_).first(tuples.size());
+            for (std::size_t i = 0; i < tuples.size(); ++i) {
+                hashes[i][0] = index.hash(tuples[i]);
+                index.prefetch(hashes[i][0]);
+            }
+            const auto* const records = &worker_.record(no_flow);
+            Found* next = found.data();
+            index.candidates(
+                hashes, [](const auto& hash) { return hash[0]; },
+                [&](const auto&, Found likely) {
+                    *next++ = likely;
+                    FlowTable<V4>::Pool::prefetch_far(records[likely.flow]);
+                });
             for (std::size_t i = 0; i < tuples.size(); ++i)
-                burst[i].key = tuples[i];
-            worker_.table().index().find_burst(burst);
-            for (std::size_t i = 0; i < tuples.size(); ++i)
-                found[i] = burst[i].found;
+                if (records[found[i].flow].tuple(found[i].direction) != tuples[i]) [[unlikely]]
+                    found[i] = index.find(tuples[i], hashes[i][0]);
         }
 
         void release(std::span<const FlowId> flows) {
@@ -84,7 +96,6 @@ class NoclashTable {
 
         FlowWorker<V4> worker_;
         std::array<std::array<std::uint64_t, 2>, burst_size> hashes_{};  ///< by Direction
-        std::array<Lookup<V4>, burst_size> lookups_{};
     };
 
   private:

@@ -119,14 +119,6 @@ Segment segment_of(const Parsed<Family>& parsed) {
 }  // namespace
 
 template <>
-void rewrite<V4>(const PacketView& packet, const Parsed<V4>& parsed, const Tuple<V4>& to) {
-    auto& ip = header<IpHeader<V4>>(packet, 0);
-    const Delta addresses = set_addresses(ip, to.source, to.destination);
-    ip.checksum = addresses.apply(ip.checksum.get());
-    rewrite_transport(packet, segment_of(parsed), to, addresses);
-}
-
-template <>
 void clamp_mss<V4>(const PacketView& packet, const Parsed<V4>& parsed, std::uint16_t most) {
     std::uint8_t* const segment = packet.data + parsed.l4_offset;
     auto& tcp = header<TcpHeader>(packet, parsed.l4_offset);

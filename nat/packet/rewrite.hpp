@@ -18,17 +18,14 @@
 
 namespace noclash::nat {
 
-/// Addresses and ports (or the ICMP identifier) become those of `to`. Not for ICMP errors.
-template <class Family>
-void rewrite(const PacketView& packet, const Parsed<Family>& parsed, const Tuple<Family>& to);
-
 /// Lowers the maximum segment size that a SYN or SYN-ACK names to `most` (RFC 9293, section 3.7.1;
 /// bytes of TCP payload). One that names none keeps none: then 536 holds, which fits anywhere.
 /// `parsed` must be of a TCP packet; its ports may have been rewritten.
 template <class Family>
 void clamp_mss(const PacketView& packet, const Parsed<Family>& parsed, std::uint16_t most);
 
-/// The packet becomes what `answer` answers, and goes a hop further; whatever its protocol.
+/// Rewrites addresses and ports (or the ICMP identifier) to those of `answer.inverse()`, and
+/// decrements the TTL. Any protocol, but no ICMP error.
 template <class Family>
 void translate_any(const PacketView& packet, const Parsed<Family>& parsed,
                    const Tuple<Family>& answer);

@@ -20,7 +20,7 @@ struct Translation {
     bool none = true;
 };
 
-/// Of packets of `from`, which become `to`.
+/// The checksum deltas for packets with tuple `from` that are translated to tuple `to`.
 [[nodiscard]] inline Translation translation(const Tuple<V4>& from, const Tuple<V4>& to) {
     const auto addresses = [](const Tuple<V4>& tuple) {
         return word_at<std::uint64_t>(reinterpret_cast<const std::uint8_t*>(&tuple));

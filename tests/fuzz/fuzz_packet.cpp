@@ -93,16 +93,16 @@ void translate(Packet packet, const Parsed<V4>& parsed) {
     const bool was_right = l4_checksum_ok<V4>(packet.view(), parsed);
     const bool all_zero = is_all_zero(packet, parsed);
     const Tuple<V4> tuple = other_tuple(parsed);
-    // No packet without a hop left gets so far.
-    if (parsed.ttl > 0) decrement_ttl<V4>(packet.view());
+    if (parsed.ttl == 0) return;  // no packet without a hop left gets so far
     if (parsed.kind == PacketKind::icmp_error) {
         rewrite_icmp_error<V4>(packet.view(), parsed, tuple, from, to);
+        decrement_ttl<V4>(packet.view());
     } else {
-        rewrite<V4>(packet.view(), parsed, tuple);
+        translate(packet.view(), parsed, tuple.inverse(), translation(parsed.tuple, tuple));
     }
     const Parsed<V4> after = parse_again(packet);
     require(after.tuple == tuple && after.kind == parsed.kind && after.length == parsed.length);
-    require(after.ttl == (parsed.ttl > 0 ? parsed.ttl - 1 : 0));
+    require(after.ttl == parsed.ttl - 1);
     require(all_zero || l4_checksum_ok<V4>(packet.view(), after) == was_right);
 }
 

@@ -23,6 +23,7 @@ UDP_LITE = 136
 PAYLOAD = bytes(random.Random(1).randbytes(77))
 TCP_OPTIONS = [("MSS", 1460), ("SAckOK", b""), ("Timestamp", (123456, 0)), ("NOP", None),
                ("WScale", 7)]
+HOP_LESS = {"ttl": 60}  # than `ip` says: a packet that is translated goes a hop further
 
 
 def ip(source, destination, **fields):
@@ -55,13 +56,13 @@ def transports(source_port, destination_port):
     }
 
 
-def udp_lite(source, destination, source_port, destination_port, coverage, payload):
+def udp_lite(source, destination, source_port, destination_port, coverage, payload, **fields):
     """scapy does not know it: UDP, with the coverage in place of the length (RFC 3828)."""
     body = bytes(UDP(sport=source_port, dport=destination_port, len=coverage, chksum=0)) + payload
     pseudo = (inet_aton(source) + inet_aton(destination)
               + UDP_LITE.to_bytes(2, "big") + len(body).to_bytes(2, "big"))
     check = checksum(pseudo + body[:coverage or len(body)]) or 0xffff
-    return ip(source, destination, proto=UDP_LITE, flags="DF") / Raw(
+    return ip(source, destination, proto=UDP_LITE, flags="DF", **fields) / Raw(
         body[:6] + check.to_bytes(2, "big") + body[8:])
 
 
@@ -74,22 +75,22 @@ def associations(source_port, destination_port):
 
 
 def other_protocols():
-    """Translated as `rewrites`, and reported about."""
-    directive = f"rewrite {OUTSIDE}:61234 {SERVER}:80"
+    """Translated as `translations`, and reported about."""
+    directive = f"translate {OUTSIDE}:61234 {SERVER}:80"
     for coverage, payload in ((0, PAYLOAD), (8, PAYLOAD), (19, PAYLOAD), (8 + len(PAYLOAD), PAYLOAD),
                               (8, b"")):
         yield block(f"UDP-Lite, {coverage or 'all'} bytes of {8 + len(payload)} covered", directive,
                     udp_lite(INSIDE, ROUTER, 40000, 8080, coverage, payload),
-                    udp_lite(OUTSIDE, SERVER, 61234, 80, coverage, payload))
+                    udp_lite(OUTSIDE, SERVER, 61234, 80, coverage, payload, **HOP_LESS))
     before, after = associations(40000, 8080), associations(61234, 80)
     for name in before:
         yield block(f"{name} to another source and destination", directive,
-                    ip(INSIDE, ROUTER) / before[name], ip(OUTSIDE, SERVER) / after[name])
+                    ip(INSIDE, ROUTER) / before[name], ip(OUTSIDE, SERVER, **HOP_LESS) / after[name])
     gre, esp = (bytes.fromhex("00000800") + PAYLOAD, b"\0\0\1\0\0\0\0\1" + PAYLOAD)
     for name, number, inside in (("GRE", 47, gre), ("ESP", 50, esp), ("protocol 200, empty", 200, b"")):
-        yield block(f"{name}, by address", f"rewrite {OUTSIDE}:0 {SERVER}:0",
+        yield block(f"{name}, by address", f"translate {OUTSIDE}:0 {SERVER}:0",
                     ip(INSIDE, ROUTER, proto=number) / Raw(inside),
-                    ip(OUTSIDE, SERVER, proto=number) / Raw(inside))
+                    ip(OUTSIDE, SERVER, proto=number, **HOP_LESS) / Raw(inside))
         sent, known = (bytes(ip(source, SERVER, proto=number) / Raw(inside))[:60]
                        for source in (OUTSIDE, INSIDE))
         yield block(f"time exceeded about {name}",
@@ -121,7 +122,7 @@ def other_protocols():
     yield block("IGMP", "parse", ip(INSIDE, SERVER, proto=2) / Raw(gre), "drop protocol")
 
 
-def rewrites():
+def translations():
     before, after = transports(40000, 8080), transports(61234, 80)
     options = [IPOption_RR(length=7, pointer=4, routers=["0.0.0.0"]), IPOption_NOP()]
     for name in before:
@@ -130,9 +131,9 @@ def rewrites():
             yield block(
                 f"{name} to another source and destination"
                 + (", with IP options" if with_options else ""),
-                f"rewrite {OUTSIDE}:61234 {SERVER}:80",
+                f"translate {OUTSIDE}:61234 {SERVER}:80",
                 ip(INSIDE, ROUTER, flags="DF", **extra) / before[name],
-                ip(OUTSIDE, SERVER, flags="DF", **extra) / after[name])
+                ip(OUTSIDE, SERVER, flags="DF", **HOP_LESS, **extra) / after[name])
     yield from clamps()
     yield from timestamps()
     yield block("one hop less", "ttl", ip(INSIDE, SERVER, ttl=64) / UDP() / b"x",
@@ -313,7 +314,7 @@ def arps():
 
 def main():
     here = pathlib.Path(__file__).parent
-    for name, blocks in (("rewrite", rewrites()), ("icmp", icmp_errors()), ("parse", parses()),
+    for name, blocks in (("translate", translations()), ("icmp", icmp_errors()), ("parse", parses()),
                          ("arp", arps()), ("protocols", other_protocols())):
         text = "# SPDX-License-Identifier: Apache-2.0\n# Made by generate.py.\n\n"
         (here / f"{name}.txt").write_text(text + "\n".join(blocks))

@@ -123,8 +123,9 @@ std::string transform(const std::string& directive, std::istream& words, test::B
     std::string keyword;
     std::string from;
     std::string to;
-    if (directive == "rewrite") {
-        rewrite<V4>(view, parsed, read_tuple(words, parsed.tuple.protocol));
+    if (directive == "translate") {
+        const Tuple<V4> tuple = read_tuple(words, parsed.tuple.protocol);
+        translate(view, parsed, tuple.inverse(), translation(parsed.tuple, tuple));
     } else if (directive == "rewrite_error") {
         const Tuple<V4> quoted = read_tuple(words, parsed.tuple.protocol);
         words >> keyword >> from >> keyword >> to;

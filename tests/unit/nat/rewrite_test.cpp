@@ -14,6 +14,17 @@ namespace {
 using test::Bytes;
 using test::Ends;
 
+/// Translates as the pipeline does.
+void translate_to(const Tuple<V4>& to, Bytes& packet, const Parsed<V4>& parsed) {
+    translate(test::view(packet), parsed, to.inverse(), translation(parsed.tuple, to));
+}
+
+/// `packet`, a hop further.
+Bytes a_hop_further(Bytes packet) {
+    decrement_ttl<V4>(test::view(packet));
+    return packet;
+}
+
 class RewriteTest : public ::testing::Test {
   protected:
     std::uint16_t random16() { return static_cast<std::uint16_t>(random_()); }
@@ -74,8 +85,8 @@ TEST_F(RewriteTest, EqualsThePacketMadeAnew) {
         Bytes packet = recipe.cook(random_ends());
         Parsed<V4> parsed;
         ASSERT_EQ(parse<V4>(test::view(packet), 0, parsed), DropReason::none);
-        rewrite<V4>(test::view(packet), parsed, test::tuple(to, recipe.protocol()));
-        ASSERT_EQ(test::to_hex(packet), test::to_hex(recipe.cook(to))) << i;
+        translate_to(test::tuple(to, recipe.protocol()), packet, parsed);
+        ASSERT_EQ(test::to_hex(packet), test::to_hex(a_hop_further(recipe.cook(to)))) << i;
     }
 }
 
@@ -87,7 +98,7 @@ TEST_F(RewriteTest, ADamagedSegmentStaysDamaged) {
         packet.back() ^= static_cast<std::uint8_t>(1 + random_() % 255);
         Parsed<V4> parsed;
         ASSERT_EQ(parse<V4>(test::view(packet), 0, parsed), DropReason::none);
-        rewrite<V4>(test::view(packet), parsed, test::tuple(random_ends(), recipe.protocol()));
+        translate_to(test::tuple(random_ends(), recipe.protocol()), packet, parsed);
         ASSERT_EQ(parse<V4>(test::view(packet), 0, parsed), DropReason::none);
         ASSERT_FALSE(l4_checksum_ok<V4>(test::view(packet), parsed));
     }
@@ -158,8 +169,8 @@ TEST_F(RewriteTest, UdpWithoutChecksumStaysWithout) {
     test::put16(expected, 26, 0);
     Parsed<V4> parsed;
     ASSERT_EQ(parse<V4>(test::view(packet), 0, parsed), DropReason::none);
-    rewrite<V4>(test::view(packet), parsed, test::tuple(to, 17));
-    EXPECT_EQ(packet, expected);
+    translate_to(test::tuple(to, 17), packet, parsed);
+    EXPECT_EQ(packet, a_hop_further(expected));
 }
 
 TEST_F(RewriteTest, UdpChecksumNeverBecomesZero) {
@@ -171,9 +182,9 @@ TEST_F(RewriteTest, UdpChecksumNeverBecomesZero) {
         ASSERT_EQ(parse<V4>(test::view(packet), 0, parsed), DropReason::none);
         Ends to = ends;
         to.source_port = static_cast<std::uint16_t>(port);
-        rewrite<V4>(test::view(packet), parsed, test::tuple(to, 17));
+        translate_to(test::tuple(to, 17), packet, parsed);
         ASSERT_NE(test::get16(packet, 26), 0) << port;
-        ASSERT_EQ(packet, test::udp(to)) << port;
+        ASSERT_EQ(packet, a_hop_further(test::udp(to))) << port;
     }
 }
 
@@ -181,7 +192,7 @@ TEST_F(RewriteTest, AnEchoReplyOfZerosKeepsARightChecksum) {
     Bytes packet = test::icmp({}, 0, 0, 0x12340000);
     Parsed<V4> parsed;
     ASSERT_EQ(parse<V4>(test::view(packet), 0, parsed), DropReason::none);
-    rewrite<V4>(test::view(packet), parsed, test::tuple({1, 2, 0, 0}, 1));
+    translate_to(test::tuple({1, 2, 0, 0}, 1), packet, parsed);
     EXPECT_EQ(test::get16(packet, 24), 0);
     EXPECT_TRUE(l4_checksum_ok<V4>(test::view(packet), parsed));
 }

@@ -119,7 +119,7 @@ TEST(Sctp, TranslationKeepsARightChecksumRightAndAWrongOneWrong) {
             Tuple<V4> to = parsed.tuple;
             to.source = V4Address::from_host(0xc6336407);
             to.source_port = Be16::from_host(61234);
-            rewrite<V4>(test::view(packet), parsed, to);
+            translate_any<V4>(test::view(packet), parsed, to.inverse());
             EXPECT_EQ(test::get16(packet, 20), 61234);
             EXPECT_EQ(test::sctp_crc_ok(packet), !damaged) << payload;
         }
