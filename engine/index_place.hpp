@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 
@@ -16,7 +17,9 @@ class IndexPlace {
     /// @param bucket    below 2^27
     /// @param position  below 2^5
     constexpr IndexPlace(std::size_t bucket, unsigned position)
-        : packed_(static_cast<std::uint32_t>(bucket << position_bits) | position) {}
+        : packed_(static_cast<std::uint32_t>(bucket << position_bits) | position) {
+        assert(bucket < 1U << 27U && position < 1U << position_bits);
+    }
 
     [[nodiscard]] constexpr std::size_t bucket() const { return packed_ >> position_bits; }
     [[nodiscard]] constexpr unsigned position() const {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cassert>
 #include <cstdint>
 #include <utility>
 
@@ -73,6 +74,7 @@ class Reservation {
     }
     /// @param hash  the index's hash of `reply`: whoever has it could prefetch the bucket
     [[gnu::always_inline]] SetupError reserve(const Tuple<Family>& reply, std::uint64_t hash) {
+        assert(id_ != no_flow && !reserved_);
         record_->tuple(Direction::reply) = reply;
         const InsertResult result =
             worker_.table().index().insert(id_, Direction::reply, reply, hash, worker_.counters());
@@ -92,6 +94,7 @@ class Reservation {
     /// more: publish.
     /// @param hash  the index's hash of the tuple
     void succeed(FlowId before, std::uint64_t hash) {
+        assert(id_ != no_flow && !reserved_);
         Record& old = worker_.record(before);
         record().tuple(Direction::reply) = old.tuple(Direction::reply);
         place(Direction::reply) = old.place(Direction::reply);
@@ -112,6 +115,7 @@ class Reservation {
     /// The same, but the caller holds the flow, not the wheel: until it arms it, or ends it when
     /// its time has come.
     FlowId publish_held(Moment expires) {
+        assert(id_ != no_flow && reserved_);
         Record& flow = *record_;
         flow.expires.store(expires, std::memory_order_relaxed);
         flow.status.store(FlowStatus::live, std::memory_order_release);  // (4)

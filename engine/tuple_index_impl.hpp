@@ -3,6 +3,8 @@
 
 // Bodies of TupleIndex; the theory of operation is in engine/tuple_index.hpp.
 
+#include <cassert>
+
 #include "engine/tuple_index.hpp"
 
 namespace noclash {
@@ -122,8 +124,9 @@ unsigned TupleIndex<Family, Traits>::take_slot(PositionSet hidden, std::size_t b
 
 template <class Family, class Traits>
 void TupleIndex<Family, Traits>::remove(IndexPlace place) {
-    buckets_[place.bucket()].header.fetch_and(BucketHeader::all_but(place.position()),
-                                              std::memory_order_seq_cst);  // (3)
+    [[maybe_unused]] const std::uint64_t before = buckets_[place.bucket()].header.fetch_and(
+        BucketHeader::all_but(place.position()), std::memory_order_seq_cst);  // (3)
+    assert((before & ~BucketHeader::all_but(place.position())) != 0);         // it was shown
 }
 
 template <class Family, class Traits>

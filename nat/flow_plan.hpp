@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cassert>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -68,6 +69,7 @@ class FlowPlanner {
     /// loops: one stores a plan field by field, the next loads it as a whole, which is quick only
     /// when the stores are long done.
     [[nodiscard]] const FlowPlan<Family>* plan(std::span<PacketContext<Family>* const> contexts) {
+        assert(contexts.size() <= burst);
         FlowPlan<Family>* plan = plans_.data();
         for (PacketContext<Family>* const context : contexts)
             apply_policy(*context, *plan++);

@@ -17,6 +17,7 @@
 // every drop has a reason. Nothing here allocates, locks, logs or makes a system call.
 
 #include <array>
+#include <cassert>
 #include <cstdint>
 #include <span>
 
@@ -61,6 +62,7 @@ class Pipeline {
 
     /// Gives each context its verdict; at most `burst` contexts.
     void process(std::span<PacketContext<Family>> contexts, std::uint64_t now_ms) {
+        assert(contexts.size() <= burst);
         now_ms_ = now_ms;
         fast_ = FastTracking(shared_.timeouts, shared_.policy.tcp.window, now_ms);
         tracks_all_slow_ = !shared_.timeouts.inbound_refresh ||

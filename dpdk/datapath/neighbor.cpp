@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cassert>
 #include <initializer_list>
 
 namespace noclash::dpdk {
@@ -332,6 +333,7 @@ Resolution NeighborTable::advance(NeighborId id, std::uint64_t now_ms) {
 
 Learned NeighborTable::learn(std::uint16_t port, V4Address address, const nat::MacAddress& mac,
                              std::uint64_t now_ms, LearnMode mode) {
+    assert(!mac.is_group());
     const std::uint64_t key = make_key(port, address);
     const std::size_t first = first_slot(key);
     Learned learned;

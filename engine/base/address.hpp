@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 
 #include <array>
+#include <cassert>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -64,6 +65,7 @@ template <class Family>
 template <class Family>
 [[nodiscard]] bool same_prefix(const typename Family::Address& a, const typename Family::Address& b,
                                unsigned length) {
+    assert(length <= Family::address_bits);
     if constexpr (Family::address_bits == 32) {
         const std::uint64_t different = a.value.host() ^ b.value.host();
         return different >> (32U - length) == 0;

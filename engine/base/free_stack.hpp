@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cassert>
 #include <cstdint>
 
 namespace noclash {
@@ -14,6 +15,7 @@ class FreeStack {
   public:
     template <class Link>
     void push(std::uint32_t index, Link&& link) {
+        assert(index != 0);
         std::uint64_t top = top_.load(std::memory_order_relaxed);
         std::uint64_t next_top = 0;
         do {

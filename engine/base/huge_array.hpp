@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cassert>
 #include <cstddef>
 #include <new>
 #include <type_traits>
@@ -31,8 +32,14 @@ class HugeArray {
     [[nodiscard]] static constexpr std::size_t bytes_for(std::size_t size) {
         return HugeMapping::bytes_for(size * sizeof(T));
     }
-    [[nodiscard]] T& operator[](std::size_t i) { return data_[i]; }
-    [[nodiscard]] const T& operator[](std::size_t i) const { return data_[i]; }
+    [[nodiscard]] T& operator[](std::size_t i) {
+        assert(i < size_);
+        return data_[i];
+    }
+    [[nodiscard]] const T& operator[](std::size_t i) const {
+        assert(i < size_);
+        return data_[i];
+    }
     [[nodiscard]] std::size_t size() const { return size_; }
     /// Of memory that it takes.
     [[nodiscard]] std::size_t bytes() const { return memory_.bytes(); }

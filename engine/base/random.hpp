@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cassert>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -30,6 +31,7 @@ template <std::unsigned_integral Word, class Next>
     static_assert(sizeof(Word) <= sizeof(std::uint32_t));
     constexpr unsigned bits = std::numeric_limits<Word>::digits;
     const std::uint64_t pairs = std::uint64_t{first} * second;
+    assert(pairs >= 1 && pairs <= std::uint64_t{1} << bits);
     for (;; word = next()) {
         const std::uint64_t a = std::uint64_t{word} * first;
         const std::uint64_t b = std::uint64_t{static_cast<Word>(a)} * second;
@@ -47,6 +49,7 @@ class RandomBuffer {
     /// Uniform in [0, bound), without modulo bias (Lemire, "Fast random integer generation in an
     /// interval", 2019). 1 <= bound.
     [[nodiscard]] std::uint32_t below(std::uint32_t bound) {
+        assert(bound >= 1);
         std::uint64_t product = std::uint64_t{next()} * bound;
         if (static_cast<std::uint32_t>(product) < bound) {
             const std::uint32_t threshold = -bound % bound;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "nat/conntrack/tcp_reset.hpp"
 
+#include <cassert>
 #include <cstring>
 
 #include "nat/conntrack/tcp_window.hpp"
@@ -12,6 +13,7 @@ namespace noclash::nat {
 template <>
 void build_tcp_reset<V4>(const PacketView& segment, const Parsed<V4>& parsed,
                          std::span<std::uint8_t, tcp_reset_bytes<V4>> out) {
+    assert(parsed.kind == PacketKind::tcp && (parsed.tcp_flags & tcp_flag::rst) == 0);
     constexpr std::uint8_t ttl = 64;
     static_assert(tcp_reset_bytes<V4> == sizeof(IpHeader<V4>) + sizeof(TcpHeader));
     IpHeader<V4> ip{};

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <atomic>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -167,6 +168,7 @@ inline constexpr std::array<Rows, 2> next{{
 /// not allow it, `TcpState::by_fins` when flags do not say. `state` must be neither.
 [[nodiscard]] constexpr TcpState next_state(TcpState state, Direction direction,
                                             std::uint8_t flags) {
+    assert(state < TcpState::count);
     return tcp_table::next[static_cast<std::size_t>(direction)][static_cast<std::size_t>(
         tcp_event(flags))][static_cast<std::size_t>(state)];
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cassert>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -30,6 +31,7 @@ class PiecePool {
 
     /// There must be a free one.
     [[nodiscard]] std::uint32_t take(const Piece& piece) {
+        assert(free_ != no_index);
         const std::uint32_t index = free_;
         free_ = nodes_[index].next;
         nodes_[index] = {piece, no_index};

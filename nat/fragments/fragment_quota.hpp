@@ -2,6 +2,7 @@
 #pragma once
 
 #include <bit>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <variant>
@@ -25,7 +26,9 @@ class FragmentQuota {
 
     /// Of a store of `capacity` things, at least 1, of which a source may hold `each`.
     FragmentQuota(std::uint32_t capacity, std::uint32_t each)
-        : places_(std::bit_ceil(std::size_t{capacity} * 2)), capacity_(capacity), each_(each) {}
+        : places_(std::bit_ceil(std::size_t{capacity} * 2)), capacity_(capacity), each_(each) {
+        assert(capacity >= 1);
+    }
 
     [[nodiscard]] std::uint32_t total() const { return total_; }
     [[nodiscard]] bool full() const { return total_ >= capacity_; }
@@ -37,6 +40,7 @@ class FragmentQuota {
 
     /// The source holds one more; not when `full()`.
     void add(const Address& source) {
+        assert(!full());
         Place& place = places_[place_of(source)];
         if (place.count++ == 0) {
             place.source = source;
@@ -48,6 +52,7 @@ class FragmentQuota {
     /// The source, which holds so many at least, holds `count` fewer, at least 1.
     void remove(const Address& source, std::uint32_t count) {
         const std::size_t at = place_of(source);
+        assert(count >= 1 && places_[at].count >= count);
         total_ -= count;
         if ((places_[at].count -= count) == 0) close_gap(at);
     }

@@ -23,6 +23,7 @@
 // and the flow's own link is the list's, as it would be the wheel's.
 
 #include <algorithm>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -147,6 +148,7 @@ class HalfOpen {
     template <class Gone>
     bool end_first(std::size_t rule, std::uint64_t now_ms, Gone&& gone) {
         const FlowId id = lists_[rule].head;
+        assert(id != no_flow);
         take_out(rule, no_flow, id);
         if (!stays(worker_.record(id), now_ms)) {
             hand_on(id, now_ms, gone);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -88,6 +89,7 @@ class Mappings {
     /// Without an error, `reply` goes to its outside endpoint.
     SetupError hold_source(References& flow, const MappingRequest<Family>& request,
                            Tuple<Family>& reply, std::uint64_t now_ms) {
+        assert(flow.count_ == 0);
         const auto [id, error] = source_mapping(request, now_ms);
         if (error != SetupError::none) return error;
         flow.add(id, flow_mark::source_mapped);
@@ -100,6 +102,7 @@ class Mappings {
     /// Admits the remote that a flow goes to, when its source has a mapping. After `hold_source`.
     /// @param from_remote  how the remote's packets come to the outside endpoint
     SetupError permit(References& flow, const Tuple<Family>& from_remote, std::uint64_t now_ms) {
+        assert(flow.count_ > 0);
         const FlowId mapping = flow.ids_[flow.count_ - 1];
         const Record& record = worker_.record(mapping);
         if (filtering_of(record) != Filtering::address_dependent) return SetupError::none;

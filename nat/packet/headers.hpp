@@ -7,6 +7,7 @@
 
 #include <array>
 #include <bit>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -201,6 +202,7 @@ static_assert(sizeof(IcmpHeader) == 8 && alignof(IcmpHeader) == 1);
 template <class Header>
 [[nodiscard]] Header& header(const PacketView& packet, std::uint32_t offset) {
     static_assert(alignof(Header) == 1);
+    assert(offset < packet.length);  // of a quoted header, the rest may be missing
     return *reinterpret_cast<Header*>(packet.data + offset);
 }
 

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <bit>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 
@@ -120,6 +121,7 @@ Segment segment_of(const Parsed<Family>& parsed) {
 
 template <>
 void clamp_mss<V4>(const PacketView& packet, const Parsed<V4>& parsed, std::uint16_t most) {
+    assert(parsed.kind == PacketKind::tcp);
     std::uint8_t* const segment = packet.data + parsed.l4_offset;
     auto& tcp = header<TcpHeader>(packet, parsed.l4_offset);
     const std::uint32_t at =

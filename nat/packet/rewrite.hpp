@@ -7,6 +7,7 @@
 // Nothing behind the transport header is ever read or changed [RFC 4787 REQ-10].
 
 #include <bit>
+#include <cassert>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -37,6 +38,7 @@ void decrement_ttl(const PacketView& packet);
 template <>
 [[gnu::always_inline]] inline void decrement_ttl<V4>(const PacketView& packet) {
     auto& ip = header<IpHeader<V4>>(packet, 0);
+    assert(ip.ttl > 0);
     --ip.ttl;
     ip.checksum = checksum::Delta::of_hop().apply(ip.checksum.get());
 }

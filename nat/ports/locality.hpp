@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cassert>
 #include <cstdint>
 #include <span>
 
@@ -28,6 +29,7 @@ class Locality {
     [[nodiscard]] std::uint32_t draws() const { return draws_; }
     /// Only when there are draws.
     [[nodiscard]] bool fulfilled_by(const Tuple<Family>& reply) const {
+        assert(draws_ > 0);
         return steering_->worker(source_part_, reply) == worker_;
     }
 
