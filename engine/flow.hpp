@@ -44,7 +44,7 @@ struct FlowCounters {
 /// One tracked connection. 128 bytes for IPv4: the first cache line is what a lookup compares and
 /// an established packet needs, the second what it counts and remembers.
 ///
-/// Who writes what: `tuples`, `places`, `rule`, `owner`, `sum_changes` by the worker that sets the
+/// Writers: `tuples`, `places`, `rule`, `owner`, `sum_changes` by the worker that sets the
 /// flow up, before it publishes them, and by nobody until the record is reclaimed. `link` by the
 /// owner. The atomics by whichever worker has a packet; while the record is free, `counters` and
 /// `memory` may note ids of other free records (engine/flow_pool.hpp).

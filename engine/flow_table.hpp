@@ -72,7 +72,8 @@ class FlowTable {
         return pool_[id].status.compare_exchange_strong(
             live, FlowStatus::ending, std::memory_order_seq_cst, std::memory_order_relaxed);  // (6)
     }
-    /// After all, it goes on living. Who has begun to end it, as long as its tuples are its own.
+    /// Makes a flow live again. For the thread that has begun to end it, as long as the flow has
+    /// its tuples.
     void revive(FlowId id) {
         pool_[id].status.store(FlowStatus::live, std::memory_order_release);  // (4)
     }

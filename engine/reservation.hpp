@@ -20,7 +20,7 @@ namespace noclash {
 ///
 /// The claimed flow can be found by other workers at once, with status `setup`: they see that the
 /// tuple is taken and that the flow is not usable yet. `publish` is a release store of the status,
-/// which synchronizes-with their acquire load: whoever sees `live` sees a complete flow.
+/// which synchronizes-with their acquire load: a worker that sees `live` sees a complete flow.
 template <class Family, class Traits = Production>
 class Reservation {
   public:
@@ -60,7 +60,7 @@ class Reservation {
 
     /// Of the claim: `none`, `taken`, `busy`, `table_full` or `chain_too_long`.
     [[nodiscard]] SetupError error() const { return error_; }
-    /// Who has the tuple of the latest claim or proposal, when it is `taken`.
+    /// The owner of the tuple of the latest claim or proposal, when it is `taken`.
     [[nodiscard]] Found owner() const { return owner_; }
     [[nodiscard]] FlowId id() const { return id_; }
     [[nodiscard]] Record& record() { return *record_; }
@@ -72,7 +72,7 @@ class Reservation {
     [[nodiscard]] std::uint64_t hash(const Tuple<Family>& tuple) const {
         return worker_.table().index().hash(tuple);
     }
-    /// @param hash  the index's hash of `reply`: whoever has it could prefetch the bucket
+    /// @param hash  the index's hash of `reply`: a caller that has it could prefetch the bucket
     [[gnu::always_inline]] SetupError reserve(const Tuple<Family>& reply, std::uint64_t hash) {
         assert(id_ != no_flow && !reserved_);
         record_->tuple(Direction::reply) = reply;

@@ -37,13 +37,14 @@
 // Numbered as in docs/race.md, which names each one's partner.
 //
 // (1) the header's compare-and-swap in `insert` is a release: it synchronizes-with (2).
-// (2) the header's load in `find`, `candidate` and `insert` is an acquire: whoever sees a slot
+// (2) the header's load in `find`, `candidate` and `insert` is an acquire: a thread that sees a
+// slot
 //     shown sees the reference and the tuple written before (1). Later changes of the header are
 //     read-modify-writes and so continue the release sequence.
 // (3) the AND in `remove`, and (2) in `insert`, are sequentially consistent for the sake of the
-//     layer above: whoever removes a tuple and then finds nobody to tell, and whoever announces
-//     himself and then proposes that tuple, cannot both miss the other (docs/race.md, "the map that
-//     is being made").
+//     layer above: of a thread that removes a tuple and then looks for searchers to tell, and a
+//     searcher that announces itself and then proposes that tuple, at least one sees the other
+//     (docs/race.md, "the map that is being made").
 // Everything else is relaxed; that a slot is emptied only after its readers are gone is the
 // quiescence's affair.
 

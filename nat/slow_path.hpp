@@ -191,9 +191,9 @@ class SlowPath {
                        Verdict::reject(DropReason::rejected, icmp_error::admin_prohibited));
     }
 
-    /// A TCP segment of no flow that opens none. An inside host may be told so by a RST; whoever
-    /// sends to an address of ours hears nothing [RFC 5382 REQ-4], and no RST answers a RST (RFC
-    /// 9293, section 3.10.7.1).
+    /// A TCP segment of no flow that opens none. An inside host may be told so by a RST; a host
+    /// that sends to an address of ours hears nothing [RFC 5382 REQ-4], and no RST answers a RST
+    /// (RFC 9293, section 3.10.7.1).
     [[gnu::noinline]] Found belongs_to_nothing(PacketContext<Family>& context,
                                                const FlowPlan& plan) {
         constexpr auto reason = DropReason::tcp_not_syn;

@@ -67,7 +67,7 @@ void read_behavior(const Section& section, nat::NatBehavior& behavior) {
         section.fault(
             "filtering",
             fmt::format("{:?} needs endpoint-independent mappings", to_text(behavior.filtering)),
-            "`mapping = \"endpoint-independent\"` beside it");
+            "`mapping = \"endpoint-independent\"` in the same section");
     }
 }
 

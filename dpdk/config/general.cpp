@@ -202,7 +202,7 @@ void read_timeouts(const Section& top, Config& config) {
             section->fault(timeout.key,
                            fmt::format("{} s is below the floor of {}", value, timeout.clause),
                            fmt::format("at least {}, or `below_rfc_floor = true` in [timeouts] "
-                                       "where nobody depends on it",
+                                       "where no application depends on it",
                                        timeout.floor_s));
         }
     }

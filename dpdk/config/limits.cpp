@@ -24,18 +24,18 @@ constexpr std::array quota_keys{
     QuotaKey{"half_open_per_source", Quota::half_open},
 };
 
-/// `subscribers` without a limit that would apply to them limits nobody.
+/// `subscribers` without a limit that would apply to them has no effect.
 void check_use(const Section& section, const nat::LimitsConfig<V4>& limits) {
     const bool of_subscribers =
         limits.most_of(Quota::flows) != 0 || limits.most_of(Quota::tcp_ports) != 0 ||
         limits.most_of(Quota::udp_ports) != 0 || limits.most_of(Quota::icmp_ids) != 0;
     if (section.has("subscribers") && !of_subscribers) {
-        section.fault("subscribers", "limits nobody",
-                      "beside it `flows_per_subscriber` or `ports_per_subscriber`");
+        section.fault("subscribers", "has no effect without a limit",
+                      "`flows_per_subscriber` or `ports_per_subscriber`");
     }
     if (section.has("sources") && !limits.of_sources()) {
-        section.fault("sources", "sources are not counted",
-                      "beside it a limit per subscriber, or `half_open_per_source`");
+        section.fault("sources", "has no effect without a limit",
+                      "a limit per subscriber, or `half_open_per_source`, in the same section");
     }
 }
 

@@ -94,7 +94,7 @@ std::vector<Finding> Findings::take() {
     std::ranges::stable_sort(findings_, {}, [](const Finding& finding) {
         return std::pair(finding.line, finding.column);
     });
-    // Who reads a section twice finds what is unfit in it twice.
+    // A section that is read twice shows its faults twice.
     findings_.erase(std::unique(findings_.begin(), findings_.end(),
                                 [](const auto& a, const auto& b) { return a.text == b.text; }),
                     findings_.end());

@@ -124,7 +124,7 @@ void read_target(const Section& section, const Text& text, std::string_view expe
         !(rule.protocol && nat::ip_protocol::has_ports(*rule.protocol))) {
         section.fault_at(text.where, "target",
                          fmt::format("{:?} has a port, which not all protocols have", text.value),
-                         fmt::format("{} beside it", with_ports));
+                         fmt::format("{} in the same rule", with_ports));
     }
     rule.targets.push_back(*target);
 }

@@ -43,7 +43,7 @@ void check_ports(const Section& section, const Rule& rule) {
     } else if (outside.port && rule.protocol != tcp && rule.protocol != udp &&
                (rule.protocol || !section.has("protocol"))) {
         section.fault("outside", "has a port, which not all protocols have",
-                      "`protocol` \"tcp\" or \"udp\" beside it");
+                      "`protocol` \"tcp\" or \"udp\" in the same rule");
     }
 }
 
@@ -73,13 +73,13 @@ void check_against_pools(const Section& section, const Config& config, const End
         section.fault("outside",
                       fmt::format("{} is the address of port {:?}", to_string<V4>(outside.address),
                                   port.name),
-                      "an address that is bound to nothing else, or ports beside both addresses");
+                      "an address that is bound to nothing else, or ports with both addresses");
     }
     for (const auto& pool : config.policy.pools) {
         if (std::ranges::find(pool.addresses, outside.address) == pool.addresses.end()) continue;
         section.fault("outside",
                       fmt::format("pool {:?} holds {}", pool.name, to_string<V4>(outside.address)),
-                      "an address that no pool holds, or ports beside both addresses");
+                      "an address that no pool holds, or ports with both addresses");
     }
 }
 

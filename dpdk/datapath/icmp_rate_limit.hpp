@@ -49,8 +49,8 @@ class TokenBucket {
 ///    when there are too many, is left to chance.
 /// 2. The budget of all is charged at random: nothing for most errors and much for a few, one for
 ///    each on average. Where it ends varies by more (some 120 of 1,000) than a destination may take
-///    (20), so whoever exhausts it learns next to nothing. Linux charges 0, 1 or 2, which varies by
-///    some 6 of 50.
+///    (20), so an attacker who exhausts it learns next to nothing. Linux charges 0, 1 or 2, which
+///    varies by some 6 of 50.
 class IcmpRateLimit {
   public:
     static constexpr std::uint32_t per_second = 1000, burst = 1000;           // all together

@@ -33,7 +33,8 @@ struct LinkStatus {
     InterfaceLosses losses;      ///< of its interface, since the start; 0 where it has none
 };
 
-/// The links of all ports: written by the link monitor, read by whoever answers `noclashctl ports`.
+/// The links of all ports: written by the link monitor, read by the control threads for `noclashctl
+/// ports`.
 class LinkLog {
   public:
     explicit LinkLog(std::size_t ports) : links_(ports), bases_(ports) {}

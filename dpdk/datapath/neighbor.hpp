@@ -179,7 +179,7 @@ class NeighborTable {
         std::size_t first;
         std::size_t mask;
     };
-    /// Who adds a neighbour: who is about to send to it, or who heard of it.
+    /// Why a neighbour is added: a packet is about to be sent to it, or it was heard of.
     enum class Cause : std::uint8_t { sending, hearing };
     /// Why a slot may be given to another neighbour, the best reason first.
     enum class Worth : std::uint8_t { never_sent_to, unanswered, idle, in_use };

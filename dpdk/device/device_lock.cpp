@@ -41,7 +41,7 @@ struct AbstractAddress {
 /// The process that listens on a name; nothing when it cannot be told, 0 when it is in a PID
 /// namespace that is not seen from here.
 std::optional<pid_t> holder_of(const AbstractAddress& name) {
-    // Who has just bound the name listens in a moment.
+    // A process that has just bound the name listens in a moment.
     for (int tries = 0; tries < 20; ++tries) {
         const int socket = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (socket < 0) return std::nullopt;

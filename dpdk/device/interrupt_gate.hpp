@@ -27,9 +27,9 @@ namespace noclash::dpdk {
 /// `phase` counts openings and closings; it is odd while a window is open. Users copy it into their
 /// slot (release) after their last use of a device; the gate reads the slots (acquire) before it
 /// returns: what users did happens before the callbacks. The gate closes with a release that the
-/// users acquire: what the callbacks did happens before the next use. Who joins writes its slot and
-/// then reads `phase`, the gate writes `phase` and then reads the slot, each with a fence between
-/// (seq_cst): one of the two sees the other.
+/// users acquire: what the callbacks did happens before the next use. A user that joins writes its
+/// slot and then reads `phase`, the gate writes `phase` and then reads the slot, each with a fence
+/// between (seq_cst): one of the two sees the other.
 ///
 /// In the end the thread stays in the gate (`~InterruptGate`), until the process is no more.
 class InterruptGate {

@@ -25,8 +25,8 @@ enum class PortState : std::uint8_t {
 /// and then writes the epoch into its slot (release): what it did by the earlier states happens
 /// before `set` returns, which reads the slots (acquire). So after `set(port, closed)` the device
 /// may be closed; and what the monitor wrote before `set(port, up)` is seen by all who use the
-/// port. Who joins writes its slot and then reads the epoch, `set` writes the epoch and then reads
-/// the slot, each with a fence between (seq_cst): one of the two sees the other.
+/// port. A worker that joins writes its slot and then reads the epoch, `set` writes the epoch and
+/// then reads the slot, each with a fence between (seq_cst): one of the two sees the other.
 class PortStates {
   public:
     PortStates(std::size_t ports, std::uint16_t workers) : ports_(ports), slots_(workers) {}

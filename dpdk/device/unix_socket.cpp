@@ -63,7 +63,7 @@ void remove_stale_socket(const std::string& path, int type) {
         throw std::runtime_error(
             fmt::format("{}: another process listens there; stop it, or name another path", path));
     }
-    if (errno != ECONNREFUSED) fail(path, "cannot tell whether somebody listens", errno);
+    if (errno != ECONNREFUSED) fail(path, "cannot find out whether a process listens", errno);
     if (::unlink(path.c_str()) != 0 && errno != ENOENT) {
         fail(path, "cannot remove the socket of a process that has gone", errno);
     }

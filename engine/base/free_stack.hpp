@@ -21,7 +21,7 @@ class FreeStack {
         do {
             link(index).store(static_cast<std::uint32_t>(top), std::memory_order_relaxed);
             next_top = pack(index, top);
-            // Whoever pops `index` sees all that was written to it before.
+            // The thread that pops `index` sees all that was written to it before.
         } while (!top_.compare_exchange_weak(top, next_top, std::memory_order_release,  // (11)
                                              std::memory_order_relaxed));
     }

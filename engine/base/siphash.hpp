@@ -8,8 +8,8 @@
 
 namespace noclash {
 
-/// SipHash-2-4 (Aumasson and Bernstein, 2012): whoever sees outputs, but not the key, learns
-/// nothing about others. Some 20 ns: for once a flow, where strangers see what it decides.
+/// SipHash-2-4 (Aumasson and Bernstein, 2012): an observer of outputs who has no key learns
+/// nothing about other outputs. Some 20 ns: for once a flow, where strangers see what it decides.
 [[nodiscard]] inline std::uint64_t siphash(const std::array<std::uint64_t, 2>& key,
                                            std::span<const std::uint8_t> bytes) {
     std::uint64_t v0 = key[0] ^ 0x736f'6d65'7073'6575ULL;

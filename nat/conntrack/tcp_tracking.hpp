@@ -48,7 +48,8 @@ template <class Record>
     const bool of_opener = direction == Direction::original;
     if (state == TcpState::syn_sent && of_opener)  // it may speak of an older connection
         return reset.sequence == path.end ? Judgement::moves : Judgement::passes;
-    // Who refuses a SYN has no sequence number, but acknowledges it (RFC 9293, section 3.10.7.3).
+    // A host that refuses a SYN has no sequence number, but acknowledges the SYN (RFC 9293,
+    // section 3.10.7.3).
     if (state == TcpState::syn_sent || state == TcpState::syn_sent2 ||
         state == TcpState::syn_recv) {
         const bool refuses = reset.has(tcp_flag::ack) &&

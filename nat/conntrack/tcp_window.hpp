@@ -42,8 +42,8 @@
 // follows in order still fits (I compares with the end of S, too), and heals the end of its sender,
 // whatever its acknowledgment (the parts of a segment count each on its own).
 //
-// Answers come later than what they answer: whoever has the answer sees the words written for the
-// question, since the question left through a device and the answer came through one.
+// Answers come later than what they answer: the worker that has the answer sees the words written
+// for the question, since the question left through a device and the answer came through one.
 
 #include <algorithm>
 #include <cstdint>
@@ -284,7 +284,8 @@ class TcpWords {
             return advance_only(flow_.memory[word], value);
         store(word, value);
     }
-    /// Forward only, whoever else writes. Each turn means that another worker moved it forward.
+    /// Forward only, whichever other worker writes. Each turn means that another worker moved it
+    /// forward.
     template <class Word>
     [[gnu::noinline]] static void advance_only(Word& place, std::uint32_t value) {
         std::uint32_t seen = place.load(std::memory_order_relaxed);

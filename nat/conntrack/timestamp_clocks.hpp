@@ -22,8 +22,8 @@ namespace noclash::nat {
 ///   values still rise, and the next connection begins at the address' clock;
 /// * one that ticks faster, or whose first segment was delayed more than a later one, gets ahead.
 ///   Then the address' clock is held at the latest value that was sent, until time has caught up,
-///   so that no connection begins behind what a server has seen of that address. Whoever is ahead
-///   by more than `most_ahead_ms` has no clock of RFC 7323 and is not waited for.
+///   so that no connection begins behind what a server has seen of that address. A client that is
+///   ahead by more than `most_ahead_ms` has no clock of RFC 7323 and is not waited for.
 ///
 /// Addresses may share a clock: it is as monotonic for both.
 template <class Traits>

@@ -9,8 +9,8 @@
 //
 // A flow is counted by an `Admission` while it is set up, after its claim: of two packets that open
 // the same flow only the owner counts. What was counted for it stands in its marks, and is taken
-// off again by whoever takes the mark away: once, in one atomic step, however many workers have a
-// packet of the flow at the time.
+// off again by the thread that takes the mark away: once, in one atomic step, however many workers
+// have a packet of the flow at the time.
 //
 // A subscriber's flow holds an entry in the table of sources for as long as it lives, a connection
 // that is half open holds it once more. When the table has no place for a source, its flow is let
@@ -153,7 +153,7 @@ class Limits {
         const std::uint8_t before =
             flow.marks.fetch_or(counted, std::memory_order_acquire);  // (43)
         leave(original, flow.rule, counted & before);                 // another SYN was faster
-        // Who ended the flow before the marks were there has not seen them.
+        // A thread that ended the flow before the marks were there has not seen them.
         if (flow.status.load(std::memory_order_relaxed) != FlowStatus::live) opened(flow);
         return result;
     }

@@ -26,17 +26,17 @@
 // ## How long they live
 //
 // A mapping counts its references: one for each flow or permission of it; a permission counts its
-// flows. `join` adds one unless there is none, `leave` takes one off, and whoever takes the last
-// one off ends the record. None left is final: who comes then finds the record on its way out,
-// parks, and makes a new one. So a mapping lives exactly as long as the last of its flows, has no
-// timeout of its own, and cannot end under a flow: a set-up has its reference before it publishes.
-// A reference is taken off after the flow's tuples are out of the index, so the next owner of an
-// outside endpoint meets no tuple of the last one's flows.
+// flows. `join` adds one unless there is none, `leave` takes one off, and the thread that takes the
+// last one off ends the record. None left is final: a packet that comes then finds the record
+// ending, parks, and makes a new one. So a mapping lives exactly as long as the last of its flows,
+// has no timeout of its own, and cannot end under a flow: a set-up has its reference before it
+// publishes. A reference is taken off after the flow's tuples are out of the index, so the next
+// owner of an outside endpoint meets no tuple of the last one's flows.
 //
 // ## Quarantine
 //
 // What was let in without being asked for may go on coming when its mapping has ended, and would
-// reach whoever gets the outside endpoint next. So a mapping with endpoint-independent filtering
+// reach the next owner of the outside endpoint. So a mapping with endpoint-independent filtering
 // refers to itself: after its last flow it keeps the endpoint, for its inside endpoint alone, and
 // admits nobody, until `Timeouts::port_quarantine_s` have passed. Others need not: TCP is tracked,
 // and other filtering is known to let in nothing of the last owner's [RFC 6888 REQ-8].
@@ -109,7 +109,7 @@ template <class Family>
     return hairpin ? to_destination(original, reply).inverse() : reply;
 }
 
-/// Who gets in by a mapping, kept where a flow has its protocol's state.
+/// A mapping's filtering, kept where a flow has its protocol's state.
 template <class Record>
 [[nodiscard]] Filtering filtering_of(const Record& mapping) {
     return static_cast<Filtering>(mapping.protocol_state.load(std::memory_order_relaxed));

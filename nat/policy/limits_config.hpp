@@ -21,7 +21,7 @@ inline constexpr std::size_t quotas = static_cast<std::size_t>(Quota::count);
 /// a load balancer.
 template <class Family>
 struct LimitsConfig {
-    /// Who is a subscriber; empty: whoever opens a flow other than to a `dnat` service.
+    /// The subscribers' addresses; empty: each source of a flow that goes to no `dnat` service.
     std::vector<Prefix<Family>> subscribers;
     /// Of one subscriber; `half_open` of one source, subscriber or not.
     std::array<std::uint32_t, quotas> most{};

@@ -67,8 +67,8 @@ struct Target {
 };
 
 /// Binds an inside endpoint to an outside one in both directions: what the inside one sends leaves
-/// as the outside one, and what comes to that goes inside, whoever begins. Without ports, all of an
-/// address: 1:1 NAT. No other flow gets the outside endpoint for a source.
+/// as the outside one, and what comes to that goes inside, whichever side begins. Without ports,
+/// all of an address: 1:1 NAT. No other flow gets the outside endpoint for a source.
 template <class Family>
 struct StaticMapping {
     Target<Family> inside;

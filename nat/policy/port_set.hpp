@@ -83,7 +83,8 @@ inline constexpr PortRange privileged_ports{0, 1023};
 /// How the port of a translated source takes after the client's own (RFC 4787, section 4.2). By
 /// default only in its class (see `of_same_class`): the rest is what cannot be guessed.
 struct PortLikeness {
-    /// The client's own port is tried first. Who can guess that one can guess the translated one.
+    /// The client's own port is tried first: an attacker who guesses it has guessed the translated
+    /// one.
     bool preservation = false;
     /// Even stays even, and odd odd: [RFC 4787 REQ-4], for all protocols. The range, and each class
     /// that it holds, has two ports at least. One bit less to be guessed.

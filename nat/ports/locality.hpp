@@ -11,8 +11,8 @@ namespace noclash::nat {
 
 /// The wish that a flow's replies come to the worker that sets it up, so that one worker alone has
 /// the flow in its caches. It chooses among proposals: uniformly among those that fulfil it, and
-/// any of them when it cannot be fulfilled within bounds. Who knows which they are, and to which
-/// worker the flow belongs, has log2(workers) bits less to guess.
+/// any of them when it cannot be fulfilled within bounds. An attacker who knows which they are, and
+/// to which worker the flow belongs, has log2(workers) bits less to guess.
 template <class Family>
 class Locality {
   public:

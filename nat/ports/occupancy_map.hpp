@@ -21,9 +21,9 @@ namespace noclash::nat {
 /// exhausted, a taken port costs one failed proposal in the life of its flow, and nothing has to be
 /// swept. The tuple index stays the only judge.
 ///
-/// `give` is a release and taking out an acquire, on the same word: whoever takes a port out after
-/// its flow's end gave it back sees the flow's tuple gone from the index; whoever takes it out
-/// before leaves the bit to be set.
+/// `give` is a release and taking out an acquire, on the same word: a worker that takes a port out
+/// after its flow's end gave it back sees the flow's tuple gone from the index; one that takes it
+/// out before leaves the bit to be set.
 ///
 /// Two levels: 32 groups of 2,048 ports, each with a count that is never below the number of its
 /// bits (a count goes up before its bit is set and down after it is cleared).

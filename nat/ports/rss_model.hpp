@@ -20,8 +20,8 @@ namespace noclash::nat {
 /// over XOR, hash(a ^ b) = hash(a) ^ hash(b), so what each byte of the tuple contributes is looked
 /// up, and the remote end's part is computed once for all ports that are tried with it.
 ///
-/// It is hearsay, and only preferences may be founded on it: devices can be set anew, and replies
-/// may come another way. One for each port of the gateway; built once, read by all workers.
+/// Advisory only: nothing that must be correct may depend on it, since devices can be set anew, and
+/// replies may come another way. One for each port of the gateway; built once, read by all workers.
 template <class Family>
 class RssModel {
   public:

@@ -118,9 +118,11 @@ constexpr Case general[] = {
     {"SubscribersNoPrefix", "[limits]\nflows_per_subscriber = 1\nsubscribers = \"lan\"", "",
      "f:4:15: [limits] subscribers: \"lan\" is no prefix"},
     {"SubscribersWithoutLimit", "[limits]\nhalf_open_per_source = 9\nsubscribers = \"10.0.0.0/8\"",
-     "", "f:4:15: [limits] subscribers: limits nobody; expected beside it `flows_per_subscriber`"},
+     "",
+     "f:4:15: [limits] subscribers: has no effect without a limit; expected "
+     "`flows_per_subscriber`"},
     {"SourcesWithoutLimit", "[limits]\nsources = 100", "",
-     "f:3:11: [limits] sources: sources are not counted; expected beside it a limit"},
+     "f:3:11: [limits] sources: has no effect without a limit; expected a limit"},
     {"HalfOpenPercent", "[limits]\nhalf_open_percent = 101", "",
      "f:3:21: [limits] half_open_percent: 101 is out of range; expected an integer from 0 to 100"},
     {"EarlyDropNoBoolean", "[limits]\nearly_drop = 1", "",
@@ -372,7 +374,7 @@ constexpr Case behavior[] = {
     {"FilteringNeedsMapping", "",
      "[[rule]]\nname = \"r\"\naction = \"masquerade\"\nfiltering = \"address-dependent\"",
      "f:18:13: [rule \"r\"] filtering: \"address-dependent\" needs endpoint-independent mappings; "
-     "expected `mapping = \"endpoint-independent\"` beside it"},
+     "expected `mapping = \"endpoint-independent\"` in the same section"},
     {"FilteringOfPoolNeedsMapping", "",
      "[[pool]]\nname = \"p\"\naddresses = \"203.0.113.5\"\nfiltering = \"endpoint-independent\"",
      "f:18:13: [pool \"p\"] filtering: \"endpoint-independent\" needs"},
