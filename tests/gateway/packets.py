@@ -114,7 +114,8 @@ def fragment(packet, begin, end):
 
 def with_identification(packet, identification):
     """An IP packet without options, as it was but for its identification."""
-    header = packet[:4] + struct.pack("!H", identification) + packet[6:10] + bytes(2) + packet[12:20]
+    identified = packet[:4] + struct.pack("!H", identification)
+    header = identified + packet[6:10] + bytes(2) + packet[12:20]
     return header[:10] + struct.pack("!H", checksum(header)) + header[12:] + packet[20:]
 
 

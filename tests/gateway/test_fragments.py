@@ -204,7 +204,8 @@ class Fragments(RawCase):
                 self.send_all(attacker, flood[:50])
                 self.passes(sent, parts[2:])
                 self.crosses(self.inside, self.outside, self.udp(self.here, self.there))
-        self.wait_until(lambda: self.gateway.drops().get("fragment_source", 0) > 0, "it was bounded")
+        self.wait_until(lambda: self.gateway.drops().get("fragment_source", 0) > 0,
+                        "it was bounded")
         self.assertNotIn("fragment_full", self.gateway.drops())
 
     def test_corruption_is_seen(self):

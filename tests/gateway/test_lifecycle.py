@@ -156,7 +156,7 @@ class Configuration(ConfigurationCase):
 
     def test_all_faults_at_once(self):
         text = self.good().replace("workers = 2", "workers = 0").replace("flows = 131072",
-                                                                          "flows = 1")
+                                                                         "flows = 1")
         said = self.faults(text)
         self.assertIn("workers", said)
         self.assertIn("flows", said)

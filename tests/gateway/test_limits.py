@@ -115,6 +115,7 @@ class SynFlood(RawCase):
         end = self.establish(here, there)
         for number in range(FLOOD):
             self.inside.send(segment(flood_source(number), 1024 + number, GATEWAY_LB, 30080))
+
         def refused():  # by a worker that has none of them yet: at the beginning
             return self.gateway.drops().get("half_open_service", 0)
         # The oldest go, so the last one can still be answered.

@@ -69,7 +69,8 @@ class Links(GatewayCase):
 
     def test_an_interface_that_is_deleted_and_made_again(self):
         self.serve(POD_PORT)
-        asked = self.ask("udp", f"{GATEWAY_LB}:53", f"{LB}:4000")  # nobody answers; neighbours known
+        # nobody answers; neighbours known
+        asked = self.ask("udp", f"{GATEWAY_LB}:53", f"{LB}:4000")
         self.assertIsNone(asked)
         self.assertIsNotNone(self.ask("tcp", f"{GATEWAY_LB}:{NODE_PORT}"))
         before = self.port("lb")

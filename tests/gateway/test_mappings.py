@@ -140,7 +140,8 @@ class Openings(RawCase):
         self.assertEqual(self.arrives(self.outside, packets.TCP, 5).flags & 0x3f, SYN)
         self.outside.send(self.tcp(self.there, self.port, SYN))
         both = self.outside.receive(lambda packet: packet.flags & 0x3f == SYN | ACK, 5)
-        self.assertIsNotNone(both, "the client's stack does not answer the SYN that crosses its own")
+        self.assertIsNotNone(
+            both, "the client's stack does not answer the SYN that crosses its own")
         self.assertEqual(both.ends, (self.port, self.there))
         self.outside.send(self.tcp(self.there, self.port, ACK, sequence=2,
                                    acknowledgment=both.sequence + 1, payload=b"well met"))

@@ -33,9 +33,10 @@ class Peers(LabCase):
     def start_peer(self, *wrapper):
         """A peer under load, in the middle of it."""
         before = self.daemon.counters()["insert"]
-        peer = self.topology.tester.start(
-            *wrapper, *command(build(), self.gateway, *node_ports(1), "--duration", 60, "--rate", 2000,
-                     "--no-self-test"), name="cpsload", stdout_path=self.lab.path("out.json"))
+        load = command(build(), self.gateway, *node_ports(1), "--duration", 60, "--rate", 2000,
+                       "--no-self-test")
+        peer = self.topology.tester.start(*wrapper, *load, name="cpsload",
+                                          stdout_path=self.lab.path("out.json"))
         self.addCleanup(peer.stop, number=signal.SIGKILL)
         peer.wait_ready(lambda: self.daemon.counters()["insert"] > before + 500)
         return peer

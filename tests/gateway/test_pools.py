@@ -85,7 +85,7 @@ class Ports(PoolCase):
     settings = {
         "extra": pool(port_preservation="true", port_parity="true"),
         "rules": rule("odd-or-even", "masquerade", in_="lb", to_port=8001, port_parity=True) +
-                 PoolCase.OUTBOUND}
+        PoolCase.OUTBOUND}
 
     def test_port_is_preserved(self):
         self.serve(8000)

@@ -198,14 +198,14 @@ def timestamps():
         yield block(f"timestamps {name}, stripped", "strip_timestamps", place(old),
                     place(*[nop] * 10))
     broken = bytes(segment(("WScale", 7), nop, old, nop, nop)).replace(b"\x03\x03\x07",
-                                                                      b"\x03\x00\x07")
+                                                                       b"\x03\x00\x07")
     for name, packet in (
             ("no options", segment()),
             ("no timestamps", segment(nop, nop, ("SAckOK", b""))),
             ("timestamps behind the end of the list", segment(("EOL", None), nop, old, nop)),
             ("timestamps behind an option of length 0", broken),
             ("timestamps of 8 bytes", bytes(segment(nop, nop, old)).replace(b"\x08\x0a\0",
-                                                                           b"\x08\x08\0"))):
+                                                                            b"\x08\x08\0"))):
         yield block(name, "timestamps 1 2", packet, "no timestamps")
         yield block(f"{name}, not stripped", "strip_timestamps", packet, packet)
 

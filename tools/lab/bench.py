@@ -55,7 +55,8 @@ def parse_arguments(argv):
         prog="tools/bench", description=DESCRIPTION,
         epilog=EPILOG.format(benchmarks=list_benchmarks()),
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = parser.add_subparsers(dest="name", metavar="NAME", title="what to measure", prog="tools/bench")
+    names = parser.add_subparsers(dest="name", metavar="NAME",
+                                  title="what to measure", prog="tools/bench")
     for name, module in BENCHMARKS.items():
         one = names.add_parser(name, help=module.SUMMARY, description=module.HELP,
                                formatter_class=argparse.RawDescriptionHelpFormatter)

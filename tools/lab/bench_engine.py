@@ -146,7 +146,8 @@ def limit_rows(samples):
             samples.limit_over_one(f"set_up_apart/flows:{PAIRED}", "set_up", PAIRED), "x"),
         Row("limit: two workers / one worker, random reads",
             samples.limit_speed_up("random_reads"), "x"),
-        Row("limit: two workers / one worker, arithmetic", samples.limit_speed_up("arithmetic"), "x"),
+        Row("limit: two workers / one worker, arithmetic",
+            samples.limit_speed_up("arithmetic"), "x"),
     ]
 
 

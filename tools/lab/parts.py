@@ -51,6 +51,7 @@ class Part:
     work: object
     kind: Kind = Kind.COMPUTES
     needs: tuple = ()
+    budget_min: float = 2  # on a quiet machine with two CPUs, others beside it
 
 
 @dataclass
@@ -60,6 +61,7 @@ class Outcome:
     name: str
     result: str
     seconds: float
+    budget_s: float
     words: str = field(default="", repr=False)  # of a failure
 
 
@@ -182,7 +184,8 @@ class Schedule:
                     if name in self._results and not self._passed(name)]
             if lost:
                 self._waiting.remove(part)
-                self._results[part.name] = Outcome(part.name, NOT_RUN, 0.0)
+                self._results[part.name] = Outcome(part.name, NOT_RUN, 0.0,
+                                                   60 * part.budget_min)
                 self._say(f"{part.name}: not run, as it needs {', '.join(lost)}")
 
     def _next(self):
@@ -211,7 +214,8 @@ class Schedule:
             result, words = FAILED, str(error)
         except Exception as error:  # a fault of the suite itself must not look like a pass
             result, words = FAILED, f"{type(error).__name__}: {error}"
-        self._ended.put(Outcome(part.name, result, time.monotonic() - step.begun, words))
+        self._ended.put(Outcome(part.name, result, time.monotonic() - step.begun,
+                                60 * part.budget_min, words))
 
     def _wait_for_one(self):
         told = time.monotonic()

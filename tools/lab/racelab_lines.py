@@ -11,6 +11,7 @@ from .racelab_svg import ShareScale, ValueScale, apart, circle, drawing, line, m
 
 LABEL_GAP = 14
 
+
 @dataclass
 class Series:
     """A line of a chart."""

@@ -11,6 +11,7 @@ from .racelab_results import (EXHAUSTION, LIVE, MASQUERADE, MODEL, PROTOCOLS, SC
 
 MODELS_PLACE = "models"  # where the page tells the models' command
 
+
 def storms(race):
     """A load balancer's storm, live and in models."""
     charts = [panel(f"{protocol.upper()}, {schedule_words(schedule)}",
