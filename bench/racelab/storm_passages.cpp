@@ -16,13 +16,13 @@ constexpr std::uint32_t sources = 16;
 Packet storm_packet(const StormOptions& options, unsigned thread, std::uint32_t step) {
     const std::uint32_t own_sources = sources / options.threads;
     const std::uint32_t space = 65'536 - first_source_port;
-    const std::uint32_t ports = space - space % own_sources;
-    const std::uint32_t address = thread * own_sources + (step + step / ports) % own_sources;
+    const std::uint32_t of_each = space - space % own_sources;
+    const std::uint32_t address = thread * own_sources + (step + step / of_each) % own_sources;
     Packet packet;
     packet.original = {
         V4Address::from_host(first_source.value.host() + address),
         service,
-        Be16::from_host(static_cast<std::uint16_t>(first_source_port + step % ports)),
+        Be16::from_host(static_cast<std::uint16_t>(first_source_port + step % of_each)),
         Be16::from_host(service_port),
         0,
         options.protocol,

@@ -214,9 +214,9 @@ void read_mss_clamp(const Section& section, Rule& rule) {
     constexpr std::uint16_t least = 88;  // netfilter's, too: smaller segments are attacks
     if (!section.has("mss_clamp")) return;
     if (section.is_integer("mss_clamp")) {
-        std::uint16_t most = 0;
-        section.read("mss_clamp", most, least, nat::any_mss);
-        if (most != 0) rule.mss_clamp = most;
+        std::uint16_t mss = 0;
+        section.read("mss_clamp", mss, least, nat::any_mss);
+        if (mss != 0) rule.mss_clamp = mss;
     } else if (section.boolean("mss_clamp").value_or(false)) {
         rule.mss_clamp = nat::any_mss;
     }

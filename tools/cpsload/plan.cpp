@@ -44,8 +44,8 @@ Plan::Plan(const Settings& settings, const Traffic& traffic)
 
 std::uint16_t Plan::port_of(std::uint32_t source) const {
     if (order_ == PortOrder::step) return static_cast<std::uint16_t>(first_port_ + port_);
-    const std::uint64_t steps = std::uint64_t{port_} * strides_[source] + scrambled(source);
-    return static_cast<std::uint16_t>(first_port_ + steps % ports_);
+    const std::uint64_t taken = std::uint64_t{port_} * strides_[source] + scrambled(source);
+    return static_cast<std::uint16_t>(first_port_ + taken % ports_);
 }
 
 void Plan::advance() {

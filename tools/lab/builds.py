@@ -11,9 +11,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # Where the build directories are: elsewhere on a machine that several people share.
 BUILDS = os.environ.get("NOCLASH_BUILDS", ROOT)
 
-# What people run, and what puts it under load: all that a demonstration needs.
+# What people run, what a demonstration needs, and all that the tests put it under load with.
 GATEWAY = ("dpdk/noclash", "tools/noclashctl/noclashctl")
-PROGRAMS = (*GATEWAY, "tools/storm/storm", "tools/cpsload/cpsload")
+DEMO = (*GATEWAY, "tools/storm/storm")
+PROGRAMS = (*DEMO, "tools/cpsload/cpsload")
 
 
 class Build:

@@ -99,7 +99,7 @@ class Demo:
         try:
             with self._console.step("building") as step:
                 self._build.configure()
-                self._build.compile(step, builds.PROGRAMS)
+                self._build.compile(step, builds.DEMO)
         except LabError as error:
             raise NotAvailable(str(error)) from error
         with self._console.step("checking this machine") as step:

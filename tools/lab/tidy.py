@@ -26,7 +26,7 @@ NO_CODE = "[clang-diagnostic-error]"
 def clang_tidy():
     """The work of a part. It needs to know how files are compiled, for which a directory of its
     own is configured, and nothing built."""
-    build = builds.Build("build-tidy", compiler="clang++", options=["-Dunity_tests=false"])
+    build = builds.Build("build-tidy", compiler="clang++", options=["-Dtogether=false"])
 
     def work(step):
         build.configure()
