@@ -11,12 +11,12 @@
 namespace noclash::schedule {
 namespace {
 
-SeededRandom random(0);
+SeededRandom source(0);
 
 }  // namespace
 
 void seed_random_bytes(std::uint64_t seed) {
-    random = SeededRandom(seed);
+    source = SeededRandom(seed);
 }
 
 }  // namespace noclash::schedule
@@ -24,7 +24,7 @@ void seed_random_bytes(std::uint64_t seed) {
 // Instead of OpenSSL's: a program's own definition comes first.
 extern "C" int RAND_bytes(unsigned char* bytes, int size) {
     for (auto left = static_cast<std::size_t>(size); left > 0;) {
-        const std::uint64_t word = noclash::schedule::random.next();
+        const std::uint64_t word = noclash::schedule::source.next();
         const std::size_t part = std::min(left, sizeof word);
         std::memcpy(bytes, &word, part);
         bytes += part;
