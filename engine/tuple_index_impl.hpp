@@ -124,9 +124,10 @@ unsigned TupleIndex<Family, Traits>::take_slot(PositionSet hidden, std::size_t b
 
 template <class Family, class Traits>
 void TupleIndex<Family, Traits>::remove(IndexPlace place) {
-    [[maybe_unused]] const std::uint64_t before = buckets_[place.bucket()].header.fetch_and(
-        BucketHeader::all_but(place.position()), std::memory_order_seq_cst);  // (3)
-    assert((before & ~BucketHeader::all_but(place.position())) != 0);         // it was shown
+    assert((buckets_[place.bucket()].header.load(std::memory_order_relaxed) &
+            ~BucketHeader::all_but(place.position())) != 0);  // it is shown
+    buckets_[place.bucket()].header.fetch_and(BucketHeader::all_but(place.position()),
+                                              std::memory_order_seq_cst);  // (3)
 }
 
 template <class Family, class Traits>

@@ -41,12 +41,12 @@ MUTANTS = {
     'index_slot_emptied_at_once': (
         'a removed slot is used again without a grace period: the header may read as before (ABA)',
         'recycle', 'one owner,linearizable,no false refusal,lost',
-        [(INDEX, '[[maybe_unused]] const std::uint64_t before = buckets_[place.bucket()].header',
+        [(INDEX, 'buckets_[place.bucket()].header.fetch_and(',
           '''const struct AtOnce {
                  Slot& slot;
                  ~AtOnce() { slot.store(0); }
              } at_once{slot(place.bucket(), place.position())};
-             [[maybe_unused]] const std::uint64_t before = buckets_[place.bucket()].header'''),
+             buckets_[place.bucket()].header.fetch_and('''),
          (INDEX, 'slot(place.bucket(), place.position()).store(0, std::memory_order_relaxed);', '')]),
     'index_shown_before_written': (
         'an entry is shown before its reference is in the slot',
