@@ -31,6 +31,18 @@ GATEWAY_TESTS_ALONE = ("million_flows", "storm", "cpsload", "baseline", "devices
 # Some minutes each: started first, so that none of them is left over at the end.
 LONG_GATEWAY_TESTS = ("behavior", "reuse", "limits", "pools", "mappings", "static", "tcp_window")
 
+# Minutes that a part may take, others beside it, where not the two that a part has by default.
+BUDGETS_MIN = {
+    "build (release): programs": 3, "build (release): tests, benchmarks": 22,
+    "build (clang, ASan, UBSan)": 22, "build (clang, libFuzzer)": 8, "build (clang, TSan)": 3,
+    "unit and stress tests": 5, "unit and stress tests (ASan, UBSan)": 12,
+    "engine tests (TSan)": 4, "fuzz targets": 4, "clang-tidy": 20,
+    "models (Spin)": 5, "mutants of the engine": 10,
+    "gateway: closing": 3, "gateway: control": 4, "gateway: fragments": 5,
+    "gateway (ASan, UBSan): behavior": 3, "gateway (ASan, UBSan): control": 5,
+    "gateway (ASan, UBSan): router": 3, "gateway (ASan, UBSan): rules": 3,
+}
+
 # Suite of the unit and stress tests whose threads race on purpose.
 TSAN_SUITES = ("tsan",)
 # The longer proofs, which --quick leaves out.
@@ -199,7 +211,10 @@ def main(argv):
     try:
         prepare(console)
         console.heading("Testing")
-        outcomes = Schedule(console, plan(options)).run()
+        parts = plan(options)
+        for part in parts:
+            part.budget_min = BUDGETS_MIN.get(part.name, part.budget_min)
+        outcomes = Schedule(console, parts).run()
         return report(console, outcomes, time.monotonic() - begun)
     except LabError as error:
         print(f"test: {error}", file=sys.stderr)
