@@ -36,7 +36,7 @@ struct FlowPlan {
     Tuple<Family> reply;               ///< before source NAT
     typename Family::Address outside;  ///< what `masquerade` gives
     SourceBy source;
-    bool routed;          ///< the context's hop leads towards the flow's destination
+    bool routed;          ///< the packet's hop leads towards the flow's destination
     bool preserves_port;  ///< the client's port is tried first
     bool binds_source;    ///< a static mapping says what the source becomes
     bool redirects;       ///< the destination is translated
@@ -91,7 +91,7 @@ class FlowPlanner {
 
     /// Whether a packet to an outside endpoint is of a host whose source is translated outwards.
     /// A rule that says nothing of where it comes from would match those outside, too.
-    /// @param outward  what `plan` made of it
+    /// @param outward  the packet's plan
     [[nodiscard]] bool from_inside(const PacketContext<Family>& context,
                                    const FlowPlan<Family>& outward) const {
         if (outward.source == SourceBy::nothing || outward.source == SourceBy::keeping)
@@ -104,7 +104,7 @@ class FlowPlanner {
     /// endpoint. From outside its source stays; from inside, hairpin, it becomes what it becomes
     /// towards the outside [RFC 4787 REQ-9] [RFC 5382 REQ-8].
     /// @param context      which gets another hop
-    /// @param outward  what `plan` made of the packet
+    /// @param outward  the packet's plan
     template <class Record>
     [[nodiscard]] const FlowPlan<Family>& inward(PacketContext<Family>& context,
                                                  const FlowPlan<Family>& outward, FlowId id,

@@ -77,13 +77,13 @@ class SlowPath {
         return planner_.plan(contexts);
     }
 
-    /// Opens the context's flow, or has its verdict say why not. Answers with a flow when another
-    /// packet was faster and has set it up: the context has no verdict then, and is to adopt that
-    /// one.
+    /// Sets up the packet's flow and translates the packet, or writes the reason for a refusal to
+    /// its verdict. Returns a flow when another packet was faster: then the packet has no verdict
+    /// yet, and adopts that flow.
     ///
     /// Flows are found by both ends' addresses and ports, so what comes from anybody but a flow's
     /// peer finds none: APDF, unless a mapping says otherwise [RFC 4787 REQ-8] [RFC 5382 REQ-3].
-    /// @param plan  what `plan` made of it
+    /// @param plan  the packet's, made by `plan`
     [[nodiscard, gnu::always_inline]] Found set_up(PacketContext<Family>& context,
                                                    const FlowPlan& plan, std::uint64_t now_ms) {
         now_ms_ = now_ms;

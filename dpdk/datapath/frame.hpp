@@ -13,9 +13,9 @@
 
 namespace noclash::dpdk {
 
-/// The Ethernet header of a received frame, which is at least that long.
 inline constexpr std::uint16_t link_header_bytes = sizeof(nat::EthernetHeader);
 
+/// The Ethernet header of a received frame, which is at least that long.
 [[nodiscard]] inline nat::EthernetHeader& ethernet(rte_mbuf* frame) {
     return *rte_pktmbuf_mtod(frame, nat::EthernetHeader*);
 }

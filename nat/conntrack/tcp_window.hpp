@@ -278,7 +278,7 @@ class TcpWords {
     void raise(std::size_t word, std::uint32_t value) {
         if (before(load(word), value)) advance_only(flow_.memory[word], value);
     }
-    /// To a value that was the greater one when the caller looked. Of usual segments.
+    /// To a value that was the greater one when the caller looked. For the fast path.
     void advance(std::size_t word, std::uint32_t value) {
         if (mode_ == TcpWindow::strict) [[unlikely]]
             return advance_only(flow_.memory[word], value);

@@ -2,7 +2,7 @@
 """The parts of a test run: what each needs, and how many run side by side.
 
 A part is work that passes or fails. Parts that compute run at the lowest priority, beside tests of
-the gateway, which wait more than they compute.
+the gateway, each of which takes some three quarters of a CPU.
 """
 
 import enum
@@ -32,7 +32,7 @@ class Kind(enum.Enum):
 
     FIRST = "nothing runs beside it: the others need it"
     COMPUTES = "keeps every CPU busy, at the lowest priority"
-    WAITS = "a test of the gateway: it mostly waits"
+    WAITS = "a test of the gateway: it waits for a part of its time"
     ALONE = "a test of the gateway under load: no other test of the gateway runs beside it"
 
 

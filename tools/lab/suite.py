@@ -58,8 +58,8 @@ TOGETHER = ["-Dunity=on", "-Dunity_size=20", "-Ddebug=false", "-Dcpp_args=['-Wno
 DESCRIPTION = """\
 Installs what is missing, builds, and runs the tests: unit and stress tests, then tests of the
 running gateway in network namespaces of its own, against real hosts (curl, dig, ping, iperf3).
-Parts run side by side: tests of the gateway wait more than they compute, so builds and other tests
-run beside them, at the lowest priority.
+Parts run side by side: a test of the gateway waits for a part of its time, so builds and other
+tests run beside them, at the lowest priority.
 """
 
 EPILOG = """\
