@@ -46,26 +46,29 @@ class NoclashTable {
             }
         }
 
-        /// As `Pipeline::process`.
+        /// As `Pipeline::process`: key, hash and result of a packet stand together.
         void find(std::span<const Tuple<V4>> tuples, std::span<Found> found) {
             const auto& index = worker_.table().index();
-            const std::span hashes = std::span(hashes_).first(tuples.size());
+            const auto& pool = worker_.table().pool();
+            const std::span burst = std::span(lookups_).first(tuples.size());
             for (std::size_t i = 0; i < tuples.size(); ++i) {
-                hashes[i][0] = index.hash(tuples[i]);
-                index.prefetch(hashes[i][0]);
+                burst[i].key = tuples[i];
+                burst[i].hash = index.hash(burst[i].key);
+                index.prefetch(burst[i].hash);
             }
-            const auto* const records = &worker_.record(no_flow);
-            Found* next = found.data();
             index.candidates(
-                hashes, [](const auto& hash) { return hash[0]; },
-                [&](const auto&, Found likely) {
-                    *next++ = likely;
-                    // The tuple alone: unlike a packet, a lookup counts nothing in the second line.
-                    __builtin_prefetch(&records[likely.flow].tuple(likely.direction), 0, 2);
+                burst, [](const Lookup& lookup) { return lookup.hash; },
+                [&](Lookup& lookup, Found likely) {
+                    lookup.found = likely;
+                    // The tuple alone: a lookup counts nothing in the second line.
+                    __builtin_prefetch(&pool[likely.flow].tuple(likely.direction), 0, 2);
                 });
-            for (std::size_t i = 0; i < tuples.size(); ++i)
-                if (records[found[i].flow].tuple(found[i].direction) != tuples[i]) [[unlikely]]
-                    found[i] = index.find(tuples[i], hashes[i][0]);
+            for (std::size_t i = 0; i < tuples.size(); ++i) {
+                const Lookup& lookup = burst[i];
+                const auto& likely = pool[lookup.found.flow].tuple(lookup.found.direction);
+                found[i] =
+                    likely == lookup.key ? lookup.found : index.find(lookup.key, lookup.hash);
+            }
         }
 
         void release(std::span<const FlowId> flows) {
@@ -95,8 +98,15 @@ class NoclashTable {
       private:
         static constexpr std::uint32_t maintenance_budget = 256;  // as the daemon
 
+        struct Lookup {
+            Tuple<V4> key;
+            std::uint64_t hash = 0;
+            Found found{};
+        };
+
         FlowWorker<V4> worker_;
         std::array<std::array<std::uint64_t, 2>, burst_size> hashes_{};  ///< by Direction
+        std::array<Lookup, burst_size> lookups_{};
     };
 
   private:
