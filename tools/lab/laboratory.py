@@ -56,9 +56,9 @@ class Lab:
         run(["ip", "link", "add", one_name, "netns", one.name, "type", "veth",
              "peer", "name", two_name, "netns", two.name])
         for namespace, name in (end, other_end):
-            namespace.run("ethtool", "-K", name, "tx", "off", "rx", "off", "sg", "off",
-                          "tso", "off", "gso", "off", "gro", "off")
-            namespace.ip("link", "set", name, "up")
+            namespace.shell(
+                f"ethtool -K {name} tx off rx off sg off tso off gso off gro off",
+                f"ip link set {name} up")
 
     def path(self, name):
         """Of a file that goes with the laboratory; the same each time."""

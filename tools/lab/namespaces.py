@@ -37,11 +37,11 @@ class Namespace:
         self.lab = lab
         run(["ip", "netns", "add", name])
         # Before any link exists, so that none gets an IPv6 address to be noisy with.
-        self.sysctl("net.ipv6.conf.all.disable_ipv6", 1)
-        self.sysctl("net.ipv6.conf.default.disable_ipv6", 1)
-        self.sysctl("net.ipv4.conf.all.rp_filter", 0)
-        self.sysctl("net.ipv4.conf.default.rp_filter", 0)
-        self.ip("link", "set", "lo", "up")
+        self.shell(_set("net.ipv6.conf.all.disable_ipv6", 1),
+                   _set("net.ipv6.conf.default.disable_ipv6", 1),
+                   _set("net.ipv4.conf.all.rp_filter", 0),
+                   _set("net.ipv4.conf.default.rp_filter", 0),
+                   "ip link set lo up")
 
     def command(self, *argv):
         """The argument vector that runs `argv` in here (ip replaces itself: the pid stays)."""
@@ -50,13 +50,20 @@ class Namespace:
     def run(self, *argv, **options):
         return run(self.command(*argv), **options)
 
+    def shell(self, *lines):
+        """Runs lines of a shell in here, in one process: up to the first that fails."""
+        return self.run("sh", "-ec", "\n".join(lines))
+
     def ip(self, *argv):
         return run(["ip", "-netns", self.name, *argv])
 
+    def ip_batch(self, lines):
+        """As ip(), with many commands in one process."""
+        return run(["ip", "-netns", self.name, "-batch", "-"], text_in="\n".join(lines) + "\n")
+
     def sysctl(self, key, value):
         """Sets a kernel setting; keys that this kernel lacks (no IPv6) are left alone."""
-        path = "/proc/sys/" + key.replace(".", "/")
-        self.run("sh", "-c", f"[ ! -e {path} ] || echo {value} > {path}")
+        self.shell(_set(key, value))
 
     def start(self, *argv, name, **options):
         """Starts a process in here; it ends with the laboratory."""
@@ -86,18 +93,39 @@ class Namespace:
         return opened[0]
 
 
+def _set(key, value):
+    """The line of a shell that sets a kernel setting."""
+    path = "/proc/sys/" + key.replace(".", "/")
+    return f"[ ! -e {path} ] || echo {value} > {path}"
+
+
+def _processes_in(name):
+    """The pids of what runs in a namespace."""
+    try:
+        namespace = os.stat(f"/run/netns/{name}")
+    except FileNotFoundError:
+        return []
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):  # it has ended
+            its = os.stat(f"/proc/{pid}/ns/net")
+            if (its.st_dev, its.st_ino) == (namespace.st_dev, namespace.st_ino):
+                found.append(int(pid))
+    return found
+
+
 def remove_namespace(name):
     """Ends what runs in a namespace of ours and removes it."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        pids = run(["ip", "netns", "pids", name], check=False).stdout.split()
-        for pid in map(int, pids):
+        pids = _processes_in(name)
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
         if not pids:
             break
         with contextlib.suppress(LabError):
-            wait_until(lambda: not run(["ip", "netns", "pids", name], check=False).stdout.split(),
-                       timeout_s=3, what=f"processes in {name} end")
+            wait_until(lambda: not _processes_in(name), timeout_s=3,
+                       what=f"processes in {name} end")
     run(["ip", "netns", "delete", name], check=False)
 
 

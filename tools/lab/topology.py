@@ -34,12 +34,11 @@ class Topology:
         self.pod = lab.namespace("pod")
         lab.link((self.lb, "lb0"), (self.gateway, "gw-lb"))
         lab.link((self.pod, "pod0"), (self.gateway, "gw-pod"))
-        self.lb.ip("address", "add", f"{LB}/{PREFIX_LENGTH}", "dev", "lb0")
-        for source in LB_SOURCES:
-            self.lb.ip("address", "add", f"{source}/32", "dev", "lb0")
-        self.lb.ip("route", "add", "default", "via", GATEWAY_LB)
-        self.pod.ip("address", "add", f"{POD}/{PREFIX_LENGTH}", "dev", "pod0")
-        self.pod.ip("route", "add", "default", "via", GATEWAY_POD)
+        self.lb.ip_batch([f"address add {LB}/{PREFIX_LENGTH} dev lb0",
+                          *(f"address add {source}/32 dev lb0" for source in LB_SOURCES),
+                          f"route add default via {GATEWAY_LB}"])
+        self.pod.ip_batch([f"address add {POD}/{PREFIX_LENGTH} dev pod0",
+                           f"route add default via {GATEWAY_POD}"])
 
     def add_backends(self):
         """Gives the pod all BACKENDS for addresses."""
