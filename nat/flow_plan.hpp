@@ -12,9 +12,11 @@
 #include "nat/mapping/mapping.hpp"
 #include "nat/packet/packet_context.hpp"
 #include "nat/packet/protocols.hpp"
+#include "nat/policy/policy_snapshot.hpp"
 #include "nat/policy/rule_match.hpp"
 #include "nat/ports/locality.hpp"
 #include "nat/ports/port_allocator.hpp"
+#include "nat/ports/port_offer.hpp"
 
 namespace noclash::nat {
 
@@ -36,17 +38,14 @@ struct FlowPlan {
     Tuple<Family> reply;               ///< before source NAT
     typename Family::Address outside;  ///< what `masquerade` gives
     SourceBy source;
-    bool routed;          ///< the packet's hop leads towards the flow's destination
-    bool preserves_port;  ///< the client's port is tried first
-    bool binds_source;    ///< a static mapping says what the source becomes
-    bool redirects;       ///< the destination is translated
-    PortSet ports;        ///< that source NAT may choose from
-    FlowId mapping;       ///< whose outside endpoint the packet goes to, or `no_flow`
-    std::span<const typename Family::Address> addresses;  ///< as `ports`
+    bool routed;        ///< the packet's hop leads towards the flow's destination
+    bool binds_source;  ///< a static mapping says what the source becomes
+    bool redirects;     ///< the destination is translated
+    FlowId mapping;     ///< whose outside endpoint the packet goes to, or `no_flow`
+    /// What source NAT may choose from. There is no locality where a mapping translates the source.
+    PortOffer<Family> offer;
     Tuple<Family> proposal;  ///< the reply tuple to try first; or the mapping's original tuple
     std::uint64_t hash;      ///< of `proposal`
-    /// Of its replies. None of a flow whose source a mapping translates.
-    Locality<Family> locality;
 };
 
 /// Plans the flows of packets without one, before anything is claimed, and brings the memory that
@@ -56,29 +55,27 @@ class FlowPlanner {
   public:
     static constexpr std::size_t burst = 32;
 
-    FlowPlanner(const PolicyConfig<Family>& policy, const RouterType& router,
-                const TupleIndex<Family, Traits>& index, PortAllocator<Family, Traits>& proposals,
+    using Round = RoutedRound<Family, RouterType>;
+
+    FlowPlanner(const TupleIndex<Family, Traits>& index, PortAllocator<Family, Traits>& proposals,
                 const Localities<Family>& localities)
-        : policy_(policy),
-          router_(router),
-          index_(index),
-          proposals_(proposals),
-          localities_(localities) {}
+        : index_(index), proposals_(proposals), localities_(localities) {}
 
     /// The plans of at most `burst` packets, in their order; valid until the next call. In three
     /// loops: one stores a plan field by field, the next loads it as a whole, which is quick only
     /// when the stores are long done.
-    [[nodiscard]] const FlowPlan<Family>* plan(std::span<PacketContext<Family>* const> contexts) {
+    [[nodiscard]] const FlowPlan<Family>* plan(std::span<PacketContext<Family>* const> contexts,
+                                               Round round) {
         assert(contexts.size() <= burst);
         FlowPlan<Family>* plan = plans_.data();
         for (PacketContext<Family>* const context : contexts)
-            apply_policy(*context, *plan++);
+            apply_policy(*context, round, *plan++);
         plan = plans_.data();
         for (const PacketContext<Family>* const context : contexts) {
             if (plan->source == SourceBy::drawing) [[likely]]
-                draw(*plan);
+                proposals_.propose(plan->reply, plan->offer, plan->proposal);
             else
-                propose_otherwise(*context, *plan);
+                propose_otherwise(*context, round, *plan);
             ++plan;
         }
         for (FlowPlan<Family>& planned : std::span(plans_).first(contexts.size())) {
@@ -103,10 +100,11 @@ class FlowPlanner {
     /// What a packet to the outside endpoint of a live mapping would open: a flow to its inside
     /// endpoint. From outside its source stays; from inside, hairpin, it becomes what it becomes
     /// towards the outside [RFC 4787 REQ-9] [RFC 5382 REQ-8].
-    /// @param context      which gets another hop
+    /// @param context  which gets another hop
     /// @param outward  the packet's plan
+    /// @return a plan without a rule, when the policy does not have the mapping's any more
     template <class Record>
-    [[nodiscard]] const FlowPlan<Family>& inward(PacketContext<Family>& context,
+    [[nodiscard]] const FlowPlan<Family>& inward(PacketContext<Family>& context, Round round,
                                                  const FlowPlan<Family>& outward, FlowId id,
                                                  const Record& mapping) {
         const bool hairpin = from_inside(context, outward);
@@ -116,16 +114,16 @@ class FlowPlanner {
         inward_.reply = context.parsed.tuple.inverse();
         inward_.reply.source = mapping.tuple(Direction::original).source;
         inward_.reply.source_port = mapping.tuple(Direction::original).source_port;
-        inward_.routed = router_.route(inward_.reply.source, context.hop);
-        inward_.locality = {};
+        inward_.routed = round.policy.router.route(inward_.reply.source, context.hop);
+        inward_.offer.locality = {};
         if (!hairpin) {
-            inward_.rule = &policy_.rules[mapping.rule];
+            inward_.rule = round.policy.find_rule(mapping.rule);
             inward_.source_rule = inward_.rule;
-            keep_source(inward_);
+            keep_source(round, inward_);
         }
         if (inward_.source == SourceBy::mapping) return inward_;
         inward_.proposal = inward_.reply;
-        if (hairpin) draw(inward_);
+        if (hairpin) proposals_.propose(inward_.reply, inward_.offer, inward_.proposal);
         inward_.hash = index_.hash(inward_.proposal);
         return inward_;
     }
@@ -133,28 +131,21 @@ class FlowPlanner {
   private:
     using Address = typename Family::Address;
 
-    void draw(FlowPlan<Family>& plan) {
-        if (plan.preserves_port)
-            proposals_.preserve(plan.reply, plan.addresses, plan.ports, plan.proposal,
-                                plan.locality);
-        else
-            proposals_.draw(plan.reply, plan.addresses, plan.ports, plan.proposal, plan.locality);
-    }
-
     /// Where address and port need not both be drawn.
-    [[gnu::noinline]] void propose_otherwise(const PacketContext<Family>& context,
+    [[gnu::noinline]] void propose_otherwise(const PacketContext<Family>& context, Round round,
                                              FlowPlan<Family>& plan) {
         if (plan.source == SourceBy::nothing) return;
         const Rule<Family>& rule = *plan.source_rule;
-        const bool pool = rule.source_nat == SourceNat::pool;
+        const Pool<Family>* pool =
+            rule.source_nat == SourceNat::pool ? &round.policy.pools[rule.pool] : nullptr;
         plan.proposal = plan.reply;
         if (plan.source == SourceBy::mapping)
             plan.proposal = mapping_of_source(
-                context.parsed.tuple, pool ? Address{} : plan.addresses.front(),
-                static_cast<std::uint16_t>(pool ? rule.pool + 1U : plan.ports.first()));
+                context.parsed.tuple, pool != nullptr ? Address{} : plan.offer.addresses.front(),
+                static_cast<std::uint16_t>(pool != nullptr ? pool->id + 1U
+                                                           : plan.offer.ports.first()));
         if (plan.source == SourceBy::drawing_address)
-            plan.proposal.destination =
-                pool ? first_address(plan, policy_.pools[rule.pool]) : plan.outside;
+            plan.proposal.destination = pool != nullptr ? first_address(plan, *pool) : plan.outside;
         if (ip_protocol::is_portless(plan.proposal.protocol))
             plan.proposal.destination_port = Be16{};
     }
@@ -168,42 +159,45 @@ class FlowPlanner {
     }
 
     /// What policy and route say about a packet without a flow.
-    [[gnu::always_inline]] void apply_policy(PacketContext<Family>& context,
+    [[gnu::always_inline]] void apply_policy(PacketContext<Family>& context, Round round,
                                              FlowPlan<Family>& plan) {
+        const auto& [policy, now_ms] = round;
         plan.source = SourceBy::nothing;
         plan.routed = false;
         plan.binds_source = false;
         plan.mapping = no_flow;
-        plan.rule = first_match<Family>(policy_.rules, context.parsed.tuple, context.ingress_port);
+        plan.rule = first_match<Family>(policy.rules, context.parsed.tuple, context.ingress_port);
         if (plan.rule == nullptr) return;
         const Rule<Family>& rule = *plan.rule;
         Tuple<Family>::invert(context.parsed.tuple, plan.reply);
         plan.redirects = !rule.targets.empty();
         if (plan.redirects) redirect(plan.reply, rule.targets);
-        if (rule.mapping) bind(context.parsed.tuple, plan);
-        plan.routed = router_.route(plan.reply.source, context.hop);
+        if (rule.mapping) bind(context.parsed.tuple, policy.rules, plan);
+        plan.routed = policy.router.route(plan.reply.source, context.hop);
         if (!plan.routed) return;
         plan.source_rule = &rule;
-        plan.outside = router_.port_address(context.hop.port);
+        plan.outside = policy.router.port_address(context.hop.port);
         if (rule.action == Action::dnat && context.hop.port == context.ingress_port)
-            let_answers_come_back(context, plan);
-        choose_source(*plan.source_rule, context.hop.port, plan);
+            let_answers_come_back(context, round, plan);
+        choose_source(*plan.source_rule, context.hop.port, round, plan);
     }
 
     /// What source NAT may choose from.
-    void choose_source(const Rule<Family>& rule, std::uint16_t egress_port,
+    void choose_source(const Rule<Family>& rule, std::uint16_t egress_port, Round round,
                        FlowPlan<Family>& plan) {
-        if (rule.source_nat == SourceNat::keep) return keep_source(plan);
+        if (rule.source_nat == SourceNat::keep) return keep_source(round, plan);
         const bool masquerade = rule.source_nat == SourceNat::masquerade;
-        const Pool<Family>* pool = masquerade ? nullptr : &policy_.pools[rule.pool];
-        plan.addresses = masquerade ? std::span<const Address>(&plan.outside, 1)
-                                    : addresses_for(plan.reply, *pool);
+        const Pool<Family>* pool = masquerade ? nullptr : &round.policy.pools[rule.pool];
+        PortOffer<Family>& offer = plan.offer;
+        offer.reserved = &round.policy.reserved_ports;
+        offer.addresses = masquerade ? std::span<const Address>(&plan.outside, 1)
+                                     : addresses_for(plan.reply, *pool);
         const PortLikeness likeness = masquerade ? rule.likeness : pool->likeness;
-        plan.ports = likeness.choose_from(masquerade ? rule.ports : pool->ports,
-                                          plan.reply.destination_port.host(),
-                                          ip_protocol::has_ports(plan.reply.protocol));
-        plan.preserves_port = likeness.preservation;
-        plan.locality = {};
+        offer.ports = likeness.choose_from(masquerade ? rule.ports : pool->ports,
+                                           plan.reply.destination_port.host(),
+                                           ip_protocol::has_ports(plan.reply.protocol));
+        offer.preserves_port = likeness.preservation;
+        offer.locality = {};
         if (ip_protocol::is_portless(plan.reply.protocol)) [[unlikely]] {
             plan.source = SourceBy::drawing_address;
         } else if (rule.behavior.mapping == Mapping::endpoint_independent) {
@@ -211,16 +205,16 @@ class FlowPlanner {
         } else {
             plan.source = SourceBy::drawing;
             if (!localities_.empty()) [[unlikely]]
-                plan.locality = localities_.of(plan.reply, egress_port);
+                offer.locality = localities_.of(plan.reply, egress_port);
         }
     }
     /// Only when that very tuple is taken, its port moves: within its class.
-    static void keep_source(FlowPlan<Family>& plan) {
+    static void keep_source(Round round, FlowPlan<Family>& plan) {
         constexpr PortRange all{1, 65535};
         plan.source = SourceBy::keeping;
-        plan.addresses = {&plan.reply.destination, 1};
-        plan.ports = of_same_class(all, plan.reply.destination_port.host());
-        plan.locality = {};
+        plan.offer = {.addresses = {&plan.reply.destination, 1},
+                      .ports = of_same_class(all, plan.reply.destination_port.host()),
+                      .reserved = &round.policy.reserved_ports};
     }
 
     /// Those of the pool that a flow may get. Without ports, a paired address stands for one inside
@@ -236,17 +230,19 @@ class FlowPlanner {
     /// A port-forward sends the packet back to the link that it came from: with its source kept,
     /// the answer would go past us. So its source becomes what it becomes towards the outside,
     /// where the client took the service to be: hairpin [RFC 4787 REQ-9] [RFC 5382 REQ-8].
-    void let_answers_come_back(const PacketContext<Family>& context, FlowPlan<Family>& plan) const {
+    static void let_answers_come_back(const PacketContext<Family>& context, Round round,
+                                      FlowPlan<Family>& plan) {
+        const auto& [policy, now_ms] = round;
         if (plan.rule->source_nat != SourceNat::keep) return;
-        const auto towards = router_.route(context.parsed.tuple.destination);
+        const auto towards = policy.router.route(context.parsed.tuple.destination);
         if (!towards) return;
-        const auto outward = std::ranges::find_if(policy_.rules, [&](const Rule<Family>& rule) {
+        const auto outward = std::ranges::find_if(policy.rules, [&](const Rule<Family>& rule) {
             return rule.action != Action::dnat &&
                    matches(rule, context.parsed.tuple, context.ingress_port);
         });
-        if (outward == policy_.rules.end() || outward->source_nat == SourceNat::keep) return;
+        if (outward == policy.rules.end() || outward->source_nat == SourceNat::keep) return;
         plan.source_rule = &*outward;
-        plan.outside = router_.port_address(towards->port);
+        plan.outside = policy.router.port_address(towards->port);
     }
 
     /// Lets `reply` come from one of `targets`. Of packets that open the same flow at once, each
@@ -260,8 +256,9 @@ class FlowPlanner {
 
     /// Either end of the flow may be bound, or both: then inside hosts meet by their outside
     /// addresses (RFC 4787 REQ-9).
-    void bind(const Tuple<Family>& tuple, FlowPlan<Family>& plan) const {
-        for (const Rule<Family>& rule : policy_.rules) {
+    static void bind(const Tuple<Family>& tuple, std::span<const Rule<Family>> rules,
+                     FlowPlan<Family>& plan) {
+        for (const Rule<Family>& rule : rules) {
             if (!rule.mapping || (rule.protocol && *rule.protocol != tuple.protocol)) continue;
             const StaticMapping<Family>& mapping = *rule.mapping;
             if (!plan.binds_source && mapping.leaves(tuple)) {
@@ -279,8 +276,6 @@ class FlowPlanner {
         }
     }
 
-    const PolicyConfig<Family>& policy_;
-    const RouterType& router_;
     const TupleIndex<Family, Traits>& index_;
     PortAllocator<Family, Traits>& proposals_;
     Localities<Family> localities_;

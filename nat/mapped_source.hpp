@@ -12,28 +12,22 @@ namespace noclash::nat {
 /// [RFC 4787 REQ-1] [RFC 5382 REQ-1] [RFC 5508 REQ-1] [RFC 6888 REQ-7], and reserves the reply
 /// tuple that follows from it. The mapping owns the endpoint, so nobody else has it
 /// [RFC 4787 REQ-3] [RFC 5382 REQ-7].
-/// @param rule  the number of the rule that translates the source
 template <class Family, class Traits>
 [[nodiscard]] SetupError map_source(Mappings<Family, Traits>& mappings,
                                     typename Mappings<Family, Traits>::References& references,
                                     Reservation<Family, Traits>& claim,
-                                    const FlowPlan<Family>& plan, std::uint16_t rule,
-                                    FlowWorker<Family, Traits>& worker, std::uint64_t now_ms) {
+                                    const FlowPlan<Family>& plan,
+                                    FlowWorker<Family, Traits>& worker, Round<Family> round) {
     Tuple<Family> reply = plan.reply;
-    const MappingRequest<Family> request{plan.proposal,
-                                         plan.hash,
-                                         plan.addresses,
-                                         plan.ports,
-                                         plan.preserves_port,
-                                         rule,
+    const MappingRequest<Family> request{plan.proposal, plan.hash, plan.offer, plan.source_rule->id,
                                          plan.source_rule->behavior.filtering};
-    if (const SetupError error = mappings.hold_source(references, request, reply, now_ms);
+    if (const SetupError error = mappings.hold_source(references, request, reply, round);
         error != SetupError::none)
         return error;
     const bool hairpin = plan.mapping != no_flow;
     const Tuple<Family>& original = claim.record().tuple(Direction::original);
     const Tuple<Family> from_remote = hairpin ? to_destination(original, reply).inverse() : reply;
-    if (const SetupError error = mappings.permit(references, from_remote, now_ms);
+    if (const SetupError error = mappings.permit(references, from_remote, round.now_ms);
         error != SetupError::none)
         return error;
     if (const SetupError error = claim.reserve(reply); error != SetupError::taken) return error;

@@ -33,6 +33,7 @@
 #include "nat/packet/packet_context.hpp"
 #include "nat/packet/parse.hpp"
 #include "nat/packet/rewrite.hpp"
+#include "nat/policy/policy_snapshot.hpp"
 #include "nat/reuse/incarnations.hpp"
 #include "nat/router.hpp"
 #include "nat/slow_path.hpp"
@@ -48,29 +49,30 @@ class Pipeline {
     using Worker = FlowWorker<Family, Traits>;
     using Record = typename Worker::Record;
     using Address = typename Family::Address;
-    using Shared = PipelineShared<Family, RouterType, Traits>;
+    using Shared = PipelineShared<Family, Traits>;
+    using Round = RoutedRound<Family, RouterType>;
 
     static constexpr std::size_t burst = SlowPath<Family, RouterType, Traits>::burst;
 
     Pipeline(Worker& worker, const Shared& shared)
         : worker_(worker),
-          shared_(shared),
-          untracked_(shared.policy, shared.router),
-          slow_path_(worker, shared, untracked_),
-          incarnations_(worker, shared.timeouts, shared.timestamps, slow_path_.mappings().end()),
-          fast_(shared.timeouts, shared.policy.tcp.window, 0) {}
+          limits_(shared.limits),
+          timestamps_(shared.timestamps),
+          untracked_(shared.rules),
+          slow_path_(worker, shared),
+          incarnations_(worker, shared.timestamps, slow_path_.mappings().end()) {}
 
     /// Gives each context its verdict; at most `burst` contexts.
-    void process(std::span<PacketContext<Family>> contexts, std::uint64_t now_ms) {
+    void process(std::span<PacketContext<Family>> contexts, Round round) {
         assert(contexts.size() <= burst);
-        now_ms_ = now_ms;
-        fast_ = FastTracking(shared_.timeouts, shared_.policy.tcp.window, now_ms);
-        tracks_all_slow_ = !shared_.timeouts.inbound_refresh ||
-                           (shared_.timestamps != nullptr && shared_.timestamps->changes_all());
+        const Snapshot& policy = round.policy;
+        const FastTracking fast(policy.timeouts, policy.tcp.window, round.now_ms,
+                                policy.timeouts.inbound_refresh &&
+                                    (timestamps_ == nullptr || !timestamps_->changes_all()));
         end_step(Step::receive);
         const auto& index = worker_.table().index();
-        if (untracked_.any()) [[unlikely]] {
-            const bool tracks = begin_or_forward(contexts);
+        if (policy.untracked.any()) [[unlikely]] {
+            const bool tracks = begin_or_forward(contexts, round);
             end_step(Step::parse);
             if (!tracks) return;
         } else {
@@ -103,15 +105,15 @@ class Pipeline {
             if (!undecided(context)) continue;
             Record& likely = records[context.found.flow];
             if (likely.tuple(context.found.direction) == context.parsed.tuple) [[likely]]
-                hit(context, likely, context.found.direction);
+                hit(context, likely, context.found.direction, round, fast);
             else
                 without_flow[misses++] = &context;
         }
         end_step(Step::hit);
         if (misses > 0) [[unlikely]]
-            set_up(std::span(without_flow).first(misses));
+            set_up(std::span(without_flow).first(misses), round, fast);
         if (successors_ > 0) [[unlikely]]
-            set_up_successors();
+            set_up_successors(round, fast);
     }
 
     /// Has each step timed from now on; null: no longer. The pipeline's owner times what is before
@@ -119,12 +121,12 @@ class Pipeline {
     void profile(StepCycles* cycles) { cycles_ = cycles; }
 
     /// Between bursts: timers, reclamation, random numbers.
-    void maintain(std::uint64_t now_ms, std::uint32_t budget) {
+    void maintain(Round round, std::uint32_t budget) {
         auto& mappings = slow_path_.mappings();
-        worker_.maintain(now_ms, budget, mappings.end(), [&mappings, now_ms](Record& record) {
-            return mappings.lives_on(record, now_ms);
-        });
-        slow_path_.look_at_half_open(now_ms, budget);
+        worker_.maintain(
+            round.now_ms, budget, mappings.end().under(round.policy),
+            [&mappings, round](Record& record) { return mappings.lives_on(record, round); });
+        slow_path_.look_at_half_open(round, budget);
         slow_path_.round_is_over();
     }
 
@@ -137,13 +139,15 @@ class Pipeline {
     }
     [[nodiscard]] const Untracked<Family, RouterType>& untracked() const { return untracked_; }
     /// Flows that a rule decided about; of untracked rules, packets.
-    [[nodiscard]] std::uint64_t rule_hits(std::size_t rule) const {
+    [[nodiscard]] std::uint64_t rule_hits(RuleId rule) const {
         return slow_path_.rule_hits(rule) + untracked_.rule_hits(rule);
     }
     /// Packets that adopted a flow another worker was setting up.
     [[nodiscard]] const Counter& clash_resolved() const { return clash_resolved_; }
 
   private:
+    using Snapshot = PolicySnapshot<Family, RouterType>;
+
     /// Neither refused by `parse` nor forwarded untracked.
     static bool undecided(const PacketContext<Family>& context) {
         return context.verdict.reason == DropReason::none &&
@@ -161,10 +165,11 @@ class Pipeline {
     }
 
     /// Where packets may be forwarded untracked; false when none is left that is to be looked up.
-    [[gnu::noinline]] bool begin_or_forward(std::span<PacketContext<Family>> contexts) {
+    [[gnu::noinline]] bool begin_or_forward(std::span<PacketContext<Family>> contexts,
+                                            Round round) {
         bool tracks = false;
         for (PacketContext<Family>& context : contexts) {
-            if (begin(context) == DropReason::none && !untracked_.forward(context)) {
+            if (begin(context) == DropReason::none && !untracked_.forward(context, round)) {
                 context.hash = worker_.table().index().hash(context.parsed.tuple);
                 tracks = true;
             } else {
@@ -179,17 +184,18 @@ class Pipeline {
             cycles_->end(step);
     }
 
-    [[gnu::noinline]] void set_up(std::span<PacketContext<Family>* const> contexts) {
-        const FlowPlan<Family>* plan = slow_path_.plan(contexts);
+    [[gnu::noinline]] void set_up(std::span<PacketContext<Family>* const> contexts, Round round,
+                                  const FastTracking& fast) {
+        const FlowPlan<Family>* plan = slow_path_.plan(contexts, round);
         end_step(Step::plan);
         for (PacketContext<Family>* const context : contexts) {
             // The bucket may have pointed to another flow; or a packet before this one in the burst
             // may have set the flow up.
             if (const Found found =
                     worker_.table().index().find(context->parsed.tuple, context->hash))
-                hit_late(*context, found);
-            else if (const Found winner = slow_path_.set_up(*context, *plan, now_ms_))
-                adopt(*context, winner);
+                hit_late(*context, found, round, fast);
+            else if (const Found winner = slow_path_.set_up(*context, *plan, round))
+                adopt(*context, winner, round, fast);
             ++plan;
         }
         end_step(Step::set_up);
@@ -201,7 +207,7 @@ class Pipeline {
         context.verdict = Verdict::park();
         if (successors_ < burst) successor_[successors_++] = &context;
     }
-    [[gnu::noinline]] void set_up_successors() {
+    [[gnu::noinline]] void set_up_successors(Round round, const FastTracking& fast) {
         // Those that this finds to be asked anew once more stay parked.
         for (std::size_t i = 0, count = successors_; i < count; ++i) {
             PacketContext<Family>& context = *successor_[i];
@@ -210,65 +216,69 @@ class Pipeline {
                              FlowStatus::live)  // (5)
                 continue;                       // parked
             context.verdict = {};
-            const FlowPlan<Family>& plan = *slow_path_.plan({&successor_[i], 1});
-            if (const Found winner = slow_path_.set_up_in_place_of(found, context, plan, now_ms_))
-                adopt(context, winner);
+            const FlowPlan<Family>& plan = *slow_path_.plan({&successor_[i], 1}, round);
+            if (const Found winner = slow_path_.set_up_in_place_of(found, context, plan, round))
+                adopt(context, winner, round, fast);
         }
         successors_ = 0;
     }
 
     /// Another packet of this flow was faster, in this burst or on another worker (invariant 2).
-    [[gnu::noinline]] void adopt(PacketContext<Family>& context, Found winner) {
-        hit_late(context, winner);
+    [[gnu::noinline]] void adopt(PacketContext<Family>& context, Found winner, Round round,
+                                 const FastTracking& fast) {
+        hit_late(context, winner, round, fast);
         if (context.verdict.outcome != Outcome::park) clash_resolved_.add();
     }
 
     [[gnu::always_inline]] void hit(PacketContext<Family>& context, Record& flow,
-                                    Direction direction) {
+                                    Direction direction, Round round, const FastTracking& fast) {
         if (flow.status.load(std::memory_order_acquire) != FlowStatus::live) [[unlikely]]  // (5)
             context.verdict = Verdict::park();
         else if (context.parsed.kind == PacketKind::tcp) [[likely]]
-            forward<PacketKind::tcp>(context, flow, direction);
+            forward<PacketKind::tcp>(context, flow, direction, round, fast);
         else if (context.parsed.kind == PacketKind::udp) [[likely]]
-            forward<PacketKind::udp>(context, flow, direction);
+            forward<PacketKind::udp>(context, flow, direction, round, fast);
         else
-            hit_by_other(context, flow, direction);
+            hit_by_other(context, flow, direction, round, fast);
     }
     [[gnu::noinline]] void hit_by_other(PacketContext<Family>& context, Record& flow,
-                                        Direction direction) {
+                                        Direction direction, Round round,
+                                        const FastTracking& fast) {
         if (context.parsed.kind == PacketKind::icmp_error)
-            context.verdict = translate_error(context, flow, direction);
+            context.verdict = translate_error(context, flow, direction, round.policy);
         else
-            forward<PacketKind::other>(context, flow, direction);
+            forward<PacketKind::other>(context, flow, direction, round, fast);
     }
 
     /// As `hit`, where it is too rare to be inlined.
-    [[gnu::noinline]] void hit_late(PacketContext<Family>& context, Found found) {
-        hit(context, worker_.record(found.flow), found.direction);
+    [[gnu::noinline]] void hit_late(PacketContext<Family>& context, Found found, Round round,
+                                    const FastTracking& fast) {
+        hit(context, worker_.record(found.flow), found.direction, round, fast);
     }
 
     /// @tparam kind  the packet's; `other`: any other than TCP and UDP
     template <PacketKind kind>
     [[gnu::always_inline]] void forward(PacketContext<Family>& context, Record& flow,
-                                        Direction direction) {
+                                        Direction direction, Round round,
+                                        const FastTracking& fast) {
         const Tuple<Family>& answer = flow.tuple(opposite(direction));
-        const bool routed = shared_.router.route(answer.source, context.hop);
+        const bool routed = round.policy.router.route(answer.source, context.hop);
         if (!routed || !fits(context)) [[unlikely]]
-            return forward_unfit(context, flow, direction, routed);
-        if (tracks_all_slow_ ||
-            !track_fast<kind>(flow, direction, context.packet, context.parsed, fast_)) [[unlikely]]
-            if (!track_slow(context, flow, direction)) return;
+            return forward_unfit(context, flow, direction, round, routed);
+        if (!fast.may_suffice ||
+            !track_fast<kind>(flow, direction, context.packet, context.parsed, fast)) [[unlikely]]
+            if (!track_slow(context, flow, direction, round)) return;
         translate<kind>(context.packet, context.parsed, answer, translation_of(flow, direction));
         context.verdict.outcome = Outcome::transmit;
     }
 
     /// As `forward`, of a packet that does not fit its hop as it is.
     [[gnu::noinline]] void forward_unfit(PacketContext<Family>& context, Record& flow,
-                                         Direction direction, bool routed) {
+                                         Direction direction, Round round, bool routed) {
         const Verdict verdict = routable(context, routed);
         if (!verdict.transmits()) {
             context.verdict = verdict;
-        } else if (track_slow(context, flow, direction)) {
+        } else if (track_slow(context, flow, direction, round)) {
             translate(context.packet, context.parsed, flow.tuple(opposite(direction)),
                       translation_of(flow, direction));
             context.verdict = verdict;
@@ -278,7 +288,8 @@ class Pipeline {
     /// Tracks a packet, with all that hangs on its flow's state; false when it goes no further, and
     /// then the verdict says why.
     [[gnu::noinline]] bool track_slow(PacketContext<Family>& context, Record& flow,
-                                      Direction direction) {
+                                      Direction direction, Round round) {
+        const auto& [policy, now_ms] = round;
         bool reopens = false;
         // What may end or restart a connection is checked whole, like what opens one.
         if ((context.parsed.tcp_flags & tcp_flag::decisive) != 0) {
@@ -287,25 +298,23 @@ class Pipeline {
                 return false;
             }
             if (is_opening(context.parsed)) {
-                if (gives_way(flow, tcp_state(flow), direction, shared_.policy.tcp.window,
-                              now_ms_)) {
+                if (gives_way(flow, tcp_state(flow), direction, policy.tcp.window, now_ms)) {
                     ask_anew(context);
                     return false;
                 }
-                reopens = direction == Direction::original &&
-                          is_over(tcp_state(flow), shared_.policy.tcp.window);
-                if (reopens && shared_.limits != nullptr && !may_reopen(context, flow))
-                    return false;
+                reopens =
+                    direction == Direction::original && is_over(tcp_state(flow), policy.tcp.window);
+                if (reopens && limits_.active() && !may_reopen(context, flow, round)) return false;
             }
         }
         if (context.parsed.kind == PacketKind::tcp && !reopens) {
-            const OfIncarnation is = incarnations_.track(context, flow, direction, now_ms_);
+            const OfIncarnation is = incarnations_.track(context, flow, direction, round);
             if (is == OfIncarnation::later) context.verdict = Verdict::park();
-            if (is == OfIncarnation::yes) note_of_incarnation(context, flow, direction);
+            if (is == OfIncarnation::yes) note_of_incarnation(context, flow, direction, policy);
             if (is != OfIncarnation::no) return is == OfIncarnation::yes;
         }
         if (const DropReason reason = track(flow, direction, context.packet, context.parsed,
-                                            shared_.timeouts, shared_.policy.tcp.window, now_ms_);
+                                            policy.timeouts, policy.tcp.window, now_ms);
             reason != DropReason::none) {
             context.verdict.reason = reason;
             return false;
@@ -315,36 +324,35 @@ class Pipeline {
                 Verdict::park();  // another worker may be giving the tuple to a new flow
             return false;
         }
-        if (!shared_.timeouts.inbound_refresh)
+        if (!policy.timeouts.inbound_refresh)
             slow_path_.mappings().note_outward(flow, direction,
                                                flow.expires.load(std::memory_order_relaxed));
-        note_opening(context, flow);
-        if (shared_.timestamps != nullptr && context.parsed.kind == PacketKind::tcp)
-            shared_.timestamps->passes(context.packet, context.parsed, flow, direction, reopens,
-                                       now_ms_);
+        note_opening(context, flow, policy);
+        if (timestamps_ != nullptr && context.parsed.kind == PacketKind::tcp)
+            timestamps_->passes(context.packet, context.parsed, flow, direction, reopens, now_ms);
         return true;
     }
 
     /// A packet that `Incarnations` has tracked.
     void note_of_incarnation(const PacketContext<Family>& context, Record& flow,
-                             Direction direction) {
+                             Direction direction, const Snapshot& policy) {
         flow.counter(direction).add(context.parsed.length);
-        note_opening(context, flow);
+        note_opening(context, flow, policy);
     }
-    void note_opening(const PacketContext<Family>& context, Record& flow) {
+    void note_opening(const PacketContext<Family>& context, Record& flow, const Snapshot& policy) {
         if ((flow.marks.load(std::memory_order_relaxed) & flow_mark::half_open) != 0 &&
             !is_half_open(flow))
-            shared_.limits->opened(flow);
-        if ((context.parsed.tcp_flags & tcp_flag::syn) != 0 &&
-            flow.rule < shared_.policy.rules.size())
-            clamp_to_path(context, shared_.policy.rules[flow.rule], shared_.router);
+            limits_.opened(flow);
+        if ((context.parsed.tcp_flags & tcp_flag::syn) == 0) return;
+        if (const Rule<Family>* const rule = policy.find_rule(flow.rule))
+            clamp_to_path(context, *rule, policy.router);
     }
 
     /// A SYN on a finished connection makes one more that is half open; when it may not, the
     /// verdict says why.
-    bool may_reopen(PacketContext<Family>& context, Record& flow) {
-        const Admitted admitted = shared_.limits->reopen(flow, worker_.id());
-        if (!is_in(admitted)) context.verdict = slow_path_.refused(admitted);
+    bool may_reopen(PacketContext<Family>& context, Record& flow, Round round) {
+        const Admitted admitted = limits_.reopen(round.policy, flow, worker_.id());
+        if (!is_in(admitted)) context.verdict = slow_path_.refused(admitted, round);
         return is_in(admitted);
     }
 
@@ -352,8 +360,8 @@ class Pipeline {
     /// another destination than the error's reporter, the error comes from there: [RFC 5508 REQ-4]
     /// [RFC 5508 REQ-5] [RFC 5382 REQ-9]; of a hairpinned flow too [RFC 5508 REQ-7]. Neither state
     /// nor timeout of the flow changes: [RFC 5508 REQ-6] [RFC 4787 REQ-12] [RFC 5382 REQ-10].
-    Verdict translate_error(PacketContext<Family>& context, const Record& flow,
-                            Direction direction) {
+    Verdict translate_error(PacketContext<Family>& context, const Record& flow, Direction direction,
+                            const Snapshot& policy) {
         if (!l4_checksum_ok<Family>(context.packet, context.parsed))
             return Verdict::drop(DropReason::bad_l4_checksum);
         const auto& outer = header<IpHeader<Family>>(context.packet, 0);
@@ -362,14 +370,14 @@ class Pipeline {
             return Verdict::drop(DropReason::icmp_unrelated);
         const bool is_own = context.ingress_port == no_port;
         if (const DropReason doubt =
-                is_own ? DropReason::none : doubt_about(context, flow, direction);
+                is_own ? DropReason::none : doubt_about(context, flow, direction, policy);
             doubt != DropReason::none)
             return Verdict::drop(doubt);
         const Tuple<Family>& quoted = flow.tuple(opposite(direction));
-        const bool routed = shared_.router.route(quoted.source, context.hop);
+        const bool routed = policy.router.route(quoted.source, context.hop);
         // One of our own comes from the port that it leaves by [RFC 1812 section 4.3.2.4].
         const Address sender =
-            is_own && routed ? shared_.router.port_address(context.hop.port) : outer.source.get();
+            is_own && routed ? policy.router.port_address(context.hop.port) : outer.source.get();
         const Address source =
             quoted.destination == context.parsed.tuple.source ? sender : quoted.destination;
         // Nobody reports his own packet to himself by way of us.
@@ -383,14 +391,13 @@ class Pipeline {
 
     /// Whether an ICMP error about a flow, which anybody may have sent, can be true.
     DropReason doubt_about(const PacketContext<Family>& context, const Record& flow,
-                           Direction direction) const {
+                           Direction direction, const Snapshot& policy) const {
         const Address sender = header<IpHeader<Family>>(context.packet, 0).source.get();
-        const DropReason reason =
-            check_source<Family>(sender, context.ingress_port, shared_.router);
+        const DropReason reason = check_source<Family>(sender, context.ingress_port, policy.router);
         if (reason != DropReason::none) return reason;
         const auto doubt_of = [&](const Record& record) {
             return icmp_doubt(context.packet, context.parsed, record, opposite(direction),
-                              shared_.policy.tcp.window);
+                              policy.tcp.window);
         };
         const DropReason doubt = doubt_of(flow);
         if (doubt != DropReason::icmp_sequence) return doubt;
@@ -399,16 +406,14 @@ class Pipeline {
     }
 
     Worker& worker_;
-    Shared shared_;
+    Limits<Family, Traits>& limits_;
+    Timestamps<Family, Traits>* timestamps_;
     Untracked<Family, RouterType> untracked_;
     SlowPath<Family, RouterType, Traits> slow_path_;
     Incarnations<Family, Traits> incarnations_;
     std::array<PacketContext<Family>*, burst> successor_;
     std::size_t successors_ = 0;
     Counter clash_resolved_;
-    std::uint64_t now_ms_ = 0;
-    FastTracking fast_;             ///< of this burst
-    bool tracks_all_slow_ = false;  ///< no packet of this burst is uneventful
     StepCycles* cycles_ = nullptr;
 };
 

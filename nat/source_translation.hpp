@@ -18,12 +18,6 @@
 
 namespace noclash::nat {
 
-template <class Family>
-[[nodiscard]] std::size_t rule_number(const PolicyConfig<Family>& policy,
-                                      const Rule<Family>& rule) {
-    return static_cast<std::size_t>(&rule - policy.rules.data());
-}
-
 /// Finds the reply tuple of a claimed flow, and reserves it: the source as it is, one that a
 /// mapping has, or one that is drawn; when none is free, one that a finished connection gives up.
 /// One per worker.
@@ -37,25 +31,29 @@ class SourceTranslation {
     using FlowPlan = nat::FlowPlan<Family>;
     using References = typename Mappings<Family, Traits>::References;
 
-    /// All outlive this; `timestamps` and `limits` may be null.
-    SourceTranslation(Worker& worker, const PolicyConfig<Family>& policy, const Timeouts& timeouts,
-                      Timestamps<Family, Traits>* timestamps, Limits<Family, Traits>* limits,
-                      PortAllocator<Family, Traits>& proposals, Mappings<Family, Traits>& mappings)
+    using Round = nat::Round<Family>;
+
+    /// All outlive this; `timestamps` may be null.
+    SourceTranslation(Worker& worker, Timestamps<Family, Traits>* timestamps,
+                      Limits<Family, Traits>& limits, PortAllocator<Family, Traits>& proposals,
+                      Mappings<Family, Traits>& mappings)
         : worker_(worker),
-          policy_(policy),
           timestamps_(timestamps),
           proposals_(proposals),
           mappings_(mappings),
-          reuse_(worker.table(), timeouts, limits, policy.tcp.window) {}
+          reuse_(worker.table(), limits) {}
 
     /// Reserves the reply tuple, and takes the references that the flow needs.
     [[gnu::always_inline]] SetupError translate(Claim& claim, const PacketContext<Family>& context,
                                                 const FlowPlan& plan, References& references,
-                                                std::uint64_t now_ms) {
-        now_ms_ = now_ms;
-        if (plan.source == SourceBy::drawing && plan.mapping == no_flow) [[likely]]
-            return draw(claim, context, plan);
-        return translate_otherwise(claim, context, plan, references);
+                                                Round round) {
+        if (plan.source != SourceBy::drawing || plan.mapping != no_flow) [[unlikely]]
+            return translate_otherwise(claim, context, plan, references, round);
+        const SetupError error = proposals_.reserve_from(claim, plan.proposal, plan.hash,
+                                                         plan.offer, to_moment(round.now_ms));
+        if (error == SetupError::none) [[likely]]
+            return error;
+        return not_reserved(error, claim, context, plan, round);
     }
 
     /// Flows that succeeded a finished one before its time.
@@ -64,8 +62,9 @@ class SourceTranslation {
   private:
     [[gnu::noinline]] SetupError translate_otherwise(Claim& claim,
                                                      const PacketContext<Family>& context,
-                                                     const FlowPlan& plan, References& references) {
-        const SetupError error = by_its_way(claim, context, plan, references);
+                                                     const FlowPlan& plan, References& references,
+                                                     Round round) {
+        const SetupError error = by_its_way(claim, context, plan, references, round);
         if (error != SetupError::none || plan.mapping == no_flow) return error;
         const Record& flow = claim.record();
         return mappings_.hold_destination(
@@ -73,23 +72,20 @@ class SourceTranslation {
             to_destination(flow.tuple(Direction::original), flow.tuple(Direction::reply)));
     }
     SetupError by_its_way(Claim& claim, const PacketContext<Family>& context, const FlowPlan& plan,
-                          References& references) {
+                          References& references, Round round) {
         switch (plan.source) {
             case SourceBy::keeping:
-                return keep_source(claim, context, plan);
+                return keep_source(claim, context, plan, round);
             case SourceBy::mapping:
-                return map_source(
-                    mappings_, references, claim, plan,
-                    static_cast<std::uint16_t>(rule_number(policy_, *plan.source_rule)), worker_,
-                    now_ms_);
+                return map_source(mappings_, references, claim, plan, worker_, round);
             default:
-                return choose(claim, context, plan);
+                return choose(claim, context, plan, round);
         }
     }
 
     /// The source stays, unless that very tuple has another owner: then its port moves.
-    SetupError keep_source(Claim& claim, const PacketContext<Family>& context,
-                           const FlowPlan& plan) {
+    SetupError keep_source(Claim& claim, const PacketContext<Family>& context, const FlowPlan& plan,
+                           Round round) {
         if (const SetupError error = claim.reserve(plan.reply, plan.hash);
             error != SetupError::taken)
             return error;
@@ -99,56 +95,50 @@ class SourceTranslation {
             worker_.record(claim.owner().flow).status.load(std::memory_order_acquire) !=  // (5)
                 FlowStatus::live)
             return SetupError::pending;
-        return plan.binds_source ? SetupError::exhausted : choose(claim, context, plan);
+        return plan.binds_source ? SetupError::exhausted : choose(claim, context, plan, round);
     }
 
-    [[gnu::always_inline]] SetupError draw(Claim& claim, const PacketContext<Family>& context,
-                                           const FlowPlan& plan) {
-        const SetupError error =
-            proposals_.reserve_from(claim, plan.proposal, plan.hash, plan.addresses, plan.ports,
-                                    to_moment(now_ms_), plan.locality);
-        if (error == SetupError::none) [[likely]]
-            return error;
-        return not_reserved(error, claim, context, plan);
-    }
-    SetupError choose(Claim& claim, const PacketContext<Family>& context, const FlowPlan& plan) {
-        if (!ip_protocol::is_portless(plan.proposal.protocol)) return draw(claim, context, plan);
-        const SetupError error =
-            reserve_address(claim, plan.proposal, plan.hash, plan.addresses, proposals_.random());
-        return error == SetupError::none ? error : not_reserved(error, claim, context, plan);
+    SetupError choose(Claim& claim, const PacketContext<Family>& context, const FlowPlan& plan,
+                      Round round) {
+        const SetupError error = ip_protocol::is_portless(plan.proposal.protocol)
+                                     ? reserve_address(claim, plan.proposal, plan.hash,
+                                                       plan.offer.addresses, proposals_.random())
+                                     : proposals_.reserve_from(claim, plan.proposal, plan.hash,
+                                                               plan.offer, to_moment(round.now_ms));
+        return error == SetupError::none ? error : not_reserved(error, claim, context, plan, round);
     }
     [[gnu::noinline]] SetupError not_reserved(SetupError error, Claim& claim,
                                               const PacketContext<Family>& context,
-                                              const FlowPlan& plan) {
-        const bool given_up = error == SetupError::exhausted && succeeds(claim, context, plan);
+                                              const FlowPlan& plan, Round round) {
+        const bool given_up =
+            error == SetupError::exhausted && succeeds(claim, context, plan, round);
         return given_up ? SetupError::none : error;
     }
 
     /// No port is free; but a connection that has ended may have one to give. Not for a flow that
     /// may still be given up: of its destination's mapping.
-    bool succeeds(Claim& claim, const PacketContext<Family>& context, const FlowPlan& plan) {
-        if (timestamps_ == nullptr || policy_.tcp_reuse == TcpReuse::never ||
+    bool succeeds(Claim& claim, const PacketContext<Family>& context, const FlowPlan& plan,
+                  Round round) {
+        if (timestamps_ == nullptr || round.policy.tcp_reuse == TcpReuse::never ||
             !is_opening(context.parsed) || plan.mapping != no_flow)
             return false;
         const auto segment_from = [&](const Address& address) {
             return OpeningSegment{
                 header<TcpHeader>(context.packet, context.parsed.l4_offset).sequence.get().host(),
-                timestamps_->offered(context.packet, context.parsed, address, now_ms_)};
+                timestamps_->offered(context.packet, context.parsed, address, round.now_ms)};
         };
-        const bool done = reuse_.succeed(claim, plan.reply, plan.addresses, plan.ports,
-                                         proposals_.random(), now_ms_, segment_from);
+        const bool done = reuse_.succeed(claim, plan.reply, plan.offer.addresses, plan.offer.ports,
+                                         proposals_.random(), round, segment_from);
         if (done) reused_.add();
         return done;
     }
 
     Worker& worker_;
-    const PolicyConfig<Family>& policy_;
     Timestamps<Family, Traits>* timestamps_;
     PortAllocator<Family, Traits>& proposals_;
     Mappings<Family, Traits>& mappings_;
     TimeWaitReuse<Family, Traits> reuse_;
     Counter reused_;
-    std::uint64_t now_ms_ = 0;
 };
 
 }  // namespace noclash::nat

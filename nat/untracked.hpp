@@ -22,7 +22,6 @@
 //   not set up (`SlowPath::set_up`).
 // * A fragment has no tuple: `parse` refuses it, and its packet comes back whole.
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -33,50 +32,41 @@
 #include "nat/packet/martian.hpp"
 #include "nat/packet/packet_context.hpp"
 #include "nat/packet/rewrite.hpp"
-#include "nat/policy/rule_match.hpp"
+#include "nat/policy/policy_snapshot.hpp"
 
 namespace noclash::nat {
 
-/// The untracked rules, and what they do. One per worker.
+/// Forwards what the untracked rules say. One per worker.
 template <class Family, class RouterType>
 class Untracked {
   public:
-    /// Both outlive it.
-    Untracked(const PolicyConfig<Family>& policy, const RouterType& router)
-        : policy_(policy), router_(router), hits_(policy.rules.size()) {
-        for (const Rule<Family>& rule : policy.rules) {
-            any_ |= rule.tracking == Tracking::none;
-            if (rule.ingress_port && *rule.ingress_port >= last_port_)
-                last_port_ = static_cast<std::uint16_t>(*rule.ingress_port + 1U);
-        }
-        for (std::uint32_t port = 0; port <= last_port_; ++port)
-            by_port_.push_back(entries_of(static_cast<std::uint16_t>(port)));
-    }
+    using Round = RoutedRound<Family, RouterType>;
 
-    /// Whether there are such rules at all.
-    [[nodiscard]] bool any() const { return any_; }
+    /// @param rules  how many may have a number
+    explicit Untracked(std::size_t rules) : hits_(rules) {}
 
-    /// The rule that forwards such a packet untracked; null: it is tracked.
-    [[nodiscard]] const Rule<Family>* rule_for(const Tuple<Family>& tuple,
-                                               std::uint16_t ingress_port) const {
-        const Entry* const entry = entry_for(tuple, ingress_port);
-        return entry == nullptr ? nullptr : entry->rule;
+    /// Whether a rule forwards such a packet untracked.
+    [[nodiscard]] static bool is_untracked(const PolicySnapshot<Family, RouterType>& policy,
+                                           const Tuple<Family>& tuple, std::uint16_t ingress_port) {
+        return entry_for(policy, tuple, ingress_port) != nullptr;
     }
 
     /// Forwards a packet that passed `parse`, if a rule has it untracked; else false. Such a packet
     /// is ready for its hop, or the verdict says why it goes nowhere. Of an ICMP error the tuple
     /// has been inverted.
-    [[nodiscard, gnu::always_inline]] bool forward(PacketContext<Family>& context) {
+    [[nodiscard, gnu::always_inline]] bool forward(PacketContext<Family>& context, Round round) {
+        const auto& [policy, now_ms] = round;
         const bool is_error = context.parsed.kind == PacketKind::icmp_error;
-        const Entry* const entry = is_error ? entry_for_error(context)
-                                            : entry_for(context.parsed.tuple, context.ingress_port);
+        const Entry* const entry =
+            is_error ? entry_for_error(policy, context)
+                     : entry_for(policy, context.parsed.tuple, context.ingress_port);
         if (entry == nullptr) return false;
         if (!is_error && is_martian(context.parsed.tuple)) [[unlikely]]
             return false;  // and no flow will have it
-        if (router_.checks_reverse_path() && !has_way_back(context)) [[unlikely]]
+        if (policy.router.checks_reverse_path() && !has_way_back(policy, context)) [[unlikely]]
             return true;
-        entry->hits->add();
-        const bool routed = router_.route(
+        hits_[entry->id].add();
+        const bool routed = policy.router.route(
             is_error ? outer_tuple(context).destination : context.parsed.tuple.destination,
             context.hop);
         context.verdict.outcome = Outcome::transmit;
@@ -92,7 +82,7 @@ class Untracked {
     }
 
     /// Packets that came to be forwarded by a rule, whatever became of them.
-    [[nodiscard]] std::uint64_t rule_hits(std::size_t rule) const { return hits_[rule].value(); }
+    [[nodiscard]] std::uint64_t rule_hits(RuleId rule) const { return hits_[rule].value(); }
     /// By all rules together.
     [[nodiscard]] std::uint64_t packets() const {
         std::uint64_t total = 0;
@@ -102,59 +92,23 @@ class Untracked {
     }
 
   private:
-    /// A rule, as a port sees it.
-    struct Entry {
-        const Rule<Family>* rule;
-        Counter* hits;
-        Tracking tracking;
-        bool matches_all;
-    };
-    using Entries = std::vector<Entry>;
+    using Snapshot = PolicySnapshot<Family, RouterType>;
+    using Entry = typename UntrackedRules<Family>::Entry;
 
-    /// Rules that can match at the port, in their order. Behind the last untracked one, or one that
-    /// matches all, no rule decides about tracking.
-    Entries entries_of(std::uint16_t port) {
-        Entries entries;
-        std::size_t decisive = 0;
-        for (std::size_t i = 0; i < policy_.rules.size(); ++i) {
-            const Rule<Family>& rule = policy_.rules[i];
-            if (rule.ingress_port && *rule.ingress_port != port) continue;
-            entries.push_back({&rule, &hits_[i], rule.tracking, matches_all(rule)});
-            if (rule.tracking == Tracking::none) decisive = entries.size();
-            if (entries.back().matches_all) break;
-        }
-        entries.resize(decisive);
-        return entries;
-    }
-    static bool matches_all(const Rule<Family>& rule) {
-        return !rule.protocol && !rule.mapping && !rule.to_port && rule.from.empty() &&
-               rule.to.empty();
-    }
-
-    [[nodiscard, gnu::always_inline]] const Entry* entry_for(const Tuple<Family>& tuple,
-                                                             std::uint16_t ingress_port) const {
-        const Entries& entries = by_port_[std::min(ingress_port, last_port_)];
-        if (entries.empty()) return nullptr;
-        const Entry* entry = &entries.front();
-        if (!entry->matches_all) entry = first_match(entries, tuple, ingress_port);
-        const bool tracked = entry == nullptr || entry->tracking == Tracking::flow ||
-                             router_.is_translated(tuple.source) ||
-                             router_.is_translated(tuple.destination);
+    [[nodiscard, gnu::always_inline]] static const Entry* entry_for(const Snapshot& policy,
+                                                                    const Tuple<Family>& tuple,
+                                                                    std::uint16_t ingress_port) {
+        const Entry* entry = policy.untracked.find(tuple, ingress_port);
+        const bool tracked = entry == nullptr || policy.router.is_translated(tuple.source) ||
+                             policy.router.is_translated(tuple.destination);
         return tracked ? nullptr : entry;
-    }
-    /// Out of line: what it needs in registers, a port with one rule for all can do without.
-    [[gnu::noinline]] static const Entry* first_match(const Entries& entries,
-                                                      const Tuple<Family>& tuple,
-                                                      std::uint16_t ingress_port) {
-        for (const Entry& entry : entries)
-            if (entry.matches_all || matches(*entry.rule, tuple, ingress_port)) return &entry;
-        return nullptr;
     }
 
     /// Own addresses and broadcasts, which no router forwards for, are never untracked.
-    [[gnu::noinline]] bool has_way_back(PacketContext<Family>& context) const {
+    [[gnu::noinline]] static bool has_way_back(const Snapshot& policy,
+                                               PacketContext<Family>& context) {
         const auto& ip = header<IpHeader<Family>>(context.packet, 0);
-        if (router_.has_way_back(ip.source.get(), context.ingress_port)) return true;
+        if (policy.router.has_way_back(ip.source.get(), context.ingress_port)) return true;
         context.verdict = Verdict::drop(DropReason::reverse_path);
         return false;
     }
@@ -168,17 +122,13 @@ class Untracked {
         tuple.destination = outer.destination.get();
         return tuple;
     }
-    [[gnu::noinline]] const Entry* entry_for_error(const PacketContext<Family>& error) const {
-        if (entry_for(error.parsed.tuple, error.ingress_port) == nullptr) return nullptr;
-        return entry_for(outer_tuple(error), error.ingress_port);
+    [[gnu::noinline]] static const Entry* entry_for_error(const Snapshot& policy,
+                                                          const PacketContext<Family>& error) {
+        if (entry_for(policy, error.parsed.tuple, error.ingress_port) == nullptr) return nullptr;
+        return entry_for(policy, outer_tuple(error), error.ingress_port);
     }
 
-    const PolicyConfig<Family>& policy_;
-    const RouterType& router_;
     std::vector<Counter> hits_;  ///< by rule
-    std::vector<Entries> by_port_;
-    std::uint16_t last_port_ = 0;  ///< the place of all ports that no rule names
-    bool any_ = false;
 };
 
 }  // namespace noclash::nat

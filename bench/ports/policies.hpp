@@ -29,16 +29,18 @@ concept Policy = std::constructible_from < P,
 /// The real thing.
 class Noclash {
   public:
-    explicit Noclash(FlowTable<V4>& table) : crowded_(table), proposals_(crowded_, served_) {}
+    explicit Noclash(FlowTable<V4>& table) : crowded_(table), proposals_(crowded_) {}
 
     SetupError reserve(Claim& claim, const Tuple<V4>& reply, nat::PortRange range, Moment now) {
-        return proposals_.reserve(claim, reply, {&reply.destination, 1}, range, now);
+        return proposals_.reserve(
+            claim, reply,
+            {.addresses = {&reply.destination, 1}, .ports = range, .reserved = &reserved_}, now);
     }
     void top_up() { proposals_.top_up(); }
     void ended(const Flow<V4, Production>& flow) { crowded_.ended(flow); }
 
   private:
-    nat::ReservedPorts<V4> served_{{}};
+    nat::ReservedPorts<V4> reserved_{{}};
     Crowded crowded_;
     nat::PortAllocator<V4, Production> proposals_;
 };

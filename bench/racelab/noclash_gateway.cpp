@@ -19,7 +19,7 @@ NoclashGateway::NoclashGateway(V4Address gateway, unsigned workers, std::uint32_
     : gateway_(gateway), table_(flows, workers, workers), crowded_(table_) {
     for (unsigned id = 0; id < workers; ++id) {
         workers_.push_back(
-            std::make_unique<Worker>(table_, static_cast<std::uint16_t>(id), crowded_, served_));
+            std::make_unique<Worker>(table_, static_cast<std::uint16_t>(id), crowded_));
         workers_.back()->engine.online();
     }
 }
@@ -62,7 +62,7 @@ Contestant::Choice NoclashGateway::follow(Worker& worker, InFlight& packet, Foun
     return Choice::made;
 }
 
-/// As Pipeline::keep_source and Pipeline::propose.
+/// As SourceTranslation.
 SetupError NoclashGateway::reserve(Worker& worker, Claim& claim, const Packet& packet,
                                    Instant now) {
     Tuple<V4> reply = packet.original.inverse();
@@ -72,8 +72,10 @@ SetupError NoclashGateway::reserve(Worker& worker, Claim& claim, const Packet& p
         reply.destination = gateway_;
     else if (claim.reserve(reply) == SetupError::none)
         return SetupError::none;
-    return worker.proposals.reserve(claim, reply, {&reply.destination, 1}, ports,
-                                    to_moment(to_ms(now)));
+    return worker.proposals.reserve(
+        claim, reply,
+        {.addresses = {&reply.destination, 1}, .ports = ports, .reserved = &reserved_},
+        to_moment(to_ms(now)));
 }
 
 std::optional<Tuple<V4>> NoclashGateway::confirm(const Passage& passage, Instant now) {

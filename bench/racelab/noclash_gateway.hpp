@@ -38,9 +38,8 @@ class NoclashGateway : public Contestant {
         Proposals proposals;
         unsigned claims = 0;  ///< open; in a critical section until they are published
 
-        Worker(FlowTable<V4>& table, std::uint16_t id, nat::OccupancyMaps<V4, Production>& crowded,
-               const nat::ReservedPorts<V4>& served)
-            : engine(table, id, 0), proposals(crowded, served) {}
+        Worker(FlowTable<V4>& table, std::uint16_t id, nat::OccupancyMaps<V4, Production>& crowded)
+            : engine(table, id, 0), proposals(crowded) {}
     };
     /// A packet between its choice and its publication.
     struct InFlight {
@@ -53,7 +52,7 @@ class NoclashGateway : public Contestant {
     void between_bursts(Instant now);
 
     V4Address gateway_;
-    nat::ReservedPorts<V4> served_{{}};
+    nat::ReservedPorts<V4> reserved_{{}};
     FlowTable<V4> table_;
     nat::OccupancyMaps<V4, Production> crowded_;
     std::vector<std::unique_ptr<Worker>> workers_;

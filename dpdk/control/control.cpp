@@ -122,7 +122,7 @@ void Control::flows_list(const json& request, ResponseWriter& writer) {
     allow_only(request, {"filter", "format"});
     const auto filter = FlowFilter::parse(request);
     const RowFormat format = format_of(request);
-    FlowText text(gateway_.config);
+    FlowText text(gateway_.identities.rules());
     for_each_flow(gateway_, filter, writer, [&](FlowReader&, const FlowView& flow) {
         writer.row(format == RowFormat::object ? text.object(flow) : text.line(flow));
     });
@@ -294,26 +294,27 @@ void Control::neighbors(ResponseWriter& writer) const {
 }
 
 void Control::rules(ResponseWriter& writer) const {
-    const auto& policy = gateway_.config.policy;
+    const PolicySnapshot& policy = gateway_.policy;
     for (std::size_t i = 0; i < policy.rules.size(); ++i) {
+        const nat::Rule<V4>& rule = policy.rules[i];
         std::uint64_t hits = 0;
         for (const auto& worker : workers_)
-            hits += worker->pipeline().rule_hits(i);
-        const auto& services = gateway_.limits.services();
+            hits += worker->pipeline().rule_hits(rule.id);
         json backends = json::array();
         std::uint64_t unanswered = 0;
-        for (std::size_t n = 0; n < policy.rules[i].targets.size(); ++n) {
-            unanswered += services.unanswered(i, n);
-            backends.push_back({{"target", target_text(policy.rules[i].targets[n])},
-                                {"unanswered", services.unanswered(i, n)}});
+        for (std::size_t n = 0; n < rule.targets.size(); ++n) {
+            const std::uint64_t of_target = policy.backends.unanswered(i, n);
+            unanswered += of_target;
+            backends.push_back(
+                {{"target", target_text(rule.targets[n])}, {"unanswered", of_target}});
         }
         writer.row(json{
             {"index", i},
-            {"name", policy.rules[i].name},
-            {"match", match_text(policy.rules[i], gateway_.config)},
-            {"action", action_text(policy.rules[i], gateway_.config)},
+            {"name", rule.name},
+            {"match", match_text(rule, gateway_.config)},
+            {"action", action_text(rule, gateway_.config)},
             {"hits", hits},
-            {"half_open", services.half_open(i)},
+            {"half_open", gateway_.limits.services().half_open(rule.id)},
             {"unanswered", unanswered},
             {"backends",
              backends}}.dump());

@@ -57,15 +57,15 @@ void FlowReader::copy(FlowId first, std::uint32_t count, const FlowFilter& filte
 bool FlowReader::flush(const FlowView& flow, EngineCounters& counters,
                        nat::MappingCounters& mappings) {
     if (flow.is_wildcard()) return false;
-    nat::FlowEnd<V4, Production> end(gateway_.flows, gateway_.crowded,
-                                     gateway_.limits.active() ? &gateway_.limits : nullptr,
-                                     counters, mappings);
+    nat::FlowEnd<V4, Production> end(gateway_.flows, gateway_.crowded, gateway_.limits, counters,
+                                     mappings);
     gateway_.flows.quiescence().online(reader_);
     auto& record = gateway_.flows.pool()[flow.id];
     const bool same = record.status.load(std::memory_order_acquire) == FlowStatus::live &&  // (5)
                       record.tuple(Direction::original) == flow.original &&
                       record.tuple(Direction::reply) == flow.reply;
-    const bool ended = same && gateway_.flows.release(flow.id, counters, end);
+    const bool ended =
+        same && gateway_.flows.release(flow.id, counters, end.under(gateway_.policy));
     gateway_.flows.quiescence().offline(reader_);
     return ended;
 }

@@ -98,9 +98,10 @@ std::string_view whole(const Out& out) {
 
 }  // namespace
 
-FlowText::FlowText(const Config& config) {
-    for (const nat::Rule<V4>& rule : config.policy.rules) {
-        const std::string quoted = nlohmann::json(rule.name).dump();
+FlowText::FlowText(const nat::Names& rules) {
+    for (std::size_t id = 0; id < rules.size(); ++id) {
+        const std::string quoted =
+            nlohmann::json(rules.name_of(static_cast<nat::RuleId>(id))).dump();
         rules_.push_back(quoted.substr(1, quoted.size() - 2));
     }
 }

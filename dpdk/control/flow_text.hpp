@@ -7,15 +7,16 @@
 #include <string_view>
 #include <vector>
 
-#include "dpdk/config/config.hpp"
 #include "dpdk/control/flow_view.hpp"
+#include "nat/policy/identities.hpp"
 
 namespace noclash::dpdk {
 
 /// Writes flows as JSON text without line breaks. Each view dies with the next call.
 class FlowText {
   public:
-    explicit FlowText(const Config& config);
+    /// @param rules  the names of all rules that a flow may refer to
+    explicit FlowText(const nat::Names& rules);
 
     /// An object with every field; docs/json.md describes them.
     [[nodiscard]] std::string_view object(const FlowView& flow);

@@ -20,6 +20,7 @@
 #include "nat/conntrack/timestamps.hpp"
 #include "nat/packet/packet_ids.hpp"
 #include "nat/pipeline.hpp"
+#include "nat/policy/policy_snapshot.hpp"
 #include "nat/ports/occupancy_maps.hpp"
 #include "nat/ports/rss_model.hpp"
 
@@ -29,6 +30,8 @@ using Table = FlowTable<V4>;
 using Crowded = nat::OccupancyMaps<V4, Production>;
 using Limits = nat::Limits<V4, Production>;
 using Timestamps = nat::Timestamps<V4, Production>;
+using PolicySnapshot = nat::PolicySnapshot<V4, RouteTable>;
+using Round = nat::RoutedRound<V4, RouteTable>;
 using Pipeline = nat::Pipeline<V4, RouteTable>;
 
 /// Threads beside the workers that may look at flows at once: one for each control connection.
@@ -45,14 +48,13 @@ struct Gateway {
           port_states(ports.size(), config.workers),
           links(ports.size()),
           buffers(packet_buffers),
-          routes(config),
+          policy(config.policy, config.timeouts, config.limits, identities, RouteTable(config)),
           pinned(pinned_neighbors(config)),
           neighbors(config.neighbors, config.ports, pinned, seed),
-          served(config.policy.rules),
           flows(config.flows, config.workers, config.workers + control_readers),
           crowded(flows),
           timestamps(config.policy.tcp_timestamps),
-          limits(config.limits, config.policy.rules, flows),
+          limits(flows, config.limits, identities.rules().most()),
           steering(config.reply_locality && config.workers > 1 ? ports.size() : 0) {
         for (const auto& port : ports)
             macs.emplace_back(nat::MacAddress{port->mac()});
@@ -69,11 +71,11 @@ struct Gateway {
     LinkLog links;
     std::vector<SharedMac> macs;  ///< by port
     rte_mempool* buffers;
-    RouteTable routes;
+    nat::Identities identities;
+    const PolicySnapshot policy;
     std::vector<PinnedNeighbor> pinned;
     NeighborTable neighbors;
     AddressDefense defense;
-    nat::ReservedPorts<V4> served;
     Table flows;
     Crowded crowded;
     Timestamps timestamps;

@@ -28,17 +28,16 @@ NeighborKeeper::NeighborKeeper(Gateway& gateway, Egress& egress, WorkerCounters&
         if (!neighbor.mac) pinned_.push_back({{neighbor.port, neighbor.address}});
 }
 
-void NeighborKeeper::handle(std::uint16_t port, const nat::ArpMessage& message,
-                            std::uint64_t now_ms) {
-    round(now_ms);
+void NeighborKeeper::handle(std::uint16_t port, const nat::ArpMessage& message, Round by) {
+    const RouteTable& router = by.policy.router;
+    round(by.now_ms);
     const PortConfig& own = gateway_.config.ports[port];
     const Prefix<V4> subnet{own.address, own.prefix_length};
     // Pool addresses in the port's subnet have no host of their own: we answer for them (RFC 1027).
-    const bool for_us =
-        message.target_ip == own.address ||
-        (subnet.contains(message.target_ip) && gateway_.routes.is_own(message.target_ip));
+    const bool for_us = message.target_ip == own.address ||
+                        (subnet.contains(message.target_ip) && router.is_own(message.target_ip));
     if (is_host(subnet, message.sender_ip)) {
-        if (gateway_.routes.is_own(message.sender_ip))
+        if (router.is_own(message.sender_ip))
             defend(port, message);
         else
             learn(port, message, for_us ? LearnMode::create_or_update : LearnMode::update_existing);

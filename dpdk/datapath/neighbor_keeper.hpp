@@ -25,7 +25,7 @@ class NeighborKeeper {
     NeighborKeeper(Gateway& gateway, Egress& egress, WorkerCounters& counters, Duty duty);
 
     /// An ARP message that came in on `port`.
-    void handle(std::uint16_t port, const nat::ArpMessage& message, std::uint64_t now_ms);
+    void handle(std::uint16_t port, const nat::ArpMessage& message, Round round);
 
     /// Once a round.
     void round(std::uint64_t now_ms) {

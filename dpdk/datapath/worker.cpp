@@ -38,9 +38,8 @@ Worker::Worker(Gateway& gateway, std::uint16_t id)
       id_(id),
       sleeper_(gateway.ports.size()),
       flows_(gateway.flows, id, now_ms()),
-      pipeline_(flows_, {gateway.config.policy, gateway.config.timeouts, gateway.routes,
-                         gateway.served, gateway.crowded, &gateway.timestamps,
-                         gateway.limits.active() ? &gateway.limits : nullptr, gateway.steering}),
+      pipeline_(flows_, {gateway.crowded, gateway.limits, gateway.identities.rules().most(),
+                         &gateway.timestamps, gateway.steering}),
       reassembly_(gateway.config, gateway.buffers, counters_),
       egress_(gateway, id, counters_),
       neighbors_(gateway, egress_, counters_,
@@ -83,18 +82,19 @@ std::size_t Worker::round(std::uint64_t now_ms) {
         hold(gateway_.gate->window(id_));
     if (gateway_.port_states.epoch() != ports_epoch_) [[unlikely]]
         take_port_states();
+    const Round round{gateway_.policy, now_ms};
     egress_.begin(now_ms);
     std::size_t received = 0;
     for (const std::uint16_t port : receiving_)
-        received += receive(port, now_ms);
+        received += receive(port, round);
     neighbors_.round(now_ms);
-    revisit_parked(now_ms);
+    revisit_parked(round);
     reassembly_.expire(now_ms);
-    egress_.revisit([&](rte_mbuf* frame) { neighbor_failed(frame, now_ms); });
+    egress_.revisit([&](rte_mbuf* frame) { neighbor_failed(frame, round); });
     egress_.flush();
     end_step(nat::Step::transmit);
     flows_.quiescent();
-    pipeline_.maintain(now_ms, maintenance_budget);
+    pipeline_.maintain(round, maintenance_budget);
     end_step(nat::Step::between);
     return received;
 }
@@ -117,17 +117,17 @@ void Worker::take_port_states() {
         if (first || !came_up || id_ != 0) continue;
         announce(port);
         for (const V4Address& neighbor : states.ask(port))
-            egress_.send_arp(
-                port,
-                nat::arp_request(gateway_.macs[port], gateway_.routes.port_address(port), neighbor),
-                nat::broadcast_mac);
+            egress_.send_arp(port,
+                             nat::arp_request(gateway_.macs[port],
+                                              gateway_.policy.router.port_address(port), neighbor),
+                             nat::broadcast_mac);
     }
     states.seen(id_, ports_epoch_);
 }
 
 /// Tells the link where our addresses are, as a host does when it comes up (RFC 5227, section 3).
 void Worker::announce(std::uint16_t port) {
-    for (const V4Address& address : gateway_.routes.own_on(port))
+    for (const V4Address& address : gateway_.policy.router.own_on(port))
         egress_.send_arp(port, nat::arp_announcement(gateway_.macs[port], address),
                          nat::broadcast_mac);
 }
@@ -144,7 +144,7 @@ void Worker::idle(std::uint32_t empty_loops, std::uint64_t now_ms) {
     flows_.online();
 }
 
-std::size_t Worker::receive(std::uint16_t port, std::uint64_t now_ms) {
+std::size_t Worker::receive(std::uint16_t port, Round round) {
     if (held_ && gateway_.ports[port]->is_memif()) [[unlikely]]
         return 0;
     RxQueue<burst>& arrivals = arrivals_[port];
@@ -158,7 +158,7 @@ std::size_t Worker::receive(std::uint16_t port, std::uint64_t now_ms) {
         bytes += rte_pktmbuf_pkt_len(frame);
         if (rte_pktmbuf_data_len(frame) < sizeof(nat::EthernetHeader) ||
             !own.takes_ip(rte_pktmbuf_mtod(frame, const std::uint8_t*))) [[unlikely]] {
-            if (!sort_out(port, frame, now_ms)) continue;
+            if (!sort_out(port, frame, round)) continue;
         }
         take_ip_packet(frame, context->packet);
         context->ingress_port = port;
@@ -168,12 +168,12 @@ std::size_t Worker::receive(std::uint16_t port, std::uint64_t now_ms) {
     counters_.rx_bytes.add(bytes);
     counters_.rx_packets.add(frames.size());
     const std::span contexts(contexts_.data(), context);
-    pipeline_.process(contexts, now_ms);
+    pipeline_.process(contexts, round);
     // While these are sent, which waits for no memory, the next ones are brought in.
     const std::span<rte_mbuf* const> ahead = arrivals.ahead();
     for (std::size_t i = 0; i < contexts.size(); ++i) {
         if (i < ahead.size()) RxQueue<burst>::prefetch(ahead[i]);
-        act(contexts[i], now_ms);
+        act(contexts[i], round);
     }
     end_step(nat::Step::transmit);
     return frames.size();
@@ -181,18 +181,18 @@ std::size_t Worker::receive(std::uint16_t port, std::uint64_t now_ms) {
 
 /// A frame that is no untagged IP packet to `port`'s own address. True: it has become one, and is
 /// the caller's again.
-bool Worker::sort_out(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms) {
+bool Worker::sort_out(std::uint16_t port, rte_mbuf* frame, Round round) {
     const nat::DropReason unfit = unfit_frame(frame, gateway_.macs[port]);
     if (unfit != nat::DropReason::none) {
         egress_.drop(frame, unfit);
         return false;
     }
     if (ethernet(frame).type.get().host() == nat::ether_type::ipv4) return true;
-    handle_arp(port, frame, now_ms);
+    handle_arp(port, frame, round);
     return false;
 }
 
-void Worker::handle_arp(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms) {
+void Worker::handle_arp(std::uint16_t port, rte_mbuf* frame, Round round) {
     const nat::PacketView payload = ip_packet(frame);
     const auto message = nat::parse_arp({payload.data, payload.length});
     if (!message)
@@ -200,7 +200,7 @@ void Worker::handle_arp(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_m
                                                                    : nat::DropReason::bad_arp);
     rte_pktmbuf_free(frame);
     counters_.arp_received.add();
-    neighbors_.handle(port, *message, now_ms);
+    neighbors_.handle(port, *message, round);
 }
 
 /// The context's frame, without what the link layer padded on the way in.
@@ -238,14 +238,14 @@ void Worker::transmit_in_fragments(const PacketContext& context) {
     egress_.send_long(trimmed(context), hop);
 }
 
-inline void Worker::act(PacketContext& context, std::uint64_t now_ms) {
+inline void Worker::act(PacketContext& context, Round round) {
     if (context.verdict.outcome == nat::Outcome::transmit) [[likely]]
         egress_.send(trimmed(context), context.hop);
     else
-        do_otherwise(context, now_ms);
+        do_otherwise(context, round);
 }
 
-void Worker::do_otherwise(PacketContext& context, std::uint64_t now_ms) {
+void Worker::do_otherwise(PacketContext& context, Round round) {
     auto* frame = static_cast<rte_mbuf*>(context.buffer);
     switch (context.verdict.outcome) {
         case nat::Outcome::transmit:
@@ -253,16 +253,16 @@ void Worker::do_otherwise(PacketContext& context, std::uint64_t now_ms) {
         case nat::Outcome::fragment:
             return transmit_in_fragments(context);
         case nat::Outcome::park:
-            return park(context, now_ms);
+            return park(context, round.now_ms);
         case nat::Outcome::reject:
-            reject(context, now_ms);
+            reject(context, round);
             return egress_.drop(frame, context.verdict.reason);
         case nat::Outcome::reset:
-            reset(context, now_ms);
+            reset(context, round);
             return egress_.drop(frame, context.verdict.reason);
         case nat::Outcome::drop:
             if (context.verdict.reason == nat::DropReason::fragment)
-                return reassemble(context, now_ms);
+                return reassemble(context, round);
             return egress_.drop(frame, reason_for(context));
     }
 }
@@ -280,24 +280,24 @@ nat::DropReason Worker::reason_for(const PacketContext& context) const {
 
 /// A fragment, found by `parse` to be one. The packet that it completes goes through the pipeline
 /// as if it had come now, whole [RFC 4787 REQ-14].
-void Worker::reassemble(const PacketContext& fragment, std::uint64_t now_ms) {
+void Worker::reassemble(const PacketContext& fragment, Round round) {
     const auto whole = reassembly_.add(static_cast<rte_mbuf*>(fragment.buffer), fragment.packet,
-                                       fragment.ingress_port, now_ms);
+                                       fragment.ingress_port, round.now_ms);
     if (!whole) return;
     PacketContext context{};
     context.packet = ip_packet(whole->frame);
     context.packet.largest_fragment = whole->largest_fragment;
     context.ingress_port = fragment.ingress_port;
     context.buffer = whole->frame;
-    pipeline_.process({&context, 1}, now_ms);
-    act_on_late(context, now_ms);
+    pipeline_.process({&context, 1}, round);
+    act_on_late(context, round);
 }
 
 /// As `act`, of a packet that may have come in fragments.
-void Worker::act_on_late(PacketContext& context, std::uint64_t now_ms) {
+void Worker::act_on_late(PacketContext& context, Round round) {
     if (context.packet.largest_fragment != 0 && context.verdict.outcome == nat::Outcome::transmit)
         identify(context);
-    act(context, now_ms);
+    act(context, round);
 }
 
 void Worker::park(const PacketContext& context, std::uint64_t now_ms) {
@@ -308,7 +308,7 @@ void Worker::park(const PacketContext& context, std::uint64_t now_ms) {
 }
 
 /// Packets whose flow another worker was setting up: looked up again as if they came now.
-void Worker::revisit_parked(std::uint64_t now_ms) {
+void Worker::revisit_parked(Round round) {
     // Those that have to go on waiting re-enter behind; each is seen once a call.
     for (std::size_t left = parked_.size(); left > 0;) {
         const std::size_t count = std::min(left, burst);
@@ -322,13 +322,13 @@ void Worker::revisit_parked(std::uint64_t now_ms) {
             contexts[i].ingress_port = waited[i].ingress_port;
             contexts[i].buffer = waited[i].frame;
         }
-        pipeline_.process({contexts.data(), taken}, now_ms);
+        pipeline_.process({contexts.data(), taken}, round);
         for (std::size_t i = 0; i < taken; ++i) {
             if (contexts[i].verdict.outcome != nat::Outcome::park) {
                 if (contexts[i].verdict.transmits()) counters_.adopted.add();
-                act_on_late(contexts[i], now_ms);
-            } else if (now_ms - waited[i].since_ms > park_ms || !parked_.enter(waited[i])) {
-                if (contexts[i].verdict.tells_when_late()) reject(contexts[i], now_ms);
+                act_on_late(contexts[i], round);
+            } else if (round.now_ms - waited[i].since_ms > park_ms || !parked_.enter(waited[i])) {
+                if (contexts[i].verdict.tells_when_late()) reject(contexts[i], round);
                 egress_.drop(waited[i].frame, contexts[i].verdict.reason);
             }
         }
@@ -337,22 +337,23 @@ void Worker::revisit_parked(std::uint64_t now_ms) {
 }
 
 /// Tells the sender why its packet, which is still as it came, goes no further.
-void Worker::reject(const PacketContext& context, std::uint64_t now_ms) {
-    const auto hop = gateway_.routes.route(context.parsed.tuple.source);
+void Worker::reject(const PacketContext& context, Round round) {
+    const RouteTable& router = round.policy.router;
+    const auto hop = router.route(context.parsed.tuple.source);
     if (!hop) return;
     // From the port that it leaves by [RFC 1812 section 4.3.2.4].
     rte_mbuf* frame =
-        make_error(context, context.verdict.error, gateway_.routes.port_address(hop->port), now_ms);
+        make_error(context, context.verdict.error, router.port_address(hop->port), round.now_ms);
     if (frame != nullptr) egress_.send(frame, *hop);
 }
 
 /// Tells the sender of a segment that its connection is unknown. (A frame that came by link-layer
 /// broadcast has not come so far.)
-void Worker::reset(const PacketContext& context, std::uint64_t now_ms) {
+void Worker::reset(const PacketContext& context, Round round) {
     const V4Address to = context.parsed.tuple.source;
-    const auto hop = gateway_.routes.route(to);
+    const auto hop = round.policy.router.route(to);
     if (!hop) return;
-    if (!resets_.allow(to, now_ms)) return counters_.tcp_resets_suppressed.add();
+    if (!resets_.allow(to, round.now_ms)) return counters_.tcp_resets_suppressed.add();
     std::array<std::uint8_t, nat::tcp_reset_bytes<V4>> bytes{};
     nat::build_tcp_reset<V4>(context.packet, context.parsed, bytes);
     rte_mbuf* frame = make_frame(bytes);
@@ -364,26 +365,27 @@ void Worker::reset(const PacketContext& context, std::uint64_t now_ms) {
 /// The neighbour that a packet waited for does not answer. The packet is translated already, so the
 /// error about it is made as a router behind us would make it, and goes through the pipeline, which
 /// gives it back the addresses its sender knows; of what was forwarded untracked, they are known.
-void Worker::neighbor_failed(rte_mbuf* failed, std::uint64_t now_ms) {
+void Worker::neighbor_failed(rte_mbuf* failed, Round round) {
+    const RouteTable& router = round.policy.router;
     PacketContext about{};
     about.packet = ip_packet(failed);
     about.packet.ip_checksum = nat::Checked::unknown;  // what the device said is of the past
     about.packet.l4_checksum = nat::Checked::unknown;
     if (nat::parse<V4>(about.packet, 0, about.parsed) == nat::DropReason::none) {
         const V4Address source = about.parsed.tuple.source;
-        const auto hop = gateway_.routes.route(source);
-        rte_mbuf* frame =
-            make_error(about, nat::icmp_error::host_unreachable, reporter_to(source, hop), now_ms);
+        const auto hop = router.route(source);
+        rte_mbuf* frame = make_error(about, nat::icmp_error::host_unreachable,
+                                     reporter_to(source, hop, router), round.now_ms);
         if (frame != nullptr) {
             PacketContext error{};
             error.packet = ip_packet(frame);
             error.buffer = frame;
             error.ingress_port = nat::no_port;
-            pipeline_.process({&error, 1}, now_ms);
-            if (hop && was_untracked(about, error))
+            pipeline_.process({&error, 1}, round);
+            if (hop && was_untracked(about, error, round.policy))
                 egress_.send(frame, *hop);
             else
-                act(error, now_ms);
+                act(error, round);
         }
     }
     egress_.drop(failed, nat::DropReason::neighbor_failed);
@@ -391,20 +393,20 @@ void Worker::neighbor_failed(rte_mbuf* failed, std::uint64_t now_ms) {
 
 /// Whether a packet that left was forwarded untracked: the error about it concerns no flow, and
 /// neither end is one that a flow which has ended could have translated.
-bool Worker::was_untracked(const PacketContext& about, const PacketContext& error) const {
+bool Worker::was_untracked(const PacketContext& about, const PacketContext& error,
+                           const PolicySnapshot& policy) {
     const Tuple<V4>& tuple = about.parsed.tuple;
-    return pipeline_.untracked().any() && error.verdict.reason == nat::DropReason::icmp_unrelated &&
-           !gateway_.routes.is_translated(tuple.source) &&
-           !gateway_.routes.is_translated(tuple.destination);
+    return policy.untracked.any() && error.verdict.reason == nat::DropReason::icmp_unrelated &&
+           !policy.router.is_translated(tuple.source) &&
+           !policy.router.is_translated(tuple.destination);
 }
 
 /// The address of the port that an error to `address` leaves by [RFC 1812 section 4.3.2.4]. Where
 /// that is `address` itself, as of a masqueraded flow, another one: the pipeline, which knows whom
 /// the error is really for, gives it the right one.
-V4Address Worker::reporter_to(const V4Address& address,
-                              const std::optional<nat::Hop<V4>>& hop) const {
-    if (hop && gateway_.routes.port_address(hop->port) != address)
-        return gateway_.routes.port_address(hop->port);
+V4Address Worker::reporter_to(const V4Address& address, const std::optional<nat::Hop<V4>>& hop,
+                              const RouteTable& router) const {
+    if (hop && router.port_address(hop->port) != address) return router.port_address(hop->port);
     const auto& ports = gateway_.config.ports;
     const auto other = std::ranges::find_if(
         ports, [&](const PortConfig& port) { return port.address != address; });

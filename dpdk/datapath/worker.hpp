@@ -85,26 +85,28 @@ class alignas(64) Worker {
         held_ = held;
         egress_.hold(held);
     }
-    [[nodiscard]] std::size_t receive(std::uint16_t port, std::uint64_t now_ms);
-    [[nodiscard]] bool sort_out(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms);
-    void handle_arp(std::uint16_t port, rte_mbuf* frame, std::uint64_t now_ms);
-    void act(PacketContext& context, std::uint64_t now_ms);
-    void do_otherwise(PacketContext& context, std::uint64_t now_ms);
+    [[nodiscard]] std::size_t receive(std::uint16_t port, Round round);
+    [[nodiscard]] bool sort_out(std::uint16_t port, rte_mbuf* frame, Round round);
+    void handle_arp(std::uint16_t port, rte_mbuf* frame, Round round);
+    void act(PacketContext& context, Round round);
+    void do_otherwise(PacketContext& context, Round round);
     [[nodiscard]] nat::DropReason reason_for(const PacketContext& context) const;
     static rte_mbuf* trimmed(const PacketContext& context);
     void identify(const PacketContext& context);
     void transmit_in_fragments(const PacketContext& context);
-    void act_on_late(PacketContext& context, std::uint64_t now_ms);
-    void reassemble(const PacketContext& fragment, std::uint64_t now_ms);
+    void act_on_late(PacketContext& context, Round round);
+    void reassemble(const PacketContext& fragment, Round round);
     void park(const PacketContext& context, std::uint64_t now_ms);
-    void revisit_parked(std::uint64_t now_ms);
-    void reject(const PacketContext& context, std::uint64_t now_ms);
-    void reset(const PacketContext& context, std::uint64_t now_ms);
+    void revisit_parked(Round round);
+    void reject(const PacketContext& context, Round round);
+    void reset(const PacketContext& context, Round round);
     [[nodiscard]] rte_mbuf* make_frame(std::span<const std::uint8_t> packet);
-    void neighbor_failed(rte_mbuf* failed, std::uint64_t now_ms);
-    [[nodiscard]] bool was_untracked(const PacketContext& about, const PacketContext& error) const;
+    void neighbor_failed(rte_mbuf* failed, Round round);
+    [[nodiscard]] static bool was_untracked(const PacketContext& about, const PacketContext& error,
+                                            const PolicySnapshot& policy);
     [[nodiscard]] V4Address reporter_to(const V4Address& address,
-                                        const std::optional<nat::Hop<V4>>& hop) const;
+                                        const std::optional<nat::Hop<V4>>& hop,
+                                        const RouteTable& router) const;
     [[nodiscard]] rte_mbuf* make_error(const PacketContext& about, nat::IcmpError error,
                                        V4Address from, std::uint64_t now_ms);
     void end_step(nat::Step step) {

@@ -2,7 +2,8 @@
 #pragma once
 
 // The bits of `Flow::marks`, each with the part of noclash that sets and reads it. All eight are
-// taken: another bit has to find its place in `Flow::protocol_state` or in a word of `Flow`.
+// taken, and one of them twice: another bit has to find its place in `Flow::protocol_state` or in a
+// word of `Flow`.
 
 #include <cstdint>
 
@@ -17,22 +18,27 @@ using noclash::flow_mark::assured;  // 2
 using noclash::flow_mark::replied;  // 1
 
 // limits/: what counts the flow, until it has ended or is no longer half open
-inline constexpr std::uint8_t subscriber = 4;          ///< its source's flows and ports
+inline constexpr std::uint8_t subscriber = 4;          ///< its source's flows
 inline constexpr std::uint8_t half_open_source = 8;    ///< its source's half-open flows
 inline constexpr std::uint8_t half_open_service = 16;  ///< its rule's half-open flows
 inline constexpr std::uint8_t half_open = half_open_source | half_open_service;
+inline constexpr std::uint8_t subscriber_port = 32;  ///< of a flow: its source's ports
+/// Those whose counts are taken off when the flow ends.
+inline constexpr std::uint8_t counted = subscriber | subscriber_port | half_open;
 
 // mapping/: the references of the flow
-inline constexpr std::uint8_t quarantine = 32;  ///< of a mapping: it refers to itself
+/// Of a mapping, which no limit counts: it refers to itself.
+inline constexpr std::uint8_t quarantine = 32;
 /// The flow's source was translated to a mapping's outside endpoint, the reply tuple's destination.
 inline constexpr std::uint8_t source_mapped = 64;
 /// The flow was opened to a mapping's outside endpoint, the original tuple's destination. With both
 /// bits, the flow goes from one inside endpoint to another: hairpin.
 inline constexpr std::uint8_t destination_mapped = 128;
 
-static_assert((replied ^ assured ^ subscriber ^ half_open_source ^ half_open_service ^ quarantine ^
-               source_mapped ^ destination_mapped) == 255,
-              "each bit has one owner");
+static_assert((replied ^ assured ^ subscriber ^ half_open_source ^ half_open_service ^
+               subscriber_port ^ source_mapped ^ destination_mapped) == 255 &&
+                  quarantine == subscriber_port,
+              "each bit has one owner; one bit has two, of different kinds of records");
 
 }  // namespace flow_mark
 

@@ -6,31 +6,30 @@
 // An IPv4 record is two cache lines. A lookup and an established packet need the first; counters
 // and what is remembered of the connection stand in the second. Each byte has one owner.
 //
-//     at   bytes  field            owner          what it holds; room for more
-//     0    32     tuples           engine         original and reply; `Tuple::reserved`:
-//     record_kind.hpp 32   4      expires          conntrack      when the flow dies 36   1 status
-//     engine         3 of 8 bits 37   1      protocol_state   conntrack      TCP: state 0-3, FINs
-//     seen 4-5, incarnation 6; bit 7 is
-//                                                 free. SCTP: the state. Mappings: the filtering
-//     38   1      marks            (flow_marks.hpp) all 8 bits are taken
-//     39   1      protocol_detail  conntrack      TCP: both window scales
-//     40   2      rule             slow path      the rule, later its identity, or a service's. A
-//     flow's
-//                                                 backend needs no byte: it is the reply tuple's
-//                                                 source
-//     42   2      owner            engine         the worker; at most 64 are there, so the high
-//     byte is
-//                                                 free: for flags of events that were sent
-//     44   4      link             engine         of the wheel, or of what is retired
-//     48   8      places           engine         of both tuples in the index
-//     56   4      sum_changes      slow path      differences of checksums: packet/translation.hpp
-//     60   4      protocol_word    conntrack      TCP: where both FINs end, 16 bits each
+// clang-format off
+//     at   bytes  field            owner       what it holds; room for more
+//     0    32     tuples           engine      original and reply; `Tuple::reserved`: record_kind.hpp
+//     32   4      expires          conntrack   when the flow dies
+//     36   1      status           engine      3 of 8 bits
+//     37   1      protocol_state   conntrack   TCP: state 0-3, FINs seen 4-5, incarnation 6; bit 7 is
+//                                              free. SCTP: the state. Mappings: the filtering
+//     38   1      marks            flow_marks.hpp   all 8 bits are taken, one of them twice
+//     39   1      protocol_detail  conntrack   TCP: both window scales
+//     40   2      rule             slow path   the number of the rule's name (policy/identities.hpp);
+//                                              later a service's, too. A flow's backend needs no
+//                                              byte: it is the reply tuple's source
+//     42   2      owner            engine      the worker; at most 64 are there, so the high byte is
+//                                              free: for flags of events that were sent
+//     44   4      link             engine      of the wheel, or of what is retired
+//     48   8      places           engine      of both tuples in the index
+//     56   4      sum_changes      slow path   differences of checksums: packet/translation.hpp
+//     60   4      protocol_word    conntrack   TCP: where both FINs end, 16 bits each
 //
-//     64   32     counters         conntrack      packets and bytes, by direction
-//     96   4      pool_link        engine         while the record is free; free while it lives:
-//     for the
-//                                                 difference of sequence numbers of a SYN proxy
-//     100  28     memory           (flow_words.hpp) seven words
+//     64   32     counters         conntrack   packets and bytes, by direction
+//     96   4      pool_link        engine      while the record is free; free while it lives: for the
+//                                              difference of sequence numbers of a SYN proxy
+//     100  28     memory           flow_words.hpp   seven words
+// clang-format on
 //
 // A popper of the pool's stack may read `pool_link` of a record that lives by now; its swap fails
 // then, whatever it has read (engine/base/free_stack.hpp).

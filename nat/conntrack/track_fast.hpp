@@ -9,16 +9,19 @@ namespace noclash::nat {
 
 /// What packets of flows that stay in their state need of the configuration, for one moment.
 struct FastTracking {
-    FastTracking(const Timeouts& timeouts, TcpWindow mode, std::uint64_t now_ms)
+    /// @param suffices  false: something else has to look at each packet, uneventful or not
+    FastTracking(const Timeouts& timeouts, TcpWindow mode, std::uint64_t now_ms, bool suffices)
         : tcp_expires(expiry(now_ms, timeouts.tcp_established_s)),
           udp_expires(expiry(now_ms, timeouts.udp_s)),
           udp_stream_expires(expiry(now_ms, timeouts.udp_stream_s)),
-          window(mode) {}
+          window(mode),
+          may_suffice(suffices) {}
 
     Moment tcp_expires;
     Moment udp_expires;
     Moment udp_stream_expires;
     TcpWindow window;
+    bool may_suffice;
 };
 
 /// As `track`, for a packet like nearly all: plain TCP data or acknowledgments, or UDP, after which

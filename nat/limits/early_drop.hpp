@@ -22,13 +22,12 @@ class EarlyDrop {
     using Worker = FlowWorker<Family, Traits>;
     using Record = typename Worker::Record;
 
-    EarlyDrop(Worker& worker, bool wanted) : worker_(worker), wanted_(wanted) {}
+    explicit EarlyDrop(Worker& worker) : worker_(worker) {}
 
     /// Whether a record is on its way back for a packet that found none. `gone(record)` as in
     /// `FlowTable::release`.
     template <class Gone>
     [[nodiscard]] bool make_room(std::uint64_t now_ms, Gone&& gone) {
-        if (!wanted_) return false;
         // The packets of this round before this one wait for the first of the records.
         if (worker_.records_in_grace() > waiting_++) return true;
         if (nothing_found_ms_ == now_ms) return false;  // a flood is to cost little
@@ -53,7 +52,6 @@ class EarlyDrop {
     static constexpr std::uint32_t candidates = 16;
 
     Worker& worker_;
-    bool wanted_;
     std::uint32_t waiting_ = 0;           ///< packets of this round
     std::uint64_t nothing_found_ms_ = 0;  ///< when all candidates were assured
     Counter dropped_;

@@ -26,7 +26,6 @@
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <utility>
 #include <vector>
 
@@ -50,18 +49,16 @@ class HalfOpen {
     /// A rule with fewer gives none up for a port: they may well be honest.
     static constexpr std::uint32_t crowd = 256;
 
-    /// @param rules    how many there are: flows name theirs
-    /// @param percent  of the table that those of all workers may take; 0: no bound
-    HalfOpen(Worker& worker, std::size_t rules, std::uint32_t percent)
-        : worker_(worker),
-          lists_(std::max<std::size_t>(rules, 1)),
-          most_(share_of(worker.table(), percent)) {}
+    /// @param rules  how many may have a number
+    HalfOpen(Worker& worker, std::size_t rules) : worker_(worker), lists_(rules) {}
 
     /// Takes in a flow that has just been published, and that the wheel does not hold.
+    /// @param percent  of the table that those of all workers may take; 0: no bound
     template <class Gone>
-    void take(FlowId id, std::uint64_t now_ms, Gone&& gone) {
+    void take(FlowId id, std::uint32_t percent, std::uint64_t now_ms, Gone&& gone) {
         Record& flow = worker_.record(id);
         List& list = lists_[flow.rule];
+        used_ = std::max<std::size_t>(used_, flow.rule + 1U);
         flow.link = no_flow;
         if (list.tail == no_flow)
             list.head = id;
@@ -71,7 +68,7 @@ class HalfOpen {
         ++list.length;
         ++length_;
         if (list.length > lists_[longest_].length) longest_ = flow.rule;
-        if (length_ > most_) [[unlikely]]
+        if (over(percent)) [[unlikely]]
             end_first(longest_, now_ms, gone);
     }
 
@@ -102,12 +99,12 @@ class HalfOpen {
             flushes_seen_ = flushes;
             next_pass_ms_ = now_ms;
         }
-        if (pass_.rule == lists_.size()) {
+        if (pass_.rule >= used_) {
             if (now_ms < next_pass_ms_ || length_ == 0) return;
             next_pass_ms_ = now_ms + pass_ms;
             pass_ = {0, no_flow, lists_[0].head};
         }
-        for (; budget > 0 && pass_.rule < lists_.size(); --budget)
+        for (; budget > 0 && pass_.rule < used_; --budget)
             step(now_ms, gone);
     }
 
@@ -131,10 +128,12 @@ class HalfOpen {
         FlowId next;
     };
 
-    static std::uint32_t share_of(const typename Worker::Table& table, std::uint32_t percent) {
-        if (percent == 0) return std::numeric_limits<std::uint32_t>::max();
-        const std::uint64_t share = std::uint64_t{table.capacity()} * percent / 100;
-        return std::max(1U, static_cast<std::uint32_t>(share / table.workers()));
+    /// Whether they are more than this worker's part of the share. One may always be there.
+    [[nodiscard]] bool over(std::uint32_t percent) const {
+        const auto& table = worker_.table();
+        return percent != 0 && length_ > 1 &&
+               std::uint64_t{length_} * 100 * table.workers() >
+                   std::uint64_t{table.capacity()} * percent;
     }
 
     [[nodiscard]] static bool stays(const Record& flow, std::uint64_t now_ms) {
@@ -163,8 +162,7 @@ class HalfOpen {
     void step(std::uint64_t now_ms, Gone&& gone) {
         const FlowId id = pass_.next;
         if (id == no_flow) {
-            if (++pass_.rule < lists_.size())
-                pass_ = {pass_.rule, no_flow, lists_[pass_.rule].head};
+            if (++pass_.rule < used_) pass_ = {pass_.rule, no_flow, lists_[pass_.rule].head};
             return;
         }
         const Record& flow = worker_.record(id);
@@ -205,11 +203,11 @@ class HalfOpen {
     }
 
     Worker& worker_;
-    std::vector<List> lists_;  ///< by rule
-    std::uint32_t most_;
-    std::uint32_t length_ = 0;                    ///< of all lists
-    std::size_t longest_ = 0;                     ///< the rule of the longest list, nearly always
-    Pass pass_{lists_.size(), no_flow, no_flow};  ///< over, when its rule is none
+    std::vector<List> lists_;         ///< by rule
+    std::size_t used_ = 0;            ///< lists that any flow was in: those before
+    std::uint32_t length_ = 0;        ///< of all lists
+    std::size_t longest_ = 0;         ///< the rule of the longest list, nearly always
+    Pass pass_{0, no_flow, no_flow};  ///< over, when its rule has no list in use
     std::uint64_t next_pass_ms_ = 0;
     std::uint32_t flushes_seen_ = 0;
     Counter ended_;

@@ -23,7 +23,6 @@
 #include <atomic>
 #include <cstdint>
 #include <optional>
-#include <span>
 #include <utility>
 
 #include "engine/flow.hpp"
@@ -33,7 +32,7 @@
 #include "nat/limits/source_table.hpp"
 #include "nat/packet/drop_reason.hpp"
 #include "nat/packet/headers.hpp"
-#include "nat/policy/limits_config.hpp"
+#include "nat/policy/policy_snapshot.hpp"
 #include "nat/policy/rule_match.hpp"
 
 namespace noclash::nat {
@@ -94,58 +93,66 @@ template <class Record>
     return is_half_open(tcp_state(flow));
 }
 
-/// Shared by all workers, without locks; lives as long as the policy.
+/// What the limits count. Shared by all workers, without locks; how much is too much says the
+/// policy of the round.
 template <class Family, class Traits>
 class Limits {
   public:
     using Record = typename FlowTable<Family, Traits>::Record;
+    using Policy = nat::Policy<Family>;
     using Sources = SourceTable<Family, Traits>;
-    using Rules = std::span<const Rule<Family>>;
 
-    Limits(const LimitsConfig<Family>& config, Rules rules, const FlowTable<Family, Traits>& table)
-        : config_(config), rules_(rules), services_(rules) {
+    /// @param config  says whether anything is limited, and how many sources can be told apart
+    /// @param rules   how many may have a number
+    Limits(const FlowTable<Family, Traits>& table, const LimitsConfig<Family>& config,
+           std::size_t rules)
+        : active_(config.of_sources() || config.half_open_per_service != 0), services_(rules) {
         if (config.of_sources()) sources_.emplace(table, config.sources);
     }
 
     /// Whether anything is limited; else no flow is to be counted.
-    [[nodiscard]] bool active() const { return sources_ || config_.half_open_per_service != 0; }
+    [[nodiscard]] bool active() const { return active_; }
     [[nodiscard]] const std::optional<Sources>& sources() const { return sources_; }
-    [[nodiscard]] const ServiceCounters<Family, Traits>& services() const { return services_; }
+    [[nodiscard]] const ServiceCounters<Traits>& services() const { return services_; }
 
     /// Counts a flow that is being set up, as far as the limits let it; sets the marks of what was
     /// counted. @param worker  number of the calling thread
-    [[nodiscard]] Admitted enter(const Tuple<Family>& original, std::size_t rule,
-                                 std::uint32_t worker, std::uint8_t& marks) {
+    [[nodiscard]] Admitted enter(const Policy& policy, const Tuple<Family>& original,
+                                 const Rule<Family>& rule, std::uint32_t worker,
+                                 std::uint8_t& marks) {
         Admitted result = Admitted::yes;
-        if (sources_ && is_subscriber(original, rules_[rule]))
-            result = enter_subscriber(original, rules_[rule], worker, marks);
+        if (counts_sources(policy) && is_subscriber(policy, original, rule))
+            result = enter_subscriber(policy, original, rule, worker, marks);
         if (!is_in(result) || original.protocol != ip_protocol::tcp) return result;
-        const Admitted half_open = enter_half_open(original, rule, worker, marks);
+        const Admitted half_open = enter_half_open(policy, original, &rule, worker, marks);
         return half_open == Admitted::yes ? result : half_open;
     }
 
     /// Whether `enter` would refuse just now. Costs less than to claim and to give up again.
-    [[nodiscard]] Admitted glance(const Tuple<Family>& original, std::size_t rule) const {
+    [[nodiscard]] Admitted glance(const Policy& policy, const Tuple<Family>& original,
+                                  const Rule<Family>& rule) const {
         const bool tcp = original.protocol == ip_protocol::tcp;
-        if (tcp && limits_service(rules_[rule]) &&
-            services_.half_open(rule) >= config_.half_open_per_service)
+        if (tcp && limits_service(policy, rule) &&
+            services_.half_open(rule.id) >= policy.limits.half_open_per_service)
             return Admitted::over_half_open_service;
-        if (!sources_) return Admitted::yes;
+        if (!counts_sources(policy)) return Admitted::yes;
         const auto slot = sources_->find(original.source, original.zone);
         if (!slot) return Admitted::yes;
-        if (tcp && over(*slot, Quota::half_open)) return Admitted::over_half_open_source;
-        if (!is_subscriber(original, rules_[rule])) return Admitted::yes;
-        if (over(*slot, Quota::flows)) return Admitted::over_flows;
-        const bool port = translates(rules_[rule]);
-        return port && over(*slot, port_quota<Family>(original.protocol)) ? Admitted::over_ports
-                                                                          : Admitted::yes;
+        if (tcp && over(policy, *slot, Quota::half_open)) return Admitted::over_half_open_source;
+        if (!is_subscriber(policy, original, rule)) return Admitted::yes;
+        if (over(policy, *slot, Quota::flows)) return Admitted::over_flows;
+        const bool port = translates(rule);
+        return port && over(policy, *slot, port_quota<Family>(original.protocol))
+                   ? Admitted::over_ports
+                   : Admitted::yes;
     }
 
     /// A finished connection is opened anew by a SYN: it is half open again.
-    [[nodiscard]] Admitted reopen(Record& flow, std::uint32_t worker) {
+    [[nodiscard]] Admitted reopen(const Policy& policy, Record& flow, std::uint32_t worker) {
         const Tuple<Family>& original = flow.tuple(Direction::original);
         std::uint8_t counted = 0;
-        const Admitted result = enter_half_open(original, flow.rule, worker, counted);
+        const Admitted result =
+            enter_half_open(policy, original, policy.find_rule(flow.rule), worker, counted);
         if (!is_in(result)) {
             leave(original, flow.rule, counted);
             return result;
@@ -165,18 +172,21 @@ class Limits {
         leave(flow.tuple(Direction::original), flow.rule, before & flow_mark::half_open);
     }
 
-    /// The flow has ended.
-    void ended(Record& flow) {
-        constexpr std::uint8_t counted = flow_mark::subscriber | flow_mark::half_open;
-        const std::uint8_t before = flow.marks.fetch_and(static_cast<std::uint8_t>(~counted),
-                                                         std::memory_order_release);  // (42)
-        leave(flow.tuple(Direction::original), flow.rule, before & counted);
-        if ((before & flow_mark::half_open_service) != 0 && (before & flow_mark::replied) == 0)
-            services_.ended_unanswered(flow.rule, flow.tuple(Direction::reply));
+    /// The flow, which is no mapping, has ended.
+    void ended(const Policy& policy, Record& flow) {
+        if (!active_) return;
+        const std::uint8_t before = flow.marks.fetch_and(
+            static_cast<std::uint8_t>(~flow_mark::counted), std::memory_order_release);  // (42)
+        leave(flow.tuple(Direction::original), flow.rule, before & flow_mark::counted);
+        const bool unanswered =
+            (before & flow_mark::half_open_service) != 0 && (before & flow_mark::replied) == 0;
+        if (!unanswered) return;
+        if (const Rule<Family>* rule = policy.find_rule(flow.rule))
+            policy.backends.ended_unanswered(policy.place_of(*rule), flow.tuple(Direction::reply));
     }
 
     /// Takes off again what `marks` say was counted.
-    void leave(const Tuple<Family>& original, std::size_t rule, unsigned marks) {
+    void leave(const Tuple<Family>& original, RuleId rule, unsigned marks) {
         if ((marks & flow_mark::half_open_service) != 0) services_.end(rule);
         if ((marks & (flow_mark::half_open_source | flow_mark::subscriber)) == 0) return;
         const auto slot = sources_->find(original.source, original.zone);
@@ -186,7 +196,7 @@ class Limits {
             sources_->let_go(*slot);
         }
         if ((marks & flow_mark::subscriber) != 0) {
-            if (translates(rules_[rule]))
+            if ((marks & flow_mark::subscriber_port) != 0)
                 sources_->take_off(*slot, port_quota<Family>(original.protocol));
             sources_->take_off(*slot, Quota::flows);
             sources_->let_go(*slot);
@@ -196,49 +206,56 @@ class Limits {
   private:
     using Outcome = typename Sources::Outcome;
 
+    bool counts_sources(const Policy& policy) const { return sources_ && policy.limits_sources; }
     static bool translates(const Rule<Family>& rule) { return rule.source_nat != SourceNat::keep; }
-    bool limits_service(const Rule<Family>& rule) const {
-        return config_.half_open_per_service != 0 && rule.action == Action::dnat;
+    static bool limits_service(const Policy& policy, const Rule<Family>& rule) {
+        return policy.limits.half_open_per_service != 0 && rule.action == Action::dnat;
     }
-    bool is_subscriber(const Tuple<Family>& original, const Rule<Family>& rule) const {
-        if (!config_.subscribers.empty())
-            return within<Family>(config_.subscribers, original.source);
+    static bool is_subscriber(const Policy& policy, const Tuple<Family>& original,
+                              const Rule<Family>& rule) {
+        if (!policy.limits.subscribers.empty())
+            return within<Family>(policy.limits.subscribers, original.source);
         if (rule.mapping) return rule.mapping->leaves(original);
         return rule.action != Action::dnat;
     }
-    bool over(typename Sources::Slot slot, Quota quota) const {
-        const std::uint32_t most = config_.most_of(quota);
+    bool over(const Policy& policy, typename Sources::Slot slot, Quota quota) const {
+        const std::uint32_t most = policy.limits.most_of(quota);
         return most != 0 && sources_->used(slot, quota) >= most;
     }
 
-    Admitted enter_subscriber(const Tuple<Family>& original, const Rule<Family>& rule,
-                              std::uint32_t worker, std::uint8_t& marks) {
+    Admitted enter_subscriber(const Policy& policy, const Tuple<Family>& original,
+                              const Rule<Family>& rule, std::uint32_t worker, std::uint8_t& marks) {
+        const LimitsConfig<Family>& limits = policy.limits;
         const auto held = sources_->hold(original.source, original.zone, worker);
         if (held.outcome == Outcome::full) return Admitted::uncounted;
         if (held.outcome == Outcome::busy) return Admitted::busy;
-        if (!sources_->add(held.slot, Quota::flows, config_.most_of(Quota::flows))) {
+        if (!sources_->add(held.slot, Quota::flows, limits.most_of(Quota::flows))) {
             sources_->let_go(held.slot);
             return Admitted::over_flows;
         }
         const Quota port = port_quota<Family>(original.protocol);
-        if (translates(rule) && !sources_->add(held.slot, port, config_.most_of(port))) {
-            sources_->take_off(held.slot, Quota::flows);
-            sources_->let_go(held.slot);
-            return Admitted::over_ports;
+        if (translates(rule)) {
+            if (!sources_->add(held.slot, port, limits.most_of(port))) {
+                sources_->take_off(held.slot, Quota::flows);
+                sources_->let_go(held.slot);
+                return Admitted::over_ports;
+            }
+            marks |= flow_mark::subscriber_port;
         }
         marks |= flow_mark::subscriber;
         return Admitted::yes;
     }
 
-    Admitted enter_half_open(const Tuple<Family>& original, std::size_t rule, std::uint32_t worker,
-                             std::uint8_t& marks) {
-        if (limits_service(rules_[rule])) {
-            if (!services_.begin(rule, config_.half_open_per_service))
+    /// @param rule  null: the flow's is gone, and limits no service
+    Admitted enter_half_open(const Policy& policy, const Tuple<Family>& original,
+                             const Rule<Family>* rule, std::uint32_t worker, std::uint8_t& marks) {
+        if (rule != nullptr && limits_service(policy, *rule)) {
+            if (!services_.begin(rule->id, policy.limits.half_open_per_service))
                 return Admitted::over_half_open_service;
             marks |= flow_mark::half_open_service;
         }
-        const std::uint32_t most = config_.most_of(Quota::half_open);
-        if (most == 0) return Admitted::yes;
+        const std::uint32_t most = policy.limits.most_of(Quota::half_open);
+        if (most == 0 || !sources_) return Admitted::yes;
         const auto held = sources_->hold(original.source, original.zone, worker);
         if (held.outcome == Outcome::full) return Admitted::uncounted;
         if (held.outcome == Outcome::busy) return Admitted::busy;
@@ -250,10 +267,9 @@ class Limits {
         return Admitted::yes;
     }
 
-    const LimitsConfig<Family>& config_;
-    Rules rules_;
+    const bool active_;
     std::optional<Sources> sources_;
-    ServiceCounters<Family, Traits> services_;
+    ServiceCounters<Traits> services_;
 };
 
 /// What was counted for a flow while it is set up. Destroyed before `commit`, it takes it off again
@@ -263,17 +279,19 @@ class Admission {
   public:
     using L = Limits<Family, Traits>;
 
-    Admission(L& limits, const Tuple<Family>& original, std::size_t rule)
-        : limits_(limits), original_(original), rule_(rule) {}
+    /// All outlive it.
+    Admission(L& limits, const Policy<Family>& policy, const Tuple<Family>& original,
+              const Rule<Family>& rule)
+        : limits_(limits), policy_(policy), original_(original), rule_(rule) {}
     ~Admission() {
-        if (marks_ != 0) limits_.leave(original_, rule_, marks_);
+        if (marks_ != 0) limits_.leave(original_, rule_.id, marks_);
     }
     Admission(const Admission&) = delete;
     Admission& operator=(const Admission&) = delete;
 
     /// Once. @param worker  number of the calling thread
     [[nodiscard]] Admitted enter(std::uint32_t worker) {
-        return limits_.enter(original_, rule_, worker, marks_);
+        return limits_.enter(policy_, original_, rule_, worker, marks_);
     }
     /// The flow, whose rule has been written, answers for it from now on. Before it is published.
     void commit(typename L::Record& flow) {
@@ -283,8 +301,9 @@ class Admission {
 
   private:
     L& limits_;
+    const Policy<Family>& policy_;
     const Tuple<Family> original_;
-    std::size_t rule_;
+    const Rule<Family>& rule_;
     std::uint8_t marks_ = 0;
 };
 

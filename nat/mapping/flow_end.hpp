@@ -32,17 +32,31 @@ class FlowEnd {
     using Record = typename Table::Record;
     using Crowded = OccupancyMaps<Family, Traits>;
 
-    /// @param limits  null when there are none
-    FlowEnd(Table& table, Crowded& crowded, Limits<Family, Traits>* limits, EngineCounters& engine,
+    FlowEnd(Table& table, Crowded& crowded, Limits<Family, Traits>& limits, EngineCounters& engine,
             MappingCounters& mappings)
         : table_(table), crowded_(crowded), limits_(limits), engine_(engine), mappings_(mappings) {}
 
-    /// `FlowTable::release`'s `gone`: the tuples are out of the index.
-    void operator()(Record& flow) {
+    /// `FlowTable::release`'s `gone`, where flows end while `policy` counts: the tuples are out of
+    /// the index.
+    [[nodiscard]] auto under(const Policy<Family>& policy) {
+        return [this, &policy](Record& flow) { ended(flow, policy); };
+    }
+
+    /// Takes a reference to a mapping or permission off; ends the record when it was the last one.
+    void leave(FlowId id) {
+        if (!nat::leave(table_.pool()[id])) return;
+        table_.release(id, engine_, [this](Record& record) {
+            crowded_.ended(record);
+            ended_wildcard(record);
+        });
+    }
+
+  private:
+    void ended(Record& flow, const Policy<Family>& policy) {
         if (is_incarnation(flow)) return;  // its flow has the port
         crowded_.ended(flow);
         if (is_wildcard(flow)) return ended_wildcard(flow);
-        if (limits_ != nullptr) limits_->ended(flow);
+        limits_.ended(policy, flow);
         if (flow.tuple(Direction::original).protocol == ip_protocol::tcp &&
             tcp_progress(flow).has_incarnation())
             end_incarnation(flow);
@@ -51,13 +65,6 @@ class FlowEnd {
         leave_endpoints(flow, marks);
     }
 
-    /// Takes a reference off; ends the record when it was the last one.
-    void leave(FlowId id) {
-        if (nat::leave(table_.pool()[id]))
-            table_.release(id, engine_, [this](Record& record) { (*this)(record); });
-    }
-
-  private:
     void ended_wildcard(const Record& record) {
         if (is_mapping(record)) return mappings_.mappings_ended.add();
         mappings_.permissions_ended.add();
@@ -97,7 +104,7 @@ class FlowEnd {
 
     Table& table_;
     Crowded& crowded_;
-    Limits<Family, Traits>* limits_;
+    Limits<Family, Traits>& limits_;
     EngineCounters& engine_;
     MappingCounters& mappings_;
 };

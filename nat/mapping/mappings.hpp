@@ -5,12 +5,12 @@
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 
 #include "engine/reservation.hpp"
 #include "nat/conntrack/conntrack.hpp"
 #include "nat/mapping/flow_end.hpp"
 #include "nat/mapping/mapping.hpp"
+#include "nat/policy/policy_snapshot.hpp"
 #include "nat/ports/port_allocator.hpp"
 
 namespace noclash::nat {
@@ -20,10 +20,8 @@ template <class Family>
 struct MappingRequest {
     Tuple<Family> original;  ///< of the mapping: `mapping_of_source`
     std::uint64_t hash = 0;  ///< of it
-    std::span<const typename Family::Address> addresses;
-    PortSet ports;
-    bool preserves_port = false;  ///< the inside endpoint's own port is tried first
-    std::uint16_t rule = 0;
+    const PortOffer<Family>& offer;
+    RuleId rule = 0;
     Filtering filtering = Filtering::address_and_port_dependent;
 };
 
@@ -76,21 +74,17 @@ class Mappings {
         std::uint8_t marks_ = 0;
     };
 
-    /// @param limits    null when there are none
-    /// @param timeouts  outlives this
-    Mappings(Worker& worker, Crowded& crowded, Proposals& proposals, Limits<Family, Traits>* limits,
-             const Timeouts& timeouts)
+    Mappings(Worker& worker, Crowded& crowded, Proposals& proposals, Limits<Family, Traits>& limits)
         : worker_(worker),
           proposals_(proposals),
-          timeouts_(timeouts),
           end_(worker.table(), crowded, limits, worker.counters(), counters_) {}
 
     /// The mapping of a flow's source: the one there is, or a new one. Once for a flow, and first.
     /// Without an error, `reply` goes to its outside endpoint.
     SetupError hold_source(References& flow, const MappingRequest<Family>& request,
-                           Tuple<Family>& reply, std::uint64_t now_ms) {
+                           Tuple<Family>& reply, Round<Family> round) {
         assert(flow.count_ == 0);
-        const auto [id, error] = source_mapping(request, now_ms);
+        const auto [id, error] = source_mapping(request, round);
         if (error != SetupError::none) return error;
         flow.add(id, flow_mark::source_mapped);
         const Tuple<Family>& outside = worker_.record(id).tuple(Direction::reply);
@@ -183,7 +177,7 @@ class Mappings {
     }
 
     /// A mapping or permission lives on while it has references; asked when its wheel comes to it.
-    [[nodiscard]] bool lives_on(Record& record, std::uint64_t now_ms) const {
+    [[nodiscard]] bool lives_on(Record& record, Round<Family> round) const {
         if (!is_wildcard(record) || is_incarnation(record)) [[likely]]
             return false;
         const std::uint32_t count = references(record).load(std::memory_order_relaxed);
@@ -194,9 +188,10 @@ class Mappings {
             if (idles && idle(record).load(std::memory_order_relaxed) != 0 && leave_itself(record))
                 return false;
             idle(record).store(idles ? 1 : 0, std::memory_order_relaxed);
-            asked_again_s = idles ? timeouts_.port_quarantine_s : recheck_of_quarantine_s;
+            asked_again_s =
+                idles ? round.policy.timeouts.port_quarantine_s : recheck_of_quarantine_s;
         }
-        record.expires.store(expiry(now_ms, asked_again_s), std::memory_order_relaxed);
+        record.expires.store(expiry(round.now_ms, asked_again_s), std::memory_order_relaxed);
         return true;
     }
 
@@ -228,31 +223,27 @@ class Mappings {
         return outward_until(worker_.record(mapping)).load(std::memory_order_relaxed);
     }
 
-    Held source_mapping(const MappingRequest<Family>& request, std::uint64_t now_ms) {
+    Held source_mapping(const MappingRequest<Family>& request, Round<Family> round) {
         if (const Found found = index().find(request.original, request.hash))
             return join_found(found.flow);
         Claim claim(worker_, request.original, request.hash);
         if (claim.error() != SetupError::none) return not_claimed(claim);
         const Tuple<Family> anybody = mapping_of_destination(request.original.inverse());
         Tuple<Family> first;
-        if (request.preserves_port)
-            proposals_.preserve(anybody, request.addresses, request.ports, first);
-        else
-            proposals_.draw(anybody, request.addresses, request.ports, first);
-        if (const SetupError error =
-                proposals_.reserve_from(claim, first, claim.hash(first), request.addresses,
-                                        request.ports, to_moment(now_ms));
+        proposals_.propose(anybody, request.offer, first);
+        if (const SetupError error = proposals_.reserve_from(
+                claim, first, claim.hash(first), request.offer, to_moment(round.now_ms));
             error != SetupError::none)
             return {no_flow, error};
         Record& record = claim.record();
         record.rule = request.rule;
         record.protocol_state.store(static_cast<std::uint8_t>(request.filtering),
                                     std::memory_order_relaxed);
-        const bool quarantine = timeouts_.port_quarantine_s != 0 &&
+        const bool quarantine = round.policy.timeouts.port_quarantine_s != 0 &&
                                 request.filtering == Filtering::endpoint_independent &&
                                 request.original.protocol != ip_protocol::tcp;
         if (quarantine) mark(record, flow_mark::quarantine);
-        return publish(claim, counters_.mappings_opened, now_ms);
+        return publish(claim, counters_.mappings_opened, round.now_ms);
     }
 
     /// @param mapping  that the caller has a reference to, which the permission takes over when it
@@ -314,7 +305,6 @@ class Mappings {
 
     Worker& worker_;
     Proposals& proposals_;
-    const Timeouts& timeouts_;
     MappingCounters counters_;
     FlowEnd<Family, Traits> end_;
 };

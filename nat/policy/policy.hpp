@@ -8,6 +8,7 @@
 
 #include "engine/tuple.hpp"
 #include "nat/packet/icmp.hpp"
+#include "nat/policy/identities.hpp"
 #include "nat/policy/pooling.hpp"
 #include "nat/policy/port_set.hpp"
 #include "nat/policy/tcp_policy.hpp"
@@ -91,6 +92,7 @@ struct StaticMapping {
 template <class Family>
 struct Rule {
     std::string name;
+    RuleId id = 0;  ///< given by the policy: the number of its name
 
     // What it matches, in the packet as it came.
     std::optional<std::uint16_t> ingress_port;  ///< index of the port
@@ -124,8 +126,9 @@ struct Pool {
     PortRange ports;
     Pooling pooling = Pooling::paired;
     PortLikeness likeness{};
-    Pairing pairing{};
+    Pairing pairing{};  ///< given by the policy, as is `id`
     NatBehavior behavior{};
+    PoolId id = 0;  ///< the number of its name
 };
 
 template <class Family>

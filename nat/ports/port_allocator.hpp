@@ -10,9 +10,9 @@
 
 #include "engine/base/random.hpp"
 #include "engine/reservation.hpp"
-#include "nat/policy/reserved_ports.hpp"
 #include "nat/ports/locality.hpp"
 #include "nat/ports/occupancy_maps.hpp"
+#include "nat/ports/port_offer.hpp"
 
 namespace noclash::nat {
 
@@ -39,46 +39,42 @@ class PortAllocator {
     using Crowded = OccupancyMaps<Family, Traits>;
     using Claim = Reservation<Family, Traits>;
 
-    PortAllocator(Crowded& crowded, const ReservedPorts<Family>& served)
-        : crowded_(crowded), served_(served) {}
+    using Offer = PortOffer<Family>;
 
-    /// `proposal` becomes `reply` with one of `addresses` as its destination and one of `ports`.
-    /// A first one, drawn ahead, gives time to fetch its index bucket. (Written in place, since it
-    /// is hashed and compared in whole words next: see Tuple::invert.)
-    void draw(const Tuple<Family>& reply, std::span<const Address> addresses, PortSet ports,
-              Tuple<Family>& proposal, const Locality<Family>& locality = {}) {
-        if (locality.draws() == 0) [[likely]]
-            return draw_any(reply, addresses, ports, proposal);
-        std::uint32_t in_vain = locality.draws();
-        draw_local(reply, addresses, ports, proposal, locality, in_vain);
-    }
-    /// Likewise, but with the port as it is, when it is one of `ports`: port preservation.
-    void preserve(const Tuple<Family>& reply, std::span<const Address> addresses, PortSet ports,
-                  Tuple<Family>& proposal, const Locality<Family>& locality = {}) {
-        if (!ports.contains(reply.destination_port.host()))
-            return draw(reply, addresses, ports, proposal, locality);
-        const auto count = static_cast<std::uint32_t>(addresses.size());
-        Tuple<Family>::redirect(reply, addresses[count == 1 ? 0 : random_.below(count)],
-                                reply.destination_port, proposal);
+    explicit PortAllocator(Crowded& crowded) : crowded_(crowded) {}
+
+    /// `proposal` becomes `reply` with one of the offer's addresses as its destination and one of
+    /// its ports; with the port as it is where that is wished and offered. A first one, drawn
+    /// ahead, gives time to fetch its index bucket. (Written in place, since it is hashed and
+    /// compared in whole words next: see Tuple::invert.)
+    void propose(const Tuple<Family>& reply, const Offer& offer, Tuple<Family>& proposal) {
+        if (offer.preserves_port && offer.ports.contains(reply.destination_port.host())) {
+            const auto count = static_cast<std::uint32_t>(offer.addresses.size());
+            return Tuple<Family>::redirect(reply,
+                                           offer.addresses[count == 1 ? 0 : random_.below(count)],
+                                           reply.destination_port, proposal);
+        }
+        if (offer.locality.draws() == 0) [[likely]]
+            return draw_any(reply, offer, proposal);
+        std::uint32_t in_vain = offer.locality.draws();
+        draw_local(reply, offer, proposal, in_vain);
     }
 
-    /// Reserves `reply` with one of `addresses` as its destination and one of `ports`.
-    SetupError reserve(Claim& claim, const Tuple<Family>& reply, std::span<const Address> addresses,
-                       PortSet ports, Moment now) {
+    /// Reserves `reply` with one of the offer's addresses as its destination and one of its ports.
+    SetupError reserve(Claim& claim, const Tuple<Family>& reply, const Offer& offer, Moment now) {
         Tuple<Family> first;
-        draw(reply, addresses, ports, first);
-        return reserve_from(claim, first, claim.hash(first), addresses, ports, now);
+        propose(reply, offer, first);
+        return reserve_from(claim, first, claim.hash(first), offer, now);
     }
 
-    /// As above, beginning with what was drawn ahead, and its hash.
+    /// As above, beginning with what was proposed, and its hash.
     [[gnu::always_inline]] SetupError reserve_from(Claim& claim, const Tuple<Family>& proposal,
-                                                   std::uint64_t hash,
-                                                   std::span<const Address> addresses,
-                                                   PortSet ports, Moment now,
-                                                   const Locality<Family>& locality = {}) {
-        return propose(claim, proposal, hash) == SetupError::none
-                   ? SetupError::none
-                   : reserve_another(claim, proposal, addresses, ports, now, locality);
+                                                   std::uint64_t hash, const Offer& offer,
+                                                   Moment now) {
+        if (!is_reserved(proposal, offer) && claim.reserve(proposal, hash) == SetupError::none)
+            [[likely]]
+            return SetupError::none;
+        return reserve_another(claim, proposal, offer, now);
     }
 
     /// What the proposals are drawn with: the worker's own, for its other choices too.
@@ -90,23 +86,23 @@ class PortAllocator {
   private:
     /// After a first proposal in vain.
     [[gnu::noinline]] SetupError reserve_another(Claim& claim, Tuple<Family> reply,
-                                                 std::span<const Address> addresses, PortSet ports,
-                                                 Moment now, const Locality<Family>& locality) {
-        in_vain_ = locality.draws();
-        const auto count = static_cast<std::uint32_t>(addresses.size());
+                                                 const Offer& offer, Moment now) {
+        in_vain_ = offer.locality.draws();
+        const auto count = static_cast<std::uint32_t>(offer.addresses.size());
         for (int draws = 1; draws <= blind_draws; ++draws) {
             // Of one address that is known as crowded, the map knows better. (With several, going
             // to one address' map would favour its ports over those of the others.)
-            if (draws == draws_before_map && count == 1 && crowded_.find(reply, ports, now)) break;
-            draw_local(reply, addresses, ports, reply, locality, in_vain_);
-            if (propose_another(claim, reply) == SetupError::none) return SetupError::none;
+            if (draws == draws_before_map && count == 1 && crowded_.find(reply, offer.ports, now))
+                break;
+            draw_local(reply, offer, reply, in_vain_);
+            if (try_one(claim, reply, offer) == SetupError::none) return SetupError::none;
         }
         left_ = proposals_of_a_visit;
         const std::uint32_t first = random_.below(count);
         SetupError result = SetupError::exhausted;
         for (std::uint32_t i = 0; i < count; ++i) {
-            reply.destination = addresses[(first + i) % count];
-            const SetupError found = search(claim, reply, ports, now, locality);
+            reply.destination = offer.addresses[(first + i) % count];
+            const SetupError found = search(claim, reply, offer, now);
             if (found == SetupError::none) return found;
             if (found != SetupError::exhausted) result = found;
             if (left_ <= 0) return SetupError::unfinished;
@@ -115,19 +111,18 @@ class PortAllocator {
     }
 
     /// Whatever the wish for locality. `reply` may be `proposal`, here and below.
-    void draw_any(const Tuple<Family>& reply, std::span<const Address> addresses, PortSet ports,
-                  Tuple<Family>& proposal) {
-        const auto count = static_cast<std::uint32_t>(addresses.size());
-        const auto [address, port] = random_.below(count, ports.size());
-        Tuple<Family>::redirect(reply, addresses[address], Be16::from_host(ports[port]), proposal);
+    void draw_any(const Tuple<Family>& reply, const Offer& offer, Tuple<Family>& proposal) {
+        const auto count = static_cast<std::uint32_t>(offer.addresses.size());
+        const auto [address, port] = random_.below(count, offer.ports.size());
+        Tuple<Family>::redirect(reply, offer.addresses[address], Be16::from_host(offer.ports[port]),
+                                proposal);
     }
-    /// @param in_vain  how often it may draw again for the sake of `locality`; counted down
-    void draw_local(const Tuple<Family>& reply, std::span<const Address> addresses, PortSet ports,
-                    Tuple<Family>& proposal, const Locality<Family>& locality,
+    /// @param in_vain  how often it may draw again for the sake of locality; counted down
+    void draw_local(const Tuple<Family>& reply, const Offer& offer, Tuple<Family>& proposal,
                     std::uint32_t& in_vain) {
         for (;; --in_vain) {
-            draw_any(reply, addresses, ports, proposal);
-            if (in_vain == 0 || locality.fulfilled_by(proposal)) return;
+            draw_any(reply, offer, proposal);
+            if (in_vain == 0 || offer.locality.fulfilled_by(proposal)) return;
         }
     }
 
@@ -139,25 +134,23 @@ class PortAllocator {
     static constexpr int cost_of_a_map = 64;          // making one
     static constexpr std::size_t most_without_room = 16;
 
-    [[gnu::always_inline]] SetupError propose(Claim& claim, const Tuple<Family>& reply,
-                                              std::uint64_t hash) {
-        if (served_.contains(reply.protocol, reply.destination, reply.destination_port.host()))
-            return SetupError::taken;
-        return claim.reserve(reply, hash);
+    [[nodiscard]] static bool is_reserved(const Tuple<Family>& reply, const Offer& offer) {
+        return offer.reserved->contains(reply.protocol, reply.destination,
+                                        reply.destination_port.host());
     }
-    /// As `propose`, where it is too rare to be inlined.
-    [[gnu::noinline]] SetupError propose_another(Claim& claim, const Tuple<Family>& reply) {
-        return propose(claim, reply, claim.hash(reply));
+    [[gnu::noinline]] SetupError try_one(Claim& claim, const Tuple<Family>& reply,
+                                         const Offer& offer) {
+        return is_reserved(reply, offer) ? SetupError::taken
+                                         : claim.reserve(reply, claim.hash(reply));
     }
 
     /// Every port of one address that may be free, as far as this visit may go.
-    SetupError search(Claim& claim, Tuple<Family>& reply, PortSet ports, Moment now,
-                      const Locality<Family>& locality) {
+    SetupError search(Claim& claim, Tuple<Family>& reply, const Offer& offer, Moment now) {
         left_ -= cost_of_an_address;
-        auto* map = crowded_.acquire(reply, ports, now, [&](OccupancyMap<Traits>& fresh) {
+        auto* map = crowded_.acquire(reply, offer.ports, now, [&](OccupancyMap<Traits>& fresh) {
             left_ -= cost_of_a_map;
-            served_.for_each(reply.protocol, reply.destination,
-                             [&](PortRange served) { fresh.exclude(served); });
+            offer.reserved->for_each(reply.protocol, reply.destination,
+                                     [&](PortRange reserved) { fresh.exclude(reserved); });
         });
         if (map == nullptr) return SetupError::unfinished;  // all maps are in use: wait for one
 
@@ -171,18 +164,18 @@ class PortAllocator {
             // The longer it takes, the further it looks ahead: most of the time goes into waiting
             // for memory. Only the port that is proposed next is out of the map: another worker
             // that finds the map empty knows that every port has an owner, or is about to.
-            const auto port = take(*map, reply, locality);
+            const auto port = take(*map, reply, offer.locality);
             if (!port) {
                 result = waiting == 0 ? SetupError::exhausted : SetupError::busy;
                 break;
             }
-            const auto next = look_ahead(*map, reply, *port, at_once, locality);
+            const auto next = look_ahead(*map, reply, *port, at_once, offer.locality);
             at_once = std::min(2 * at_once, most_at_once);
             for (std::size_t i = 0; i < next.size(); ++i) {
                 if (i > 0 && !map->take_out(next[i])) continue;
                 --left_;
                 reply.destination_port = Be16::from_host(next[i]);
-                const SetupError outcome = propose_another(claim, reply);
+                const SetupError outcome = try_one(claim, reply, offer);
                 if (outcome == SetupError::taken) continue;
                 if (outcome == SetupError::none) {
                     result = SetupError::none;
@@ -197,7 +190,7 @@ class PortAllocator {
         return result;
     }
 
-    /// Looks for a port in the map, as `draw` for one in the range.
+    /// Looks for a port in the map, as `draw_local` for one in the range.
     /// @param total  the map's upper bound
     std::optional<std::uint16_t> look(const OccupancyMap<Traits>& map, std::uint32_t total,
                                       Tuple<Family> reply, const Locality<Family>& locality) {
@@ -233,7 +226,6 @@ class PortAllocator {
     }
 
     Crowded& crowded_;
-    const ReservedPorts<Family>& served_;
     RandomBuffer random_;
     std::array<std::uint16_t, most_at_once> next_{};
     int left_ = 0;               ///< of this visit

@@ -54,19 +54,20 @@ class Incarnations {
     using Worker = FlowWorker<Family, Traits>;
     using Record = typename Worker::Record;
 
+    using Round = nat::Round<Family>;
+
     /// All outlive this; `timestamps` may be null.
-    Incarnations(Worker& worker, const Timeouts& timeouts, Timestamps<Family, Traits>* timestamps,
+    Incarnations(Worker& worker, Timestamps<Family, Traits>* timestamps,
                  FlowEnd<Family, Traits>& end)
-        : worker_(worker), timeouts_(timeouts), timestamps_(timestamps), end_(end) {}
+        : worker_(worker), timestamps_(timestamps), end_(end) {}
 
     /// A segment of `flow`, which is not over.
     [[nodiscard]] OfIncarnation track(const PacketContext<Family>& context, Record& flow,
-                                      Direction direction, std::uint64_t now_ms) {
-        now_ms_ = now_ms;
+                                      Direction direction, Round round) {
         const TcpProgress seen = tcp_progress(flow);
         if (direction == Direction::original && is_opening(context.parsed))
-            return may_begin(context, flow, seen) ? begin(context, flow) : OfIncarnation::no;
-        return seen.has_incarnation() ? go_on(context, flow, direction) : OfIncarnation::no;
+            return may_begin(context, flow, seen) ? begin(context, flow, round) : OfIncarnation::no;
+        return seen.has_incarnation() ? go_on(context, flow, direction, round) : OfIncarnation::no;
     }
 
     /// The new incarnation of a flow; null: there is none.
@@ -88,17 +89,17 @@ class Incarnations {
                    segment_of(context.packet, context.parsed).end;
     }
 
-    OfIncarnation begin(const PacketContext<Family>& context, Record& flow) {
+    OfIncarnation begin(const PacketContext<Family>& context, Record& flow, Round round) {
         const Tuple<Family> original = incarnation_of(flow.tuple(Direction::original));
         const std::uint64_t hash = index().hash(original);
         if (const Found found = index().find(original, hash)) {
             Record& record = worker_.record(found.flow);
             if (!is_live(record)) return OfIncarnation::later;
             if (!belongs_to(record, flow)) {  // to a flow before this one
-                release(found.flow);
+                release(found.flow, round);
                 return OfIncarnation::later;
             }
-            begin_again(context, record);
+            begin_again(context, record, round);
         } else {
             Claim claim(worker_, original, hash);
             if (claim.error() == SetupError::taken || claim.error() == SetupError::busy)
@@ -108,11 +109,11 @@ class Incarnations {
                 return OfIncarnation::no;
             Record& record = claim.record();
             record.rule = flow.rule;
-            const Moment expires =
-                track_first(record, context.packet, context.parsed, timeouts_, now_ms_);
+            const Moment expires = track_first(record, context.packet, context.parsed,
+                                               round.policy.timeouts, round.now_ms);
             if (timestamps_ != nullptr)
-                timestamps_->opens(context.packet, context.parsed, record, now_ms_);
-            claim.publish(expires, now_ms_);
+                timestamps_->opens(context.packet, context.parsed, record, round.now_ms);
+            claim.publish(expires, round.now_ms);
         }
         move_progress(flow, [](TcpProgress seen) {
             const bool lives =
@@ -123,21 +124,22 @@ class Incarnations {
     }
 
     /// A copy of the SYN, or another one.
-    void begin_again(const PacketContext<Family>& context, Record& record) {
+    void begin_again(const PacketContext<Family>& context, Record& record, Round round) {
         const TcpSegment syn = segment_of(context.packet, context.parsed);
         const bool is_copy = tcp_closing::end_of(record, Direction::original) == syn.end;
         if (!is_copy) {
             TcpWords(record, Direction::original, TcpWindow::strict)
                 .open(syn, window_scale_of(context.packet, context.parsed));
             move_progress(record, [](TcpProgress) { return TcpProgress(TcpState::syn_sent); });
-            refresh(record, expiry(now_ms_, timeouts_.tcp_syn_sent_s));
+            refresh(record, expiry(round.now_ms, round.policy.timeouts.tcp_syn_sent_s));
         }
         if (timestamps_ != nullptr)
             timestamps_->passes(context.packet, context.parsed, record, Direction::original,
-                                !is_copy, now_ms_);
+                                !is_copy, round.now_ms);
     }
 
-    OfIncarnation go_on(const PacketContext<Family>& context, Record& flow, Direction direction) {
+    OfIncarnation go_on(const PacketContext<Family>& context, Record& flow, Direction direction,
+                        Round round) {
         const FlowId id = find(flow);
         if (id == no_flow) {
             move_progress(flow, [](TcpProgress seen) { return seen.with_incarnation(false); });
@@ -148,8 +150,9 @@ class Incarnations {
                                                       context.parsed, TcpWindow::strict);
         if (!outcome.fits) return OfIncarnation::no;
         if (timestamps_ != nullptr)
-            timestamps_->passes(context.packet, context.parsed, record, direction, false, now_ms_);
-        decide(flow, id, direction, outcome.state);
+            timestamps_->passes(context.packet, context.parsed, record, direction, false,
+                                round.now_ms);
+        decide(flow, id, direction, outcome.state, round);
         return OfIncarnation::yes;
     }
 
@@ -163,27 +166,27 @@ class Incarnations {
     }
 
     /// A segment of `direction` has moved the record to `state`.
-    void decide(Record& flow, FlowId id, Direction direction, TcpState state) {
+    void decide(Record& flow, FlowId id, Direction direction, TcpState state, Round round) {
         Record& record = worker_.record(id);
         if (state == TcpState::close) {
             if (direction == Direction::reply) {
                 move_progress(flow, [](TcpProgress) { return TcpProgress(TcpState::close); });
-                refresh(flow, expiry(now_ms_, timeouts_.tcp_close_s));
+                refresh(flow, expiry(round.now_ms, round.policy.timeouts.tcp_close_s));
             } else {
                 move_progress(flow, [](TcpProgress seen) { return seen.with_incarnation(false); });
             }
-            release(id);
+            release(id, round);
         } else if (direction == Direction::original && !is_half_open(state)) {
-            take_over(flow, record);
-            release(id);
+            take_over(flow, record, round);
+            release(id, round);
         } else {
-            refresh(record, expiry(now_ms_, timeout_s(timeouts_, state)));
+            refresh(record, expiry(round.now_ms, timeout_s(round.policy.timeouts, state)));
         }
     }
 
     /// The new incarnation is the connection. A worker that has a segment of it at this very moment
     /// may see old and new numbers, as when its words went back (nat/conntrack/tcp_window.hpp).
-    void take_over(Record& flow, const Record& record) {
+    void take_over(Record& flow, const Record& record, Round round) {
         for (std::size_t i = 0; i < flow.memory.size(); ++i)
             copy(record.memory[i], flow.memory[i]);
         copy(record.protocol_detail, flow.protocol_detail);
@@ -191,7 +194,7 @@ class Incarnations {
         const TcpProgress now = tcp_progress(record);
         move_progress(flow, [now](TcpProgress) { return now; });
         mark(flow, flow_mark::replied | flow_mark::assured);
-        refresh(flow, expiry(now_ms_, timeout_s(timeouts_, now.state())));
+        refresh(flow, expiry(round.now_ms, timeout_s(round.policy.timeouts, now.state())));
     }
     template <class Word>
     static void copy(const Word& from, Word& to) {
@@ -214,14 +217,14 @@ class Incarnations {
     static bool belongs_to(const Record& record, const Record& flow) {
         return record.tuple(Direction::reply) == incarnation_of(flow.tuple(Direction::reply));
     }
-    void release(FlowId id) { worker_.table().release(id, worker_.counters(), end_); }
+    void release(FlowId id, Round round) {
+        worker_.table().release(id, worker_.counters(), end_.under(round.policy));
+    }
     [[nodiscard]] auto& index() const { return worker_.table().index(); }
 
     Worker& worker_;
-    const Timeouts& timeouts_;
     Timestamps<Family, Traits>* timestamps_;
     FlowEnd<Family, Traits>& end_;
-    std::uint64_t now_ms_ = 0;
 };
 
 }  // namespace noclash::nat

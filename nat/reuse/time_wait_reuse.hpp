@@ -14,8 +14,8 @@
 #include "nat/conntrack/flow_words.hpp"
 #include "nat/limits/limits.hpp"
 #include "nat/mapping/mapping.hpp"
+#include "nat/policy/policy_snapshot.hpp"
 #include "nat/policy/port_set.hpp"
-#include "nat/policy/timeouts.hpp"
 #include "nat/ports/occupancy_maps.hpp"
 
 namespace noclash::nat {
@@ -70,25 +70,22 @@ class TimeWaitReuse {
     /// RST. (netfilter forgets it after that time.)
     static constexpr std::uint32_t silent_after_reset_ms = 10'000;
 
-    /// @param timeouts  outlives this
-    /// @param limits    null when there are none; likewise
-    /// @param window    how the ends of connections were proven
-    TimeWaitReuse(Table& table, const Timeouts& timeouts, Limits<Family, Traits>* limits,
-                  TcpWindow window)
-        : table_(table), timeouts_(timeouts), limits_(limits), window_(window) {}
+    TimeWaitReuse(Table& table, Limits<Family, Traits>& limits) : table_(table), limits_(limits) {}
 
     /// True when `claim` has succeeded a finished connection: its reply tuple is `reply` with one
     /// of `addresses` as destination and a port out of `ports`. `segment_from(address)` is what the
     /// SYN will say that leaves from that address.
     template <class SegmentFrom>
     bool succeed(Claim& claim, Tuple<Family> reply, std::span<const Address> addresses,
-                 const PortSet& ports, RandomBuffer& random, std::uint64_t now_ms,
+                 const PortSet& ports, RandomBuffer& random, Round<Family> round,
                  SegmentFrom&& segment_from) {
-        latest_expiry_of_reset_ = expiry(now_ms, timeouts_.tcp_close_s) - silent_after_reset_ms;
+        const Policy<Family>& policy = round.policy;
+        latest_expiry_of_reset_ =
+            expiry(round.now_ms, policy.timeouts.tcp_close_s) - silent_after_reset_ms;
         draw(reply, addresses, ports, random);
-        look(segment_from);
+        look(policy, segment_from);
         while (const Candidate* best = oldest()) {
-            if (take(claim, *best, segment_from(best->reply.destination))) return true;
+            if (take(policy, claim, *best, segment_from(best->reply.destination))) return true;
             drop(best);  // another worker was faster, or its client has come back
         }
         return false;
@@ -122,13 +119,13 @@ class TimeWaitReuse {
     }
 
     template <class SegmentFrom>
-    void look(SegmentFrom&& segment_from) {
+    void look(const Policy<Family>& policy, SegmentFrom&& segment_from) {
         for (Candidate& candidate : std::span(candidates_).first(size_)) {
             const Found found = table_.index().find(candidate.reply, candidate.hash);
             if (!found || found.direction != Direction::reply) continue;
             const auto& flow = table_.pool()[found.flow];
             if (flow.status.load(std::memory_order_acquire) != FlowStatus::live ||  // (5)
-                !is_closed(tcp_state(flow), flow))
+                !is_closed(policy, tcp_state(flow), flow))
                 continue;
             candidate.at_server = judge(flow, segment_from(candidate.reply.destination));
             candidate.expires = flow.expires.load(std::memory_order_relaxed);
@@ -157,16 +154,17 @@ class TimeWaitReuse {
     /// another worker: that one moves the state and looks at the status (33) then, this one has
     /// changed the status (6) and looks at the state now. At least one sees the other, and gives
     /// way.
-    bool take(Claim& claim, const Candidate& candidate, const OpeningSegment& segment) {
+    bool take(const Policy<Family>& policy, Claim& claim, const Candidate& candidate,
+              const OpeningSegment& segment) {
         if (!table_.begin_end(candidate.flow)) return false;
         auto& flow = table_.pool()[candidate.flow];
         const TcpState state =
             TcpProgress(flow.protocol_state.load(std::memory_order_seq_cst)).state();  // (32)
-        if (!is_closed(state, flow) || judge(flow, segment) == AtServer::may_refuse) {
+        if (!is_closed(policy, state, flow) || judge(flow, segment) == AtServer::may_refuse) {
             table_.revive(candidate.flow);
             return false;
         }
-        if (limits_ != nullptr) limits_->ended(flow);
+        limits_.ended(policy, flow);
         claim.succeed(candidate.flow, candidate.hash);
         return true;
     }
@@ -174,18 +172,17 @@ class TimeWaitReuse {
     /// Its end is proven: the server's side, at most, remembers it. And its ports are its own: not
     /// those of a mapping, which other flows share.
     template <class Record>
-    [[nodiscard]] bool is_closed(TcpState state, const Record& flow) const {
+    [[nodiscard]] bool is_closed(const Policy<Family>& policy, TcpState state,
+                                 const Record& flow) const {
         constexpr std::uint8_t mapped = flow_mark::source_mapped | flow_mark::destination_mapped;
         if ((flow.marks.load(std::memory_order_relaxed) & mapped) != 0) return false;
-        if (!is_over(state, window_)) return false;
+        if (!is_over(state, policy.tcp.window)) return false;
         return state != TcpState::close || ms_between(flow.expires.load(std::memory_order_relaxed),
                                                       latest_expiry_of_reset_) >= 0;
     }
 
     Table& table_;
-    const Timeouts& timeouts_;
-    Limits<Family, Traits>* limits_;
-    TcpWindow window_;
+    Limits<Family, Traits>& limits_;
     Moment latest_expiry_of_reset_ = 0;
     std::array<Candidate, most> candidates_;
     std::uint32_t size_ = 0;

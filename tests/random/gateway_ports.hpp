@@ -22,7 +22,7 @@ class GatewayPorts {
           table_(range.size() + 65536, 1, 1),
           worker_(table_, 0, 0),
           crowded_(table_),
-          proposals_(crowded_, served_),
+          proposals_(crowded_),
           flows_(65536) {
         worker_.online();
     }
@@ -42,8 +42,10 @@ class GatewayPorts {
             between_bursts();
             Reservation<V4> claim(worker_, original);
             if (claim.error() != SetupError::none) continue;
-            const auto proposed = proposals_.reserve(claim, reply, {&reply.destination, 1}, range_,
-                                                     to_moment(now_ms_));
+            const auto proposed = proposals_.reserve(
+                claim, reply,
+                {.addresses = {&reply.destination, 1}, .ports = range_, .reserved = &reserved_},
+                to_moment(now_ms_));
             if (proposed == SetupError::exhausted) return std::nullopt;
             if (proposed != SetupError::none) continue;
             const Be16 port = claim.record().tuple(Direction::reply).destination_port;
@@ -71,7 +73,7 @@ class GatewayPorts {
     std::uint64_t flow_ms_;
     FlowTable<V4> table_;
     FlowWorker<V4> worker_;
-    nat::ReservedPorts<V4> served_{{}};
+    nat::ReservedPorts<V4> reserved_{{}};
     nat::OccupancyMaps<V4, Production> crowded_;
     nat::PortAllocator<V4, Production> proposals_;
     std::vector<FlowId> flows_;  ///< by port

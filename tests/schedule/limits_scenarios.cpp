@@ -38,7 +38,7 @@ class LimitsWorld {
         }
         engine.when_gone = [this](Record& record) {
             --live_[record.tuple(Direction::original).source.value.host()];
-            limits.ended(record);
+            limits.ended(policy(), record);
         };
     }
 
@@ -48,8 +48,8 @@ class LimitsWorld {
         Claim claim(me.engine(), key);
         if (!me.claimed(claim, key, operation.since())) return;
         // The rule's number is what the flow's record says when it is published.
-        const std::size_t rule = 1000 + claim.id();
-        nat::Admission<V4, Scheduled> admission(limits, key, rule);
+        const nat::Rule<V4>& rule = policy().rules[1000 + claim.id()];
+        nat::Admission<V4, Scheduled> admission(limits, policy(), key, rule);
         const nat::Admitted admitted = admission.enter(me.id());
         if (admitted == nat::Admitted::over_flows) engine.events.saw(Event::over_limit);
         if (admitted != nat::Admitted::yes) return me.give_up(claim);
@@ -60,7 +60,7 @@ class LimitsWorld {
             return me.give_up(claim);
         }
         engine.truth.reserved(claim.id(), reply(number), since);
-        claim.record().rule = static_cast<std::uint16_t>(rule);
+        claim.record().rule = rule.id;
         claim.record().protocol_state.store(0, std::memory_order_relaxed);
         admission.commit(claim.record());
         me.publish(claim);
@@ -76,7 +76,7 @@ class LimitsWorld {
         if (me.random.one_in(2))
             limits.opened(flow);
         else
-            static_cast<void>(limits.reopen(flow, me.id()));
+            static_cast<void>(limits.reopen(policy(), flow, me.id()));
     }
 
     void check_empty() {
@@ -97,7 +97,7 @@ class LimitsWorld {
     }
 
     World engine;
-    Limits limits{config(), rules(), engine.table};
+    Limits limits{engine.table, config(), rules};
 
   private:
     Limits::Sources& limits_table() {
@@ -113,14 +113,24 @@ class LimitsWorld {
         }();
         return limits;
     }
-    static const std::vector<nat::Rule<V4>>& rules() {
-        static const std::vector<nat::Rule<V4>> many = [] {
-            nat::Rule<V4> rule;
-            rule.action = nat::Action::snat;
-            rule.source_nat = nat::SourceNat::pool;
-            return std::vector<nat::Rule<V4>>(2000, rule);
-        }();
-        return many;
+    static constexpr std::size_t rules = 2000;
+
+    /// Each rule has its place in the list for its number.
+    static const nat::Policy<V4>& policy() {
+        static nat::Identities identities(rules);
+        static const nat::Policy<V4> policy(
+            [] {
+                nat::PolicyConfig<V4> config;
+                for (std::size_t i = 0; i < rules; ++i) {
+                    nat::Rule<V4>& rule = config.rules.emplace_back();
+                    rule.name = std::to_string(i);
+                    rule.action = nat::Action::snat;
+                    rule.source_nat = nat::SourceNat::pool;
+                }
+                return config;
+            }(),
+            {}, config(), identities, nullptr);
+        return policy;
     }
 
     std::map<std::uint32_t, std::uint32_t> live_;  ///< by source

@@ -42,9 +42,9 @@ class MappingWorld final : public Observer {
         : scheduler(seed),
           table_(flows(), workers, workers),
           crowded_(table_),
-          served_({}),
           filtering_(filtering),
-          timeouts_{.port_quarantine_s = quarantine_s} {
+          quarantine_s_(quarantine_s),
+          policy_({}, {.port_quarantine_s = quarantine_s}, {}, identities_, nullptr) {
         SeededRandom seeds(~seed);
         for (unsigned id = 0; id < workers; ++id)
             actors_.push_back(std::make_unique<Actor>(*this, id, seeds.next()));
@@ -82,8 +82,8 @@ class MappingWorld final : public Observer {
         Actor(MappingWorld& world, unsigned number, std::uint64_t seed)
             : random(seed),
               engine(world.table_, static_cast<std::uint16_t>(number), 0),
-              proposals(world.crowded_, world.served_),
-              mappings(engine, world.crowded_, proposals, nullptr, world.timeouts_) {
+              proposals(world.crowded_),
+              mappings(engine, world.crowded_, proposals, world.limits_) {
             engine.online();
         }
         SeededRandom random;
@@ -132,6 +132,8 @@ class MappingWorld final : public Observer {
         }
     }
 
+    [[nodiscard]] nat::Round<V4> round() const { return {policy_, now_ms_}; }
+
     /// A first packet from inside.
     void send(Actor& me, const Key& key) {
         Claim claim(me.engine, key);
@@ -140,9 +142,10 @@ class MappingWorld final : public Observer {
         Key reply = key.inverse();
         const std::array<V4Address, 1> addresses{schedule::reply(0).destination};
         const Key mapping = nat::mapping_of_source(key, V4Address{}, 1);
+        const nat::PortOffer<V4> offer{
+            .addresses = addresses, .ports = two_ports, .reserved = &policy_.reserved_ports};
         SetupError held = me.mappings.hold_source(
-            references, {mapping, claim.hash(mapping), addresses, two_ports, false, 0, filtering_},
-            reply, now_ms_);
+            references, {mapping, claim.hash(mapping), offer, 0, filtering_}, reply, round());
         if (held == SetupError::none) held = me.mappings.permit(references, reply, now_ms_);
         if (held != SetupError::none) return not_held(held);
         if (claim.reserve(reply) != SetupError::none) return events_.saw(Event::reserve_lost);
@@ -187,7 +190,7 @@ class MappingWorld final : public Observer {
     void end(Actor& me, const Key& key) {
         const Found found = table_.index().find(key, table_.index().hash(key));
         if (!found) return;
-        if (!table_.release(found.flow, me.engine.counters(), me.mappings.end()))
+        if (!table_.release(found.flow, me.engine.counters(), me.mappings.end().under(policy_)))
             events_.saw(Event::release_lost);
     }
     void rest(Actor& me) {
@@ -196,8 +199,8 @@ class MappingWorld final : public Observer {
         maintain(me);
     }
     void maintain(Actor& me) {
-        me.engine.maintain(now_ms_, 64, me.mappings.end(), [&](Record& record) {
-            if (!me.mappings.lives_on(record, now_ms_)) return false;
+        me.engine.maintain(now_ms_, 64, me.mappings.end().under(policy_), [&](Record& record) {
+            if (!me.mappings.lives_on(record, round())) return false;
             events_.saw(Event::refreshed);
             return true;
         });
@@ -208,8 +211,8 @@ class MappingWorld final : public Observer {
         Actor& any = *actors_[0];
         for (FlowId id = 1; id <= table_.pool().last_id(); ++id)
             if (live(id) && !nat::is_wildcard(table_.pool()[id]))
-                table_.release(id, any.engine.counters(), any.mappings.end());
-        if (timeouts_.port_quarantine_s != 0) let_quarantines_pass();
+                table_.release(id, any.engine.counters(), any.mappings.end().under(policy_));
+        if (quarantine_s_ != 0) let_quarantines_pass();
         for (FlowId id = 1; id <= table_.pool().last_id(); ++id)
             if (live(id)) fail("no leak: a mapping or permission is left without flows");
         if (table_.index().occupancy().entries != 0) fail("no leak: tuples are left");
@@ -228,7 +231,7 @@ class MappingWorld final : public Observer {
     /// A mapping is found idle, then to have been idle for so long.
     void let_quarantines_pass() {
         for (int i = 0; i < 200; ++i) {
-            now_ms_ += 1000 * timeouts_.port_quarantine_s / 50;
+            now_ms_ += 1000 * quarantine_s_ / 50;
             for (auto& actor : actors_) {
                 actor->engine.quiescent();
                 maintain(*actor);
@@ -238,9 +241,11 @@ class MappingWorld final : public Observer {
 
     Table table_;
     Crowded crowded_;
-    nat::ReservedPorts<V4> served_;
+    nat::Limits<V4, Scheduled> limits_{table_, {}, 1};
     Filtering filtering_;
-    nat::Timeouts timeouts_;
+    std::uint32_t quarantine_s_;
+    nat::Identities identities_{1};
+    nat::Policy<V4> policy_;
     std::vector<std::unique_ptr<Actor>> actors_;
     std::uint64_t now_ms_ = 0;
     Events events_;

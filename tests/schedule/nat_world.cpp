@@ -35,9 +35,9 @@ class NatWorld::InHand {
 };
 
 NatWorld::NatWorld(const Shape& shape, std::uint64_t seed, nat::PortRange ports)
-    : engine(shape, seed), crowded(engine.table), ports_(ports), served_({}) {
+    : engine(shape, seed), crowded(engine.table), ports_(ports) {
     for (unsigned worker = 0; worker < shape.workers; ++worker)
-        proposals_.push_back(std::make_unique<Proposals>(crowded, served_));
+        proposals_.push_back(std::make_unique<Proposals>(crowded));
     for (std::uint32_t port = ports.first; port <= ports.last; ++port)
         engine.watch(reply_with(port));
     engine.when_gone = [this](const Record& record) { crowded.ended(record); };
@@ -56,8 +56,10 @@ SetupError NatWorld::open(Actor& me, std::uint32_t number) {
     if (!me.claimed(claim, original(number), operation.since())) return SetupError::unfinished;
     const std::array<V4Address, 1> addresses{reply(0).destination};
     const std::uint64_t since = engine.scheduler.steps();
-    const SetupError proposed = proposals_[me.id()]->reserve(claim, reply_with(0), addresses,
-                                                             ports_, to_moment(engine.now_ms));
+    const SetupError proposed = proposals_[me.id()]->reserve(
+        claim, reply_with(0),
+        {.addresses = addresses, .ports = ports_, .reserved = &policy_.reserved_ports},
+        to_moment(engine.now_ms));
     if (proposed == SetupError::none) {
         engine.truth.reserved(claim.id(), claim.record().tuple(Direction::reply), since);
         me.publish(claim);
@@ -75,12 +77,10 @@ bool NatWorld::succeed(Actor& me, std::uint32_t number, const nat::OpeningSegmen
     const std::array<V4Address, 1> addresses{reply(0).destination};
     const Found before = engine.truth.owner(reply_with(ports_.first));
     engine.truth.hands_over(before.flow, claim.id(), reply_with(ports_.first));
-    const nat::Timeouts timeouts;
-    nat::TimeWaitReuse<V4, Scheduled> reuse(engine.table, timeouts, nullptr,
-                                            nat::TcpWindow::liberal);
+    nat::TimeWaitReuse<V4, Scheduled> reuse(engine.table, limits_);
     const bool done =
         reuse.succeed(claim, reply_with(0), addresses, ports_, proposals_[me.id()]->random(),
-                      engine.now_ms, [&](const V4Address&) { return segment; });
+                      {policy_, engine.now_ms}, [&](const V4Address&) { return segment; });
     if (!done) {
         me.give_up(claim);
         return false;

@@ -8,6 +8,7 @@
 
 #include "nat/ports/port_allocator.hpp"
 #include "nat/reuse/time_wait_reuse.hpp"
+#include "tests/schedule/no_rules.hpp"
 #include "tests/schedule/world.hpp"
 
 namespace noclash::schedule {
@@ -41,7 +42,8 @@ class NatWorld {
     [[nodiscard]] Key reply_with(std::uint32_t port) const;
 
     nat::PortRange ports_;
-    nat::ReservedPorts<V4> served_;
+    const nat::Policy<V4>& policy_ = no_rules();
+    nat::Limits<V4, Scheduled> limits_{engine.table, {}, 1};
     std::vector<std::unique_ptr<Proposals>> proposals_;
     /// Until which step the worker may have had a port in hand.
     std::array<std::uint64_t, Scheduler::most_workers> in_hand_until_{};

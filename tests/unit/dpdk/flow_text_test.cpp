@@ -21,11 +21,10 @@ using testing::StartsWith;
 constexpr std::uint32_t ten_1 = 0x0a010000;
 constexpr std::uint32_t ten_2 = 0x0a020000;
 
-Config config() {
-    Config config;
-    config.policy.rules.resize(1);
-    config.policy.rules[0].name = "the \"node\" port";
-    return config;
+nat::Names rules() {
+    nat::Names names(1);
+    (void)names.id_of("the \"node\" port");
+    return names;
 }
 
 FlowView flow() {
@@ -70,12 +69,12 @@ FlowView wildcard(std::uint8_t kind) {
 }
 
 std::string line_of(const FlowView& view) {
-    FlowText text(config());
+    FlowText text(rules());
     return json::parse(text.line(view)).get<std::string>();
 }
 
 json object_of(const FlowView& view) {
-    FlowText text(config());
+    FlowText text(rules());
     return json::parse(text.object(view));
 }
 

@@ -25,7 +25,7 @@ struct TwoWorkers {
     using Pipe = Pipeline<V4, TestRouter, Stepped>;
 
     explicit TwoWorkers(std::vector<Rule<V4>> rules)
-        : policy{{}, std::move(rules)}, table(64, 2, 3), crowded(table) {
+        : policy({{}, std::move(rules)}, timeouts, {}, identities, {}), table(64, 2, 3) {
         for (auto* engine : {&engines[0], &engines[1]})
             engine->online();
     }
@@ -33,7 +33,7 @@ struct TwoWorkers {
         PacketContext<V4> context{};
         context.packet = view(packet);
         context.ingress_port = port;
-        pipelines[worker].process({&context, 1}, 1000);
+        pipelines[worker].process({&context, 1}, {policy, 1000});
         return context.verdict;
     }
     [[nodiscard]] Found find(const Tuple<V4>& key) const {
@@ -44,15 +44,15 @@ struct TwoWorkers {
                              [this](const auto& flow) { crowded.ended(flow); });
     }
 
-    TestRouter router;
     Timeouts timeouts;
-    PolicyConfig<V4> policy;
+    Identities identities;
+    PolicySnapshot<V4, TestRouter> policy;
     FlowTable<V4, Stepped> table;
-    ReservedPorts<V4> served{policy.rules};
-    OccupancyMaps<V4, Stepped> crowded;
+    OccupancyMaps<V4, Stepped> crowded{table};
+    Limits<V4, Stepped> limits{table, {}, 8};
     std::array<Engine, 2> engines{Engine{table, 0, 0}, Engine{table, 1, 0}};
-    std::array<Pipe, 2> pipelines{Pipe{engines[0], {policy, timeouts, router, served, crowded}},
-                                  Pipe{engines[1], {policy, timeouts, router, served, crowded}}};
+    std::array<Pipe, 2> pipelines{Pipe{engines[0], {crowded, limits, 8}},
+                                  Pipe{engines[1], {crowded, limits, 8}}};
 };
 
 /// One port, 5999, is left of a thousand: blind draws hardly ever find it, the search has to.
@@ -127,6 +127,7 @@ TEST(Invariant2FirstPacket, AnAnswerToAFlowInSetUpWaitsToo) {
 
 TEST(Invariant3AllOrNothing, WhoeverSeesLiveSeesACompleteFlow) {
     Rule<V4> other = masquerade();
+    other.name = "other";
     other.protocol = ip_protocol::udp;
     unsigned seen_live = 0;
     const auto look = [&](TwoWorkers& gateway, unsigned n) {

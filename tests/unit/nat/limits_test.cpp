@@ -163,13 +163,13 @@ TEST(Limits, HalfOpenConnectionsToAService) {
     for (std::uint32_t i = 0; i < 20; ++i) {  // each from an address of its own
         ++to_service.source;
         EXPECT_EQ(sends(gateway, to_service, syn, 1), DropReason::none) << i;
-        EXPECT_EQ(gateway.limits.services().half_open(0), std::min(i + 1, 5U));
+        EXPECT_EQ(gateway.limits.services().half_open(gateway.id_of(0)), std::min(i + 1, 5U));
     }
     EXPECT_EQ(gateway.pipelines[0]->slow_path().half_open().ended().value(), 15U);
     EXPECT_EQ(sends(gateway, from_port(1), syn), DropReason::none);  // no service
     gateway.pass_time(300'000);
-    EXPECT_EQ(gateway.limits.services().half_open(0), 0U);
-    EXPECT_EQ(gateway.limits.services().unanswered(0, 0), 20U);
+    EXPECT_EQ(gateway.limits.services().half_open(gateway.id_of(0)), 0U);
+    EXPECT_EQ(gateway.snapshot->backends.unanswered(0, 0), 20U);
     EXPECT_EQ(sends(gateway, to_service, syn, 1), DropReason::none);
 }
 
@@ -192,7 +192,8 @@ struct TwoWorkers {
     using Pipe = Pipeline<V4, TestRouter, Stepped>;
     using Engine = FlowWorker<V4, Stepped>;
 
-    explicit TwoWorkers(const LimitsConfig<V4>& most) : limits_config(most) {
+    explicit TwoWorkers(const LimitsConfig<V4>& most)
+        : policy({{}, {masquerade()}}, {}, most, identities, {}), limits(table, most, 8) {
         for (auto* engine : {&engines[0], &engines[1]})
             engine->online();
     }
@@ -200,7 +201,7 @@ struct TwoWorkers {
         PacketContext<V4> context{};
         context.packet = view(packet);
         context.ingress_port = port;
-        pipelines[worker].process({&context, 1}, 1000);
+        pipelines[worker].process({&context, 1}, {policy, 1000});
         if (context.verdict.outcome == Outcome::transmit) last = read(packet).tuple;
         return context.verdict;
     }
@@ -212,21 +213,18 @@ struct TwoWorkers {
     }
     void end_all() {
         for (FlowId id = 1; id <= table.pool().last_id(); ++id)
-            table.release(id, engines[1].counters(), [this](auto& flow) { limits.ended(flow); });
+            table.release(id, engines[1].counters(),
+                          [this](auto& flow) { limits.ended(policy, flow); });
     }
 
-    TestRouter router;
-    Timeouts timeouts;
-    PolicyConfig<V4> policy{{}, {masquerade()}};
+    Identities identities;
+    PolicySnapshot<V4, TestRouter> policy;
     FlowTable<V4, Stepped> table{64, 2, 3};
-    ReservedPorts<V4> served{policy.rules};
     OccupancyMaps<V4, Stepped> crowded{table};
-    LimitsConfig<V4> limits_config;
-    Limits<V4, Stepped> limits{limits_config, policy.rules, table};
+    Limits<V4, Stepped> limits;
     std::array<Engine, 2> engines{Engine{table, 0, 0}, Engine{table, 1, 0}};
-    std::array<Pipe, 2> pipelines{
-        Pipe{engines[0], {policy, timeouts, router, served, crowded, nullptr, &limits}},
-        Pipe{engines[1], {policy, timeouts, router, served, crowded, nullptr, &limits}}};
+    std::array<Pipe, 2> pipelines{Pipe{engines[0], {crowded, limits, 8}},
+                                  Pipe{engines[1], {crowded, limits, 8}}};
     Tuple<V4> last{};
 };
 

@@ -106,8 +106,8 @@ struct SteeredGateway : TestGateway {
         pipelines.clear();
         for (auto& engine : engines)
             pipelines.push_back(std::make_unique<TestPipeline>(
-                *engine, TestPipeline::Shared{policy, timeouts, router, served, crowded,
-                                              &timestamps, nullptr, ports}));
+                *engine, TestPipeline::Shared{crowded, limits, identities.rules().most(),
+                                              &timestamps, ports}));
     }
 
     /// Opens a flow on worker 0; what its first packet becomes.
@@ -193,12 +193,17 @@ TEST(Locality, LocalPortsAreDrawnUniformly) {
         FlowTable<V4> table(1024, 1, 1);
         OccupancyMaps<V4, Production> crowded(table);
         const ReservedPorts<V4> served{{}};
-        PortAllocator<V4, Production> proposals(crowded, served);
+        PortAllocator<V4, Production> proposals(crowded);
         const std::size_t draws = times.size() * 300;
         std::size_t elsewhere = 0;
         for (std::size_t i = 0; i < draws; ++i) {
             Tuple<V4> proposal;
-            proposals.draw(reply, addresses, ports, proposal, Locality<V4>(outside, reply, 1));
+            proposals.propose(reply,
+                              {.addresses = addresses,
+                               .ports = ports,
+                               .reserved = &served,
+                               .locality = Locality<V4>(outside, reply, 1)},
+                              proposal);
             const auto drawn = times.find(times_of(proposal));
             if (drawn == times.end())
                 ++elsewhere;

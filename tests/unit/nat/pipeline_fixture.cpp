@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
+#include <set>
+#include <string>
 #include <utility>
 
 namespace noclash::nat::test {
@@ -8,39 +10,52 @@ namespace noclash::nat::test {
 TestGateway::TestGateway(PolicyConfig<V4> with, unsigned workers, std::uint32_t flows,
                          LimitsConfig<V4> most, TcpTimestamps mode)
     : policy(std::move(with)),
-      served(policy.rules),
       table(flows, workers, workers),
       crowded(table),
       timestamps(mode),
       limits_config(std::move(most)),
-      limits(limits_config, policy.rules, table) {
+      limits(table, limits_config, identities.rules().most()) {
     for (unsigned id = 0; id < workers; ++id) {
         engines.push_back(
             std::make_unique<FlowWorker<V4>>(table, static_cast<std::uint16_t>(id), 0));
         pipelines.push_back(std::make_unique<TestPipeline>(
             *engines.back(),
-            TestPipeline::Shared{policy, timeouts, router, served, crowded, &timestamps,
-                                 limits.active() ? &limits : nullptr}));
+            TestPipeline::Shared{crowded, limits, identities.rules().most(), &timestamps}));
     }
     engines[0]->online();
 }
 
 TestGateway::~TestGateway() = default;
 
+RoutedRound<V4, TestRouter> TestGateway::round() {
+    PolicyConfig<V4> named = policy;
+    std::set<std::string> names{""};
+    for (std::size_t i = 0; i < named.rules.size(); ++i)
+        if (!names.insert(named.rules[i].name).second)
+            named.rules[i].name = "rule " + std::to_string(i);
+    snapshot = std::make_unique<PolicySnapshot<V4, TestRouter>>(
+        std::move(named), timeouts, limits_config, identities, router, snapshot.get());
+    return {*snapshot, now_ms};
+}
+
+RuleId TestGateway::id_of(std::size_t rule) {
+    return round().policy.rules[rule].id;
+}
+
 PacketContext<V4> TestGateway::decide(Bytes& packet, std::uint16_t port, unsigned worker) {
     PacketContext<V4> context{};
     context.packet = view(packet);
     context.ingress_port = port;
-    pipelines[worker]->process({&context, 1}, now_ms);
+    pipelines[worker]->process({&context, 1}, round());
     return context;
 }
 
 void TestGateway::process(std::span<PacketContext<V4>> contexts) {
-    pipelines[0]->process(contexts, now_ms);
+    pipelines[0]->process(contexts, round());
 }
 
 void TestGateway::maintain(std::uint32_t budget, unsigned worker) {
-    pipelines[worker]->maintain(now_ms, budget);
+    pipelines[worker]->maintain(round(), budget);
 }
 
 void TestGateway::pass_time(std::uint64_t ms) {

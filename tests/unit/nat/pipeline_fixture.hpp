@@ -86,6 +86,9 @@ inline Rule<V4> node_port(SourceNat source = SourceNat::masquerade) {
     return rule;
 }
 
+/// Each burst goes by a policy made for it of what `policy`, `timeouts`, `limits_config` and
+/// `router` say at the time; the one before it is gone then. So whatever refers to a former policy
+/// shows in the sanitizers' builds.
 struct TestGateway {
     explicit TestGateway(std::vector<Rule<V4>> rules, unsigned workers = 1,
                          std::uint32_t flows = 4096, TcpTimestamps mode = TcpTimestamps::preserve)
@@ -112,10 +115,16 @@ struct TestGateway {
     /// Passes time; timers fire and records are reclaimed.
     void pass_time(std::uint64_t ms);
 
+    /// What the next burst goes by.
+    [[nodiscard]] RoutedRound<V4, TestRouter> round();
+    /// The number of a rule of the list.
+    [[nodiscard]] RuleId id_of(std::size_t rule);
+
     TestRouter router;
     Timeouts timeouts;
     PolicyConfig<V4> policy;
-    ReservedPorts<V4> served;
+    Identities identities{64};
+    std::unique_ptr<PolicySnapshot<V4, TestRouter>> snapshot;  ///< of the last burst
     FlowTable<V4> table;
     OccupancyMaps<V4, Production> crowded;
     Timestamps<V4, Production> timestamps;

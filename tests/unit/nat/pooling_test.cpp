@@ -141,8 +141,8 @@ TEST(Pooling, APairedHostGetsEveryPortOfItsAddressAndNoneOfAnother) {
     EXPECT_EQ(gateway.pass(refused).reason, DropReason::exhausted);
     // The same destination, by a host with another address.
     std::uint32_t other = inside + 1;
-    while (gateway.policy.pools[0].pairing.choose(V4Address::from_host(other), 8) ==
-           gateway.policy.pools[0].pairing.choose(V4Address::from_host(inside), 8))
+    while (gateway.snapshot->pools[0].pairing.choose(V4Address::from_host(other), 8) ==
+           gateway.snapshot->pools[0].pairing.choose(V4Address::from_host(inside), 8))
         ++other;
     Bytes served = flow(other, 0);
     EXPECT_EQ(gateway.pass(served).outcome, Outcome::transmit);
