@@ -66,9 +66,10 @@ class Pipeline {
     void process(std::span<PacketContext<Family>> contexts, Round round) {
         assert(contexts.size() <= burst);
         const Snapshot& policy = round.policy;
-        const FastTracking fast(policy.timeouts, policy.tcp.window, round.now_ms,
-                                policy.timeouts.inbound_refresh &&
-                                    (timestamps_ == nullptr || !timestamps_->changes_all()));
+        const Burst by{round,
+                       FastTracking(policy.timeouts, policy.tcp.window, round.now_ms,
+                                    policy.timeouts.inbound_refresh &&
+                                        (timestamps_ == nullptr || !timestamps_->changes_all()))};
         end_step(Step::receive);
         const auto& index = worker_.table().index();
         if (policy.untracked.any()) [[unlikely]] {
@@ -105,15 +106,15 @@ class Pipeline {
             if (!undecided(context)) continue;
             Record& likely = records[context.found.flow];
             if (likely.tuple(context.found.direction) == context.parsed.tuple) [[likely]]
-                hit(context, likely, context.found.direction, round, fast);
+                hit(context, likely, context.found.direction, by);
             else
                 without_flow[misses++] = &context;
         }
         end_step(Step::hit);
         if (misses > 0) [[unlikely]]
-            set_up(std::span(without_flow).first(misses), round, fast);
+            set_up(std::span(without_flow).first(misses), by);
         if (successors_ > 0) [[unlikely]]
-            set_up_successors(round, fast);
+            set_up_successors(by);
     }
 
     /// Has each step timed from now on; null: no longer. The pipeline's owner times what is before
@@ -147,6 +148,12 @@ class Pipeline {
 
   private:
     using Snapshot = PolicySnapshot<Family, RouterType>;
+
+    /// What all packets of a burst go by.
+    struct Burst {
+        Round round;
+        FastTracking fast;
+    };
 
     /// Neither refused by `parse` nor forwarded untracked.
     static bool undecided(const PacketContext<Family>& context) {
@@ -184,18 +191,18 @@ class Pipeline {
             cycles_->end(step);
     }
 
-    [[gnu::noinline]] void set_up(std::span<PacketContext<Family>* const> contexts, Round round,
-                                  const FastTracking& fast) {
-        const FlowPlan<Family>* plan = slow_path_.plan(contexts, round);
+    [[gnu::noinline]] void set_up(std::span<PacketContext<Family>* const> contexts,
+                                  const Burst& by) {
+        const FlowPlan<Family>* plan = slow_path_.plan(contexts, by.round);
         end_step(Step::plan);
         for (PacketContext<Family>* const context : contexts) {
             // The bucket may have pointed to another flow; or a packet before this one in the burst
             // may have set the flow up.
             if (const Found found =
                     worker_.table().index().find(context->parsed.tuple, context->hash))
-                hit_late(*context, found, round, fast);
-            else if (const Found winner = slow_path_.set_up(*context, *plan, round))
-                adopt(*context, winner, round, fast);
+                hit_late(*context, found, by);
+            else if (const Found winner = slow_path_.set_up(*context, *plan, by.round))
+                adopt(*context, winner, by);
             ++plan;
         }
         end_step(Step::set_up);
@@ -207,7 +214,7 @@ class Pipeline {
         context.verdict = Verdict::park();
         if (successors_ < burst) successor_[successors_++] = &context;
     }
-    [[gnu::noinline]] void set_up_successors(Round round, const FastTracking& fast) {
+    [[gnu::noinline]] void set_up_successors(const Burst& by) {
         // Those that this finds to be asked anew once more stay parked.
         for (std::size_t i = 0, count = successors_; i < count; ++i) {
             PacketContext<Family>& context = *successor_[i];
@@ -216,58 +223,54 @@ class Pipeline {
                              FlowStatus::live)  // (5)
                 continue;                       // parked
             context.verdict = {};
-            const FlowPlan<Family>& plan = *slow_path_.plan({&successor_[i], 1}, round);
-            if (const Found winner = slow_path_.set_up_in_place_of(found, context, plan, round))
-                adopt(context, winner, round, fast);
+            const FlowPlan<Family>& plan = *slow_path_.plan({&successor_[i], 1}, by.round);
+            if (const Found winner = slow_path_.set_up_in_place_of(found, context, plan, by.round))
+                adopt(context, winner, by);
         }
         successors_ = 0;
     }
 
     /// Another packet of this flow was faster, in this burst or on another worker (invariant 2).
-    [[gnu::noinline]] void adopt(PacketContext<Family>& context, Found winner, Round round,
-                                 const FastTracking& fast) {
-        hit_late(context, winner, round, fast);
+    [[gnu::noinline]] void adopt(PacketContext<Family>& context, Found winner, const Burst& by) {
+        hit_late(context, winner, by);
         if (context.verdict.outcome != Outcome::park) clash_resolved_.add();
     }
 
     [[gnu::always_inline]] void hit(PacketContext<Family>& context, Record& flow,
-                                    Direction direction, Round round, const FastTracking& fast) {
+                                    Direction direction, const Burst& by) {
         if (flow.status.load(std::memory_order_acquire) != FlowStatus::live) [[unlikely]]  // (5)
             context.verdict = Verdict::park();
         else if (context.parsed.kind == PacketKind::tcp) [[likely]]
-            forward<PacketKind::tcp>(context, flow, direction, round, fast);
+            forward<PacketKind::tcp>(context, flow, direction, by);
         else if (context.parsed.kind == PacketKind::udp) [[likely]]
-            forward<PacketKind::udp>(context, flow, direction, round, fast);
+            forward<PacketKind::udp>(context, flow, direction, by);
         else
-            hit_by_other(context, flow, direction, round, fast);
+            hit_by_other(context, flow, direction, by);
     }
     [[gnu::noinline]] void hit_by_other(PacketContext<Family>& context, Record& flow,
-                                        Direction direction, Round round,
-                                        const FastTracking& fast) {
+                                        Direction direction, const Burst& by) {
         if (context.parsed.kind == PacketKind::icmp_error)
-            context.verdict = translate_error(context, flow, direction, round.policy);
+            context.verdict = translate_error(context, flow, direction, by.round.policy);
         else
-            forward<PacketKind::other>(context, flow, direction, round, fast);
+            forward<PacketKind::other>(context, flow, direction, by);
     }
 
     /// As `hit`, where it is too rare to be inlined.
-    [[gnu::noinline]] void hit_late(PacketContext<Family>& context, Found found, Round round,
-                                    const FastTracking& fast) {
-        hit(context, worker_.record(found.flow), found.direction, round, fast);
+    [[gnu::noinline]] void hit_late(PacketContext<Family>& context, Found found, const Burst& by) {
+        hit(context, worker_.record(found.flow), found.direction, by);
     }
 
     /// @tparam kind  the packet's; `other`: any other than TCP and UDP
     template <PacketKind kind>
     [[gnu::always_inline]] void forward(PacketContext<Family>& context, Record& flow,
-                                        Direction direction, Round round,
-                                        const FastTracking& fast) {
+                                        Direction direction, const Burst& by) {
         const Tuple<Family>& answer = flow.tuple(opposite(direction));
-        const bool routed = round.policy.router.route(answer.source, context.hop);
+        const bool routed = by.round.policy.router.route(answer.source, context.hop);
         if (!routed || !fits(context)) [[unlikely]]
-            return forward_unfit(context, flow, direction, round, routed);
-        if (!fast.may_suffice ||
-            !track_fast<kind>(flow, direction, context.packet, context.parsed, fast)) [[unlikely]]
-            if (!track_slow(context, flow, direction, round)) return;
+            return forward_unfit(context, flow, direction, by.round, routed);
+        if (!by.fast.may_suffice || !track_fast<kind>(flow, direction, context.packet,
+                                                      context.parsed, by.fast)) [[unlikely]]
+            if (!track_slow(context, flow, direction, by.round)) return;
         translate<kind>(context.packet, context.parsed, answer, translation_of(flow, direction));
         context.verdict.outcome = Outcome::transmit;
     }

@@ -47,17 +47,11 @@ class PortAllocator {
     /// its ports; with the port as it is where that is wished and offered. A first one, drawn
     /// ahead, gives time to fetch its index bucket. (Written in place, since it is hashed and
     /// compared in whole words next: see Tuple::invert.)
-    void propose(const Tuple<Family>& reply, const Offer& offer, Tuple<Family>& proposal) {
-        if (offer.preserves_port && offer.ports.contains(reply.destination_port.host())) {
-            const auto count = static_cast<std::uint32_t>(offer.addresses.size());
-            return Tuple<Family>::redirect(reply,
-                                           offer.addresses[count == 1 ? 0 : random_.below(count)],
-                                           reply.destination_port, proposal);
-        }
-        if (offer.locality.draws() == 0) [[likely]]
-            return draw_any(reply, offer, proposal);
-        std::uint32_t in_vain = offer.locality.draws();
-        draw_local(reply, offer, proposal, in_vain);
+    [[gnu::always_inline]] void propose(const Tuple<Family>& reply, const Offer& offer,
+                                        Tuple<Family>& proposal) {
+        if (offer.preserves_port || offer.locality.draws() != 0) [[unlikely]]
+            return propose_as_wished(reply, offer, proposal);
+        draw_any(reply, offer, proposal);
     }
 
     /// Reserves `reply` with one of the offer's addresses as its destination and one of its ports.
@@ -84,6 +78,18 @@ class PortAllocator {
     void top_up() { random_.top_up(); }
 
   private:
+    [[gnu::noinline]] void propose_as_wished(const Tuple<Family>& reply, const Offer& offer,
+                                             Tuple<Family>& proposal) {
+        if (offer.preserves_port && offer.ports.contains(reply.destination_port.host())) {
+            const auto count = static_cast<std::uint32_t>(offer.addresses.size());
+            return Tuple<Family>::redirect(reply,
+                                           offer.addresses[count == 1 ? 0 : random_.below(count)],
+                                           reply.destination_port, proposal);
+        }
+        std::uint32_t in_vain = offer.locality.draws();
+        draw_local(reply, offer, proposal, in_vain);
+    }
+
     /// After a first proposal in vain.
     [[gnu::noinline]] SetupError reserve_another(Claim& claim, Tuple<Family> reply,
                                                  const Offer& offer, Moment now) {
