@@ -50,10 +50,9 @@ PROOFS = {"models (Spin)": "model", "mutants of the engine": "mutants",
           "closing (10^6 schedules)": "closing"}
 NO_PROOFS = [f"--no-suite={name}" for name in PROOFS.values()]
 
-# Files of a target are compiled together, in a third of the time. A local name of one file hides
-# those of others then; the release build, which compiles each alone, warns of what hides names.
-# Reports of sanitizers need no more than lines of the debugger's information.
-TOGETHER = ["-Dunity=on", "-Dunity_size=20", "-Ddebug=false", "-Dcpp_args=['-Wno-shadow', '-g1']"]
+# Files of a target are compiled together, in a third of the time. Reports of sanitizers need no more
+# than lines of the debugger's information.
+TOGETHER = ["-Dunity=on", "-Dunity_size=20", "-Ddebug=false", "-Dcpp_args=-g1"]
 
 DESCRIPTION = """\
 Installs what is missing, builds, and runs the tests: unit and stress tests, then tests of the
