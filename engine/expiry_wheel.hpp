@@ -94,7 +94,7 @@ class ExpiryWheel {
     [[nodiscard]] std::uint32_t due(Moment expires, std::uint64_t now_ms) const {
         const auto wait = static_cast<std::uint64_t>(
             std::clamp(ms_between(to_moment(now_ms), expires), 0, std::int32_t{recheck_ms}));
-        // Not into the tick that is being emptied, and not around the wheel.
+        // Never into the tick that is being emptied, nor once around the wheel.
         const std::uint64_t tick =
             std::clamp((now_ms + wait) / tick_ms + 1, current_tick_ + 1, current_tick_ + ticks - 1);
         return static_cast<std::uint32_t>(tick % ticks);

@@ -63,14 +63,14 @@ struct alignas(64) Flow {
     std::uint16_t owner = 0;                  ///< the worker whose wheel holds it
     std::uint32_t link = 0;                   ///< next in the owner's list (wheel or retired)
     std::array<IndexPlace, 2> places{};       ///< of the tuples in the index, by Direction
-    /// Of the layer above: what translating its packets changes in the sums under their checksums.
+    /// For the layer above: what translating its packets changes in the sums under their checksums.
     std::array<std::uint16_t, 2> sum_changes{};
-    /// Of the layer above, which gives it a value before it reads one: where TCP's FINs end.
+    /// For the layer above, which writes it before it reads it: where TCP's FINs end.
     Atomic<std::uint32_t> protocol_word{0};
 
     alignas(64) std::array<FlowCounters<Traits>, 2> counters;  ///< by Direction
     Atomic<std::uint32_t> pool_link{0};                        ///< next chunk of free records
-    /// Of the layer above, which lays it out: what it remembers of the connection.
+    /// For the layer above, which lays it out: what it remembers of the connection.
     std::array<Atomic<std::uint32_t>, 7> memory{};
 
     [[nodiscard]] const Tuple<Family>& tuple(Direction direction) const {

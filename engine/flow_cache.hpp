@@ -65,7 +65,7 @@ class FlowCache {
         count_ += Pool::chunk;
     }
 
-    /// Those that came back first go to the pool.
+    /// The records that came back first go to the pool.
     [[gnu::noinline]] void spill() {
         const auto free = ids_.begin() + ahead;
         pool_.push_chunk(std::span<const FlowId, Pool::chunk>(free, Pool::chunk));

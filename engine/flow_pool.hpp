@@ -37,7 +37,7 @@ class FlowPool {
         }
     }
 
-    /// Of memory that a pool takes.
+    /// The bytes of memory that a pool takes.
     [[nodiscard]] static std::size_t bytes_for(std::uint32_t capacity, std::uint32_t slack) {
         return HugeArray<Record>::bytes_for(records_for(capacity, slack));
     }

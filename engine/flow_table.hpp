@@ -36,7 +36,7 @@ class FlowTable {
     [[nodiscard]] static std::uint32_t slack_for(std::uint32_t flows, unsigned workers) {
         return std::max(workers * 3 * Pool::chunk, flows / 64);
     }
-    /// Of memory that a table takes.
+    /// The bytes of memory that a table takes.
     [[nodiscard]] static std::size_t bytes_for(std::uint32_t flows, unsigned workers) {
         return Pool::bytes_for(flows, slack_for(flows, workers)) + Index::bytes_for(flows);
     }

@@ -8,7 +8,7 @@
 
 namespace noclash {
 
-/// What the engine is built of in production; tests substitute their own (`tests/`).
+/// The atomics, quiescence and hash of production; tests substitute their own (`tests/`).
 struct Production {
     template <class T>
     using Atomic = std::atomic<T>;

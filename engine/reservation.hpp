@@ -58,7 +58,7 @@ class Reservation {
     Reservation(const Reservation&) = delete;
     Reservation& operator=(const Reservation&) = delete;
 
-    /// Of the claim: `none`, `taken`, `busy`, `table_full` or `chain_too_long`.
+    /// The claim's result: `none`, `taken`, `busy`, `table_full` or `chain_too_long`.
     [[nodiscard]] SetupError error() const { return error_; }
     /// The owner of the tuple of the latest claim or proposal, when it is `taken`.
     [[nodiscard]] Found owner() const { return owner_; }

@@ -140,13 +140,13 @@ class TupleIndex {
     void reclaim_slot(IndexPlace place);
 
     [[nodiscard]] std::size_t bytes() const { return buckets_.bytes() + shared_.bytes(); }
-    /// Of memory that an index for so many flows takes.
+    /// The bytes of memory that an index for `flows` flows takes.
     [[nodiscard]] static std::size_t bytes_for(std::uint32_t flows) {
         const std::size_t buckets = buckets_for(flows);
         return HugeArray<Bucket>::bytes_for(buckets) +
                HugeArray<SharedOverflow<Traits>>::bytes_for(buckets / buckets_per_share + 1);
     }
-    /// Of the buckets in memory.
+    /// Where the buckets lie in memory.
     [[nodiscard]] const void* address() const { return &buckets_[0]; }
     [[nodiscard]] std::size_t buckets() const { return buckets_.size(); }
 
@@ -184,7 +184,7 @@ class TupleIndex {
     [[nodiscard, gnu::always_inline]] inline Found candidate(const Bucket* buckets,
                                                              std::size_t number, RefFormat format,
                                                              std::uint64_t hash) const;
-    /// What `candidate` does when the first slot with the tag is not it.
+    /// `candidate`, when the first slot with the tag holds another tuple.
     [[nodiscard, gnu::noinline]] Found candidate_behind(std::size_t number, BucketHeader header,
                                                         std::uint64_t hash) const {
         return first_shown(number, header, hash,
@@ -210,7 +210,7 @@ class TupleIndex {
     /// To the second-level cache, which waits for more lines at once than the first level can: a
     /// burst's lookups overlap better for it (docs/performance.md).
     static void fetch(const void* line) { __builtin_prefetch(line, 0, 2); }
-    /// What `insert` does beside its usual course.
+    /// The rare steps of `insert`.
     /// @param mine  the position of the slot that it has taken; `positions`: none
     [[nodiscard, gnu::noinline]] InsertResult insert_again(std::size_t bucket, SlotRef ref,
                                                            unsigned mine, const Key& key,

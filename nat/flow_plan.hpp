@@ -42,7 +42,7 @@ struct FlowPlan {
     bool binds_source;  ///< a static mapping says what the source becomes
     bool redirects;     ///< the destination is translated
     FlowId mapping;     ///< whose outside endpoint the packet goes to, or `no_flow`
-    /// What source NAT may choose from. There is no locality where a mapping translates the source.
+    /// The choice of source NAT; without locality where a mapping translates the source.
     PortOffer<Family> offer;
     Tuple<Family> proposal;  ///< the reply tuple to try first; or the mapping's original tuple
     std::uint64_t hash;      ///< of `proposal`
@@ -158,7 +158,7 @@ class FlowPlanner {
                                   : proposals_.random().below(size)];
     }
 
-    /// What policy and route say about a packet without a flow.
+    /// Applies rules and routes to a packet without a flow.
     [[gnu::always_inline]] void apply_policy(PacketContext<Family>& context, Round round,
                                              FlowPlan<Family>& plan) {
         const auto& [policy, now_ms] = round;
@@ -182,7 +182,7 @@ class FlowPlanner {
         choose_source(*plan.source_rule, context.hop.port, round, plan);
     }
 
-    /// What source NAT may choose from.
+    /// Fills in the offer of source NAT.
     void choose_source(const Rule<Family>& rule, std::uint16_t egress_port, Round round,
                        FlowPlan<Family>& plan) {
         if (rule.source_nat == SourceNat::keep) return keep_source(round, plan);

@@ -149,7 +149,7 @@ class Pipeline {
   private:
     using Snapshot = PolicySnapshot<Family, RouterType>;
 
-    /// What all packets of a burst go by.
+    /// The round, and what follows from it for established packets.
     struct Burst {
         Round round;
         FastTracking fast;
@@ -215,7 +215,7 @@ class Pipeline {
         if (successors_ < burst) successor_[successors_++] = &context;
     }
     [[gnu::noinline]] void set_up_successors(const Burst& by) {
-        // Those that this finds to be asked anew once more stay parked.
+        // A packet that is to be asked anew a second time stays parked.
         for (std::size_t i = 0, count = successors_; i < count; ++i) {
             PacketContext<Family>& context = *successor_[i];
             const Found found = worker_.table().index().find(context.parsed.tuple, context.hash);
@@ -294,7 +294,7 @@ class Pipeline {
                                       Direction direction, Round round) {
         const auto& [policy, now_ms] = round;
         bool reopens = false;
-        // What may end or restart a connection is checked whole, like what opens one.
+        // A segment that may end or restart a connection is checked whole, like one that opens it.
         if ((context.parsed.tcp_flags & tcp_flag::decisive) != 0) {
             if (!l4_checksum_ok<Family>(context.packet, context.parsed)) {
                 context.verdict.reason = DropReason::bad_l4_checksum;

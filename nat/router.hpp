@@ -9,7 +9,7 @@
 
 namespace noclash::nat {
 
-/// What the pipeline asks of the router around it.
+/// The questions that the pipeline asks its router.
 template <class R, class Family>
 concept Router = requires(const R router, const typename Family::Address& address,
                           Hop<Family>& hop) {

@@ -30,7 +30,7 @@
 
 namespace noclash::nat {
 
-/// What the pipelines of all workers share, and lives as long as they.
+/// State that the pipelines of all workers share. It outlives them.
 template <class Family, class Traits>
 struct PipelineShared {
     OccupancyMaps<Family, Traits>& crowded;
@@ -95,7 +95,7 @@ class SlowPath {
                 reason != DropReason::none)
                 return drop(context, reason);
         }
-        // What may open a flow is checked whole: a corrupted packet must not make state.
+        // A packet that may open a flow is checked whole: a corrupted one must not make state.
         if (!l4_checksum_ok<Family>(context.packet, packet))
             return drop(context, DropReason::bad_l4_checksum);
         if (packet.kind == PacketKind::tcp && !may_open(packet.tcp_flags, policy.tcp))
@@ -200,7 +200,8 @@ class SlowPath {
                              is_outbound(plan);
         return decided(context, answers ? Verdict::reset(reason) : Verdict::drop(reason));
     }
-    /// Of a host whose source would be translated, or that a rule forwards as it is.
+    /// Whether the packet is of a host whose source is translated, or that a rule forwards as it
+    /// is.
     static bool is_outbound(const FlowPlan& plan) {
         if (plan.rule == nullptr || plan.source == SourceBy::nothing || plan.redirects)
             return false;
@@ -224,7 +225,7 @@ class SlowPath {
         const Record& mapping = worker_.record(found.flow);
         if (mapping.status.load(std::memory_order_acquire) != FlowStatus::live)  // (5)
             return decided(context, Verdict::park());
-        // Of a hairpin, the remote is known only when its source is translated.
+        // A hairpin's remote is known only when its source is translated.
         const bool open =
             round.policy.timeouts.inbound_refresh || mappings_.in_use(found.flow, round.now_ms);
         const bool admitted = open && mappings_.admits(found.flow, packet.tuple);
@@ -373,7 +374,7 @@ class SlowPath {
                                         Round round) {
         if (claim.error() == SetupError::taken) return claim.owner();
         const Verdict refusal = verdict_of(round.policy, claim.error());
-        // What is half open is not in the wheel, which early drop looks at.
+        // Half-open connections are not in the wheel, which early drop looks at.
         const bool room_soon = claim.error() == SetupError::table_full && round.policy.early_drop &&
                                (early_drop_.make_room(round.now_ms, gone(round)) ||
                                 half_open_.end_longest(round.now_ms, gone(round)));

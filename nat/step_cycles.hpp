@@ -9,7 +9,7 @@
 
 namespace noclash::nat {
 
-/// What is done to a burst, in order. Each is a loop of its own over the whole burst.
+/// The steps of a burst, in order. Each is a loop of its own over the whole burst.
 enum class Step : std::uint8_t {
     receive,   ///< take frames from the device; sort out what is not an IP packet for us
     parse,     ///< bytes to tuple

@@ -16,7 +16,7 @@
 
 namespace noclash::dpdk {
 
-/// What a worker does when there is nothing to receive.
+/// What an idle worker does.
 enum class Idle : std::uint8_t {
     poll,  ///< poll on: lowest latency, takes the whole core
     nap,   ///< sleep for some microseconds: shares the core with others
@@ -58,7 +58,8 @@ struct RouteConfig {
 
 struct NeighborConfig {
     std::uint32_t refresh_s = 15;  ///< a neighbour in use is asked again after so long
-    /// Of a worker, waiting for addresses, all neighbours together; one alone: four fifths.
+    /// How many packets of a worker may wait for addresses of neighbours; for one neighbour: four
+    /// fifths.
     std::uint32_t queue_packets = 5120;
     std::uint32_t capacity = 4096;  ///< of each port
 };
@@ -95,11 +96,11 @@ struct Config {
     std::vector<RouteConfig> routes;
     nat::PolicyConfig<V4> policy;
     nat::LimitsConfig<V4> limits;
-    /// What works but is hardly meant, in the order of the file.
+    /// Settings that work but are hardly meant, in the order of the file.
     std::vector<Finding> warnings;
 };
 
-/// What a configuration is checked against, beside itself.
+/// The machine that a configuration is checked for.
 struct Machine {
     std::vector<unsigned> cpus;  ///< that this process may run on; empty: not known
 };

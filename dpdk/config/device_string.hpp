@@ -12,7 +12,7 @@ namespace noclash::dpdk {
 
 enum class DeviceKind { af_packet, af_xdp, tap, memif, ring, null, pci, vdev };
 
-/// What the `device` of a port comes to in DPDK's words.
+/// The `device` of a port in DPDK's words.
 struct Device {
     DeviceKind kind = DeviceKind::vdev;
     std::string name;       ///< what DPDK calls it, and what its port is found by
@@ -26,7 +26,7 @@ struct Device {
 /// The name of the kernel's interface that a device uses or makes; empty when there is none.
 [[nodiscard]] std::string_view kernel_interface(const Device& device);
 
-/// Of a Unix socket, in bytes: `sun_path` less its NUL.
+/// The longest path of a Unix socket, in bytes: `sun_path` without its NUL.
 inline constexpr std::size_t longest_socket_path = 107;
 
 /// The forms that `device` takes, for messages.

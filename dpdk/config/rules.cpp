@@ -225,7 +225,7 @@ void read_mss_clamp(const Section& section, Rule& rule) {
     }
 }
 
-/// What needs a flow cannot be had without.
+/// Refuses what needs a flow in a rule that makes none.
 void read_tracking(const Section& section, Rule& rule) {
     if (section.boolean("track").value_or(true)) return;
     rule.tracking = nat::Tracking::none;

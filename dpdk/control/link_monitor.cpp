@@ -82,7 +82,7 @@ void LinkMonitor::take(const LinkNews& news) {
     }
 }
 
-/// What nobody tells, and what was told while the kernel's queue was full.
+/// Asks for links that no event tells of, and for what was lost while the kernel's queue was full.
 void LinkMonitor::look(std::uint16_t port) {
     const Port& on = *gateway_.ports[port];
     if (!on.interface().empty()) return look_at_interface(port);

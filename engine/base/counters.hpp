@@ -19,7 +19,7 @@ class Counter {
     std::atomic<std::uint64_t> value_{0};
 };
 
-/// What a worker's flow engine counts; names as `conntrack -S` prints them where there is one.
+/// The counters of a worker's flow engine, with the names of `conntrack -S` where it has them.
 /// Written by the worker, read by anyone.
 struct EngineCounters {
     Counter insert;          ///< flows published

@@ -28,7 +28,7 @@ class HugeArray {
     HugeArray(const HugeArray&) = delete;
     HugeArray& operator=(const HugeArray&) = delete;
 
-    /// Of memory that an array of `size` takes, at least.
+    /// The bytes of memory that an array of `size` elements takes, at least.
     [[nodiscard]] static constexpr std::size_t bytes_for(std::size_t size) {
         return HugeMapping::bytes_for(size * sizeof(T));
     }
@@ -41,7 +41,7 @@ class HugeArray {
         return data_[i];
     }
     [[nodiscard]] std::size_t size() const { return size_; }
-    /// Of memory that it takes.
+    /// The bytes of memory that the array takes.
     [[nodiscard]] std::size_t bytes() const { return memory_.bytes(); }
 
   private:

@@ -12,7 +12,7 @@
 
 namespace noclash {
 
-/// What becomes of huge pages that the administrator has reserved (`vm.nr_hugepages`).
+/// Whether tables use the huge pages that the administrator has reserved (`vm.nr_hugepages`).
 enum class ReservedPages : std::uint8_t {
     leave,  ///< for others
     take,   ///< as long as there are enough for a whole table
@@ -38,7 +38,7 @@ class HugeMapping {
     HugeMapping& operator=(const HugeMapping&) = delete;
     ~HugeMapping() { ::munmap(mapping_, mapped_); }
 
-    /// What a mapping of `bytes` takes at least: whole pages.
+    /// The bytes of memory that a mapping of `bytes` takes: whole pages.
     [[nodiscard]] static constexpr std::size_t bytes_for(std::size_t bytes) {
         return round_up(bytes, two_megabytes);
     }
@@ -68,7 +68,7 @@ class HugeMapping {
         if (bytes_ / 2 > bytes) return false;  // more than half of it would stay empty
         constexpr int size_shift = 26;         // MAP_HUGE_SHIFT
         const int size = (page == gigabyte ? 30 : 21) << size_shift;
-        // Not with MAP_NORESERVE: pages that are short are to be missed now.
+        // Without MAP_NORESERVE: a lack of pages has to show now, not at a later access.
         void* memory = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE,
                               MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | size, -1, 0);
         if (memory == MAP_FAILED) return false;

@@ -20,7 +20,7 @@ namespace noclash::nat {
     return to_moment(now_ms) + timeout_s * 1000U;
 }
 
-/// Of a flow of anything but TCP, in seconds.
+/// The timeout of a flow of any protocol but TCP, in seconds.
 [[nodiscard]] inline std::uint32_t first_timeout_s(const Timeouts& timeouts, PacketKind kind) {
     switch (kind) {
         case PacketKind::udp:

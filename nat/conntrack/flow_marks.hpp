@@ -23,7 +23,7 @@ inline constexpr std::uint8_t half_open_source = 8;    ///< its source's half-op
 inline constexpr std::uint8_t half_open_service = 16;  ///< its rule's half-open flows
 inline constexpr std::uint8_t half_open = half_open_source | half_open_service;
 inline constexpr std::uint8_t subscriber_port = 32;  ///< of a flow: its source's ports
-/// Those whose counts are taken off when the flow ends.
+/// The marks whose counts are taken off when the flow ends.
 inline constexpr std::uint8_t counted = subscriber | subscriber_port | half_open;
 
 // mapping/: the references of the flow

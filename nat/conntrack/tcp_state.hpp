@@ -46,7 +46,7 @@ inline constexpr std::array<std::string_view, tcp_states> tcp_state_names{
     return tcp_state_names[static_cast<std::size_t>(state)];
 }
 
-/// What a segment means to the state machine.
+/// The kind of a segment, as the state machine sees it.
 enum class TcpEvent : std::uint8_t { syn, syn_ack, fin, ack, rst, count };
 
 /// `flags` must be a combination that `parse` lets pass.
@@ -64,7 +64,7 @@ enum class TcpEvent : std::uint8_t { syn, syn_ack, fin, ack, rst, count };
 class TcpProgress {
   public:
     explicit constexpr TcpProgress(std::uint8_t bits) : bits_(bits) {}
-    /// Of a connection that has no FIN.
+    /// The progress of a connection that has no FIN.
     explicit constexpr TcpProgress(TcpState state) : bits_(static_cast<std::uint8_t>(state)) {}
 
     [[nodiscard]] constexpr std::uint8_t bits() const { return bits_; }
@@ -103,7 +103,7 @@ class TcpProgress {
     std::uint8_t bits_;
 };
 
-/// Of a TCP flow, as its packets of this moment know it.
+/// The state of a TCP flow at this moment.
 template <class Record>
 [[nodiscard]] TcpProgress tcp_progress(const Record& flow) {
     return TcpProgress(flow.protocol_state.load(std::memory_order_relaxed));

@@ -73,7 +73,7 @@ struct TcpSegment {
     [[nodiscard]] constexpr bool has(std::uint8_t flag) const { return (flags & flag) != 0; }
 };
 
-/// What `packet` says; it must have passed `parse` as TCP.
+/// The numbers of `packet`, which must have passed `parse` as TCP.
 template <class Family>
 [[nodiscard]] TcpSegment segment_of(const PacketView& packet, const Parsed<Family>& parsed) {
     const auto& tcp = header<TcpHeader>(packet, parsed.l4_offset);
@@ -96,7 +96,7 @@ template <class Family>
     return at == 0 ? no_window_scale : std::min(tcp[at], most_window_scale);
 }
 
-/// What is known about the way from a sender S to a receiver R.
+/// The state of the way from a sender S to a receiver R.
 struct TcpPath {
     std::uint32_t end = 0;              ///< of S
     std::uint32_t acknowledged = 0;     ///< by R
@@ -243,7 +243,7 @@ class TcpWords {
                                     std::memory_order_relaxed);
     }
 
-    /// What S has acknowledged; before that, R's initial sequence number.
+    /// The last acknowledgment of S; before there is one, R's initial sequence number.
     [[nodiscard]] std::uint32_t acknowledged() const {
         return load(flow_memory::tcp_acknowledged(sender_));
     }

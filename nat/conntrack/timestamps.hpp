@@ -15,7 +15,7 @@
 
 namespace noclash::nat {
 
-/// What becomes of TCP timestamps [field c]. Shared by all workers.
+/// Translates, strips or keeps TCP timestamps [field c]. Shared by all workers.
 ///
 /// To a server that keeps one timestamp for each host (Linux' former tcp_tw_recycle) or each tuple
 /// (PAWS, TIME_WAIT: RFC 7323, section 5; RFC 6191), the many hosts behind one address are one host

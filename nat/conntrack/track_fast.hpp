@@ -7,7 +7,7 @@
 
 namespace noclash::nat {
 
-/// What packets of flows that stay in their state need of the configuration, for one moment.
+/// The timeouts and the window mode that uneventful packets need, computed once a burst.
 struct FastTracking {
     /// @param suffices  false: something else has to look at each packet, uneventful or not
     FastTracking(const Timeouts& timeouts, TcpWindow mode, std::uint64_t now_ms, bool suffices)
@@ -26,7 +26,7 @@ struct FastTracking {
 
 /// As `track`, for a packet like nearly all: plain TCP data or acknowledgments, or UDP, after which
 /// the flow is in the state that it was in before. False: nothing was done, `track` has to look.
-/// Not when only outbound packets refresh (`Timeouts::inbound_refresh`).
+/// Not for use when only outbound packets refresh (`Timeouts::inbound_refresh`).
 /// @tparam kind  the packet's
 template <PacketKind kind, class Record, class Family>
 [[nodiscard, gnu::always_inline]] inline bool track_fast(Record& flow, Direction direction,

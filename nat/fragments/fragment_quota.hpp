@@ -24,7 +24,8 @@ class FragmentQuota {
   public:
     using Address = typename Family::Address;
 
-    /// Of a store of `capacity` things, at least 1, of which a source may hold `each`.
+    /// @param capacity  of the store, at least 1
+    /// @param each      how many of these one source may hold
     FragmentQuota(std::uint32_t capacity, std::uint32_t each)
         : places_(std::bit_ceil(std::size_t{capacity} * 2)), capacity_(capacity), each_(each) {
         assert(capacity >= 1);

@@ -41,7 +41,7 @@ struct ReassemblyBounds {
     std::uint64_t timeout_ms;  ///< from a packet's first fragment to come to its last
 };
 
-/// What all fragments of a packet have in common.
+/// The fields that all fragments of a packet have in common.
 template <class Family>
 [[nodiscard]] Tuple<Family> fragment_key(const typename Family::Address& source,
                                          const typename Family::Address& destination,

@@ -37,7 +37,7 @@
 
 namespace noclash::nat {
 
-/// What a limit says.
+/// The answer of a limit.
 enum class Admitted : std::uint8_t {
     yes,
     uncounted,  ///< let in, for the table of sources has no place
@@ -57,7 +57,7 @@ enum class Admitted : std::uint8_t {
            admitted == Admitted::over_half_open_service;
 }
 
-/// What a packet over a limit is dropped for.
+/// The drop reason of a packet over a limit.
 [[nodiscard]] constexpr DropReason reason_of(Admitted admitted) {
     switch (admitted) {
         case Admitted::over_flows:

@@ -54,7 +54,7 @@ class SourceTable {
           words_(buckets_ * slots_of_bucket),
           entries_(buckets_ * slots_of_bucket) {}
 
-    /// Of memory that a table for so many sources takes.
+    /// The bytes of memory that a table for `sources` sources takes.
     [[nodiscard]] static std::size_t bytes_for(std::uint32_t sources) {
         const std::size_t slots = buckets_for(sources) * slots_of_bucket;
         return HugeArray<typename Traits::template Atomic<std::uint64_t>>::bytes_for(slots) +

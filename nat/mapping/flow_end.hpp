@@ -14,7 +14,7 @@
 
 namespace noclash::nat {
 
-/// What one thread counts of mappings; permissions are not among them.
+/// The counters of mappings and of permissions, for one thread.
 struct MappingCounters {
     Counter mappings_opened;
     Counter mappings_ended;
@@ -22,7 +22,7 @@ struct MappingCounters {
     Counter permissions_ended;
 };
 
-/// What follows when a flow has ended: its port is free again, it is counted no more, its
+/// Does what follows when a flow has ended: its port is free again, it is counted no more, its
 /// references and what may have become of it are gone. One per thread that ends flows, which is
 /// online while it does.
 template <class Family, class Traits>

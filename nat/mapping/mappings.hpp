@@ -15,7 +15,7 @@
 
 namespace noclash::nat {
 
-/// What an inside endpoint's mapping is made of when there is none.
+/// The mapping that an inside endpoint gets when it has none.
 template <class Family>
 struct MappingRequest {
     Tuple<Family> original;  ///< of the mapping: `mapping_of_source`

@@ -42,7 +42,7 @@ inline constexpr std::size_t arp_frame_bytes = 60;
 void build_arp_frame(const ArpMessage& message, const MacAddress& to,
                      std::span<std::uint8_t, arp_frame_bytes> out);
 
-/// Who has `ip`? To be broadcast.
+/// The question "who has `ip`?", to be broadcast.
 [[nodiscard]] ArpMessage arp_request(const MacAddress& our_mac, V4Address our_ip, V4Address ip);
 /// The answer to `request`: its target address is at `our_mac`. To be sent to the request's sender.
 [[nodiscard]] ArpMessage arp_reply(const ArpMessage& request, const MacAddress& our_mac);

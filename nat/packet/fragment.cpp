@@ -15,7 +15,7 @@ DropReason check_fragment<V4>(const PacketView& packet, std::uint32_t most) {
     if (payload == 0 || (!last && payload % fragment_unit != 0))
         return DropReason::fragment_invalid;
     const std::uint32_t offset = (word & IpHeader<V4>::offset_mask) * fragment_unit;
-    // Else the length of the whole might not even fit its field ("ping of death").
+    // Otherwise the length of the whole packet might not fit its field ("ping of death").
     if (header_length + offset + payload > most) return DropReason::fragment_too_big;
     return DropReason::none;
 }

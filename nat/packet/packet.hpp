@@ -7,7 +7,7 @@
 
 namespace noclash::nat {
 
-/// What a device already found out about a checksum.
+/// What a device has found out about a checksum.
 enum class Checked : std::uint8_t { unknown, good, bad };
 
 /// The bytes of one packet, from the IP header on. The pipeline reads and rewrites them in place.
@@ -26,7 +26,7 @@ struct PacketView {
 namespace tcp_flag {
 inline constexpr std::uint8_t fin = 0x01, syn = 0x02, rst = 0x04, psh = 0x08, ack = 0x10,
                               urg = 0x20;
-/// Of segments that may open, end or restart a connection.
+/// The flags of segments that may open, end or restart a connection.
 inline constexpr std::uint8_t decisive = syn | fin | rst;
 }  // namespace tcp_flag
 
@@ -41,7 +41,7 @@ enum class PacketKind : std::uint8_t {
     other,  ///< a protocol without ports that are known here: those of `tuple` are 0
 };
 
-/// What the pipeline needs to know of a packet; offsets count from the IP header.
+/// What the pipeline knows of a packet. Offsets count from the IP header.
 template <class Family>
 struct Parsed {
     Tuple<Family> tuple;       ///< of the packet; for `icmp_error`, of the packet it quotes

@@ -17,7 +17,7 @@ enum class Outcome : std::uint8_t {
     park,      ///< its flow cannot be decided just now: process it again soon
 };
 
-/// What becomes of a packet: a word, to be handed up in a register.
+/// The fate of a packet, in one word, so that it is handed up in a register.
 struct alignas(8) Verdict {
     Outcome outcome = Outcome::drop;
     DropReason reason = DropReason::none;

@@ -11,7 +11,7 @@
 
 namespace noclash::nat {
 
-/// What is counted of a source.
+/// The things that are counted for each source.
 enum class Quota : std::uint8_t { flows, tcp_ports, udp_ports, icmp_ids, half_open, count };
 
 inline constexpr std::size_t quotas = static_cast<std::size_t>(Quota::count);
@@ -23,9 +23,9 @@ template <class Family>
 struct LimitsConfig {
     /// The subscribers' addresses; empty: each source of a flow that goes to no `dnat` service.
     std::vector<Prefix<Family>> subscribers;
-    /// Of one subscriber; `half_open` of one source, subscriber or not.
+    /// The most that one subscriber may have; of `half_open`, any source.
     std::array<std::uint32_t, quotas> most{};
-    /// Of one `dnat` rule: when there are so many, the oldest goes for a new one.
+    /// The most half-open connections of one `dnat` rule; beyond it, the oldest ends for a new one.
     std::uint32_t half_open_per_service = 0;
     std::uint32_t sources = 65536;  ///< that can be told apart at once
 

@@ -18,7 +18,7 @@ namespace noclash::nat {
 /// `Rule::mss_clamp` that leaves it to the MTU.
 inline constexpr std::uint16_t any_mss = 65535;
 
-/// What becomes of the first packet of a flow.
+/// What a rule does with the first packet of a flow.
 enum class Action : std::uint8_t { drop, reject, forward, snat, masquerade, dnat, bind };
 
 /// Whether a first packet goes no further, in silence or with an answer [RFC 5508 REQ-8].
@@ -45,7 +45,7 @@ enum class Mapping : std::uint8_t {
     endpoint_independent,  ///< EIM: an inside endpoint has one outside endpoint for all it talks to
 };
 
-/// Who may send to the outside endpoint of a mapping [RFC 4787 REQ-8] [RFC 5382 REQ-3].
+/// Which remotes may send to the outside endpoint of a mapping [RFC 4787 REQ-8] [RFC 5382 REQ-3].
 enum class Filtering : std::uint8_t {
     address_and_port_dependent,  ///< APDF: only endpoints that the inside endpoint has sent to
     address_dependent,           ///< ADF: any port of such an address
@@ -94,14 +94,14 @@ struct Rule {
     std::string name;
     RuleId id = 0;  ///< given by the policy: the number of its name
 
-    // What it matches, in the packet as it came.
+    // The conditions, on the packet as it came.
     std::optional<std::uint16_t> ingress_port;  ///< index of the port
     std::optional<std::uint8_t> protocol;
     std::vector<Prefix<Family>> from;
     std::vector<Prefix<Family>> to;
     std::optional<PortRange> to_port;
 
-    // What it does.
+    // The action.
     Action action = Action::drop;
     Tracking tracking = Tracking::flow;
     SourceNat source_nat = SourceNat::keep;
@@ -112,9 +112,10 @@ struct Rule {
     /// When there, SYNs and SYN-ACKs of the rule's flows promise to take no larger segments than
     /// this (bytes of payload) and than fit the MTU of both ports.
     std::optional<std::uint16_t> mss_clamp;
-    /// Of a `dnat` rule, which has at least one: each new flow gets one of them at random.
+    /// The targets of a `dnat` rule, at least one: each new flow gets one of them at random.
     std::vector<Target<Family>> targets;
-    /// Of a `bind` rule, which matches by it, and by `protocol` (TCP or UDP when it has ports).
+    /// The mapping of a `bind` rule, which matches by it and by `protocol` (TCP or UDP when it has
+    /// ports).
     std::optional<StaticMapping<Family>> mapping;
 };
 

@@ -92,14 +92,15 @@ struct PolicySnapshot : Policy<Family> {
     const RouterType router;
 };
 
-/// What a worker goes by in one round. Passed by value; kept by nobody beyond the round.
+/// The policy and the time of one round of a worker. Passed by value, and never kept beyond the
+/// round.
 template <class Family>
 struct Round {
     const Policy<Family>& policy;
     std::uint64_t now_ms;
 };
 
-/// The same, where routes are needed, too.
+/// The same with routes.
 template <class Family, class RouterType>
 struct RoutedRound {
     const PolicySnapshot<Family, RouterType>& policy;

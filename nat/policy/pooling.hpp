@@ -29,7 +29,7 @@ class Pairing {
   public:
     Pairing() { random_bytes(key_.data(), sizeof key_); }
 
-    /// Of `count` addresses, at most 65,536, the number of the one that `inside` is paired with.
+    /// The number of the address that `inside` is paired with, out of `count`, at most 65,536.
     /// Uniform over hosts: no address is more likely than another by more than one in 65,536.
     template <class Address>
     [[nodiscard]] std::uint32_t choose(const Address& inside, std::size_t count) const {

@@ -28,7 +28,7 @@ class PortSet {
     PortSet(PortRange range) : PortSet(range.first, range.last) {}
     PortSet(std::uint16_t first, std::uint16_t last) : first_(first), last_(last) {}
 
-    /// Those ports of `range`, which holds two at least, that are even when `port` is, else odd.
+    /// The ports of `range` with the parity of `port`. The range holds two ports at least.
     [[nodiscard]] static PortSet like(std::uint16_t port, PortRange range) {
         PortSet set(range);
         set.shift_ = 1;
@@ -49,7 +49,7 @@ class PortSet {
     [[nodiscard]] bool contains(std::uint16_t port) const {
         return first_ <= port && port <= last_ && ((port ^ first_) & shift_) == 0;
     }
-    /// Those among the 64 ports from `64 * word` on: a bit for each.
+    /// A bit for each of the 64 ports from `64 * word` on: set when the port is in the set.
     [[nodiscard]] std::uint64_t bits(std::uint32_t word) const {
         if (word < first_ / 64U || word > last_ / 64U) return 0;
         std::uint64_t bits = ~0ULL;

@@ -51,7 +51,7 @@ class OccupancyMap {
             take_out(port);
     }
 
-    /// Those that the map is about.
+    /// The ports that the map covers.
     [[nodiscard]] PortSet ports() const { return ports_; }
 
     /// Takes out one port, uniformly among those present; nothing when the map is empty.

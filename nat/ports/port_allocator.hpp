@@ -71,7 +71,7 @@ class PortAllocator {
         return reserve_another(claim, proposal, offer, now);
     }
 
-    /// What the proposals are drawn with: the worker's own, for its other choices too.
+    /// The random numbers of the worker: for proposals, and for its other choices.
     [[nodiscard]] RandomBuffer& random() { return random_; }
 
     /// Between bursts.

@@ -9,7 +9,7 @@
 
 namespace noclash::nat {
 
-/// What a translated source may be chosen from.
+/// The addresses and ports that a translated source may be chosen from.
 template <class Family>
 struct PortOffer {
     std::span<const typename Family::Address> addresses;

@@ -27,7 +27,7 @@ class RssModel {
   public:
     using Address = typename Family::Address;
 
-    /// What is hashed: the bytes of a tuple up to its ports, as they lie in memory.
+    /// The bytes that are hashed: those of a tuple up to its ports, as they lie in memory.
     static constexpr std::size_t input_bytes = 2 * sizeof(Address) + 2 * sizeof(Be16);
     using Input = std::array<std::uint8_t, input_bytes>;
 
@@ -37,7 +37,7 @@ class RssModel {
         bool udp = false;
     };
 
-    /// Of a device that nothing is known of.
+    /// The model of a device that nothing is known of.
     RssModel() = default;
 
     /// @param hash    `hash(input)`, linear over XOR
@@ -82,7 +82,7 @@ class RssModel {
         return worker(source_part(tuple), tuple);
     }
 
-    /// Of so many tuples one comes to the worker, on average; 0 when none does.
+    /// One of so many tuples comes to the worker, on average; 0: none does.
     [[nodiscard]] std::uint32_t tuples_for_one(std::uint16_t worker) const {
         return worker < tuples_for_one_.size() ? tuples_for_one_[worker] : 0;
     }

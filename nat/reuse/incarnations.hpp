@@ -80,7 +80,8 @@ class Incarnations {
   private:
     using Claim = Reservation<Family, Traits>;
 
-    /// Not while the connection opens: then the latest SYN counts, and a copy of it is a copy.
+    /// None begins while the connection opens: then the latest SYN counts, and its copies change
+    /// nothing.
     static bool may_begin(const PacketContext<Family>& context, const Record& flow,
                           TcpProgress seen) {
         if (seen.state() == TcpState::syn_sent || seen.state() == TcpState::syn_sent2) return false;

@@ -20,7 +20,7 @@
 
 namespace noclash::nat {
 
-/// What the SYN of a new connection will say when it leaves.
+/// The numbers that the SYN of a new connection will have when it leaves.
 struct OpeningSegment {
     std::uint32_t sequence = 0;
     std::optional<std::uint32_t> timestamp;  ///< TSval
