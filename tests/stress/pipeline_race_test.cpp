@@ -32,6 +32,7 @@ Verdict until_decided(TestGateway& gateway, unsigned worker, Bytes& packet) {
 /// Runs `act(worker, step)` on all workers, each step begun by all at once.
 template <class Act>
 void in_step(TestGateway& gateway, Act&& act) {
+    gateway.keep_policy();
     std::barrier step(workers);
     std::vector<std::thread> threads;
     for (unsigned id = 0; id < workers; ++id) {

@@ -28,6 +28,7 @@ TestGateway::TestGateway(PolicyConfig<V4> with, unsigned workers, std::uint32_t 
 TestGateway::~TestGateway() = default;
 
 RoutedRound<V4, TestRouter> TestGateway::round() {
+    if (keeps_policy) return {*snapshot, now_ms};
     PolicyConfig<V4> named = policy;
     std::set<std::string> names{""};
     for (std::size_t i = 0; i < named.rules.size(); ++i)
@@ -36,6 +37,11 @@ RoutedRound<V4, TestRouter> TestGateway::round() {
     snapshot = std::make_unique<PolicySnapshot<V4, TestRouter>>(
         std::move(named), timeouts, limits_config, identities, router, snapshot.get());
     return {*snapshot, now_ms};
+}
+
+void TestGateway::keep_policy() {
+    static_cast<void>(round());
+    keeps_policy = true;
 }
 
 RuleId TestGateway::id_of(std::size_t rule) {

@@ -117,6 +117,8 @@ struct TestGateway {
 
     /// What the next burst goes by.
     [[nodiscard]] RoutedRound<V4, TestRouter> round();
+    /// All bursts go by one policy from now on: for workers that are threads.
+    void keep_policy();
     /// The number of a rule of the list.
     [[nodiscard]] RuleId id_of(std::size_t rule);
 
@@ -125,6 +127,7 @@ struct TestGateway {
     PolicyConfig<V4> policy;
     Identities identities{64};
     std::unique_ptr<PolicySnapshot<V4, TestRouter>> snapshot;  ///< of the last burst
+    bool keeps_policy = false;
     FlowTable<V4> table;
     OccupancyMaps<V4, Production> crowded;
     Timestamps<V4, Production> timestamps;
