@@ -65,9 +65,10 @@ void TestGateway::maintain(std::uint32_t budget, unsigned worker) {
 }
 
 void TestGateway::pass_time(std::uint64_t ms) {
+    const auto& [by, now] = round();
     for (const std::uint64_t end = now_ms + ms; now_ms < end; now_ms += 100) {
         engines[0]->quiescent();
-        maintain(1U << 20U);
+        pipelines[0]->maintain({by, now_ms}, 1U << 20U);
     }
 }
 
