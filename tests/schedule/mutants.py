@@ -3,17 +3,19 @@
 
     mutants.py list                        NAME;FILE:FILE.., one mutant a line
     mutants.py make NAME ROOT DIR MARKER   writes the mutated headers below DIR, and the file MARKER
+    mutants.py fit ROOT                    says whether all edits fit their headers
     mutants.py check NINJA BUILD DIR       builds all mutants and runs each until it is caught
 
 A mutant is a few edits. An edit names a file, text that has to occur in it exactly once (white space
 and comments apart), and what stands there instead. When a header has changed so that the text is not
-there any more, the build fails: then the mutant has to follow.
+there any more, `fit` and the build fail: then the mutant has to follow.
 """
 
 import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 
 INDEX_HEAD = 'engine/tuple_index.hpp'
 INDEX = 'engine/tuple_index_impl.hpp'
@@ -161,7 +163,7 @@ MUTANTS = {
     'heir_does_not_look_again': (
         'a flow is succeeded though its client has just opened it anew',
         'client_comes_back', 'one owner',
-        [(REUSE, 'if (!is_closed(state, flow) || judge(flow, segment) == AtServer::may_refuse)',
+        [(REUSE, 'if (!is_closed(policy, state, flow) || judge(flow, segment) == AtServer::may_refuse)',
           'if (judge(flow, segment) == AtServer::may_refuse)')]),
     # Ports.
     'freed_port_forgotten': (
@@ -258,6 +260,13 @@ def make(name: str, root: pathlib.Path, directory: pathlib.Path, marker: pathlib
     marker.write_text(f'// {name}: {MUTANTS[name][0]}\n', encoding='utf-8')
 
 
+def fit(root: pathlib.Path) -> None:
+    """Each mutant's text stands in its header, without a mutant being built."""
+    for name in MUTANTS:
+        with tempfile.TemporaryDirectory() as scratch:
+            make(name, root, pathlib.Path(scratch), pathlib.Path(scratch) / 'marker')
+
+
 def check(ninja: str, build: str, directory: str) -> None:
     """Each mutant's program lies in `directory`; the target `mutants` of `build` makes them all."""
     subprocess.run([ninja, '-C', build, 'mutants'], check=True)
@@ -284,6 +293,8 @@ def main() -> None:
             print(name, ':'.join(sorted({edit[0] for edit in edits})), sep=';')
     elif len(sys.argv) == 6 and sys.argv[1] == 'make' and sys.argv[2] in MUTANTS:
         make(sys.argv[2], *map(pathlib.Path, sys.argv[3:]))
+    elif len(sys.argv) == 3 and sys.argv[1] == 'fit':
+        fit(pathlib.Path(sys.argv[2]))
     elif len(sys.argv) == 5 and sys.argv[1] == 'check':
         check(*sys.argv[2:])
     else:
