@@ -30,6 +30,7 @@
 #include "dpdk/datapath/worker.hpp"
 #include "dpdk/device/device_lock.hpp"
 #include "dpdk/device/eal.hpp"
+#include "dpdk/device/last_memory.hpp"
 #include "dpdk/device/memory_need.hpp"
 #include "dpdk/device/packet_pool.hpp"
 #include "engine/base/clock.hpp"
@@ -181,6 +182,7 @@ void serve(const Config& config) {
     const sigset_t signals = awaited_signals();
     const int signal = watch_until_signal(signals, gateway.config, workers);
     spdlog::info("{}: stopping with {} flows", strsignal(signal), control.live_flows());
+    LastMemory::leave_it();
 }
 
 int run(int argc, char** argv) {

@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "dpdk/config/values.hpp"
+#include "dpdk/device/last_memory.hpp"
 
 namespace noclash::dpdk {
 
@@ -20,7 +21,7 @@ constexpr std::uint8_t shortest_without_broadcast = 31;
 }  // namespace
 
 void RouteTable::Free::operator()(rte_lpm* lpm) const {
-    rte_lpm_free(lpm);
+    if (!LastMemory::is_left()) rte_lpm_free(lpm);
 }
 
 RouteTable::RouteTable(const Config& config) {

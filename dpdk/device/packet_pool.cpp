@@ -10,10 +10,12 @@
 #include <cerrno>
 #include <stdexcept>
 
+#include "dpdk/device/last_memory.hpp"
+
 namespace noclash::dpdk {
 
 void PacketPool::Free::operator()(rte_mempool* pool) const {
-    ::rte_mempool_free(pool);
+    if (!LastMemory::is_left()) ::rte_mempool_free(pool);
 }
 
 PacketPool::PacketPool(const MemoryPlan& plan, PageSize pages) {
