@@ -5,12 +5,12 @@
 
 namespace noclash::dpdk {
 
-/// DPDK writes zeros to all memory that it frees: for routes and packet buffers some 100 MiB, which
-/// may never have been touched before. A daemon that stops need not wait for that, nor does the one
-/// that follows it: the process takes its memory along.
+/// Whether large pieces of DPDK's memory are left to the end of the process. DPDK writes zeros to
+/// all memory that it frees, some 100 MiB of routes and packet buffers. The kernel takes this memory
+/// back anyway, so a daemon that stops does not wait for the zeros.
 class LastMemory {
   public:
-    /// Large pieces of DPDK's memory are not freed from now on. The process is about to end.
+    /// From now on they are not freed: the process is about to end.
     static void leave_it() { left_.store(true, std::memory_order_relaxed); }
     [[nodiscard]] static bool is_left() { return left_.load(std::memory_order_relaxed); }
 

@@ -249,7 +249,7 @@ def problems(functions: dict[str, Function]) -> list[str]:
     mark = hashlib.sha256(dot(functions).encode()).hexdigest()
     if not PICTURE.exists() or mark not in PICTURE.read_text():
         found.append(f"docs/{PICTURE.name}: is older than the code; draw it anew: "
-                     f"{Path(__file__).relative_to(ROOT)} --draw")
+                     f"{Path(__file__).relative_to(ROOT)} --draw (needs the package graphviz)")
     parts = [depth(functions, *pair) for pair in itertools.pairwise(FIRST_PACKET)]
     if not all(parts):
         found.append(f"no way was found by {' and '.join(FIRST_PACKET)}")
