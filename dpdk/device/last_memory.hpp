@@ -6,8 +6,8 @@
 namespace noclash::dpdk {
 
 /// Whether large pieces of DPDK's memory are left to the end of the process. DPDK writes zeros to
-/// all memory that it frees, some 100 MiB of routes and packet buffers. The kernel takes this memory
-/// back anyway, so a daemon that stops does not wait for the zeros.
+/// all memory that it frees, some 100 MiB of routes and packet buffers. The kernel takes this
+/// memory back anyway, so a daemon that stops does not wait for the zeros.
 class LastMemory {
   public:
     /// From now on they are not freed: the process is about to end.
