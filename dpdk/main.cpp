@@ -42,8 +42,10 @@ namespace {
 enum ExitCode : int { ok = 0, failed = 1, bad_config = 2 };
 
 constexpr std::array stop_signals{SIGINT, SIGTERM};
-/// Sent by log rotation, service managers, or by mistake: they end nothing.
-constexpr std::array other_signals{SIGHUP, SIGUSR1, SIGUSR2, SIGALRM};
+/// Has the configuration read again.
+constexpr int reload_signal = SIGHUP;
+/// Sent by log rotation, service managers, or by mistake: they do nothing.
+constexpr std::array other_signals{SIGUSR1, SIGUSR2, SIGALRM};
 
 /// Blocked in every thread from the start, and waited for by the main one.
 sigset_t awaited_signals() {
@@ -53,17 +55,27 @@ sigset_t awaited_signals() {
         sigaddset(&signals, signal);
     for (const int signal : other_signals)
         sigaddset(&signals, signal);
+    sigaddset(&signals, reload_signal);
     return signals;
 }
 
-/// Logs a signal that does not end the daemon.
-void note(int signal) {
-    if (signal == SIGHUP)
-        spdlog::warn(
-            "SIGHUP: the configuration cannot be reloaded while noclash runs; restart it to apply "
-            "changes");
-    else
-        spdlog::warn("SIG{}: has no meaning here; going on", ::sigabbrev_np(signal));
+/// A reload that nobody waits for: what came of it is logged.
+void reload(Reloader& reloader) {
+    try {
+        const ReloadOutcome outcome = reloader.reload(StaleFlows::live_on, [] {});
+        for (const std::string& warning : outcome.warnings)
+            spdlog::warn("{}", warning);
+        spdlog::log(outcome.needs_restart() ? spdlog::level::err : spdlog::level::info,
+                    "SIGHUP: {}", to_string(outcome));
+    } catch (const std::exception& error) {
+        spdlog::error("SIGHUP: nothing was changed: {}", error.what());
+    }
+}
+
+/// Does what a signal asks for that does not end the daemon.
+void heed(int signal, Reloader& reloader) {
+    if (signal == reload_signal) return reload(reloader);
+    spdlog::warn("SIG{}: has no meaning here; going on", ::sigabbrev_np(signal));
 }
 
 struct Lcore {
@@ -124,14 +136,20 @@ void tell_of_neighbors(NeighborLog& log, const std::vector<std::unique_ptr<Worke
 
 /// Looks after the workers once a second, at least; returns the signal that ends it.
 int watch_until_signal(const sigset_t& signals, const Config& config,
-                       const std::vector<std::unique_ptr<Worker>>& workers) {
+                       const std::vector<std::unique_ptr<Worker>>& workers, Reloader& reloader) {
+    constexpr std::uint64_t retired_ms = 10'000;
+    std::uint64_t looked_ms = now_ms();
     ShortageLog alarm;
     NeighborLog neighbors(config.ports);
     const timespec second{1, 0};
     for (;;) {
         const int signal = sigtimedwait(&signals, nullptr, &second);
         if (std::ranges::find(stop_signals, signal) != stop_signals.end()) return signal;
-        if (signal > 0) note(signal);
+        if (signal > 0) heed(signal, reloader);
+        if (now_ms() - looked_ms >= retired_ms) {
+            reloader.give_up_retired();
+            looked_ms = now_ms();
+        }
         const auto line = alarm.look(shortages(workers), now_ms());
         tell_of_neighbors(neighbors, workers);
         if (line) spdlog::log(alarm.ringing() ? spdlog::level::warn : spdlog::level::info, *line);
@@ -166,7 +184,7 @@ void serve(const Config& config) {
         workers.push_back(std::make_unique<Worker>(gateway, id));
     Control control(gateway, workers);
     // Before the ports come up: it finds out whether another daemon runs already.
-    ControlSocket socket({config.control_socket, control_readers},
+    ControlSocket socket({config.control_socket, control_clients},
                          [&control](const nlohmann::json& request, ResponseWriter& writer) {
                              control.answer(request, writer);
                          });
@@ -180,7 +198,7 @@ void serve(const Config& config) {
     const LinkMonitor monitor(gateway);
     spdlog::info("ready; control socket {}", config.control_socket);
     const sigset_t signals = awaited_signals();
-    const int signal = watch_until_signal(signals, gateway.config, workers);
+    const int signal = watch_until_signal(signals, gateway.config, workers, control.reloader());
     spdlog::info("{}: stopping with {} flows", strsignal(signal), control.live_flows());
     LastMemory::leave_it();
 }
@@ -189,7 +207,7 @@ int run(int argc, char** argv) {
     CLI::App app{
         "noclash: a NAT gateway in which no connection is lost to a tuple clash.\n"
         "Runs in the foreground until SIGINT or SIGTERM; `noclashctl` talks to it meanwhile.\n"
-        "SIGHUP, SIGUSR1 and SIGUSR2 are logged, and change nothing."};
+        "SIGHUP reads the configuration again, as `noclashctl reload` does."};
     app.footer(
         "Example:\n"
         "  noclash --config /etc/noclash/gateway.toml\n"

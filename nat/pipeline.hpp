@@ -307,7 +307,8 @@ class Pipeline {
                 }
                 reopens =
                     direction == Direction::original && is_over(tcp_state(flow), policy.tcp.window);
-                if (reopens && limits_.active() && !may_reopen(context, flow, round)) return false;
+                if (reopens && policy.limits_anything && !may_reopen(context, flow, round))
+                    return false;
             }
         }
         if (context.parsed.kind == PacketKind::tcp && !reopens) {

@@ -211,7 +211,8 @@ class SlowPath {
 
     /// To the outside endpoint of a mapping, from outside or, hairpin, from inside; nothing, when
     /// it is not, or when a service may have the packet. (A service with ports of its own has them
-    /// for itself; one with all ports of an address shares it with mappings.)
+    /// for itself, as a static mapping has its endpoint; a service with all ports of an address
+    /// shares it with mappings.)
     [[gnu::noinline]] std::optional<Found> to_mapping(PacketContext<Family>& context,
                                                       const FlowPlan& plan, Round round) {
         const Parsed<Family>& packet = context.parsed;
@@ -219,7 +220,8 @@ class SlowPath {
             packet.kind != PacketKind::udp_lite)
             return {};
         const bool service = plan.rule != nullptr && plan.rule->action == Action::dnat;
-        if (service && plan.rule->to_port) return {};
+        const bool bound = plan.rule != nullptr && plan.rule->action == Action::bind;
+        if ((service && plan.rule->to_port) || (bound && plan.redirects)) return {};
         const Found found = mappings_.find_destination(packet.tuple);
         if (!found) return {};
         const Record& mapping = worker_.record(found.flow);
@@ -262,7 +264,7 @@ class SlowPath {
 
         const Rule<Family>& rule = *plan.rule;
         std::optional<Admission<Family, Traits>> admission;  // nothing without limits
-        if (limits_.active() && !comes_inward(plan)) [[unlikely]] {
+        if (policy.limits_anything && !comes_inward(plan)) [[unlikely]] {
             Admitted glance = limits_.glance(policy, context.parsed.tuple, rule);
             if (glance == Admitted::over_half_open_service &&
                 half_open_.end_oldest(rule.id, now_ms, gone(round)))

@@ -35,13 +35,23 @@ void check_whole(const Section& top, const Config& config, const Machine& machin
     check_cpus(whole, machine);
 }
 
-Machine this_machine() {
+namespace {
+
+Machine look_at_machine() {
     Machine machine;
     cpu_set_t set;
     CPU_ZERO(&set);
     if (::sched_getaffinity(0, sizeof set, &set) != 0) return machine;
     for (unsigned cpu = 0; cpu < CPU_SETSIZE; ++cpu)
         if (CPU_ISSET(cpu, &set)) machine.cpus.push_back(cpu);
+    return machine;
+}
+
+}  // namespace
+
+Machine this_machine() {
+    // A thread that asks later may be bound to one CPU.
+    static const Machine machine = look_at_machine();
     return machine;
 }
 

@@ -54,6 +54,7 @@ struct RouteConfig {
     Prefix<V4> to;
     V4Address via;
     std::uint16_t port = 0;  ///< index into `ports`; found from `via`
+    friend bool operator==(const RouteConfig&, const RouteConfig&) = default;
 };
 
 struct NeighborConfig {
@@ -104,6 +105,7 @@ struct Config {
 struct Machine {
     std::vector<unsigned> cpus;  ///< that this process may run on; empty: not known
 };
+/// As it was when it was first asked for.
 [[nodiscard]] Machine this_machine();
 
 /// Reads and checks a configuration file completely, for this machine.

@@ -3,21 +3,19 @@
 
 #include <fmt/format.h>
 #include <rte_version.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <array>
-#include <chrono>
-#include <mutex>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
-#include <thread>
 #include <tuple>
 #include <utility>
 
 #include "dpdk/control/control_request.hpp"
 #include "dpdk/control/flow_filter.hpp"
-#include "dpdk/control/flow_reader.hpp"
 #include "dpdk/control/flow_text.hpp"
+#include "dpdk/control/flow_walk.hpp"
 #include "dpdk/control/memory_report.hpp"
 #include "dpdk/control/rule_text.hpp"
 #include "dpdk/control/version.hpp"
@@ -28,24 +26,6 @@ namespace noclash::dpdk {
 using nlohmann::json;
 
 namespace {
-
-constexpr std::uint32_t records_at_once = 4096;  // looked at in one critical section
-
-/// Visits the matching live flows, `records_at_once` at a time: `each(reader, view)`.
-/// @throws ClientGone
-template <class Each>
-void for_each_flow(Gateway& gateway, const FlowFilter& filter, ResponseWriter& writer,
-                   Each&& each) {
-    FlowReader reader(gateway);
-    std::vector<FlowView> found;
-    for (FlowId first = 1; first <= gateway.flows.pool().last_id(); first += records_at_once) {
-        found.clear();
-        reader.copy(first, records_at_once, filter, found);
-        for (const FlowView& flow : found)
-            each(reader, flow);
-        writer.at_work();
-    }
-}
 
 /// How the rows of `flows list` are written.
 enum class RowFormat { object, line };
@@ -65,6 +45,42 @@ std::uint64_t top_of(const json& request, std::uint64_t most) {
     return std::min(found->get<std::uint64_t>(), most);
 }
 
+/// "end_stale" of a request.
+StaleFlows stale_flows(const json& request) {
+    const auto found = request.find("end_stale");
+    if (found == request.end()) return StaleFlows::live_on;
+    if (!found->is_boolean()) throw std::runtime_error("end_stale: expected true or false");
+    return found->get<bool>() ? StaleFlows::end : StaleFlows::live_on;
+}
+
+/// A row for each change and each warning, and one for what has come of them.
+void write_outcome(const ReloadOutcome& outcome, ResponseWriter& writer) {
+    json restart = json::array();
+    for (const ConfigChange& change : outcome.changes) {
+        if (change.needs_restart) restart.push_back(title_of(change));
+        writer.row(json{{"change",
+                         {{"kind", to_string(change.kind)},
+                          {"section", change.section},
+                          {"name", change.name},
+                          {"words", change.words},
+                          {"needs_restart", change.needs_restart}}}}
+                       .dump());
+    }
+    for (const std::string& warning : outcome.warnings)
+        writer.row(json{{"warning", {{"text", warning}}}}.dump());
+    writer.row(json{{"outcome",
+                     {{"applied", outcome.applied},
+                      {"file", outcome.file},
+                      {"generation", outcome.generation},
+                      {"took_ms", outcome.took_ms},
+                      {"flows",
+                       {{"unchanged", outcome.flows.unchanged},
+                        {"live_on", outcome.flows.live_on},
+                        {"ended", outcome.flows.ended}}},
+                      {"needs_restart", restart}}}}
+                   .dump());
+}
+
 std::uint64_t opened(const nat::MappingCounters& counters) {
     return counters.mappings_opened.value() + counters.permissions_opened.value();
 }
@@ -78,8 +94,8 @@ Control::Control(Gateway& gateway, const std::vector<std::unique_ptr<Worker>>& w
     : gateway_(gateway),
       workers_(workers),
       started_ms_(now_ms()),
-      flushed_(gateway.config.workers),
-      flushed_mappings_(gateway.config.workers) {}
+      flush_(gateway),
+      reloader_(gateway, flush_) {}
 
 void Control::answer(const json& request, ResponseWriter& writer) {
     const auto& command = request.at("command").get_ref<const std::string&>();
@@ -87,6 +103,8 @@ void Control::answer(const json& request, ResponseWriter& writer) {
     if (command == "flows count") return flows_count(request, writer);
     if (command == "flows flush") return flows_flush(request, writer);
     if (command == "subscribers") return subscribers(request, writer);
+    if (command == "reload") return reload(request, writer);
+    if (command == "config diff") return config_diff(request, writer);
     using Plain = void (Control::*)(ResponseWriter&) const;
     constexpr std::array<std::pair<std::string_view, Plain>, 6> plain{
         {{"stats", &Control::stats},
@@ -108,7 +126,7 @@ std::uint64_t Control::live_flows() const {
     std::uint64_t removed = 0;
     for (std::size_t id = 0; id < workers_.size(); ++id) {
         const auto& mappings = workers_[id]->pipeline().slow_path().mappings().counters();
-        removed += flushed_[id].removed.value() - ended(flushed_mappings_[id]);
+        removed += flush_.engine(id).removed.value() - ended(flush_.mappings(id));
         removed += workers_[id]->engine_counters().removed.value() - ended(mappings);
     }
     std::uint64_t inserted = 0;
@@ -123,9 +141,12 @@ void Control::flows_list(const json& request, ResponseWriter& writer) {
     const auto filter = FlowFilter::parse(request);
     const RowFormat format = format_of(request);
     FlowText text(gateway_.identities.rules());
-    for_each_flow(gateway_, filter, writer, [&](FlowReader&, const FlowView& flow) {
-        writer.row(format == RowFormat::object ? text.object(flow) : text.line(flow));
-    });
+    for_each_flow(
+        gateway_, filter,
+        [&](FlowReader&, const FlowView& flow) {
+            writer.row(format == RowFormat::object ? text.object(flow) : text.line(flow));
+        },
+        [&writer] { writer.at_work(); });
 }
 
 void Control::flows_count(const json& request, ResponseWriter& writer) {
@@ -135,7 +156,9 @@ void Control::flows_count(const json& request, ResponseWriter& writer) {
     if (filter.is_empty()) {
         count = live_flows();
     } else {
-        for_each_flow(gateway_, filter, writer, [&](FlowReader&, const FlowView&) { ++count; });
+        for_each_flow(
+            gateway_, filter, [&](FlowReader&, const FlowView&) { ++count; },
+            [&writer] { writer.at_work(); });
     }
     writer.row(json{{"count", count}}.dump());
 }
@@ -148,17 +171,8 @@ void Control::flows_flush(const json& request, ResponseWriter& writer) {
             "filter: state: mappings, permissions and incarnations end with their flows: flush "
             "the flows");
     }
-    std::unique_lock lock(flushing_, std::try_to_lock);
-    for (; !lock; lock.try_lock()) {
-        writer.at_work();
-        std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    std::uint64_t ended = 0;
-    for_each_flow(gateway_, filter, writer, [&](FlowReader& reader, const FlowView& flow) {
-        ended +=
-            reader.flush(flow, flushed_[flow.worker], flushed_mappings_[flow.worker]) ? 1U : 0U;
-    });
-    if (ended > 0) gateway_.flows.hurry_reclamation();
+    const std::uint64_t ended = flush_.flush(
+        filter, [](const FlowView&) { return true; }, [&writer] { writer.at_work(); });
     writer.row(json{{"flushed", ended}}.dump());
 }
 
@@ -221,15 +235,15 @@ void Control::stats(ResponseWriter& writer) const {
               {"untracked", worker.pipeline().untracked().packets()},
               {"half_open_ended", worker.pipeline().slow_path().half_open().ended().value()},
               {"uncounted", worker.pipeline().slow_path().uncounted().value()},
-              {"flows_removed", e.removed.value() + flushed_[id].removed.value()},
+              {"flows_removed", e.removed.value() + flush_.engine(id).removed.value()},
               {"rolled_back", e.rolled_back.value()},
               {"tuple_reused", worker.pipeline().slow_path().tuples_reused().value()},
               {"mappings_opened", m.mappings_opened.value()},
               {"mappings_ended",
-               m.mappings_ended.value() + flushed_mappings_[id].mappings_ended.value()},
+               m.mappings_ended.value() + flush_.mappings(id).mappings_ended.value()},
               {"permissions_opened", m.permissions_opened.value()},
               {"permissions_ended",
-               m.permissions_ended.value() + flushed_mappings_[id].permissions_ended.value()},
+               m.permissions_ended.value() + flush_.mappings(id).permissions_ended.value()},
               {"naps", c.naps.value()},
               {"woken", c.woken.value()}}},
             {"drops", drops}};
@@ -294,7 +308,8 @@ void Control::neighbors(ResponseWriter& writer) const {
 }
 
 void Control::rules(ResponseWriter& writer) const {
-    const PolicySnapshot& policy = gateway_.policy;
+    const auto held = gateway_.policy.hold();
+    const Snapshot& policy = *held;
     for (std::size_t i = 0; i < policy.rules.size(); ++i) {
         const nat::Rule<V4>& rule = policy.rules[i];
         std::uint64_t hits = 0;
@@ -311,8 +326,8 @@ void Control::rules(ResponseWriter& writer) const {
         writer.row(json{
             {"index", i},
             {"name", rule.name},
-            {"match", match_text(rule, gateway_.config)},
-            {"action", action_text(rule, gateway_.config)},
+            {"match", match_text(rule, policy.config)},
+            {"action", action_text(rule, policy.config)},
             {"hits", hits},
             {"half_open", gateway_.limits.services().half_open(rule.id)},
             {"unanswered", unanswered},
@@ -324,8 +339,8 @@ void Control::rules(ResponseWriter& writer) const {
 /// Those that hold most flows first; of equals, those with more half-open connections.
 void Control::subscribers(const json& request, ResponseWriter& writer) const {
     allow_only(request, {"top"});
-    const auto& sources = gateway_.limits.sources();
-    if (!sources)
+    const auto* sources = gateway_.limits.sources();
+    if (sources == nullptr)
         throw std::runtime_error("no subscriber is counted: [limits] sets none of its limits");
     using Source = Limits::Sources::Source;
     const auto used = [](const Source& source, nat::Quota quota) {
@@ -348,6 +363,24 @@ void Control::subscribers(const json& request, ResponseWriter& writer) const {
                         {"half_open", used(source, nat::Quota::half_open)}}
                        .dump());
     }
+}
+
+void Control::reload(const json& request, ResponseWriter& writer) {
+    allow_only(request, {"end_stale"});
+    const ReloadOutcome outcome =
+        reloader_.reload(stale_flows(request), [&writer] { writer.at_work(); });
+    spdlog::info("{}", to_string(outcome));
+    write_outcome(outcome, writer);
+}
+
+void Control::config_diff(const json& request, ResponseWriter& writer) {
+    allow_only(request, {"file", "end_stale"});
+    const auto file = request.find("file");
+    if (file == request.end() || !file->is_string())
+        throw std::runtime_error("file: expected the path of a configuration");
+    write_outcome(reloader_.preview(file->get<std::string>(), stale_flows(request),
+                                    [&writer] { writer.at_work(); }),
+                  writer);
 }
 
 void Control::memory(ResponseWriter& writer) const {

@@ -3,18 +3,19 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <nlohmann/json_fwd.hpp>
 #include <vector>
 
 #include "dpdk/control/control_socket.hpp"
+#include "dpdk/control/flow_flush.hpp"
+#include "dpdk/control/reload.hpp"
 #include "dpdk/datapath/gateway.hpp"
 #include "dpdk/datapath/worker.hpp"
 
 namespace noclash::dpdk {
 
 /// Answers what `noclashctl` asks. Called by the control socket's threads, several at a time; it
-/// only reads what workers write, except for `flows flush`.
+/// only reads what workers write, except for `flows flush` and `reload`.
 class Control {
   public:
     Control(Gateway& gateway, const std::vector<std::unique_ptr<Worker>>& workers);
@@ -24,11 +25,14 @@ class Control {
 
     /// Flows that live now; mappings and permissions are none.
     [[nodiscard]] std::uint64_t live_flows() const;
+    [[nodiscard]] Reloader& reloader() { return reloader_; }
 
   private:
     void flows_list(const nlohmann::json& request, ResponseWriter& writer);
     void flows_count(const nlohmann::json& request, ResponseWriter& writer);
     void flows_flush(const nlohmann::json& request, ResponseWriter& writer);
+    void reload(const nlohmann::json& request, ResponseWriter& writer);
+    void config_diff(const nlohmann::json& request, ResponseWriter& writer);
     void stats(ResponseWriter& writer) const;
     void ports(ResponseWriter& writer) const;
     void neighbors(ResponseWriter& writer) const;
@@ -40,10 +44,8 @@ class Control {
     Gateway& gateway_;
     const std::vector<std::unique_ptr<Worker>>& workers_;
     std::uint64_t started_ms_;
-    std::mutex flushing_;  ///< one flush at a time: its counters have one writer
-    /// By the worker whose flows were flushed.
-    std::vector<EngineCounters> flushed_;
-    std::vector<nat::MappingCounters> flushed_mappings_;
+    FlowFlush flush_;
+    Reloader reloader_;
 };
 
 }  // namespace noclash::dpdk

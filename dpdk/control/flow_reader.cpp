@@ -10,11 +10,11 @@
 
 namespace noclash::dpdk {
 
-FlowReader::FlowReader(Gateway& gateway) : gateway_(gateway) {
+FlowReader::FlowReader(Gateway& gateway) : gateway_(gateway), policy_(gateway.policy.hold()) {
     std::uint32_t taken = gateway_.readers_taken.load(std::memory_order_relaxed);
     do {
         place_ = static_cast<unsigned>(std::countr_one(taken));
-        if (place_ >= control_readers) throw std::runtime_error("too many readers at once");
+        if (place_ >= flow_readers) throw std::runtime_error("too many readers at once");
     } while (!gateway_.readers_taken.compare_exchange_weak(taken, taken | (1U << place_),
                                                            std::memory_order_acquire));  // (73)
     reader_ = gateway_.config.workers + place_;
@@ -64,8 +64,7 @@ bool FlowReader::flush(const FlowView& flow, EngineCounters& counters,
     const bool same = record.status.load(std::memory_order_acquire) == FlowStatus::live &&  // (5)
                       record.tuple(Direction::original) == flow.original &&
                       record.tuple(Direction::reply) == flow.reply;
-    const bool ended =
-        same && gateway_.flows.release(flow.id, counters, end.under(gateway_.policy));
+    const bool ended = same && gateway_.flows.release(flow.id, counters, end.under(*policy_));
     gateway_.flows.quiescence().offline(reader_);
     return ended;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "dpdk/control/flow_filter.hpp"
@@ -11,7 +12,7 @@
 namespace noclash::dpdk {
 
 /// A reader's place in the table's quiescence, held by a control connection while it looks at
-/// flows. There are as many as the control socket admits clients.
+/// flows. There are as many as the control socket admits clients, and one for the main thread.
 class FlowReader {
   public:
     explicit FlowReader(Gateway& gateway);
@@ -31,6 +32,7 @@ class FlowReader {
 
   private:
     Gateway& gateway_;
+    std::shared_ptr<const Snapshot> policy_;
     unsigned place_;
     unsigned reader_;
 };

@@ -29,7 +29,8 @@ std::vector<MemoryRow> memory_report(const Gateway& gateway) {
         },
         &chunks);
     rows.push_back(row("packet buffers", chunks.bytes, chunks.first));
-    const auto routes = gateway.policy.router.memory();
+    const auto policy = gateway.policy.hold();
+    const auto routes = policy->router.memory();
     rows.push_back(row("routes", routes.size(), routes.data()));
     return rows;
 }

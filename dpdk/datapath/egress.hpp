@@ -54,8 +54,8 @@ class Egress {
     /// Who has `address`? To `at`: one station, or all.
     void ask(std::uint16_t port, V4Address address, const nat::MacAddress& at) {
         send_arp(port,
-                 nat::arp_request(gateway_.macs[port], gateway_.policy.router.port_address(port),
-                                  address),
+                 nat::arp_request(gateway_.macs[port],
+                                  gateway_.policy.of_round().router.port_address(port), address),
                  at);
     }
 

@@ -8,11 +8,11 @@
 
 #include "dpdk/config/config.hpp"
 #include "dpdk/datapath/address_defense.hpp"
+#include "dpdk/datapath/current_policy.hpp"
 #include "dpdk/datapath/link_log.hpp"
 #include "dpdk/datapath/neighbor.hpp"
-#include "dpdk/datapath/pinned_neighbors.hpp"
-#include "dpdk/datapath/route.hpp"
 #include "dpdk/datapath/shared_mac.hpp"
+#include "dpdk/datapath/snapshot.hpp"
 #include "dpdk/device/interrupt_gate.hpp"
 #include "dpdk/device/port.hpp"
 #include "dpdk/device/port_states.hpp"
@@ -20,7 +20,6 @@
 #include "nat/conntrack/timestamps.hpp"
 #include "nat/packet/packet_ids.hpp"
 #include "nat/pipeline.hpp"
-#include "nat/policy/policy_snapshot.hpp"
 #include "nat/ports/occupancy_maps.hpp"
 #include "nat/ports/rss_model.hpp"
 
@@ -30,14 +29,17 @@ using Table = FlowTable<V4>;
 using Crowded = nat::OccupancyMaps<V4, Production>;
 using Limits = nat::Limits<V4, Production>;
 using Timestamps = nat::Timestamps<V4, Production>;
-using PolicySnapshot = nat::PolicySnapshot<V4, RouteTable>;
 using Round = nat::RoutedRound<V4, RouteTable>;
 using Pipeline = nat::Pipeline<V4, RouteTable>;
 
-/// Threads beside the workers that may look at flows at once: one for each control connection.
-inline constexpr unsigned control_readers = 8;
+/// Clients that the control socket admits at once.
+inline constexpr unsigned control_clients = 8;
+/// Threads beside the workers that may look at flows at once: one for each such client, and the
+/// main thread.
+inline constexpr unsigned flow_readers = control_clients + 1;
 
-/// What all workers share. Built once by the main thread; everything in it is fixed or lock-free.
+/// What all workers share. Built once by the main thread; everything in it is fixed or lock-free,
+/// and `policy` is replaced as a whole.
 struct Gateway {
     /// `memif_gate` is there when a port is memif.
     Gateway(Config with, std::vector<std::unique_ptr<Port>> on, rte_mempool* packet_buffers,
@@ -48,10 +50,9 @@ struct Gateway {
           port_states(ports.size(), config.workers),
           links(ports.size()),
           buffers(packet_buffers),
-          policy(config.policy, config.timeouts, config.limits, identities, RouteTable(config)),
-          pinned(pinned_neighbors(config)),
-          neighbors(config.neighbors, config.ports, pinned, seed),
-          flows(config.flows, config.workers, config.workers + control_readers),
+          policy(std::make_shared<const Snapshot>(config, identities)),
+          neighbors(config.neighbors, config.ports, policy.of_round().pinned, seed),
+          flows(config.flows, config.workers, config.workers + flow_readers),
           crowded(flows),
           timestamps(config.policy.tcp_timestamps),
           limits(flows, config.limits, identities.rules().most()),
@@ -64,7 +65,7 @@ struct Gateway {
         return static_cast<std::uint16_t>(ports.size());
     }
 
-    Config config;
+    const Config config;  ///< that it started with: a policy has its own
     std::vector<std::unique_ptr<Port>> ports;
     std::unique_ptr<InterruptGate> gate;  ///< after the ports: it ends before they are closed
     PortStates port_states;
@@ -72,8 +73,7 @@ struct Gateway {
     std::vector<SharedMac> macs;  ///< by port
     rte_mempool* buffers;
     nat::Identities identities;
-    const PolicySnapshot policy;
-    std::vector<PinnedNeighbor> pinned;
+    CurrentPolicy policy;
     NeighborTable neighbors;
     AddressDefense defense;
     Table flows;

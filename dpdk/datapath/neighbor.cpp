@@ -5,6 +5,7 @@
 #include <bit>
 #include <cassert>
 #include <initializer_list>
+#include <unordered_map>
 
 namespace noclash::dpdk {
 namespace {
@@ -170,7 +171,7 @@ NeighborTable::NeighborTable(const NeighborConfig& config, std::span<const PortC
     keys_ = std::make_unique<Word[]>(slot_count_);
     slots_ = std::make_unique<Slot[]>(slot_count_);
     for (const PinnedNeighbor& neighbor : pinned)
-        pin(neighbor);
+        pin(neighbor, 0);
 }
 
 std::size_t NeighborTable::first_slot(std::uint64_t key) const {
@@ -180,20 +181,58 @@ std::size_t NeighborTable::first_slot(std::uint64_t key) const {
     return hash ^ hash >> 32;
 }
 
-/// Before any worker runs. One that finds no place, since others are pinned all around, is kept as
-/// any other is.
-void NeighborTable::pin(const PinnedNeighbor& neighbor) {
-    const auto id = add(neighbor.port, neighbor.address, 0, Cause::sending);
+// The numbers at ordered accesses are those of docs/race.md.
+
+/// One that finds no place, since others are pinned all around, is kept as any other is.
+void NeighborTable::pin(const PinnedNeighbor& neighbor, std::uint64_t now_ms) {
+    const auto id = add(neighbor.port, neighbor.address, now_ms, Cause::sending);
     if (!id) return;
     Slot& slot = slots_[id->slot];
     slot.use.fetch_or(Use::pinned | (neighbor.mac ? Use::fixed : 0), std::memory_order_relaxed);
+    const std::uint64_t key =
+        with_generation(id->generation, make_key(neighbor.port, neighbor.address));
+    // Who reclaimed the slot just now did not see the flags: they are not for its neighbour.
+    if (keys_[id->slot].load(std::memory_order_acquire) != key) {  // (51)
+        slot.use.fetch_and(~(Use::pinned | Use::fixed), std::memory_order_relaxed);
+        return;
+    }
     if (!neighbor.mac) return;
-    slot.mac.store(with_generation(id->generation, pack(*neighbor.mac)), std::memory_order_relaxed);
+    // The address before the state that vouches for it.
     const Timing always{NeighborState::reachable, 0, Timing::never_ms};
-    slot.timing.store(with_generation(id->generation, always.word()), std::memory_order_relaxed);
+    if (put(slot.mac, id->slot, key, pack(*neighbor.mac)))                  // (52)
+        static_cast<void>(put(slot.timing, id->slot, key, always.word()));  // (54)
 }
 
-// The numbers at ordered accesses are those of docs/race.md.
+/// The neighbour is one like others again. A MAC address that was fixed is asked for at once, and
+/// used until the answer comes.
+void NeighborTable::unpin(const PinnedNeighbor& neighbor, std::uint64_t now_ms) {
+    const std::uint64_t key = make_key(neighbor.port, neighbor.address);
+    const std::size_t first = first_slot(key);
+    for (std::size_t i = 0; i < window; ++i) {
+        const std::size_t slot = slot_at(neighbor.port, first, i);
+        const std::uint64_t found = keys_[slot].load(std::memory_order_acquire);  // (51)
+        if (found == 0) break;
+        if ((found & without_generation) != key) continue;
+        const std::uint64_t before =
+            slots_[slot].use.fetch_and(~(Use::pinned | Use::fixed), std::memory_order_relaxed);
+        const Timing due{NeighborState::reachable, 0, now_ms};
+        if ((before & Use::fixed) != 0)
+            static_cast<void>(put(slots_[slot].timing, slot, found, due.word()));  // (54)
+    }
+}
+
+void NeighborTable::repin(std::span<const PinnedNeighbor> before,
+                          std::span<const PinnedNeighbor> after, std::uint64_t now_ms) {
+    std::unordered_map<std::uint64_t, std::optional<nat::MacAddress>> wanted;
+    for (const PinnedNeighbor& one : after)
+        wanted.emplace(make_key(one.port, one.address), one.mac);
+    for (const PinnedNeighbor& one : before) {
+        const auto found = wanted.find(make_key(one.port, one.address));
+        if (found == wanted.end() || found->second != one.mac) unpin(one, now_ms);
+    }
+    for (const PinnedNeighbor& one : after)
+        pin(one, now_ms);
+}
 
 std::optional<NeighborId> NeighborTable::find_or_add(std::uint16_t port, V4Address address,
                                                      std::uint64_t now_ms) {
@@ -301,7 +340,7 @@ Resolution NeighborTable::advance(NeighborId id, std::uint64_t now_ms) {
         const std::uint64_t key = keys_[id.slot].load(std::memory_order_acquire);  // (51)
         if (generation_of(key) != id.generation) return {NeighborState::gone, {}};
         const bool known = generation_of(word) == id.generation;
-        const Timing next = next_step(known ? Timing::read(word) : Timing{}, now_ms, refresh_ms_);
+        const Timing next = next_step(known ? Timing::read(word) : Timing{}, now_ms, refresh_ms());
         // One worker takes the step; the others find it taken.
         const std::uint64_t wanted = with_generation(id.generation, next.word());
         if (slot.timing.compare_exchange_strong(word, wanted, std::memory_order_acq_rel,
@@ -372,7 +411,7 @@ Learned NeighborTable::learn_at(std::size_t index, std::uint64_t key, const nat:
             return same ? Learned{} : Learned{Learning::refused, known, mac};
 
         Learned result = moved;
-        Timing next{NeighborState::reachable, 0, now_ms + refresh_ms_};
+        Timing next{NeighborState::reachable, 0, now_ms + refresh_ms()};
         if (same && timing.state == NeighborState::verifying &&
             moved.outcome == Learning::nothing) {
             const std::uint64_t other = slot.candidate.load(std::memory_order_relaxed);  // (56)

@@ -153,6 +153,16 @@ class NeighborTable {
     Learned learn(std::uint16_t port, V4Address address, const nat::MacAddress& mac,
                   std::uint64_t now_ms, LearnMode mode);
 
+    /// Pins the neighbours of another policy and lets go of those of `before` that it does not pin.
+    /// Any one thread. Called once more after a grace period, it is final: a worker that was about
+    /// to learn something of a neighbour may have missed the first call.
+    void repin(std::span<const PinnedNeighbor> before, std::span<const PinnedNeighbor> after,
+               std::uint64_t now_ms);
+    /// After how many seconds a neighbour in use is asked again.
+    void set_refresh(std::uint32_t seconds) {
+        refresh_ms_.store(std::uint64_t{seconds} * 1000, std::memory_order_relaxed);
+    }
+
     /// All neighbours, each as it was at some moment of the call. Allocates: not for workers.
     [[nodiscard]] std::vector<NeighborEntry> snapshot() const;
 
@@ -190,7 +200,11 @@ class NeighborTable {
     }
     [[nodiscard]] std::optional<NeighborId> add(std::uint16_t port, V4Address address,
                                                 std::uint64_t now_ms, Cause cause);
-    void pin(const PinnedNeighbor& neighbor);
+    void pin(const PinnedNeighbor& neighbor, std::uint64_t now_ms);
+    void unpin(const PinnedNeighbor& neighbor, std::uint64_t now_ms);
+    [[nodiscard]] std::uint64_t refresh_ms() const {
+        return refresh_ms_.load(std::memory_order_relaxed);
+    }
     [[nodiscard]] Worth worth(std::size_t slot, std::uint64_t key, std::uint64_t now_ms) const;
     [[nodiscard]] std::optional<NeighborId> reclaim(std::size_t slot, std::uint64_t key,
                                                     std::uint64_t now_ms, Cause cause,
@@ -200,7 +214,7 @@ class NeighborTable {
     [[nodiscard]] Learned learn_at(std::size_t slot, std::uint64_t key, const nat::MacAddress& mac,
                                    std::uint64_t now_ms);
 
-    std::uint64_t refresh_ms_;
+    Word refresh_ms_;
     std::uint64_t seed_;
     std::vector<Region> regions_;  ///< by port
     std::size_t slot_count_ = 0;

@@ -22,22 +22,26 @@ bool is_host(const Prefix<V4>& subnet, const V4Address& address) {
 
 NeighborKeeper::NeighborKeeper(Gateway& gateway, Egress& egress, WorkerCounters& counters,
                                Duty duty)
-    : gateway_(gateway), egress_(egress), counters_(counters) {
-    if (duty == Duty::own) return;
-    for (const PinnedNeighbor& neighbor : gateway.pinned)
+    : gateway_(gateway), egress_(egress), counters_(counters), duty_(duty) {}
+
+void NeighborKeeper::take(std::span<const PinnedNeighbor> pinned) {
+    if (duty_ == Duty::own) return;
+    pinned_.clear();
+    next_pinned_ = 0;
+    for (const PinnedNeighbor& neighbor : pinned)
         if (!neighbor.mac) pinned_.push_back({{neighbor.port, neighbor.address}});
 }
 
 void NeighborKeeper::handle(std::uint16_t port, const nat::ArpMessage& message, Round by) {
     const RouteTable& router = by.policy.router;
     round(by.now_ms);
-    const PortConfig& own = gateway_.config.ports[port];
-    const Prefix<V4> subnet{own.address, own.prefix_length};
+    const Prefix<V4>& subnet = router.subnet(port);
     // Pool addresses in the port's subnet have no host of their own: we answer for them (RFC 1027).
-    const bool for_us = message.target_ip == own.address ||
+    const bool for_us = message.target_ip == router.port_address(port) ||
                         (subnet.contains(message.target_ip) && router.is_own(message.target_ip));
     if (is_host(subnet, message.sender_ip)) {
-        if (router.is_own(message.sender_ip))
+        // A retired address may have another owner by now.
+        if (router.is_own(message.sender_ip) && !router.is_retired(message.sender_ip))
             defend(port, message);
         else
             learn(port, message, for_us ? LearnMode::create_or_update : LearnMode::update_existing);

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "dpdk/datapath/egress.hpp"
@@ -23,6 +24,9 @@ class NeighborKeeper {
     enum class Duty : std::uint8_t { own, own_and_pinned };
 
     NeighborKeeper(Gateway& gateway, Egress& egress, WorkerCounters& counters, Duty duty);
+
+    /// The neighbours of a new policy that are pinned.
+    void take(std::span<const PinnedNeighbor> pinned);
 
     /// An ARP message that came in on `port`.
     void handle(std::uint16_t port, const nat::ArpMessage& message, Round round);
@@ -56,6 +60,7 @@ class NeighborKeeper {
     Gateway& gateway_;
     Egress& egress_;
     WorkerCounters& counters_;
+    Duty duty_;
     NeighborEvents events_;
     std::uint64_t now_ms_ = 0;
     std::vector<Pinned> pinned_;

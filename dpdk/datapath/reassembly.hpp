@@ -42,6 +42,11 @@ class Reassembly {
     Reassembly& operator=(const Reassembly&) = delete;
     ~Reassembly();
 
+    /// Other bounds from now on; `capacity` stays.
+    void take(const FragmentsConfig& config) {
+        store_.set_bounds(config.per_source, config.timeout_ms);
+    }
+
     /// Takes a frame whose packet `parse` refused as `DropReason::fragment`, and gives the packet
     /// that it completes, if any. What dies is counted.
     [[nodiscard]] std::optional<Whole> add(rte_mbuf* frame, const nat::PacketView& packet,

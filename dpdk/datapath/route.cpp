@@ -5,8 +5,10 @@
 #include <rte_errno.h>
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
 #include <stdexcept>
+#include <string>
 
 #include "dpdk/config/values.hpp"
 #include "dpdk/device/last_memory.hpp"
@@ -20,16 +22,30 @@ constexpr std::uint8_t shortest_without_broadcast = 31;
 
 }  // namespace
 
-void RouteTable::Free::operator()(rte_lpm* lpm) const {
+void Routes::Free::operator()(rte_lpm* lpm) const {
     if (!LastMemory::is_left()) rte_lpm_free(lpm);
 }
 
-RouteTable::RouteTable(const Config& config) {
+std::vector<Routes::Link> Routes::links_of(const Config& config) {
+    std::vector<Link> links;
+    for (const PortConfig& port : config.ports)
+        links.push_back({{port.address, port.prefix_length}, port.mtu});
+    return links;
+}
+
+bool Routes::are_of(const Config& config) const {
+    return routes_ == config.routes && links_ == links_of(config);
+}
+
+Routes::Routes(const Config& config) : links_(links_of(config)), routes_(config.routes) {
     rte_lpm_config settings{};
     settings.max_rules = static_cast<std::uint32_t>(config.ports.size() + config.routes.size() + 2);
     // A prefix longer than 24 bits takes a second-level group; no two share one at worst.
     settings.number_tbl8s = std::max(16U, settings.max_rules);
-    lpm_.reset(rte_lpm_create("noclash_routes", SOCKET_ID_ANY, &settings));
+    // Of the policy that is in force and the one that will replace it, each has a table.
+    static std::atomic<unsigned> made{0};
+    const std::string name = fmt::format("noclash_routes_{}", ++made);
+    lpm_.reset(rte_lpm_create(name.c_str(), SOCKET_ID_ANY, &settings));
     if (!lpm_)
         throw std::runtime_error(
             fmt::format("route table: {}; raise [memory] dpdk_megabytes", rte_strerror(rte_errno)));
@@ -49,7 +65,26 @@ RouteTable::RouteTable(const Config& config) {
     }
     for (const RouteConfig& route : config.routes)
         if (route.to.length != 0) add(route.to, {hop_over(route.port, route.via), false});
+}
+
+RouteTable::RouteTable(const Config& config, const RouteTable* previous,
+                       std::span<const V4Address> retired)
+    : routes_(previous != nullptr && previous->routes_->are_of(config)
+                  ? previous->routes_
+                  : std::make_shared<const Routes>(config)) {
     collect_translated(config);
+    for (const V4Address& address : retired)
+        if (!is_own(address)) retired_.push_back(address.value.wire());
+    std::ranges::sort(retired_);
+    for (const std::uint32_t wire : retired_)
+        add_own({Be32::from_wire(wire)});
+}
+
+std::vector<V4Address> RouteTable::own_addresses() const {
+    std::vector<V4Address> result;
+    for (const std::uint32_t wire : own_.members())
+        result.push_back({Be32::from_wire(wire)});
+    return result;
 }
 
 void RouteTable::add_own(const V4Address& address) {
@@ -93,7 +128,7 @@ std::vector<V4Address> RouteTable::own_on(std::uint16_t port) const {
     for (const std::uint32_t wire : own_.members()) {
         const V4Address address{Be32::from_wire(wire)};
         if (result.size() < most && address != subnets_[port].network &&
-            subnets_[port].contains(address))
+            subnets_[port].contains(address) && !is_retired(address))
             result.push_back(address);
     }
     return result;
@@ -116,12 +151,12 @@ bool RouteTable::has_way_back(const V4Address& source, std::uint16_t ingress) co
 }
 
 /// The LPM knows no prefix of no bits, but both of one bit.
-void RouteTable::add_default(const Target& target) {
+void Routes::add_default(const Target& target) {
     for (const std::uint32_t half : {0U, 0x8000'0000U})
         add({V4Address::from_host(half), 1}, target);
 }
 
-void RouteTable::add(const Prefix<V4>& prefix, const Target& target) {
+void Routes::add(const Prefix<V4>& prefix, const Target& target) {
     const auto number = static_cast<std::uint32_t>(targets_.size());
     targets_.push_back(target);
     const int failed = rte_lpm_add(lpm_.get(), prefix.network.value.host(), prefix.length, number);

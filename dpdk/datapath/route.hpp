@@ -3,6 +3,7 @@
 
 #include <rte_lpm.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -20,10 +21,13 @@ namespace noclash::dpdk {
 
 /// Static routes and the ports' own subnets, over DPDK's longest-prefix match. Fixed once built;
 /// lookups by any thread, without locks.
-class RouteTable {
+class Routes {
   public:
     /// @throws std::runtime_error when DPDK has no memory for the table
-    explicit RouteTable(const Config& config);
+    explicit Routes(const Config& config);
+
+    /// Whether such a configuration leads all packets the same way.
+    [[nodiscard]] bool are_of(const Config& config) const;
 
     /// Where to send what is for `address`, in `hop`; false when no route leads there.
     [[nodiscard, gnu::always_inline]] bool route(const V4Address& address,
@@ -39,6 +43,51 @@ class RouteTable {
         std::memcpy(static_cast<void*>(&hop), &chosen, sizeof chosen);
         return true;
     }
+    /// What lookups read at random.
+    [[nodiscard]] std::span<const std::byte> memory() const {
+        return std::as_bytes(std::span(lpm_->tbl24));
+    }
+
+  private:
+    struct Target {
+        std::uint64_t hop;  ///< a `Hop<V4>`
+        bool on_link;       ///< the destination itself is the next hop
+    };
+    struct Link {
+        Prefix<V4> subnet;  ///< as the port's address
+        std::uint16_t mtu;
+        friend bool operator==(const Link&, const Link&) = default;
+    };
+    struct Free {
+        void operator()(rte_lpm* lpm) const;
+    };
+
+    static std::vector<Link> links_of(const Config& config);
+    void add_default(const Target& target);
+    void add(const Prefix<V4>& prefix, const Target& target);
+
+    std::vector<Link> links_;  ///< by port
+    std::vector<RouteConfig> routes_;
+    std::unique_ptr<rte_lpm, Free> lpm_;
+    std::vector<Target> targets_;  ///< by LPM next hop
+};
+
+/// The router that the pipeline asks: routes, and which addresses are the gateway's own. Fixed once
+/// built.
+class RouteTable {
+  public:
+    /// @param previous  of the configuration before this one, whose routes it shares when they are
+    ///                  the same; null when there is none
+    /// @param retired   addresses that were own once, and that flows still have
+    /// @throws std::runtime_error when DPDK has no memory for the routes
+    explicit RouteTable(const Config& config, const RouteTable* previous = nullptr,
+                        std::span<const V4Address> retired = {});
+
+    /// Where to send what is for `address`, in `hop`; false when no route leads there.
+    [[nodiscard, gnu::always_inline]] bool route(const V4Address& address,
+                                                 nat::Hop<V4>& hop) const {
+        return routes_->route(address, hop);
+    }
     /// The same; nothing when no route leads there.
     [[nodiscard]] std::optional<nat::Hop<V4>> route(const V4Address& address) const {
         nat::Hop<V4> hop;
@@ -48,13 +97,25 @@ class RouteTable {
     [[nodiscard]] V4Address port_address(std::uint16_t port) const {
         return subnets_[port].network;
     }
+    /// The port's subnet, as the port's address and its prefix length.
+    [[nodiscard]] const Prefix<V4>& subnet(std::uint16_t port) const { return subnets_[port]; }
+    [[nodiscard]] std::size_t ports() const { return subnets_.size(); }
     /// The addresses of a port that its link should be told of: its own, and those of pools and
-    /// services in its subnet; 256 at most, others are answered for when somebody asks.
+    /// services in its subnet; 256 at most, others are answered for when somebody asks. None that
+    /// are retired.
     [[nodiscard]] std::vector<V4Address> own_on(std::uint16_t port) const;
 
     /// Whether `address` belongs to a port, a pool, a static mapping's outside, or a service that a
-    /// dnat rule names by address.
+    /// dnat rule names by address; or did so, and is retired.
     [[nodiscard]] bool is_own(const V4Address& address) const { return own_.contains(address); }
+    /// Whether it is own only for the sake of flows that still have it.
+    [[nodiscard]] bool is_retired(const V4Address& address) const {
+        return !retired_.empty() && std::ranges::binary_search(retired_, address.value.wire());
+    }
+    /// In network byte order, sorted.
+    [[nodiscard]] std::span<const std::uint32_t> retired() const { return retired_; }
+    /// All own addresses, retired ones among them.
+    [[nodiscard]] std::vector<V4Address> own_addresses() const;
     /// Whether `address` is the broadcast or the network address of a port's subnet.
     [[nodiscard]] bool is_broadcast(const V4Address& address) const;
     /// Whether it is own or such a broadcast.
@@ -74,29 +135,16 @@ class RouteTable {
     [[nodiscard]] bool has_way_back(const V4Address& source, std::uint16_t ingress) const;
 
     /// What lookups read at random.
-    [[nodiscard]] std::span<const std::byte> memory() const {
-        return std::as_bytes(std::span(lpm_->tbl24));
-    }
+    [[nodiscard]] std::span<const std::byte> memory() const { return routes_->memory(); }
 
   private:
-    struct Target {
-        std::uint64_t hop;  ///< a `Hop<V4>`
-        bool on_link;       ///< the destination itself is the next hop
-    };
-    struct Free {
-        void operator()(rte_lpm* lpm) const;
-    };
-
     void add_own(const V4Address& address);
     void add_reserved(const V4Address& address);
-
-    void add_default(const Target& target);
-    void add(const Prefix<V4>& prefix, const Target& target);
     void collect_translated(const Config& config);
 
-    std::unique_ptr<rte_lpm, Free> lpm_;
-    std::vector<Target> targets_;      ///< by LPM next hop
-    std::vector<Prefix<V4>> subnets_;  ///< by port, as the port's address
+    std::shared_ptr<const Routes> routes_;
+    std::vector<Prefix<V4>> subnets_;     ///< by port, as the port's address
+    std::vector<std::uint32_t> retired_;  ///< in network byte order, sorted
     AddressSet own_;
     AddressSet reserved_;                    ///< `own_` among them
     AddressSet translated_;                  ///< `reserved_` among them

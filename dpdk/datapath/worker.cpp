@@ -82,7 +82,10 @@ std::size_t Worker::round(std::uint64_t now_ms) {
         hold(gateway_.gate->window(id_));
     if (gateway_.port_states.epoch() != ports_epoch_) [[unlikely]]
         take_port_states();
-    const Round round{gateway_.policy, now_ms};
+    const Snapshot& policy = gateway_.policy.of_round();
+    if (policy.generation != generation_) [[unlikely]]
+        take_policy(policy);
+    const Round round{policy, now_ms};
     egress_.begin(now_ms);
     std::size_t received = 0;
     for (const std::uint16_t port : receiving_)
@@ -117,19 +120,29 @@ void Worker::take_port_states() {
         if (first || !came_up || id_ != 0) continue;
         announce(port);
         for (const V4Address& neighbor : states.ask(port))
-            egress_.send_arp(port,
-                             nat::arp_request(gateway_.macs[port],
-                                              gateway_.policy.router.port_address(port), neighbor),
-                             nat::broadcast_mac);
+            egress_.ask(port, neighbor, nat::broadcast_mac);
     }
     states.seen(id_, ports_epoch_);
 }
 
+/// Another policy is in force. Links are told of its new addresses by one worker.
+void Worker::take_policy(const Snapshot& policy) {
+    const bool first = generation_ == 0;
+    generation_ = policy.generation;
+    neighbors_.take(policy.pinned);
+    reassembly_.take(policy.config.fragments);
+    if (first || id_ != 0) return;
+    for (const auto& [port, address] : policy.new_addresses)
+        announce(port, address);
+}
+
 /// Tells the link where our addresses are, as a host does when it comes up (RFC 5227, section 3).
 void Worker::announce(std::uint16_t port) {
-    for (const V4Address& address : gateway_.policy.router.own_on(port))
-        egress_.send_arp(port, nat::arp_announcement(gateway_.macs[port], address),
-                         nat::broadcast_mac);
+    for (const V4Address& address : gateway_.policy.of_round().router.own_on(port))
+        announce(port, address);
+}
+void Worker::announce(std::uint16_t port, const V4Address& address) {
+    egress_.send_arp(port, nat::arp_announcement(gateway_.macs[port], address), nat::broadcast_mac);
 }
 
 void Worker::idle(std::uint32_t empty_loops, std::uint64_t now_ms) {
@@ -407,10 +420,9 @@ bool Worker::was_untracked(const PacketContext& about, const PacketContext& erro
 V4Address Worker::reporter_to(const V4Address& address, const std::optional<nat::Hop<V4>>& hop,
                               const RouteTable& router) const {
     if (hop && router.port_address(hop->port) != address) return router.port_address(hop->port);
-    const auto& ports = gateway_.config.ports;
-    const auto other = std::ranges::find_if(
-        ports, [&](const PortConfig& port) { return port.address != address; });
-    return other == ports.end() ? ports.front().address : other->address;
+    for (std::uint16_t port = 0; port < gateway_.port_count(); ++port)
+        if (const V4Address other = router.port_address(port); other != address) return other;
+    return router.port_address(0);
 }
 
 /// A frame with an ICMP error about a packet; null when none may or can be sent.

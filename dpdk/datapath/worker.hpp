@@ -114,13 +114,16 @@ class alignas(64) Worker {
             cycles_->end(step);
     }
     void take_port_states();
+    void take_policy(const Snapshot& policy);
     void announce(std::uint16_t port);
+    void announce(std::uint16_t port, const V4Address& address);
     void idle(std::uint32_t empty_loops, std::uint64_t now_ms);
 
     Gateway& gateway_;
     std::uint16_t id_;
     bool held_ = false;
     std::uint64_t ports_epoch_ = 0;         ///< of the port states that it goes by; 0: of none yet
+    std::uint64_t generation_ = 0;          ///< of the policy that it goes by; 0: of none yet
     std::vector<std::uint16_t> receiving_;  ///< the ports that have a device
     Sleeper sleeper_;
     Urgency urgency_;

@@ -88,7 +88,7 @@ std::vector<MemoryNeed> memory_needs(const Config& config, const MemoryPlan& pla
          Table::bytes_for(config.flows, config.workers)},
         {packets_key(config), "for packets and routes", plan.megabytes * mebibyte},
         {"[neighbors] capacity", fmt::format("for {} neighbours", config.neighbors.capacity),
-         config.neighbors.capacity * bytes_of_neighbor},
+         config.neighbors.capacity * config.ports.size() * bytes_of_neighbor},
     };
     if (config.limits.of_sources())
         needs.push_back({"[limits] sources", fmt::format("for {} sources", config.limits.sources),

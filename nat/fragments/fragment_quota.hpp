@@ -31,6 +31,9 @@ class FragmentQuota {
         assert(capacity >= 1);
     }
 
+    /// How many one source may hold from now on. One that holds more gets no other.
+    void set_most(std::uint32_t each) { each_ = each; }
+
     [[nodiscard]] std::uint32_t total() const { return total_; }
     [[nodiscard]] bool full() const { return total_ >= capacity_; }
     [[nodiscard]] std::uint32_t held_by(const Address& source) const {

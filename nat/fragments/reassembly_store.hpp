@@ -76,6 +76,13 @@ class ReassemblyStore {
             give_back(i - 1);
     }
 
+    /// Other bounds from now on; `capacity` stays.
+    void set_bounds(std::uint32_t per_source, std::uint32_t timeout_ms) {
+        bounds_.per_source = per_source;
+        bounds_.timeout_ms = timeout_ms;
+        shares_.set_most(per_source);
+    }
+
     /// `key` is a `fragment_key`, in which no other bits are set.
     template <class Sink>
     void add(const Key& key, const Piece& piece, std::uint64_t now_ms, Sink& sink) {

@@ -22,6 +22,7 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -102,17 +103,35 @@ class Limits {
     using Policy = nat::Policy<Family>;
     using Sources = SourceTable<Family, Traits>;
 
-    /// @param config  says whether anything is limited, and how many sources can be told apart
+    /// @param config  the limits of the first policy
     /// @param rules   how many may have a number
     Limits(const FlowTable<Family, Traits>& table, const LimitsConfig<Family>& config,
            std::size_t rules)
-        : active_(config.of_sources() || config.half_open_per_service != 0), services_(rules) {
-        if (config.of_sources()) sources_.emplace(table, config.sources);
+        : table_(table), services_(rules) {
+        prepare(config);
     }
 
-    /// Whether anything is limited; else no flow is to be counted.
-    [[nodiscard]] bool active() const { return active_; }
-    [[nodiscard]] const std::optional<Sources>& sources() const { return sources_; }
+    /// Makes what a policy with such limits needs: `config.sources` are the sources that can be
+    /// told apart, as long as the gateway runs. One thread; workers may run, and have to take a
+    /// policy with these limits after a grace period only: what one of them counts, another may
+    /// have to take off.
+    /// @return whether anything was made, so that a grace period is due
+    bool prepare(const LimitsConfig<Family>& config) {
+        const bool is_first = !active_.load(std::memory_order_relaxed) && config.any();
+        if (config.of_sources() && sources() == nullptr) {
+            owned_sources_ = std::make_unique<Sources>(table_, config.sources);
+            sources_.store(owned_sources_.get(), std::memory_order_release);  // (77)
+        }
+        if (is_first) active_.store(true, std::memory_order_relaxed);
+        return is_first;
+    }
+
+    /// Whether any policy so far has limited anything; else no flow was counted.
+    [[nodiscard]] bool active() const { return active_.load(std::memory_order_relaxed); }
+    /// Null while no policy has limited sources.
+    [[nodiscard]] const Sources* sources() const {
+        return sources_.load(std::memory_order_acquire);  // (80)
+    }
     [[nodiscard]] const ServiceCounters<Traits>& services() const { return services_; }
 
     /// Counts a flow that is being set up, as far as the limits let it; sets the marks of what was
@@ -136,7 +155,7 @@ class Limits {
             services_.half_open(rule.id) >= policy.limits.half_open_per_service)
             return Admitted::over_half_open_service;
         if (!counts_sources(policy)) return Admitted::yes;
-        const auto slot = sources_->find(original.source, original.zone);
+        const auto slot = table_of_sources().find(original.source, original.zone);
         if (!slot) return Admitted::yes;
         if (tcp && over(policy, *slot, Quota::half_open)) return Admitted::over_half_open_source;
         if (!is_subscriber(policy, original, rule)) return Admitted::yes;
@@ -174,7 +193,7 @@ class Limits {
 
     /// The flow, which is no mapping, has ended.
     void ended(const Policy& policy, Record& flow) {
-        if (!active_) return;
+        if (!active()) return;
         const std::uint8_t before = flow.marks.fetch_and(
             static_cast<std::uint8_t>(~flow_mark::counted), std::memory_order_release);  // (42)
         leave(flow.tuple(Direction::original), flow.rule, before & flow_mark::counted);
@@ -189,24 +208,27 @@ class Limits {
     void leave(const Tuple<Family>& original, RuleId rule, unsigned marks) {
         if ((marks & flow_mark::half_open_service) != 0) services_.end(rule);
         if ((marks & (flow_mark::half_open_source | flow_mark::subscriber)) == 0) return;
-        const auto slot = sources_->find(original.source, original.zone);
+        const auto slot = table_of_sources().find(original.source, original.zone);
         if (!slot) return;  // never: what was counted holds it
         if ((marks & flow_mark::half_open_source) != 0) {
-            sources_->take_off(*slot, Quota::half_open);
-            sources_->let_go(*slot);
+            table_of_sources().take_off(*slot, Quota::half_open);
+            table_of_sources().let_go(*slot);
         }
         if ((marks & flow_mark::subscriber) != 0) {
             if ((marks & flow_mark::subscriber_port) != 0)
-                sources_->take_off(*slot, port_quota<Family>(original.protocol));
-            sources_->take_off(*slot, Quota::flows);
-            sources_->let_go(*slot);
+                table_of_sources().take_off(*slot, port_quota<Family>(original.protocol));
+            table_of_sources().take_off(*slot, Quota::flows);
+            table_of_sources().let_go(*slot);
         }
     }
 
   private:
     using Outcome = typename Sources::Outcome;
 
-    bool counts_sources(const Policy& policy) const { return sources_ && policy.limits_sources; }
+    bool counts_sources(const Policy& policy) const { return policy.limits_sources; }
+    Sources& table_of_sources() const {
+        return *sources_.load(std::memory_order_acquire);  // (80)
+    }
     static bool translates(const Rule<Family>& rule) { return rule.source_nat != SourceNat::keep; }
     static bool limits_service(const Policy& policy, const Rule<Family>& rule) {
         return policy.limits.half_open_per_service != 0 && rule.action == Action::dnat;
@@ -220,24 +242,24 @@ class Limits {
     }
     bool over(const Policy& policy, typename Sources::Slot slot, Quota quota) const {
         const std::uint32_t most = policy.limits.most_of(quota);
-        return most != 0 && sources_->used(slot, quota) >= most;
+        return most != 0 && table_of_sources().used(slot, quota) >= most;
     }
 
     Admitted enter_subscriber(const Policy& policy, const Tuple<Family>& original,
                               const Rule<Family>& rule, std::uint32_t worker, std::uint8_t& marks) {
         const LimitsConfig<Family>& limits = policy.limits;
-        const auto held = sources_->hold(original.source, original.zone, worker);
+        const auto held = table_of_sources().hold(original.source, original.zone, worker);
         if (held.outcome == Outcome::full) return Admitted::uncounted;
         if (held.outcome == Outcome::busy) return Admitted::busy;
-        if (!sources_->add(held.slot, Quota::flows, limits.most_of(Quota::flows))) {
-            sources_->let_go(held.slot);
+        if (!table_of_sources().add(held.slot, Quota::flows, limits.most_of(Quota::flows))) {
+            table_of_sources().let_go(held.slot);
             return Admitted::over_flows;
         }
         const Quota port = port_quota<Family>(original.protocol);
         if (translates(rule)) {
-            if (!sources_->add(held.slot, port, limits.most_of(port))) {
-                sources_->take_off(held.slot, Quota::flows);
-                sources_->let_go(held.slot);
+            if (!table_of_sources().add(held.slot, port, limits.most_of(port))) {
+                table_of_sources().take_off(held.slot, Quota::flows);
+                table_of_sources().let_go(held.slot);
                 return Admitted::over_ports;
             }
             marks |= flow_mark::subscriber_port;
@@ -255,20 +277,22 @@ class Limits {
             marks |= flow_mark::half_open_service;
         }
         const std::uint32_t most = policy.limits.most_of(Quota::half_open);
-        if (most == 0 || !sources_) return Admitted::yes;
-        const auto held = sources_->hold(original.source, original.zone, worker);
+        if (most == 0) return Admitted::yes;
+        const auto held = table_of_sources().hold(original.source, original.zone, worker);
         if (held.outcome == Outcome::full) return Admitted::uncounted;
         if (held.outcome == Outcome::busy) return Admitted::busy;
-        if (!sources_->add(held.slot, Quota::half_open, most)) {
-            sources_->let_go(held.slot);
+        if (!table_of_sources().add(held.slot, Quota::half_open, most)) {
+            table_of_sources().let_go(held.slot);
             return Admitted::over_half_open_source;
         }
         marks |= flow_mark::half_open_source;
         return Admitted::yes;
     }
 
-    const bool active_;
-    std::optional<Sources> sources_;
+    const FlowTable<Family, Traits>& table_;
+    std::atomic<bool> active_{false};
+    std::unique_ptr<Sources> owned_sources_;
+    std::atomic<Sources*> sources_{nullptr};
     ServiceCounters<Traits> services_;
 };
 

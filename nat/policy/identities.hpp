@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -18,28 +20,32 @@ using RuleId = std::uint16_t;
 /// Likewise of a pool.
 using PoolId = std::uint16_t;
 
-/// Names as numbers: a name gets the next number when it is met first, and keeps it.
+/// Names as numbers: a name gets the next number when it is met first, and keeps it. Any thread.
 class Names {
   public:
     /// @param most  names at once; at most 65,536
     explicit Names(std::size_t most) : most_(most) {}
+    Names(const Names& other);
+    Names& operator=(const Names&) = delete;
 
     /// @throws std::length_error when the name is new and `most` others have numbers
     [[nodiscard]] std::uint16_t id_of(std::string_view name);
-    [[nodiscard]] const std::string& name_of(std::uint16_t id) const { return names_[id]; }
+    /// Stays where it is for as long as there are names.
+    [[nodiscard]] const std::string& name_of(std::uint16_t id) const;
     /// How many names have a number: those from 0 on.
-    [[nodiscard]] std::size_t size() const { return names_.size(); }
+    [[nodiscard]] std::size_t size() const;
     [[nodiscard]] std::size_t most() const { return most_; }
 
   private:
     std::size_t most_;
-    std::vector<std::string> names_;  ///< by number
+    mutable std::mutex mutex_;
+    std::deque<std::string> names_;  ///< by number
     std::unordered_map<std::string, std::uint16_t> ids_;
 };
 
 /// What stays the same from one policy to the next: the numbers of rules and pools, and how each
-/// pool pairs inside hosts with its addresses. One per gateway; used by the thread that makes
-/// policies.
+/// pool pairs inside hosts with its addresses. One per gateway; used by one thread at a time, that
+/// which makes a policy.
 class Identities {
   public:
     static constexpr std::size_t most_rules = 65536;

@@ -36,6 +36,8 @@ struct LimitsConfig {
     [[nodiscard]] bool of_sources() const {
         return std::ranges::any_of(most, [](std::uint32_t limit) { return limit != 0; });
     }
+    /// Whether there is any limit at all.
+    [[nodiscard]] bool any() const { return of_sources() || half_open_per_service != 0; }
 };
 
 }  // namespace noclash::nat

@@ -31,12 +31,13 @@ struct Policy : PolicyConfig<Family> {
           timeouts(times),
           limits(most),
           limits_sources(most.of_sources()),
+          limits_anything(most.any()),
           maps_endpoints(std::ranges::any_of(this->rules,
                                              [](const Rule<Family>& rule) {
                                                  return rule.behavior.mapping ==
                                                         Mapping::endpoint_independent;
                                              })),
-          reserved_ports(this->rules),
+          reserved_ports(this->rules, previous == nullptr ? nullptr : &previous->reserved_ports),
           untracked(this->rules),
           backends(this->rules, previous == nullptr ? nullptr : &previous->backends) {
         for (const Rule<Family>& rule : this->rules) {
@@ -59,8 +60,9 @@ struct Policy : PolicyConfig<Family> {
 
     const Timeouts timeouts;
     const LimitsConfig<Family> limits;
-    const bool limits_sources;  ///< there is a limit on a source
-    const bool maps_endpoints;  ///< some rule makes endpoint-independent mappings
+    const bool limits_sources;   ///< there is a limit on a source
+    const bool limits_anything;  ///< or on a service
+    const bool maps_endpoints;   ///< some rule makes endpoint-independent mappings
     const ReservedPorts<Family> reserved_ports;
     const UntrackedRules<Family> untracked;
     const Backends<Family> backends;

@@ -19,11 +19,13 @@ namespace noclash::nat {
 /// shared with flows from inside, whose answers are found before any rule is asked. (An address
 /// that is bound as a whole is in no pool: the configuration sees to that.)
 ///
-/// Built once; read by all workers.
+/// Built once; read by all workers. Two that have the same edition reserve the same.
 template <class Family>
 class ReservedPorts {
   public:
-    explicit ReservedPorts(std::span<const Rule<Family>> rules) {
+    /// @param previous  of the policy before this one; null when there is none
+    explicit ReservedPorts(std::span<const Rule<Family>> rules,
+                           const ReservedPorts* previous = nullptr) {
         for (const Rule<Family>& rule : rules) {
             if (rule.action == Action::dnat && rule.to_port)
                 add({rule.protocol, rule.to, *rule.to_port});
@@ -31,7 +33,12 @@ class ReservedPorts {
             const auto& [address, port] = rule.mapping->outside;
             add({rule.protocol, {{address, Family::address_bits}}, {*port, *port}});
         }
+        if (previous != nullptr)
+            edition_ = previous->edition_ + (services_ == previous->services_ ? 0U : 1U);
     }
+
+    /// Counts the changes of what is reserved from policy to policy.
+    [[nodiscard]] std::uint32_t edition() const { return edition_; }
 
     [[nodiscard]] bool contains(std::uint8_t protocol, const typename Family::Address& address,
                                 std::uint16_t port) const {
@@ -57,6 +64,7 @@ class ReservedPorts {
         [[nodiscard]] bool at(std::uint8_t p, const typename Family::Address& address) const {
             return (!protocol || *protocol == p) && within<Family>(addresses, address);
         }
+        friend bool operator==(const Service&, const Service&) = default;
     };
 
     [[nodiscard, gnu::noinline]] bool serves(std::uint8_t protocol,
@@ -76,6 +84,7 @@ class ReservedPorts {
     }
 
     std::vector<Service> services_;
+    std::uint32_t edition_ = 0;
     PortRange all_{65535, 0};  ///< of the first to the last port that a service has; none at first
     /// Ports that some service has at some address: almost every question ends here.
     std::unique_ptr<std::bitset<65536>> anywhere_ = std::make_unique<std::bitset<65536>>();

@@ -32,13 +32,16 @@ class OccupancyMaps {
 
     /// The map for the reply tuple's destination address and source, whatever its destination port.
     /// Null when there is none. Valid until the caller's next quiescent state.
-    [[nodiscard]] Map* find(const Tuple<Family>& reply, PortSet ports, Moment now) {
+    /// @param edition  of the reserved ports that the map leaves out: when other ports become
+    ///                 reserved, new maps are made, and the old ones fall out of use
+    [[nodiscard]] Map* find(const Tuple<Family>& reply, PortSet ports, Moment now,
+                            std::uint32_t edition = 0) {
         const Tuple<Family> key = key_of(reply);
         const std::size_t home = home_of(key);
         for (std::size_t i = 0; i < window; ++i) {
             Place& place = places_[(home + i) % maps];
             if (state_of(place.state.load(std::memory_order_acquire)) == State::ready &&  // (18)
-                place.key == key && place.map.ports() == ports) {
+                place.key == key && place.map.ports() == ports && place.edition == edition) {
                 place.used.store(now, std::memory_order_relaxed);
                 return &place.map;
             }
@@ -50,12 +53,13 @@ class OccupancyMaps {
     /// A new map is given to `prepare(map)` before others can see it.
     template <class Prepare>
     [[nodiscard]] Map* acquire(const Tuple<Family>& reply, PortSet ports, Moment now,
-                               Prepare&& prepare) {
-        if (Map* known = find(reply, ports, now)) return known;
+                               Prepare&& prepare, std::uint32_t edition = 0) {
+        if (Map* known = find(reply, ports, now, edition)) return known;
         const Tuple<Family> key = key_of(reply);
         Place* place = make_room(home_of(key), now);
         if (place == nullptr) return nullptr;
         place->key = key;
+        place->edition = edition;
         place->used.store(now, std::memory_order_relaxed);
         place->map.reset(ports);
         prepare(place->map);
@@ -108,6 +112,7 @@ class OccupancyMaps {
         typename Traits::template Atomic<Moment> used{0};
         typename Traits::template Atomic<std::uint64_t> grace{0};
         Tuple<Family> key{};
+        std::uint32_t edition = 0;
         Map map{};
     };
 

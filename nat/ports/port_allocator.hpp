@@ -98,7 +98,8 @@ class PortAllocator {
         for (int draws = 1; draws <= blind_draws; ++draws) {
             // Of one address that is known as crowded, the map knows better. (With several, going
             // to one address' map would favour its ports over those of the others.)
-            if (draws == draws_before_map && count == 1 && crowded_.find(reply, offer.ports, now))
+            if (draws == draws_before_map && count == 1 &&
+                crowded_.find(reply, offer.ports, now, offer.reserved->edition()))
                 break;
             draw_local(reply, offer, reply, in_vain_);
             if (try_one(claim, reply, offer) == SetupError::none) return SetupError::none;
@@ -153,11 +154,12 @@ class PortAllocator {
     /// Every port of one address that may be free, as far as this visit may go.
     SetupError search(Claim& claim, Tuple<Family>& reply, const Offer& offer, Moment now) {
         left_ -= cost_of_an_address;
-        auto* map = crowded_.acquire(reply, offer.ports, now, [&](OccupancyMap<Traits>& fresh) {
+        const auto prepare = [&](OccupancyMap<Traits>& fresh) {
             left_ -= cost_of_a_map;
             offer.reserved->for_each(reply.protocol, reply.destination,
                                      [&](PortRange reserved) { fresh.exclude(reserved); });
-        });
+        };
+        auto* map = crowded_.acquire(reply, offer.ports, now, prepare, offer.reserved->edition());
         if (map == nullptr) return SetupError::unfinished;  // all maps are in use: wait for one
 
         // Ports that are free but found no room in the index go back when the visit is over, not

@@ -105,7 +105,7 @@ class Daemon {
         std::string pattern = std::filesystem::temp_directory_path() / "noclash-fuzz-XXXXXX";
         path_ = std::string(::mkdtemp(pattern.data())) + "/control.sock";
         socket_ = std::make_unique<ControlSocket>(
-            ControlSocketOptions{path_, control_readers},
+            ControlSocketOptions{path_, control_clients},
             [this](const nlohmann::json& request, ResponseWriter& writer) {
                 control_->answer(request, writer);
             });

@@ -57,6 +57,39 @@ TEST_F(RouteTest, TheLongestPrefixDecides) {
     expect_hop(table, "9.9.9.9", 1, "203.0.113.1");  // by default
 }
 
+TEST_F(RouteTest, TheNextConfigurationSharesRoutesThatAreTheSame) {
+    const RouteTable table(config());
+    Config next = config();
+    next.policy.pools = {{"p", {ip("203.0.113.5")}, {}}};
+    const RouteTable same(next, &table);
+    EXPECT_EQ(same.memory().data(), table.memory().data());
+    EXPECT_TRUE(same.is_own(ip("203.0.113.5")));
+    next.routes[0].via = ip("10.1.0.10");
+    const RouteTable other(next, &table);
+    EXPECT_NE(other.memory().data(), table.memory().data());
+    expect_hop(other, "10.2.3.4", 0, "10.1.0.10");
+    expect_hop(table, "10.2.3.4", 0, "10.1.0.9");
+    next = config();
+    next.ports[1].prefix_length = 29;
+    EXPECT_NE(RouteTable(next, &table).memory().data(), table.memory().data());
+}
+
+TEST_F(RouteTest, RetiredAddressesAreOwnAndNotAnnounced) {
+    Config with = config();
+    with.policy.pools = {{"p", {ip("203.0.113.5")}, {}}};
+    const RouteTable before(with);
+    const RouteTable after(config(), &before, before.own_addresses());
+    EXPECT_TRUE(after.is_own(ip("203.0.113.5")));
+    EXPECT_TRUE(after.is_reserved(ip("203.0.113.5")));
+    EXPECT_TRUE(after.is_retired(ip("203.0.113.5")));
+    EXPECT_FALSE(after.is_retired(ip("203.0.113.2"))) << "a port has it";
+    EXPECT_EQ(after.retired().size(), 1U);
+    EXPECT_EQ(after.own_on(1), std::vector{ip("203.0.113.2")});
+    const RouteTable again(with, &after, after.own_addresses());
+    EXPECT_FALSE(again.is_retired(ip("203.0.113.5"))) << "it is back";
+    EXPECT_FALSE(RouteTable(config(), &after).is_own(ip("203.0.113.5")));
+}
+
 TEST_F(RouteTest, HalfOfAllAddressesHasPrecedenceBeforeThemAll) {
     Config other = config();
     other.routes = {{{ip("0.0.0.0"), 1}, ip("10.1.0.9"), 0},

@@ -228,6 +228,31 @@ TEST(PinnedNeighbors, FixedOnesAreNeitherAskedNorChanged) {
     EXPECT_EQ(to_string(NeighborState::fixed), "static");
 }
 
+TEST(PinnedNeighbors, AnotherPolicyPinsOthers) {
+    const V4Address other{Be32::from_host(0x0a010063)};
+    const std::vector<PinnedNeighbor> before{{0, address, mac_a}}, after{{0, other, mac_b}};
+    NeighborTable table(NeighborConfig{}, ports(1), before, 1);
+    for (int call = 0; call < 2; ++call)
+        table.repin(before, after, 100);
+    const auto let_go = table.find_or_add(0, address, 100),
+               pinned = table.find_or_add(0, other, 100);
+    ASSERT_TRUE(let_go && pinned);
+    const Resolution free = table.resolve(*let_go, 100);
+    EXPECT_EQ(free.mac, mac_a) << "good until somebody says otherwise";
+    EXPECT_TRUE(free.ask_now);
+    EXPECT_EQ(table.resolve(*pinned, 100).mac, mac_b);
+    EXPECT_EQ(table.learn(0, other, mac_a, 101, LearnMode::create_or_update).outcome,
+              Learning::refused);
+    // The same neighbour may get another address, or be fixed no longer.
+    const std::vector<PinnedNeighbor> moved{{0, other, mac_a}}, asked{{0, other}};
+    table.repin(after, moved, 200);
+    EXPECT_EQ(table.resolve(*pinned, 200).mac, mac_a);
+    table.repin(moved, asked, 300);
+    EXPECT_TRUE(table.resolve(*pinned, 300).ask_now);
+    EXPECT_NE(table.learn(0, other, mac_b, 301, LearnMode::create_or_update).outcome,
+              Learning::refused);
+}
+
 TEST_F(NeighborTest, PortsAreApart) {
     const auto here = table_.find_or_add(0, address, 0);
     const auto there = table_.find_or_add(1, address, 0);

@@ -125,6 +125,31 @@ TEST(OccupancyMaps, AMapIsKeptWhileItIsUsedAndGivenUpWhenIdle) {
     EXPECT_GT(served, 60U);
 }
 
+/// When other ports are reserved, maps are made anew: the ports that an old one left out may be
+/// free.
+TEST(OccupancyMaps, EachEditionOfTheReservedPortsHasMapsOfItsOwn) {
+    FlowTable<V4> table(64, 1, 1);
+    table.quiescence().online(0);
+    OccupancyMaps<V4, Production> crowded(table);
+    const auto reply = test::tuple({1, 2, 80, 7}, 6);
+    const auto without_7 = [](auto& map) { map.exclude({7, 7}); };
+    auto* before = crowded.acquire(reply, {1, 100}, 0, without_7, 1);
+    auto* after = crowded.acquire(reply, {1, 100}, 0, as_it_is, 2);
+    ASSERT_NE(before, nullptr);
+    ASSERT_NE(after, nullptr);
+    EXPECT_NE(before, after);
+    EXPECT_EQ(crowded.find(reply, {1, 100}, 0, 1), before);
+    EXPECT_EQ(crowded.find(reply, {1, 100}, 0, 3), nullptr);
+    EXPECT_EQ(before->size(), 99U);
+    EXPECT_EQ(after->size(), 100U);
+    ASSERT_TRUE(before->take_out(8) && after->take_out(8));
+    auto ended = reply;
+    ended.destination_port = Be16::from_host(8);
+    crowded.ended(ended);
+    EXPECT_TRUE(before->take_out(8)) << "workers may still go by the former policy";
+    EXPECT_TRUE(after->take_out(8));
+}
+
 TEST(OccupancyMaps, AnEndedFlowsPortComesBack) {
     FlowTable<V4> table(64, 1, 1);
     table.quiescence().online(0);

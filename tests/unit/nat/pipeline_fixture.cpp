@@ -34,6 +34,7 @@ RoutedRound<V4, TestRouter> TestGateway::round() {
     for (std::size_t i = 0; i < named.rules.size(); ++i)
         if (!names.insert(named.rules[i].name).second)
             named.rules[i].name = "rule " + std::to_string(i);
+    limits.prepare(limits_config);
     snapshot = std::make_unique<PolicySnapshot<V4, TestRouter>>(
         std::move(named), timeouts, limits_config, identities, router, snapshot.get());
     return {*snapshot, now_ms};

@@ -191,11 +191,54 @@ TEST(PolicySnapshot, ReservedPortsFollowTheRules) {
     Bytes packet = tcp(client, syn);
     EXPECT_EQ(gateway.pass(packet).reason, DropReason::exhausted);
     gateway.policy.rules = {one};
-    packet = tcp({client.source, host("192.0.2.81"), 40000, 80}, syn);
-    EXPECT_EQ(gateway.pass(packet).outcome, Outcome::transmit);
+    packet = tcp(client, syn);
+    EXPECT_EQ(gateway.pass(packet).outcome, Outcome::transmit) << "towards the same destination";
     gateway.policy.rules = {service, one};
     packet = tcp({client.source, host("192.0.2.82"), 40000, 80}, syn);
     EXPECT_EQ(gateway.pass(packet).reason, DropReason::exhausted);
+}
+
+/// The flow's remote keeps it until it ends; everybody else reaches the service.
+TEST(PolicySnapshot, APortThatBecomesReservedStaysWithTheFlowThatHasIt) {
+    Rule<V4> cone = masquerade({5000, 5000});
+    cone.behavior = {Mapping::endpoint_independent, Filtering::endpoint_independent};
+    TestGateway gateway({cone});
+    Bytes packet = tcp(client, syn);
+    ASSERT_EQ(gateway.pass(packet).outcome, Outcome::transmit);
+    const Tuple<V4> sent = read(packet).tuple;
+
+    Rule<V4> service = node_port(SourceNat::keep);
+    service.to_port = PortRange{5000, 5000};
+    gateway.policy.rules = {service, cone};
+    Bytes answer = tcp(answer_to(sent), syn | ack);
+    ASSERT_EQ(gateway.pass(answer, 1).outcome, Outcome::transmit);
+    EXPECT_EQ(read(answer).tuple.destination.value.host(), client.source);
+    Bytes stranger = tcp({host("192.0.2.99"), host("10.2.0.1"), 7, 5000}, syn);
+    ASSERT_EQ(gateway.pass(stranger, 1).outcome, Outcome::transmit);
+    EXPECT_EQ(read(stranger).tuple.destination, ip("10.2.0.2")) << "the service's target";
+}
+
+/// The table of sources is made when the first policy comes that limits any.
+TEST(PolicySnapshot, LimitsMayComeAndGo) {
+    TestGateway gateway({masquerade()});
+    const auto open = [&](std::uint16_t port) {
+        Bytes packet = tcp({client.source, client.destination, port, 80}, syn);
+        return gateway.pass(packet).reason;
+    };
+    EXPECT_EQ(open(1), DropReason::none);
+    EXPECT_EQ(gateway.limits.sources(), nullptr);
+    gateway.limits_config.most[static_cast<std::size_t>(Quota::flows)] = 2;
+    EXPECT_EQ(open(2), DropReason::none) << "what was there before is not counted";
+    EXPECT_EQ(open(3), DropReason::none);
+    EXPECT_EQ(open(4), DropReason::subscriber_flows);
+    gateway.limits_config = {};
+    EXPECT_EQ(open(5), DropReason::none);
+    gateway.pass_time(gateway.timeouts.tcp_syn_sent_s * 1000ULL + 20'000);
+    std::uint32_t counted = 0;
+    gateway.limits.sources()->for_each([&](const auto& source) {
+        counted += source.used[static_cast<std::size_t>(Quota::flows)];
+    });
+    EXPECT_EQ(counted, 0U);
 }
 
 }  // namespace

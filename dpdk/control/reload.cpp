@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpdk/control/reload.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <memory>
+#include <thread>
+#include <unordered_set>
+#include <utility>
+
+#include "dpdk/device/background.hpp"
+#include "engine/base/clock.hpp"
+#include "nat/policy/flow_fate.hpp"
+
+namespace noclash::dpdk {
+
+namespace {
+
+using nat::FlowFate;
+
+/// The facts about a flow that a policy judges it by.
+nat::FlowFacts<V4> facts_of(const FlowView& flow, const RouteTable& router) {
+    const auto back = router.route(flow.original.source);
+    const V4Address& source = flow.reply.destination;
+    const bool translated = source != flow.original.source;
+    return {flow.original, flow.reply, flow.rule, back ? back->port : nat::no_port,
+            !translated || (router.is_own(source) && !router.is_retired(source))};
+}
+
+std::unique_lock<std::timed_mutex> lock_of(std::timed_mutex& mutex,
+                                           const Reloader::Between& between) {
+    std::unique_lock lock(mutex, std::defer_lock);
+    while (!lock.try_lock_for(std::chrono::milliseconds(100)))
+        between();
+    return lock;
+}
+
+}  // namespace
+
+bool ReloadOutcome::needs_restart() const {
+    return std::ranges::any_of(changes, &ConfigChange::needs_restart);
+}
+
+std::string to_string(const ReloadOutcome& outcome) {
+    if (outcome.changes.empty()) return fmt::format("{}: no change", outcome.file);
+    if (outcome.needs_restart()) {
+        std::string names;
+        for (const ConfigChange& change : outcome.changes)
+            if (change.needs_restart) names += (names.empty() ? "" : ", ") + title_of(change);
+        return fmt::format("{}: nothing was changed: restart noclash to change {}", outcome.file,
+                           names);
+    }
+    const auto& [unchanged, live_on, ended] = outcome.flows;
+    return fmt::format(
+        "{} reloaded in {} ms: changes: {}; flows unchanged: {}, living on: {}, ended: {}",
+        outcome.file, outcome.took_ms, outcome.changes.size(), unchanged, live_on, ended);
+}
+
+ReloadOutcome Reloader::compare(const Snapshot& running, Config& wanted) const {
+    ReloadOutcome outcome;
+    outcome.file = wanted.file;
+    for (const Finding& warning : wanted.warnings)
+        outcome.warnings.push_back(warning.text);
+    outcome.changes = config_changes(running.config, wanted);
+    outcome.generation = running.generation;
+    return outcome;
+}
+
+ReloadOutcome Reloader::reload(StaleFlows stale, const Between& between) {
+    const auto lock = lock_of(mutex_, between);
+    const std::uint64_t begun_ms = now_ms();
+    const Shared before = gateway_.policy.hold();
+    ReloadOutcome outcome;
+    Shared next;
+    in_background([&] {
+        Config wanted = load_config(before->config.file);
+        outcome = compare(*before, wanted);
+        if (outcome.changes.empty() || outcome.needs_restart()) return;
+        // Old addresses are kept until it is known which of them flows have.
+        next = std::make_shared<const Snapshot>(std::move(wanted), gateway_.identities,
+                                                before.get(), before->router.own_addresses());
+    });
+    if (next) {
+        put_in_force(before, next);
+        outcome.applied = true;
+        outcome.generation = next->generation;
+        outcome.flows = settle(*before, *next, stale, between);
+    }
+    outcome.took_ms = now_ms() - begun_ms;
+    return outcome;
+}
+
+void Reloader::put_in_force(const Shared& before, const Shared& next) {
+    if (gateway_.limits.prepare(next->config.limits)) wait_for_workers();
+    gateway_.neighbors.set_refresh(next->config.neighbors.refresh_s);
+    gateway_.neighbors.repin(before->pinned, next->pinned, now_ms());
+    const Shared old = gateway_.policy.replace(next);
+    wait_for_workers();
+    gateway_.neighbors.repin(before->pinned, next->pinned, now_ms());
+    spdlog::set_level(spdlog::level::from_str(next->config.log_level));
+}
+
+/// A grace period: each worker has begun a round since.
+void Reloader::wait_for_workers() {
+    auto& quiescence = gateway_.flows.quiescence();
+    const std::uint64_t token = quiescence.start();
+    while (!quiescence.passed(token))
+        std::this_thread::sleep_for(std::chrono::microseconds(50));
+}
+
+ReloadOutcome Reloader::preview(const std::string& file, StaleFlows stale, const Between& between) {
+    const auto lock = lock_of(mutex_, between);
+    const std::uint64_t begun_ms = now_ms();
+    const Shared before = gateway_.policy.hold();
+    ReloadOutcome outcome;
+    std::unique_ptr<const Snapshot> preview;
+    in_background([&] {
+        Config wanted = load_config(file);
+        outcome = compare(*before, wanted);
+        // The names of a file that is only looked at get no numbers.
+        nat::Identities identities = gateway_.identities;
+        preview = std::make_unique<const Snapshot>(std::move(wanted), identities, before.get());
+    });
+    const Snapshot& next = *preview;
+    const auto count = [&](FlowReader&, const FlowView& flow) {
+        if (flow.is_wildcard()) return;
+        switch (fate_of(facts_of(flow, next.router), *before, next, stale == StaleFlows::end)) {
+            case FlowFate::unchanged:
+                ++outcome.flows.unchanged;
+                break;
+            case FlowFate::lives_on:
+                ++outcome.flows.live_on;
+                break;
+            case FlowFate::ends:
+                ++outcome.flows.ended;
+                break;
+        }
+    };
+    for_each_flow(gateway_, {}, count, between);
+    outcome.took_ms = now_ms() - begun_ms;
+    return outcome;
+}
+
+ReloadOutcome::Flows Reloader::settle(const Snapshot& before, const Snapshot& now, StaleFlows stale,
+                                      const Between& between) {
+    ReloadOutcome::Flows flows;
+    const auto ends = [&](const FlowView& flow) {
+        switch (fate_of(facts_of(flow, now.router), before, now, stale == StaleFlows::end)) {
+            case FlowFate::unchanged:
+                ++flows.unchanged;
+                return false;
+            case FlowFate::lives_on:
+                ++flows.live_on;
+                return false;
+            case FlowFate::ends:
+                return true;
+        }
+        return false;
+    };
+    // Whoever asked may leave: what has begun is finished.
+    flows.ended = flush_.flush({}, ends, [&between] {
+        try {
+            between();
+        } catch (const std::exception&) {
+            return;
+        }
+    });
+    return flows;
+}
+
+void Reloader::give_up_retired() {
+    const std::unique_lock lock(mutex_, std::try_to_lock);
+    if (!lock) return;  // a reload is at it
+    const Shared before = gateway_.policy.hold();
+    const auto retired = before->router.retired();
+    if (retired.empty()) return;
+    std::unordered_set<std::uint32_t> in_use;
+    const auto note = [&](FlowReader&, const FlowView& flow) {
+        for (const V4Address& address : {flow.original.destination, flow.reply.destination})
+            if (before->router.is_retired(address)) in_use.insert(address.value.wire());
+    };
+    for_each_flow(gateway_, {}, note, [] {});
+    if (in_use.size() == retired.size()) return;
+    std::vector<V4Address> left;
+    for (const std::uint32_t wire : in_use)
+        left.push_back({Be32::from_wire(wire)});
+    const auto next =
+        std::make_shared<const Snapshot>(before->config, gateway_.identities, before.get(), left);
+    put_in_force(before, next);
+    spdlog::info("addresses of former configurations that no flow has any more are given up: {}",
+                 retired.size() - left.size());
+}
+
+}  // namespace noclash::dpdk

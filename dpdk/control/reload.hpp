@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// # Reload
+//
+// Another configuration takes the place of the one in force, and no worker waits for it:
+//
+//     read and check the file; compare it with the one in force      a faulty file changes nothing
+//     build its snapshot beside the old one                          shares what has not changed
+//     make what its limits need; pin its neighbours; grace period
+//     one store                                                      workers take it with their
+//     next round grace period; free the old one look at the flows: which go on, which end
+//
+// All or nothing: a file that changes something which needs a restart is refused as a whole. It is
+// done by whoever asks for it, at the lowest priority, one at a time.
+
+#include <cstdint>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "dpdk/config/config_changes.hpp"
+#include "dpdk/control/flow_flush.hpp"
+#include "dpdk/datapath/gateway.hpp"
+
+namespace noclash::dpdk {
+
+/// Whether a reload ends the flows that would only live on.
+enum class StaleFlows : std::uint8_t { live_on, end };
+
+/// What a reload did, or would do.
+struct ReloadOutcome {
+    struct Flows {
+        std::uint64_t unchanged = 0, live_on = 0, ended = 0;
+    };
+    std::vector<ConfigChange> changes;
+    std::vector<std::string> warnings;  ///< of the file
+    bool applied = false;               ///< false: previewed, or something needs a restart
+    std::string file;
+    std::uint64_t generation = 0;  ///< of the policy in force afterwards
+    std::uint64_t took_ms = 0;
+    Flows flows;
+
+    [[nodiscard]] bool needs_restart() const;
+};
+
+/// A reload's outcome in one line, for the log.
+[[nodiscard]] std::string to_string(const ReloadOutcome& outcome);
+
+/// Puts configurations in force while the gateway runs. Any thread but a worker.
+class Reloader {
+  public:
+    /// Called now and then while it takes long. It may throw before anything has changed.
+    using Between = std::function<void()>;
+
+    /// Both outlive this.
+    Reloader(Gateway& gateway, FlowFlush& flush) : gateway_(gateway), flush_(flush) {}
+
+    /// Reads the gateway's file again and puts it in force.
+    /// @throws ConfigError      the file is faulty: nothing has changed
+    /// @throws std::exception   memory does not suffice: nothing has changed
+    [[nodiscard]] ReloadOutcome reload(StaleFlows stale, const Between& between);
+
+    /// What `reload` would do with `file`.
+    /// @throws ConfigError
+    [[nodiscard]] ReloadOutcome preview(const std::string& file, StaleFlows stale,
+                                        const Between& between);
+
+    /// Gives up retired addresses that no flow has any more. Costs nothing while there are none.
+    void give_up_retired();
+
+  private:
+    using Shared = std::shared_ptr<const Snapshot>;
+
+    [[nodiscard]] ReloadOutcome compare(const Snapshot& running, Config& wanted) const;
+    void put_in_force(const Shared& before, const Shared& next);
+    [[nodiscard]] ReloadOutcome::Flows settle(const Snapshot& before, const Snapshot& now,
+                                              StaleFlows stale, const Between& between);
+    void wait_for_workers();
+
+    Gateway& gateway_;
+    FlowFlush& flush_;
+    std::timed_mutex mutex_;  ///< one at a time
+};
+
+}  // namespace noclash::dpdk
