@@ -10,6 +10,7 @@
 
 #include "dpdk/config/sections.hpp"
 #include "dpdk/config/values.hpp"
+#include "dpdk/config/words.hpp"
 
 namespace noclash::dpdk {
 
@@ -21,10 +22,6 @@ using nat::Mapping;
 using nat::SourceNat;
 using Rule = nat::Rule<V4>;
 using Pool = nat::Pool<V4>;
-
-constexpr std::array mapping_words{"endpoint-dependent"sv, "endpoint-independent"sv};
-constexpr std::array filtering_words{"address-and-port-dependent"sv, "address-dependent"sv,
-                                     "endpoint-independent"sv};
 
 constexpr std::string_view remedy =
     "the same `mapping`, `filtering` and `ports` in both, or `ports` that do not overlap";
@@ -50,10 +47,10 @@ std::string what_differs(std::string_view name) {
 }  // namespace
 
 std::string_view to_text(Mapping mapping) {
-    return mapping_words[static_cast<std::size_t>(mapping)];
+    return word_of(mapping_words, mapping);
 }
 std::string_view to_text(Filtering filtering) {
-    return filtering_words[static_cast<std::size_t>(filtering)];
+    return word_of(filtering_words, filtering);
 }
 
 void read_behavior(const Section& section, nat::NatBehavior& behavior) {
@@ -61,8 +58,7 @@ void read_behavior(const Section& section, nat::NatBehavior& behavior) {
         behavior.mapping = static_cast<Mapping>(*word);
     else if (section.has("mapping"))
         return;
-    if (const auto word = section.choice("filtering", filtering_words))
-        behavior.filtering = static_cast<Filtering>(*word);
+    read_word(section, "filtering", filtering_words, behavior.filtering);
     if (behavior.filtering != Filtering::address_and_port_dependent && !maps_endpoints(behavior)) {
         section.fault(
             "filtering",

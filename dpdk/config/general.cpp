@@ -7,6 +7,7 @@
 
 #include "dpdk/config/device_string.hpp"
 #include "dpdk/config/sections.hpp"
+#include "dpdk/config/words.hpp"
 
 namespace noclash::dpdk {
 
@@ -91,43 +92,21 @@ void read_general(const Section& top, Config& config) {
     top.read("flows", config.flows, 1024, 1 << 27);
     read_workers(top, config);
 
-    constexpr std::array idles{"poll"sv, "nap"sv};
-    if (const auto idle = top.choice("idle", idles)) {
-        config.idle = *idle == 0 ? Idle::poll : Idle::nap;
-    }
+    read_word(top, "idle", idle_words, config.idle);
     config.reply_locality = top.boolean("reply_locality").value_or(false);
     constexpr std::array levels{"trace"sv, "debug"sv,    "info"sv, "warning"sv,
                                 "error"sv, "critical"sv, "off"sv};
     if (const auto level = top.choice("log_level", levels)) {
         config.log_level = levels[*level];
     }
-    constexpr std::array no_room_words{"host-unreachable"sv, "prohibited"sv, "none"sv};
-    constexpr std::array<std::optional<nat::IcmpError>, 3> no_room_errors{
-        nat::icmp_error::host_unreachable, nat::icmp_error::admin_prohibited, std::nullopt};
     if (const auto word = top.choice("no_room_icmp", no_room_words)) {
         config.policy.no_room_error = no_room_errors[*word];
     }
-    constexpr std::array windows{"off"sv, "liberal"sv, "strict"sv};
-    constexpr std::array window_modes{nat::TcpWindow::off, nat::TcpWindow::liberal,
-                                      nat::TcpWindow::strict};
-    if (const auto mode = top.choice("tcp_window", windows)) {
-        config.policy.tcp.window = window_modes[*mode];
-    }
+    read_word(top, "tcp_window", tcp_window_words, config.policy.tcp.window);
     config.policy.tcp.pickup = top.boolean("tcp_pickup").value_or(false);
-    constexpr std::array timestamp_words{"preserve"sv, "normalize"sv, "strip"sv};
-    constexpr std::array timestamp_modes{nat::TcpTimestamps::preserve,
-                                         nat::TcpTimestamps::normalize, nat::TcpTimestamps::strip};
-    if (const auto word = top.choice("tcp_timestamps", timestamp_words)) {
-        config.policy.tcp_timestamps = timestamp_modes[*word];
-    }
-    constexpr std::array reuse_words{"never"sv, "safe"sv};
-    if (const auto word = top.choice("tcp_reuse", reuse_words)) {
-        config.policy.tcp_reuse = *word == 0 ? nat::TcpReuse::never : nat::TcpReuse::safe;
-    }
-    constexpr std::array unknown_words{"drop"sv, "reset"sv};
-    if (const auto word = top.choice("tcp_unknown", unknown_words)) {
-        config.policy.tcp_unknown = *word == 0 ? nat::TcpUnknown::drop : nat::TcpUnknown::reset;
-    }
+    read_word(top, "tcp_timestamps", tcp_timestamps_words, config.policy.tcp_timestamps);
+    read_word(top, "tcp_reuse", tcp_reuse_words, config.policy.tcp_reuse);
+    read_word(top, "tcp_unknown", tcp_unknown_words, config.policy.tcp_unknown);
     const std::string expected =
         fmt::format("an absolute path of at most {} bytes", longest_socket_path);
     if (const auto path = top.text("control_socket", expected)) {
@@ -145,11 +124,7 @@ void read_memory(const Section& top, Config& config) {
     const auto section = top.table("memory");
     if (!section) return;
     section->allow_only({"huge_pages", "dpdk_megabytes", "packet_buffers"});
-    constexpr std::array modes{"auto"sv, "required"sv, "none"sv};
-    constexpr std::array meanings{HugePages::automatic, HugePages::required, HugePages::none};
-    if (const auto mode = section->choice("huge_pages", modes)) {
-        config.memory.huge_pages = meanings[*mode];
-    }
+    read_word(*section, "huge_pages", huge_pages_words, config.memory.huge_pages);
     section->read("dpdk_megabytes", config.memory.dpdk_megabytes, 0, 1 << 20);
     section->read("packet_buffers", config.memory.packet_buffers, 0, 1 << 26);
 }

@@ -2,17 +2,15 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <vector>
 
 #include "dpdk/config/sections.hpp"
 #include "dpdk/config/values.hpp"
+#include "dpdk/config/words.hpp"
 
 namespace noclash::dpdk {
 
 namespace {
-
-using namespace std::string_view_literals;
 
 constexpr std::size_t most_pools = 4096;
 constexpr std::size_t most_addresses = 65536;  // of a pool, as nat::Pool says
@@ -104,9 +102,7 @@ void read_pool(const Section& section, Config& config) {
     read_addresses(section, config, pool);
     read_port_range(section, "ports", pool.ports);
     read_port_likeness(section, pool.ports, pool.likeness);
-    constexpr std::array words{"paired"sv, "arbitrary"sv};
-    constexpr std::array poolings{nat::Pooling::paired, nat::Pooling::arbitrary};
-    if (const auto word = section.choice("pooling", words)) pool.pooling = poolings[*word];
+    read_word(section, "pooling", pooling_words, pool.pooling);
     read_behavior(section, pool.behavior);
     check_behavior(section, pool, config);
     config.policy.pools.push_back(std::move(pool));

@@ -2,18 +2,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <bit>
 
 #include "dpdk/config/device_string.hpp"
 #include "dpdk/config/sections.hpp"
 #include "dpdk/config/values.hpp"
+#include "dpdk/config/words.hpp"
 
 namespace noclash::dpdk {
 
 namespace {
-
-using namespace std::string_view_literals;
 
 constexpr std::size_t most_ports = 32;  // RTE_MAX_ETHPORTS
 
@@ -104,9 +102,7 @@ void read_port(const Section& section, Config& config) {
         section.fault("descriptors", fmt::format("{} is no power of two", port.descriptors),
                       "a power of two from 64 to 16384");
     }
-    constexpr std::array reverse_path_words{"off"sv, "loose"sv, "strict"sv};
-    if (const auto word = section.choice("reverse_path", reverse_path_words))
-        port.reverse_path = static_cast<ReversePath>(*word);
+    read_word(section, "reverse_path", reverse_path_words, port.reverse_path);
     read_device(section, config, port);
     if (!read_port_address(section, port)) {
         // Kept for its name; length 0 marks an address that is not to be compared with.

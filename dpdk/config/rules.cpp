@@ -6,24 +6,19 @@
 #include "dpdk/config/protocol_names.hpp"
 #include "dpdk/config/sections.hpp"
 #include "dpdk/config/values.hpp"
+#include "dpdk/config/words.hpp"
 #include "nat/packet/protocols.hpp"
 
 namespace noclash::dpdk {
 
 namespace {
 
-using namespace std::string_view_literals;
 using nat::Action;
 using nat::SourceNat;
 using Rule = nat::Rule<V4>;
 
 constexpr std::size_t most_rules = 16384;
 constexpr std::size_t most_targets = 1024;  // of a rule
-
-constexpr std::array action_words{"drop"sv,       "reject"sv, "forward"sv, "snat"sv,
-                                  "masquerade"sv, "dnat"sv,   "static"sv};
-constexpr std::array actions{Action::drop,       Action::reject, Action::forward, Action::snat,
-                             Action::masquerade, Action::dnat,   Action::bind};
 
 std::string names_of(const auto& elements) {
     std::string text;
@@ -188,7 +183,7 @@ void read_action(const Section& section, const Config& config, Rule& rule) {
     }
     const auto word = section.choice("action", action_words);
     if (!word) return;
-    rule.action = actions[*word];
+    rule.action = static_cast<Action>(*word);
     if (rule.action == Action::snat) {
         rule.source_nat = SourceNat::pool;
         constexpr std::string_view expected = "the name of a pool";

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
+#include <cstddef>
+
 #include "dpdk/config/config.hpp"
 #include "dpdk/config/reader.hpp"
 
@@ -23,6 +26,13 @@ void read_static_neighbors(const Section& top, Config& config);
 
 /// Reads the `name` of a port, pool or rule; an unfit or missing one has been noted.
 [[nodiscard]] std::string read_name(const Section& section);
+
+/// Reads the word for a value of an enum; `words` are in its order.
+template <std::size_t count, class Enum>
+void read_word(const Section& section, std::string_view key,
+               const std::array<std::string_view, count>& words, Enum& into) {
+    if (const auto word = section.choice(key, words)) into = static_cast<Enum>(*word);
+}
 
 /// Reads a prefix or an array of them; unfit ones have been noted.
 [[nodiscard]] std::vector<Prefix<V4>> read_prefixes(const Section& section, std::string_view key);

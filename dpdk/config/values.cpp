@@ -108,4 +108,14 @@ std::string to_text(const Prefix<V4>& prefix) {
     return fmt::format("{}/{}", to_string<V4>(prefix.network), prefix.length);
 }
 
+std::string to_text(nat::PortRange range) {
+    const auto& [first, last] = range;
+    return first == last ? fmt::format("{}", first) : fmt::format("{}-{}", first, last);
+}
+
+std::string target_text(const nat::Target<V4>& target) {
+    const auto& [address, port] = target;
+    return to_string<V4>(address) + (port ? fmt::format(":{}", *port) : "");
+}
+
 }  // namespace noclash::dpdk

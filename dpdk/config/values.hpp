@@ -50,6 +50,8 @@ struct AddressRange {
 [[nodiscard]] bool usable_by_host(V4Address address);
 
 [[nodiscard]] std::string to_text(const Prefix<V4>& prefix);
+[[nodiscard]] std::string to_text(nat::PortRange range);
+[[nodiscard]] std::string target_text(const nat::Target<V4>& target);
 /// As the configuration has them.
 [[nodiscard]] std::string_view to_text(nat::Mapping mapping);
 [[nodiscard]] std::string_view to_text(nat::Filtering filtering);

@@ -1,15 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <string>
-
-#include "dpdk/config/config.hpp"
-
-namespace noclash::dpdk {
-
-/// A rule for people: what it matches ("tcp from 10.0.0.0/8 to port 80"), and what it does.
-[[nodiscard]] std::string match_text(const nat::Rule<V4>& rule, const Config& config);
-[[nodiscard]] std::string action_text(const nat::Rule<V4>& rule, const Config& config);
-[[nodiscard]] std::string target_text(const nat::Target<V4>& target);
-
-}  // namespace noclash::dpdk
+#include "dpdk/config/rule_text.hpp"  // IWYU pragma: export

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dpdk/control/rule_text.hpp"
+#include "dpdk/config/rule_text.hpp"
 
 #include <fmt/format.h>
 
@@ -15,16 +15,6 @@ std::string prefixes_text(const std::vector<Prefix<V4>>& prefixes) {
     for (const Prefix<V4>& prefix : prefixes)
         text += (text.empty() ? "" : ", ") + to_text(prefix);
     return text;
-}
-
-std::string range_text(nat::PortRange range) {
-    return range.first == range.last ? fmt::format("{}", range.first)
-                                     : fmt::format("{}-{}", range.first, range.last);
-}
-
-std::string target_text(const nat::Target<V4>& target) {
-    const std::string address = to_string<V4>(target.address);
-    return target.port ? fmt::format("{}:{}", address, *target.port) : address;
 }
 
 std::string targets_text(const std::vector<nat::Target<V4>>& targets) {
@@ -50,7 +40,7 @@ std::string source_text(const nat::Rule<V4>& rule, const Config& config) {
         case nat::SourceNat::keep:
             return "";
         case nat::SourceNat::masquerade:
-            return fmt::format("masquerade, ports {}{}{}", range_text(rule.ports),
+            return fmt::format("masquerade, ports {}{}{}", to_text(rule.ports),
                                likeness_text(rule.likeness), behavior_text(rule.behavior));
         case nat::SourceNat::pool: {
             const auto& pool = config.policy.pools[rule.pool];
@@ -86,17 +76,12 @@ std::string translation_text(const nat::Rule<V4>& rule, const Config& config) {
 
 }  // namespace
 
-std::string target_text(const nat::Target<V4>& target) {
-    const std::string address = to_string<V4>(target.address);
-    return target.port ? fmt::format("{}:{}", address, *target.port) : address;
-}
-
 std::string match_text(const nat::Rule<V4>& rule, const Config& config) {
     std::string text = rule.protocol ? protocol_name(*rule.protocol) : "any";
     if (rule.ingress_port) text += " in " + config.ports[*rule.ingress_port].name;
     if (!rule.from.empty()) text += " from " + prefixes_text(rule.from);
     if (!rule.to.empty()) text += " to " + prefixes_text(rule.to);
-    if (rule.to_port) text += " port " + range_text(*rule.to_port);
+    if (rule.to_port) text += " port " + to_text(*rule.to_port);
     return text;
 }
 

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The settings of ports, routes, neighbours, pools and rules. As in settings.cpp, a new member does
+// not compile here until somebody has said which setting it is.
+
+#include <fmt/format.h>
+
+#include "dpdk/config/protocol_names.hpp"
+#include "dpdk/config/settings.hpp"
+#include "dpdk/config/values.hpp"
+#include "dpdk/config/words.hpp"
+
+namespace noclash::dpdk {
+
+namespace {
+
+using nat::SourceNat;
+
+Setting single(std::string_view key, std::string_view value, Reload reload = Reload::live) {
+    return {key, {std::string(value)}, reload};
+}
+
+Setting flag(std::string_view key, bool value) {
+    return {key, {value ? "true" : "false"}};
+}
+
+/// A condition, which need not be there.
+Setting condition(std::string_view key, Values values) {
+    return {key, std::move(values), Reload::live, "any"};
+}
+
+template <class Value, class TextOf>
+Values if_there(const std::optional<Value>& value, TextOf text_of) {
+    return value ? Values{text_of(*value)} : Values{};
+}
+
+Values prefix_texts(const std::vector<Prefix<V4>>& prefixes) {
+    Values values;
+    for (const Prefix<V4>& prefix : prefixes)
+        values.push_back(to_text(prefix));
+    return values;
+}
+
+/// Addresses that follow each other as one range.
+Values ranges(const std::vector<V4Address>& addresses) {
+    Values values;
+    for (std::size_t first = 0; first < addresses.size();) {
+        std::size_t end = first + 1;
+        while (end < addresses.size() &&
+               addresses[end].value.host() - addresses[first].value.host() == end - first)
+            ++end;
+        std::string range = to_string<V4>(addresses[first]);
+        if (end - first > 1) range += '-' + to_string<V4>(addresses[end - 1]);
+        values.push_back(std::move(range));
+        first = end;
+    }
+    return values;
+}
+
+void add_likeness(Settings& settings, nat::PortLikeness likeness) {
+    const auto& [preservation, parity] = likeness;
+    settings.push_back(flag("port_preservation", preservation));
+    settings.push_back(flag("port_parity", parity));
+}
+
+void add_behavior(Settings& settings, nat::NatBehavior behavior) {
+    const auto& [mapping, filtering] = behavior;
+    settings.push_back(single("mapping", to_text(mapping)));
+    settings.push_back(single("filtering", to_text(filtering)));
+}
+
+/// `pool` of an `snat` rule, or `source` of a `dnat` rule.
+Values source_of(const nat::Rule<V4>& rule, nat::Action action, const Config& config) {
+    if (rule.action != action) return {};
+    const bool dnat = action == nat::Action::dnat;
+    switch (rule.source_nat) {
+        case SourceNat::keep:
+            return {"keep"};
+        case SourceNat::masquerade:
+            return {"masquerade"};
+        case SourceNat::pool:
+            return {(dnat ? "pool:" : "") + config.policy.pools[rule.pool].name};
+    }
+    return {};
+}
+
+std::string mss_text(std::uint16_t mss) {
+    return mss == nat::any_mss ? "true" : std::to_string(mss);
+}
+
+}  // namespace
+
+Settings settings_of(const PortConfig& port) {
+    const auto& [name, device, address, prefix_length, mtu, descriptors, reverse_path] = port;
+    return {single("device", device, Reload::restart),
+            single("address", fmt::format("{}/{}", to_string<V4>(address), prefix_length)),
+            single("mtu", std::to_string(mtu), Reload::restart),
+            single("descriptors", std::to_string(descriptors), Reload::restart),
+            single("reverse_path", word_of(reverse_path_words, reverse_path))};
+}
+
+Settings settings_of(const RouteConfig& route, const Config& config) {
+    const auto& [to, via, port] = route;
+    return {single("via", to_string<V4>(via)), single("port", config.ports[port].name)};
+}
+
+Settings settings_of(const StaticNeighbor& neighbor, const Config& config) {
+    const auto& [address, mac, port] = neighbor;
+    return {single("mac", nat::to_string(mac)), single("port", config.ports[port].name)};
+}
+
+Settings settings_of(const nat::Pool<V4>& pool) {
+    // The policy gives the last pairing and the number.
+    const auto& [name, addresses, ports, pooling, likeness, pairing, behavior, id] = pool;
+    Settings settings{{"addresses", ranges(addresses)},
+                      single("ports", to_text(ports)),
+                      single("pooling", word_of(pooling_words, pooling))};
+    add_likeness(settings, likeness);
+    add_behavior(settings, behavior);
+    return settings;
+}
+
+Settings settings_of(const nat::Rule<V4>& rule, const Config& config) {
+    // The policy gives the number.
+    const auto& [name, id, ingress_port, protocol, from, to, to_port, action, tracking, source_nat,
+                 pool, ports, likeness, behavior, mss_clamp, targets, mapping] = rule;
+    Values target;
+    for (const auto& one_of_them : targets)
+        target.push_back(target_text(one_of_them));
+    Values inside_end, outside_end;
+    if (mapping) {
+        const auto& [inside, outside] = *mapping;
+        inside_end.push_back(target_text(inside));
+        outside_end.push_back(target_text(outside));
+    }
+    Settings settings{
+        single("action", word_of(action_words, action)),
+        condition("in", if_there(ingress_port, [&](auto i) { return config.ports[i].name; })),
+        condition("protocol", if_there(protocol, protocol_name)),
+        condition("from", prefix_texts(from)),
+        condition("to", prefix_texts(to)),
+        condition("to_port", if_there(to_port, [](auto range) { return to_text(range); })),
+        {"inside", std::move(inside_end)},
+        {"outside", std::move(outside_end)},
+        {"target", std::move(target)},
+        {"source", source_of(rule, nat::Action::dnat, config)},
+        {"pool", source_of(rule, nat::Action::snat, config)},
+        single("ports", to_text(ports)),
+        {"mss_clamp", if_there(mss_clamp, mss_text), Reload::live, "false"},
+        flag("track", tracking == nat::Tracking::flow)};
+    add_likeness(settings, likeness);
+    // A pool's behaviour is the pool's own setting.
+    add_behavior(settings, source_nat == SourceNat::pool ? nat::NatBehavior{} : behavior);
+    return settings;
+}
+
+}  // namespace noclash::dpdk

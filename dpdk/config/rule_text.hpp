@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "dpdk/config/config.hpp"
+#include "dpdk/config/values.hpp"
+
+namespace noclash::dpdk {
+
+/// A rule for people: what it matches ("tcp from 10.0.0.0/8 to port 80"), and what it does.
+[[nodiscard]] std::string match_text(const nat::Rule<V4>& rule, const Config& config);
+[[nodiscard]] std::string action_text(const nat::Rule<V4>& rule, const Config& config);
+
+}  // namespace noclash::dpdk
