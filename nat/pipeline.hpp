@@ -3,7 +3,7 @@
 
 // # The pipeline
 //
-// What happens to a burst of IP packets, in the order it happens (`Pipeline::process`):
+// The stages of a burst of IP packets, in their order (`Pipeline::process`):
 //
 //     parse      bytes -> tuple, or a drop with its reason. Where a rule says so, `forward` it
 //                untracked, and that is all (nat/untracked.hpp)

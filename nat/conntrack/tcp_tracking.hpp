@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// What a TCP segment does to its flow: the table of `nat/conntrack/tcp_state.hpp` says what its
+// A TCP segment's effect on its flow: the table of `nat/conntrack/tcp_state.hpp` says what its
 // flags mean, the numbers of `nat/conntrack/tcp_window.hpp` whether its receiver can expect it,
 // those of `nat/conntrack/tcp_closing.hpp` whether the connection is over. Only what fits moves the
 // flow. [field h]

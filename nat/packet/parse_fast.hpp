@@ -36,7 +36,7 @@ inline constexpr std::uint64_t sound_tcp_flags = [] {
             bad) != 0;
 }
 
-/// What `parse_any` does, for packets as nearly all are: TCP or UDP, whole, without IP options, at
+/// The fast way of `parse_any`, for packets as nearly all are: TCP or UDP, whole, no IP options, at
 /// least 40 bytes long, and nothing wrong with them. Reads whole words, where `parse_any` reads
 /// field by field, and takes a third of the instructions.
 ///

@@ -37,7 +37,7 @@ class Names {
     std::unordered_map<std::string, std::uint16_t> ids_;
 };
 
-/// What stays the same from one policy to the next: the numbers of rules and pools, and how each
+/// Carries from one policy to the next the numbers of rules and pools, and how each
 /// pool pairs inside hosts with its addresses. One per gateway; used by the thread that makes
 /// policies.
 class Identities {

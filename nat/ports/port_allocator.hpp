@@ -116,7 +116,7 @@ class PortAllocator {
         return result;
     }
 
-    /// Whatever the wish for locality. `reply` may be `proposal`, here and below.
+    /// Draws a tuple for any locality. `reply` may be `proposal`, here and below.
     void draw_any(const Tuple<Family>& reply, const Offer& offer, Tuple<Family>& proposal) {
         const auto count = static_cast<std::uint32_t>(offer.addresses.size());
         const auto [address, port] = random_.below(count, offer.ports.size());
