@@ -26,7 +26,7 @@ bool stays_on_link(const nat::MacAddress& destination) {
            bytes[4] == 0 && bytes[5] < 0x10;
 }
 
-/// Of a frame that is neither IPv4 nor ARP.
+/// The reason to drop a frame that is neither IPv4 nor ARP.
 DropReason reason_of(std::uint16_t type, const nat::MacAddress& destination) {
     if (type < ether_type::least || stays_on_link(destination)) return DropReason::link_control;
     switch (type) {

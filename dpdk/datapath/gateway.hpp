@@ -37,7 +37,7 @@ using Pipeline = nat::Pipeline<V4, RouteTable>;
 /// Threads beside the workers that may look at flows at once: one for each control connection.
 inline constexpr unsigned control_readers = 8;
 
-/// What all workers share. Built once by the main thread; everything in it is fixed or lock-free.
+/// The state that all workers share. The main thread builds it; all of it is fixed or lock-free.
 struct Gateway {
     /// `memif_gate` is there when a port is memif.
     Gateway(Config with, std::vector<std::unique_ptr<Port>> on, rte_mempool* packet_buffers,
