@@ -17,8 +17,8 @@ from .tidy import clang_tidy
 
 FINE, FAILED, USAGE, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 130
 
-# What --quick and the sanitized daemon run of the tests against real hosts: a file, and the classes
-# or tests in it where not all. Else all files run.
+# Tests of the gateway that --quick and the sanitized daemon run: a file, and the classes or tests
+# in it where not all. Else all files run.
 QUICK_GATEWAY_TESTS = ("services", "rules", "router Router", "control Flows",
                        "storm Instrument Storm.test_in_step",
                        "cpsload OverMemif.test_mix OtherGateways.test_the_kernels_nat")
@@ -166,7 +166,7 @@ def plan(options):
             *sanitized_parts(),
             *fuzz_parts(),
             *proofs,
-            # What is left to compute while the last tests of the gateway wait.
+            # The computing that is left while the last tests of the gateway wait.
             Part("clang-tidy", clang_tidy())]
 
 
