@@ -263,7 +263,7 @@ class Bed {
         return there;
     }
 
-    /// What was counted as come or made, less what was counted as sent, dropped or used up: what
+    /// Frames that came or were made, less frames that were sent, dropped or used up: those that
     /// nobody holds any more, and nobody has counted. Unknown while fragments are put together.
     [[nodiscard]] std::int64_t unaccounted() const {
         std::uint64_t in = 0, out = 0;

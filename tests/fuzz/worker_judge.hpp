@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// What must be true of each IPv4 packet that leaves the gateway; `require` aborts where it is not.
+// Conditions on each IPv4 packet that leaves the gateway; `require` aborts where one is not met.
 
 #include <cstdint>
 

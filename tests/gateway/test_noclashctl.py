@@ -82,7 +82,7 @@ class Usage(LabCase):
 
 
 class StrangeDaemons(LabCase):
-    """What answers ends in the middle, speaks nonsense, or is of another version."""
+    """Answers that end in the middle, are nonsense, or come from another version."""
 
     def ask_one_that_says(self, answer, *words):
         """Runs noclashctl with something on its socket that says `answer` and hangs up."""
