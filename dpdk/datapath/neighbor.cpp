@@ -220,7 +220,7 @@ std::optional<NeighborId> NeighborTable::add(std::uint16_t port, V4Address addre
         }
     }
     for (const Worth at_most : {Worth::never_sent_to, Worth::unanswered, Worth::idle}) {
-        // What one hears must not cost what one waits for.
+        // A neighbour that was only heard must not cost one that packets wait for.
         if (at_most == Worth::unanswered && cause == Cause::hearing) continue;
         for (std::size_t i = 0; i < window; ++i) {
             const auto id = reclaim(slot_at(port, first, i), key, now_ms, cause, at_most);

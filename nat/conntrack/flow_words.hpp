@@ -32,7 +32,7 @@ inline constexpr std::size_t timestamp_offset = 5;
 /// The latest TSval that went out in the original direction; 0: none.
 inline constexpr std::size_t timestamp_sent = 6;
 
-// Of mappings and permissions (nat/mapping/mapping.hpp), which no packet belongs to, the same words
+// The same words in mappings and permissions (nat/mapping/mapping.hpp), which no packet belongs to,
 // are:
 
 inline constexpr std::size_t references = 0;     ///< how many flows and permissions hold it

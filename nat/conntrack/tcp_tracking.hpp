@@ -124,7 +124,7 @@ template <class Record>
         case TcpEvent::count:
             break;
     }
-    // What answers a SYN without one of its own speaks of an older connection.
+    // An answer to a SYN that has none of its own speaks of an older connection.
     if (state == TcpState::syn_sent || state == TcpState::syn_sent2) return Judgement::passes;
     return judge_data(words, segment, mode);
 }

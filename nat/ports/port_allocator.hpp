@@ -96,7 +96,7 @@ class PortAllocator {
         in_vain_ = offer.locality.draws();
         const auto count = static_cast<std::uint32_t>(offer.addresses.size());
         for (int draws = 1; draws <= blind_draws; ++draws) {
-            // Of one address that is known as crowded, the map knows better. (With several, going
+            // If one address is known as crowded, the map knows better. (With several, going
             // to one address' map would favour its ports over those of the others.)
             if (draws == draws_before_map && count == 1 && crowded_.find(reply, offer.ports, now))
                 break;
