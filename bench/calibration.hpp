@@ -14,7 +14,7 @@
 
 namespace noclash::bench {
 
-/// What the machine itself allows: independent random reads of cache lines, prefetched in bursts,
+/// The limit of the machine itself: independent random reads of cache lines, prefetched in bursts,
 /// by each worker from the same 512 MiB. Two workers can be no more than so much faster than one at
 /// anything that is bound by memory.
 class RandomReads final : public Limit {

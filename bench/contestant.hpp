@@ -26,7 +26,7 @@ enum class Operation : std::uint8_t {
     return names[static_cast<std::size_t>(operation)];
 }
 
-/// What becomes of the table after an operation.
+/// The fate of the table after an operation.
 enum class Afterwards : std::uint8_t { keep, drop };
 
 /// A table that takes part, whatever its type.

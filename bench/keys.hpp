@@ -45,7 +45,7 @@ class Permutation {
     std::uint64_t mask_;
 };
 
-/// What a gateway behind a load balancer sees: many clients, each from Linux's ephemeral ports,
+/// Clients of a gateway behind a load balancer: many clients, each from Linux's ephemeral ports,
 /// open connections to one virtual address; each is translated to a port of a pool, in no order.
 class Clients {
   public:

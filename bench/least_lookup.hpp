@@ -17,9 +17,9 @@
 
 namespace noclash::bench {
 
-/// What the machine allows a lookup that compares its key: hash it, read the line that the hash
-/// chooses, read the record that a slot of that line names, compare, with prefetches, in bursts.
-/// It is told by the hash which slot it is: there are no tags, no header and nobody who inserts.
+/// The limit of a lookup that compares its key: hash it, read the line that the hash chooses, read
+/// the record that a slot of that line names, compare, with prefetches, in bursts. The hash tells
+/// the slot: there are no tags, no header and nobody who inserts.
 /// Lines and records are as many and as large as noclash's.
 class LeastLookup final : public Limit {
   public:
@@ -31,7 +31,7 @@ class LeastLookup final : public Limit {
             for (std::uint32_t direction = 0; direction < 2; ++direction)
                 slot(hash_(records_[flow].tuples[direction])) = 2 * flow + direction;
         }
-        // Of two entries that want one slot, one is not looked for: most have theirs.
+        // If two entries want one slot, one is not looked for: most have theirs.
         const Permutation mixed(std::uint64_t{flows} * 2);
         for (std::uint32_t i = 0; probes_.size() < lookups_of_a_worker; i = (i + 1) % (2 * flows)) {
             const auto entry = static_cast<std::uint32_t>(mixed(i));

@@ -17,7 +17,7 @@
 
 namespace noclash::bench {
 
-/// What the machine allows two insertions: hash both tuples, prefetch a burst's lines, change each
+/// The limit of two insertions: hash both tuples, prefetch a burst's lines, change each
 /// line by locked swaps, write the record. Nothing else: no search for the key, whose absence is
 /// taken for granted, no tags, no free records, nobody who looks up, removes or reclaims, no timer.
 /// Lines and records are as many and as large as noclash's, and new for each run, as those of
@@ -102,8 +102,8 @@ class LeastSetUp final : public Limit {
             return without_room;
         }
 
-        /// That there are as many entries as there should be, and that those of a sample of flows
-        /// are where the flow's record says.
+        /// Checks that there are as many entries as there should be, and that those of a sample of
+        /// flows are where the flow's record says.
         void check(const std::vector<FlowKeys>& keys, std::uint32_t flows,
                    std::uint64_t without_room) {
             std::uint64_t entries = 0;
@@ -140,7 +140,7 @@ class LeastSetUp final : public Limit {
             if (parts_ == 1) return line;
             return (line / block * parts_ + worker) * block + line % block;
         }
-        /// What noclash writes before it inserts.
+        /// Writes all that noclash writes before it inserts.
         static void write(Record& record, const FlowKeys& flow) {
             record.tuples = {flow.original, flow.reply};
             record.marks.store(0, std::memory_order_relaxed);
@@ -163,7 +163,7 @@ class LeastSetUp final : public Limit {
                         count = line.count.load(std::memory_order_acquire);
                         continue;
                     }
-                    // Whoever has taken the next slot is the only one who may show it.
+                    // Only the thread that has taken the next slot may show it.
                     line.count.compare_exchange_strong(count, count + 1, std::memory_order_acq_rel);
                     return static_cast<std::uint32_t>(count);
                 } else {

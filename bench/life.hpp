@@ -123,7 +123,7 @@ class Life {
     struct alignas(64) Seat : Worker {
         using Worker::Worker;
     };
-    /// What a worker has set up. Lines of its own, two: they are fetched in pairs.
+    /// The number of flows that a worker has set up. Two lines: they are fetched in pairs.
     struct alignas(128) Created {
         std::uint32_t flows = 0;
     };
@@ -184,7 +184,7 @@ class Life {
         });
     }
 
-    /// Of tables that count flows whose grace period runs, too, after it has ended.
+    /// The number of live flows. Waits for the end of grace periods if the table counts such flows.
     [[nodiscard]] std::uint64_t count_live() {
         if constexpr (!Table::expires_flows)
             static_cast<void>(

@@ -12,7 +12,7 @@ struct Measured {
     Timed timed;
 };
 
-/// What the machine allows: something that no table can do faster. Its answers are checked as a
+/// A limit of the machine: something that no table can do faster. Its answers are checked as a
 /// table's are.
 class Limit {
   public:

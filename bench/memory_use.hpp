@@ -21,7 +21,7 @@ namespace noclash::bench {
     return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
-/// What `measure()` returns when it runs in a process of its own, whose heap nobody has used.
+/// The result of `measure()` in a process of its own, whose heap nobody has used.
 /// Only while this process has one thread.
 template <class Measure>
 [[nodiscard]] std::uint64_t in_a_child(const Measure& measure) {

@@ -79,7 +79,7 @@ inline void add_pairs(std::vector<Part>& parts) {
                              workers == 1 ? of_one : of_two});
 }
 
-/// What is measured. The operations of a part share their table.
+/// All measurements. The operations of a part share their table.
 [[nodiscard]] inline std::vector<Part> programme(Extent extent) {
     using enum Operation;
     constexpr std::uint32_t million = 1'000'000;

@@ -21,7 +21,7 @@ inline void expect(bool right, const char* what) {
     if (!right) throw WrongAnswer(what);
 }
 
-/// What one table is put through, and all others too.
+/// One task for all tables.
 struct Scenario {
     std::uint32_t flows = 0;  ///< live ones
     Order order = Order::random;
@@ -60,7 +60,7 @@ struct Probes {
 
 inline constexpr std::uint32_t lookups = 1U << 21U;  // at least so many are timed
 
-/// Of `flows[i]`, which has `keys[i]`: of both directions, every one or as many as are timed.
+/// Probes for `flows[i]`, which has `keys[i]`: in both directions, all or as many as are timed.
 [[nodiscard]] inline Probes hits(const std::vector<FlowKeys>& keys,
                                  const std::vector<FlowId>& flows, std::uint32_t count,
                                  Order order) {
@@ -80,7 +80,7 @@ inline constexpr std::uint32_t lookups = 1U << 21U;  // at least so many are tim
     return probes;
 }
 
-/// Of keys that nobody has set up.
+/// Probes for keys that nobody has set up.
 [[nodiscard]] inline Probes misses(const Scenario& scenario) {
     const std::vector<FlowKeys>& keys = keys_of(scenario);
     Probes probes;

@@ -90,7 +90,7 @@ class FlowPool {
     }
 
   private:
-    // What a free record notes are the ids of others: one in each word of `memory`, two in each
+    // A free record notes the ids of others: one in each word of `memory`, two in each
     // counter.
     static constexpr std::size_t words = std::tuple_size_v<decltype(Record::memory)>;
     static constexpr std::size_t note_size = words + 8;

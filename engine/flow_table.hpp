@@ -10,7 +10,7 @@
 
 namespace noclash {
 
-/// What all workers share: the flow records, the tuple index and the quiescence. Each worker works
+/// The state that all workers share: flow records, tuple index and quiescence. Each worker works
 /// on it through a `FlowWorker` of its own; other threads may read, and release flows, while online
 /// as one of the readers.
 template <class Family, class Traits = Production>

@@ -124,7 +124,7 @@ class BucketHeader {
     std::uint64_t word_ = 0;
 };
 
-/// What a slot refers to: a flow, one of its two tuples, and as many bits of that tuple's hash as
+/// The content of a slot: a flow, one of its two tuples, and as many bits of that tuple's hash as
 /// there is room for, so that a lookup reads a flow that is not its own about once in a hundred.
 /// 0 is an empty slot.
 using SlotRef = std::uint32_t;

@@ -13,7 +13,7 @@
 
 namespace noclash {
 
-/// What identifies one direction of a flow (netfilter's tuple). ICMP queries carry their identifier
+/// Identifies one direction of a flow (netfilter's tuple). ICMP queries carry their identifier
 /// as source port in requests and as destination port in replies, the other port being 0, so that
 /// `inverse()` holds for them too.
 ///

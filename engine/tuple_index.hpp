@@ -21,7 +21,7 @@
 // * `remove` takes the slot out of the header by one atomic AND: its linearization point. The slot
 //   itself stays taken until a grace period has passed and `reclaim_slot` empties it.
 //
-// That last rule gives three things. (1) A slot shown by a header that a reader has loaded keeps
+// The last rule gives three things. (1) A slot shown by a header that a reader has loaded keeps
 // its content while the reader is in its critical section. (2) So a header that reads as before
 // shows the same entries as before: the compare-and-swap needs no version beside the set (no ABA).
 // (3) Within one critical section a slot can be shown at most once and hidden at most once more (it

@@ -97,7 +97,7 @@ class FlowPlanner {
                context.hop.port != context.ingress_port;
     }
 
-    /// What a packet to the outside endpoint of a live mapping would open: a flow to its inside
+    /// The plan of a packet to the outside endpoint of a live mapping: a flow to its inside
     /// endpoint. From outside its source stays; from inside, hairpin, it becomes what it becomes
     /// towards the outside [RFC 4787 REQ-9] [RFC 5382 REQ-8].
     /// @param context  which gets another hop

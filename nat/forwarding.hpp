@@ -40,8 +40,8 @@ template <class Family>
     return Verdict::reject(DropReason::too_big, icmp_error::fragmentation_needed(context.hop.mtu));
 }
 
-/// Of a SYN or SYN-ACK. The segments that it asks for will come from behind its hop and go back
-/// where it came from.
+/// Clamps the MSS of a SYN or SYN-ACK. The segments that it asks for will come from behind its hop
+/// and go back where it came from.
 template <class Family, class RouterType>
 [[gnu::always_inline]] inline void clamp_to_path(const PacketContext<Family>& context,
                                                  const Rule<Family>& rule,

@@ -3,7 +3,7 @@
 
 // # The pipeline
 //
-// What happens to a burst of IP packets, in the order it happens (`Pipeline::process`):
+// The stages of a burst of IP packets, in their order (`Pipeline::process`):
 //
 //     parse      bytes -> tuple, or a drop with its reason. Where a rule says so, `forward` it
 //                untracked, and that is all (nat/untracked.hpp)
@@ -92,7 +92,7 @@ class Pipeline {
                 index.prefetch(context.hash);
         }
         Record* const records = &worker_.record(no_flow);
-        // Whatever did not parse is looked up, too: that is less than to ask each time.
+        // Packets that did not parse are looked up, too: that is less than to ask each time.
         index.candidates(
             contexts, [](const PacketContext<Family>& context) { return context.hash; },
             [records](PacketContext<Family>& context, Found likely) {

@@ -17,7 +17,7 @@ template <class Family>
     return error ? Verdict::reject(reason, *error) : Verdict::drop(reason);
 }
 
-/// What becomes of a packet whose flow cannot be set up: the one place that decides it. Where
+/// The verdict on a packet whose flow cannot be set up: the one place that decides it. Where
 /// another visit may succeed, the packet parks, and is refused when it has waited too long.
 /// @param error  not `none`
 template <class Family>

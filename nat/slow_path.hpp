@@ -352,7 +352,7 @@ class SlowPath {
         return gives_up ? Verdict::park(refusal) : refusal;
     }
 
-    /// That they are to be translated, and a rule would forward them as they are.
+    /// Whether a flow's answers are to be translated, but a rule would forward them as they are.
     static bool leaves_answers_untracked(const Snapshot& policy, const Record& flow,
                                          const PacketContext<Family>& context) {
         const Tuple<Family>& reply = flow.tuple(Direction::reply);

@@ -36,11 +36,11 @@ class Dpdk {
 /// Frames that one batch writes ahead of the worker, and that a queue can hold.
 inline constexpr std::uint32_t batch_frames = 4096;
 
-/// What a gateway is asked to be.
+/// The settings of a gateway.
 struct Wish {
     std::uint32_t flows = 1024;
     unsigned workers = 1;
-    /// Of the rule for what clients send.
+    /// The action of the rule for packets of clients.
     std::string action = "action = \"snat\"\npool = \"bench\"";
     std::string pool = "198.51.100.0/26";
     std::string timeouts{};  ///< lines of [timeouts]
@@ -61,14 +61,14 @@ class Bed {
     [[nodiscard]] dpdk::Gateway& gateway() { return *gateway_; }
     [[nodiscard]] dpdk::Worker& worker(unsigned number) { return *workers_[number]; }
     [[nodiscard]] unsigned workers() const { return wish_.workers; }
-    /// What worker `number` receives from, and sends to.
+    /// The rings that worker `number` receives from, and sends to.
     [[nodiscard]] rte_ring* rx(Side side, unsigned number) const { return ring(side, number, 0); }
     [[nodiscard]] rte_ring* tx(Side side, unsigned number) const { return ring(side, number, 1); }
     [[nodiscard]] nat::MacAddress mac(Side side) const { return gateway_->macs[port_of(side)]; }
     [[nodiscard]] std::uint16_t port_id(Side side) const {
         return gateway_->ports[port_of(side)]->id();
     }
-    /// Of the router there.
+    /// The MAC address of the router on a side.
     [[nodiscard]] static nat::MacAddress neighbor_mac(Side side) {
         return {{2, 0, 0, 0, 0xbe, static_cast<std::uint8_t>(0x10 + port_of(side))}};
     }

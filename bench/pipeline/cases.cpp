@@ -97,7 +97,7 @@ std::optional<double> median_ratio(const std::vector<Pair>& pairs) {
     return median_of(std::move(ratios));
 }
 
-/// What two CPUs do beside one when they share nothing.
+/// The rate of two CPUs over that of one when they share nothing.
 double ratio_of_arithmetic() {
     Arithmetic arithmetic;
     const auto rate = [&](unsigned workers) {

@@ -18,8 +18,8 @@ struct Options {
     std::uint64_t packets = 1U << 21U;
     /// How often a million flows are created from none.
     unsigned fills = 3;
-    /// Of fewer, which take some milliseconds only, it is more often: what else the machine does
-    /// for a moment shall not decide.
+    /// How often so many flows are created. Fewer take some milliseconds only, and are created more
+    /// often: what else the machine does for a moment shall not decide.
     [[nodiscard]] constexpr unsigned fills_of(std::uint32_t flows) const {
         return flows < million ? 3 * fills : flows == million ? fills : 1;
     }
@@ -32,7 +32,7 @@ struct Options {
 /// Flows in the order of their numbers, from `first` on: what their clients begin with.
 [[nodiscard]] Traffic opening(const Flows& flows, std::uint32_t first = 0,
                               std::uint8_t tcp_flags = nat::tcp_flag::syn);
-/// What their servers answer first, in the same order.
+/// The first answers of the flows' servers, in the same order.
 [[nodiscard]] Traffic answering(const Translations& translations);
 
 enum class Way : std::uint8_t { out, in, both };
@@ -43,8 +43,8 @@ enum class Way : std::uint8_t { out, in, both };
 
 /// As rows name it.
 [[nodiscard]] std::string count_words(std::uint32_t flows);
-/// What was measured by `measure(i)` so many times, without what was disturbed. Where all was, it
-/// goes on, up to `most` times, for one that was not; and where there is none, all counts.
+/// The results of `measure(i)` for so many i, without the disturbed ones. If all were disturbed, it
+/// goes on, up to `most` times, for one that was not; and if there is none, all count.
 template <class Measure>
 [[nodiscard]] auto undisturbed(unsigned times, unsigned most, Measure measure) {
     std::vector<decltype(measure(0U))> all, some;
@@ -79,11 +79,11 @@ void two_workers(Dpdk& dpdk, const Options& options, PipelineReport& report);
 void one_destination(Dpdk& dpdk, const Options& options, PipelineReport& report);
 /// How long packets take, first ones and later ones together, at a load that the worker can bear.
 void latency(Dpdk& dpdk, const Options& options, PipelineReport& report);
-/// What it costs to choose ports so that replies come to the worker that owns their flow.
+/// The cost of choosing ports so that replies come to the worker that owns their flow.
 void reply_locality(Dpdk& dpdk, const Options& options, PipelineReport& report);
 /// Forwarding without translation, with flows and without.
 void forwarding(Dpdk& dpdk, const Options& options, PipelineReport& report);
-/// What no gateway on this machine can exceed: the same traffic, and the least to do with it.
+/// The limit of all gateways on this machine: the same traffic, and the least to do with it.
 void limit(Dpdk& dpdk, const Options& options, PipelineReport& report);
 
 }  // namespace noclash::bench

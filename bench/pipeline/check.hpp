@@ -10,7 +10,7 @@
 
 namespace noclash::bench {
 
-/// What the gateway made of each flow's source, learned from its first packet; and whether each
+/// The translated source of each flow, learned from its first packet; and whether each
 /// packet that comes out is what it should be. The first fault is thrown as WrongAnswer.
 class Translations {
   public:
@@ -20,7 +20,7 @@ class Translations {
     [[nodiscard]] const Flows& flows() const { return flows_; }
     [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(sources_.size()); }
 
-    /// What a server answers to a flow with. The flow must have been seen.
+    /// The tuple of a server's answer to a flow. The flow must have been seen.
     [[nodiscard]] Tuple<V4> answer(std::uint32_t number) const {
         Tuple<V4> outward = flows_.original(number);
         outward.source = sources_[number].address;
@@ -35,7 +35,7 @@ class Translations {
     /// as long as no two have packets of one flow whose translation is not known yet.
     void check(const Lane& lane, const Bed& bed);
 
-    /// That every flow was translated, and no two flows of a server alike.
+    /// Checks that every flow was translated, and no two flows of a server alike.
     void check_unique() const;
 
   private:

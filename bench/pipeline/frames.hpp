@@ -18,7 +18,7 @@ using FrameBytes = std::span<std::uint8_t, frame_bytes>;
 
 inline constexpr std::uint8_t sent_ttl = 64;
 
-/// What a frame carries beside its tuple.
+/// The content of a frame beside its tuple.
 struct Content {
     std::uint32_t number = 0;    ///< of its flow: TCP's sequence number, or the first data bytes
     std::uint8_t tcp_flags = 0;  ///< of TCP
@@ -64,7 +64,7 @@ struct Sight {
     const char* fault = nullptr;  ///< what is wrong with it: checksums, lengths, time to live
 };
 
-/// Of a frame that was forwarded once.
+/// Takes apart a frame that was forwarded once.
 [[nodiscard]] Sight look_at(FrameBytes frame, std::size_t length);
 
 }  // namespace noclash::bench

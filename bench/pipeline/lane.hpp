@@ -26,7 +26,7 @@ struct Sending {
     Content content;
 };
 
-/// What moves frames from a lane's RX rings to its TX rings in a worker's stead.
+/// Moves frames from a lane's RX rings to its TX rings in a worker's stead.
 class Rounds {
   public:
     Rounds() = default;
@@ -161,7 +161,7 @@ class Lane {
         return longest < rte_get_tsc_hz() / 1000'000 * most_undisturbed_us;
     }
 
-    /// What has come out of the port on a side.
+    /// The frames that have come out of the port on a side.
     [[nodiscard]] std::span<rte_mbuf* const> out(Side side) const {
         return {out_[port_of(side)].data(), count_[port_of(side)]};
     }

@@ -140,7 +140,7 @@ class LeastBurst {
     /// A hop less; new link-layer addresses.
     void forward(std::size_t i) { forward(i, a_hop_less); }
 
-    /// What one hop less changes in the IP header's sum.
+    /// The change of the IP header's sum by one hop less.
     static constexpr std::uint16_t a_hop_less = static_cast<std::uint16_t>(~1);
 
   private:
@@ -222,7 +222,7 @@ class LeastEstablished final : public Rounds {
   private:
     LeastBurst burst_;
     LeastTable& table_;
-    // Of the burst in hand; here, and not on the stack, they need not be initialized.
+    // The burst in hand; here, and not on the stack, these arrays need not be initialized.
     std::array<Tuple<V4>, LeastBurst::most> tuples_{};
     std::array<const std::atomic<std::uint32_t>*, LeastBurst::most> entries_{};
     std::array<LeastTable::Record*, LeastBurst::most> records_{};

@@ -15,7 +15,7 @@ void compare(const std::string& name, const Cost& least, PipelineReport& report)
         report.row("share of the limit: " + name, 100 * *value / least.packets_per_us, "%");
 }
 
-/// Of the flows just set up, in the order of their numbers, those whose entry has its slot.
+/// The numbers, in order, of the flows just set up whose entry has its slot.
 std::vector<std::uint32_t> found(LeastTable& table, std::uint32_t flows) {
     std::vector<std::uint32_t> numbers;
     numbers.reserve(flows);

@@ -13,7 +13,7 @@
 
 namespace noclash::bench {
 
-/// What a line costs that is fetched out of order, in a loop that does nothing else, ns: `lines` of
+/// The cost, in ns, of a line fetched out of order in a loop that does nothing else: `lines` of
 /// them that lie side by side, or each on 4 KiB of its own. Both are as many lines, few enough for
 /// the second-level cache, on huge pages; what is between the two is address translation. Where a
 /// hypervisor backs huge pages by small ones, the TLB holds small ones.

@@ -49,7 +49,7 @@ void PipelineReport::rate(const std::string& name, const Cost& cost, std::option
 }
 
 namespace {
-/// What reading the clock costs, in its own cycles: that much of each step is not the step's.
+/// The cost of reading the clock, in its own cycles: that much of each step is not the step's.
 double cycles_of_a_reading() {
     constexpr std::uint64_t readings = 100'000;
     const std::uint64_t begun = nat::cycles_now();

@@ -14,7 +14,7 @@ class PipelineReport {
   public:
     PipelineReport();
 
-    /// What is being done, for who waits.
+    /// Tells somebody who waits what is being done.
     static void progress(const std::string& what);
 
     enum class Goal : std::uint8_t { at_least, at_most };
@@ -29,7 +29,7 @@ class PipelineReport {
     void remark(const std::string& text);
     /// When all has been measured: what the rows have to be read with.
     void conclude();
-    /// Of a row that is there already, when it could be measured.
+    /// The value of a row that is there already, when it could be measured.
     [[nodiscard]] std::optional<double> value(const std::string& name) const;
 
     /// @throws std::runtime_error when the file cannot be written

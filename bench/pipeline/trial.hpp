@@ -13,7 +13,7 @@
 
 namespace noclash::bench {
 
-/// What packet `i` of a worker is; i counts from 0.
+/// Packet `i` of a worker; i counts from 0.
 using Traffic = std::function<Sending(unsigned worker, std::uint64_t i)>;
 
 /// Which value stands for all parts of a trial.
@@ -24,7 +24,7 @@ enum class Central : std::uint8_t {
     mean,               ///< of all parts but those that were interrupted: old flows end in waves
 };
 
-/// What a packet costs, without what the rings cost.
+/// The cost of a packet, without that of the rings.
 struct Cost {
     double ns = 0;               ///< a packet, on average over the workers
     double packets_per_us = 0;   ///< of all workers together: million a second
@@ -78,7 +78,7 @@ class Trial {
         return time(Purpose::time_and_verify, workers, count, traffic, central);
     }
 
-    /// What the rings cost for this traffic, ns a packet; taken out of all costs that follow.
+    /// The cost of the rings for this traffic, ns a packet; taken out of all costs that follow.
     double calibrate(unsigned workers, const Traffic& traffic);
 
     /// From now on `rounds`, which outlives its use, has worker 0's place.

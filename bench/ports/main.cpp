@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What choosing a port costs, and when it fails, against the share of a destination's ports that is
+// The cost of choosing a port, and the failures, against the share of a destination's ports that is
 // taken: noclash's policy and models of its peers', all over the real flow engine. A flow's cost is
 // that of claim, reserve and publish, and includes one reading of the clock; a mean is the median
 // of the means of 256 flows in a row.

@@ -16,7 +16,7 @@ struct Effort {
     std::chrono::milliseconds time{1000};
 };
 
-/// What new flows cost, in ns each, and how often one was refused.
+/// The cost of new flows, in ns each, and the number of refused ones.
 class Cost {
   public:
     /// `free` ports were there before the attempt.

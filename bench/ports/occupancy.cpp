@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::array shares{0.0, 50.0, 80.0, 90.0, 95.0, 99.0, 99.9, 100.0};
 
-/// What one policy's results are needed for beyond the table.
+/// The results of one policy that are needed beyond the table.
 struct Summary {
     double at_99_9_ns = 0;
     double at_100_ns = 0;

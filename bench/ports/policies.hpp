@@ -45,7 +45,7 @@ class Noclash {
     nat::PortAllocator<V4, Production> proposals_;
 };
 
-/// What the models share: tries in a row, and random numbers.
+/// The common part of the models: tries in a row, and random numbers.
 class Model {
   public:
     explicit Model(FlowTable<V4>&) {}

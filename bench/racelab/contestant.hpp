@@ -58,7 +58,7 @@ struct Departure {
     Tuple<V4> sent;
 };
 
-/// What a contestant did; names as `conntrack -S` prints them where there is one.
+/// The counters of a contestant; names as `conntrack -S` prints them where there is one.
 struct Counts {
     std::uint64_t insert = 0;          ///< connections confirmed
     std::uint64_t insert_failed = 0;   ///< packets dropped for a clash

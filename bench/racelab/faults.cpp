@@ -8,7 +8,7 @@ namespace {
 
 class Faults {
   public:
-    /// What is said from now on concerns this case.
+    /// The faults that follow concern this case.
     void about(std::string subject) { subject_ = std::move(subject); }
     void expect(bool true_of_it, const std::string& otherwise) {
         if (!true_of_it) list_.push_back(subject_ + ": " + otherwise);

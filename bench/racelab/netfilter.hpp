@@ -32,7 +32,7 @@ namespace noclash::racelab {
 /// treated alike: both skip keeping the port, and start the search at a random one.
 enum class PortChoice : std::uint8_t { keep_if_free, random, fully_random };
 
-/// What the kernel does about a UDP clash, since which release. (A TCP clash is a drop in all.)
+/// The kernel's treatment of a UDP clash, by release. (A TCP clash is a drop in all.)
 /// Before 5.6, `insert_failed` counts a clash that was resolved as well.
 enum class ClashResolution : std::uint8_t {
     without_nat,  ///< 4.7 (71d8c47fc653): adopts an identical entry, but not one with NAT

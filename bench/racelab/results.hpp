@@ -26,7 +26,7 @@ struct ExhaustionRow {
     ExhaustionResult result;
 };
 
-/// What was measured, scenario by scenario; one that was not asked for is empty.
+/// All measurements, scenario by scenario; one that was not asked for is empty.
 struct Results {
     std::uint64_t seed = 0;
     std::vector<StormRow> storm;
@@ -41,7 +41,7 @@ enum class Extent : std::uint8_t { quick, full };
 /// None comes twice.
 [[nodiscard]] std::vector<StormOptions> storm_cases(const StormOptions& base, Extent extent);
 
-/// What contradicts itself, or what the project claims, in words; empty when all is well:
+/// Contradictions among the results, or to the project's claims, in words; empty when all is well:
 ///
 /// * every connection is accounted for, and no two that were delivered share a tuple;
 /// * noclash loses none, duplicates none, and refuses none while a port is free;

@@ -61,7 +61,7 @@ inline constexpr Gateway all_gateways[] = {Gateway::masquerade, Gateway::random,
 /// @throws std::invalid_argument when `options` are out of range.
 [[nodiscard]] std::vector<Passage> storm_passages(const StormOptions& options);
 
-/// What became of the connections.
+/// The fates of the connections.
 struct StormResult {
     std::uint64_t connections = 0;
     std::uint64_t delivered = 0;  ///< exactly once

@@ -40,7 +40,7 @@ class ApartTables {
 
 static_assert(FlowTableUnderTest<ApartTables>);
 
-/// What sharing a table costs set-up: this is it without.
+/// Set-up without a shared table: the difference is the cost of sharing one.
 class ApartSetUp final : public Limit {
   public:
     explicit ApartSetUp(std::uint32_t flows) : flows_(flows) {}

@@ -13,7 +13,7 @@
 // * A lookup takes no lock. Entries come from a slab; RCU (here: QSBR) says when one may be used
 //   again.
 //
-// What is left out makes this table faster than the kernel's: the reference count that each lookup
+// The parts left out make this table faster than the kernel's: the reference count that each lookup
 // takes and gives back, SipHash (here: XXH3), zones, events, timers, and the second search for a
 // free port before the insert. It gets two buckets for each flow, so that a chain has one entry on
 // average; the kernel's default is half of that.

@@ -69,7 +69,7 @@ class RecordSlab {
     std::vector<FlowId> free_;  ///< under mutex_
 };
 
-/// What tables that know nothing of flows point to: noclash's record without its links.
+/// The record of tables that know nothing of flows: noclash's record without its links.
 struct alignas(64) PlainRecord {
     std::array<Tuple<V4>, 2> tuples{};
     std::atomic<Moment> expires{0};

@@ -156,7 +156,7 @@ class RteHashTable {
         std::uint16_t number_;
         RecordSlab<PlainRecord>::Cache cache_;
         Grace grace_;
-        // Of one burst:
+        // For one burst:
         std::array<const void*, tuples_of_a_burst> tuples_{};
         std::array<hash_sig_t, tuples_of_a_burst> signatures_{};
         std::array<std::int32_t, tuples_of_a_burst> found_{};  ///< positions, negative: not there

@@ -64,7 +64,7 @@ class RteHeap {
     RteHeap(const RteHeap&) = delete;
     RteHeap& operator=(const RteHeap&) = delete;
 
-    /// What stands for this heap where DPDK asks for a NUMA socket.
+    /// The number of this heap where DPDK asks for a NUMA socket.
     [[nodiscard]] int socket_id() const { return rte_malloc_heap_get_socket(name_.c_str()); }
 
   private:

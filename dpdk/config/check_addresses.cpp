@@ -31,7 +31,7 @@ class Others {
             if (port.prefix_length != 0 && port.prefix_length < 31) subnets_.push_back(&port);
     }
 
-    /// What the first address of `range` is that a host cannot share; nothing when none is.
+    /// Describes the first address of `range` that a host cannot share; nothing when there is none.
     [[nodiscard]] std::optional<std::string> router_or_subnet(AddressRange range) const {
         for (const Router& router : routers_)
             if (holds(range, router.address))

@@ -57,7 +57,7 @@ void check_sources(const Section& section, const Rule& rule, const Config& confi
     }
 }
 
-/// What translates sources is meant for one side, mostly: hosts on the other side get in, too.
+/// Warns of a rule that translates sources and names no side: hosts on the other side get in, too.
 void check_sides(const Section& section, const Rule& rule, const Config& config) {
     const bool outbound = rule.action == Action::masquerade || rule.action == Action::snat;
     if (!outbound || rule.ingress_port || !rule.from.empty() || config.ports.size() < 2) return;

@@ -79,7 +79,7 @@ class Shadows {
                                   "move the rule up, or leave it out");
     }
 
-    /// Of a static mapping, one direction. (Rules before it that forbid something are meant so.)
+    /// Warns where rules before a static mapping take one of its directions, unless they forbid it.
     void check_directions(std::size_t number, const std::vector<Cover>& covers) {
         for (std::size_t i = 0; i < covers.size(); ++i) {
             const Cover& cover = covers[i];
@@ -96,7 +96,7 @@ class Shadows {
         }
     }
 
-    /// What rules before `number` take of `box`, which is the rule's.
+    /// The part of `box`, which belongs to rule `number`, that rules before it take.
     Cover cover(const PacketBox& box, std::size_t number) {
         PacketSet rest(box);
         Cover found;

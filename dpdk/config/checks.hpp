@@ -8,9 +8,9 @@
 
 namespace noclash::dpdk {
 
-// What fits together only when one looks at the whole configuration. A fault is what can never
-// work; a warning is what works, but hardly does what was meant. Each family has a file of its own,
-// and looks only at sections that have no fault yet.
+// Checks of the configuration as a whole. A fault is a combination that can never work; a warning
+// is one that works, but hardly as it was meant. Each family of checks has a file of its own, and
+// looks only at sections that have no fault yet.
 
 /// A configuration that has been read, and the sections that it was read from: in the same order
 /// and number, but for routes, of which the unfit ones are not in `config`.

@@ -16,7 +16,7 @@
 
 namespace noclash::dpdk {
 
-/// What an idle worker does.
+/// The behaviour of an idle worker.
 enum class Idle : std::uint8_t {
     poll,  ///< poll on: lowest latency, takes the whole core
     nap,   ///< sleep for some microseconds: shares the core with others

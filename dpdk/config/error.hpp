@@ -41,7 +41,7 @@ class ConfigError : public std::runtime_error {
     explicit ConfigError(std::vector<Finding> findings)
         : std::runtime_error(join(texts_of(findings, Severity::fault))),
           findings_(std::move(findings)) {}
-    /// Of a file as a whole.
+    /// A fault of the file as a whole.
     explicit ConfigError(std::string fault)
         : ConfigError({Finding{Severity::fault, 0, 0, "", "", std::move(fault)}}) {}
 

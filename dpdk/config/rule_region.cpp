@@ -103,7 +103,7 @@ bool PacketSet::take_away(const PacketBox& box) {
     std::vector<PacketBox> left(untouched, boxes_.end());
     boxes_.erase(untouched, boxes_.end());
     for (PacketBox& rest : boxes_) {
-        // Of each dimension, what lies outside of `box` stays; the next divides what lies inside.
+        // In each dimension, the part outside of `box` stays; the next divides the part inside.
         if (PacketBox other = rest; (other.ingress &= ~box.ingress) != 0) left.push_back(other);
         rest.ingress &= box.ingress;
         if (PacketBox other = rest; (other.protocols &= ~box.protocols).any())

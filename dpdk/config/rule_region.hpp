@@ -26,16 +26,16 @@ struct PacketBox {
     Interval source_port{0, 65535}, destination_port{1, 65535};
 };
 
-/// What the rules of a configuration match, as sets of boxes: for the question whether any packet
-/// is left for a rule. Exact, as nat::matches: but nobody is asked about port 0.
+/// The packets that the rules of a configuration match, as sets of boxes: for the question whether
+/// any packet is left for a rule. Exact, as nat::matches is; port 0 alone is left out.
 class RuleRegions {
   public:
     explicit RuleRegions(const Config& config);
 
     /// Every packet that a rule may be asked about.
     [[nodiscard]] const PacketBox& everything() const { return everything_; }
-    /// What a rule matches; of a static mapping two boxes, what it sends and what is sent to it.
-    /// Nothing when these are too many boxes.
+    /// The packets that a rule matches; for a static mapping two boxes: packets that it sends, and
+    /// packets that are sent to it. Nothing when these are too many boxes.
     [[nodiscard]] const std::optional<std::vector<PacketBox>>& of(std::size_t rule) const {
         return of_rule_[rule];
     }

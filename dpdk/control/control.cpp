@@ -183,7 +183,7 @@ void Control::stats(ResponseWriter& writer) const {
         const WorkerCounters& c = worker.counters();
         const EngineCounters& e = worker.engine_counters();
         const nat::MappingCounters& m = worker.pipeline().slow_path().mappings().counters();
-        // What netfilter loses to a clash at confirm would here be a packet given up while it
+        // netfilter's losses to a clash at confirm would here be packets given up while they
         // waited for another worker's set-up.
         const std::uint64_t clashes_lost =
             c.dropped(DropReason::park_full) + c.dropped(DropReason::park_timeout);

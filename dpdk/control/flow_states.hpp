@@ -8,7 +8,7 @@
 
 namespace noclash::dpdk {
 
-/// What stands for a connection's state in rows of what is no connection.
+/// Names in the column of states for rows that are no connections.
 inline constexpr std::string_view mapping_state = "MAPPING";
 inline constexpr std::string_view permission_state = "PERMISSION";
 inline constexpr std::string_view incarnation_state = "INCARNATION";

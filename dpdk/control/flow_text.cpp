@@ -147,7 +147,7 @@ std::string_view FlowText::line(const FlowView& flow) {
     return whole(out_);
 }
 
-/// Of a mapping: `outside` is whose, and who gets in. Of a permission: to which address.
+/// Adds a mapping's outside endpoint and its filtering, or the address that a permission is for.
 void FlowText::add_wildcard_object(const FlowView& flow) {
     const Tuple<V4>& original = flow.original;
     const Tuple<V4>& reply = flow.reply;

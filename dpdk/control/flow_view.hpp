@@ -26,7 +26,7 @@ struct FlowView {
 
     /// A mapping, permission or incarnation, no connection.
     [[nodiscard]] bool is_wildcard() const { return original.reserved != 0; }
-    /// What may become of a live connection (nat/reuse/incarnations.hpp).
+    /// Whether this is the record of a connection's next incarnation (nat/reuse/incarnations.hpp).
     [[nodiscard]] bool is_incarnation() const {
         return original.reserved == nat::wildcard::incarnation;
     }

@@ -120,7 +120,7 @@ void LinkMonitor::note(std::uint16_t port, bool up) {
     if (gateway_.links.note(port, up ? LinkState::up : LinkState::down, now_ms()) || (first && !up))
         spdlog::log(up ? spdlog::level::info : spdlog::level::warn, "port {}: link {}",
                     on.config().name, up ? "up again" : "down");
-    // Of others we hear too late to refuse anything on their behalf: their drivers do.
+    // Changes of other links are heard of too late to refuse anything: their drivers do.
     if (!on.interface().empty()) tell(port, up ? PortState::up : PortState::down);
 }
 

@@ -15,7 +15,7 @@ namespace noclash::dpdk {
 /// Watches the links of all ports on a thread of its own: logs each change once, tells the workers
 /// which ports take packets, and asks drivers for what they lost before their counters wrap.
 ///
-/// Of ports on interfaces of the kernel (af_packet, af_xdp) netlink tells at once. When such an
+/// Netlink reports the kernel's interfaces (af_packet, af_xdp) at once. When such an
 /// interface is deleted, its sockets are dead for good, so the device is closed; when one of this
 /// name appears, a device is opened anew, its MAC address is announced, and the neighbours that
 /// were known are asked for again. Other devices are asked once a second, and only reported.

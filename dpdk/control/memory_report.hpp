@@ -11,7 +11,7 @@
 
 namespace noclash::dpdk {
 
-/// What a large part of the gateway's memory is for, and what it lies on.
+/// A large part of the gateway's memory: its purpose, its size, and its kind of pages.
 struct MemoryRow {
     std::string_view what;
     std::uint64_t bytes;

@@ -19,7 +19,7 @@ class ClientGone : public std::runtime_error {
     ClientGone() : std::runtime_error("the client is gone") {}
 };
 
-/// What a connection does at the moment, and since when. Its own thread writes; the thread that
+/// The present activity of a connection, and since when. Its own thread writes; the thread that
 /// admits clients reads, and chooses by it which client has to leave.
 class ClientActivity {
   public:

@@ -13,7 +13,7 @@ namespace {
 
 using nat::DropReason;
 
-/// What helps against a shortage. Advice stands only beside the reasons that it is for: `noclashctl
+/// Advice against a shortage. It stands only beside the reasons that it is for: `noclashctl
 /// subscribers`, for one, answers only where [limits] counts sources.
 struct Remedy {
     std::vector<DropReason> against;

@@ -43,11 +43,11 @@ class AddressSet {
     static std::size_t spread(std::uint32_t value, std::size_t places) {
         return (value * 0x9e37'79b1U) >> (33U - std::bit_width(places));
     }
-    /// Of the /20 that an address is in: so that the largest pool sets some bits, not all.
+    /// The bit of an address's /20: so the largest pool sets some bits, not all.
     static std::size_t block_of(const V4Address& address) {
         return spread(address.value.host() >> 12U, blocks);
     }
-    /// Of the address itself: its neighbours in a port's subnet are asked for most of all.
+    /// The bit of the address itself: its neighbours in a port's subnet are asked for most of all.
     static std::size_t host_of(const V4Address& address) {
         return spread(address.value.host(), hosts);
     }

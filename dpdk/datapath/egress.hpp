@@ -62,7 +62,7 @@ class Egress {
     /// Hands what was sent to the devices. Once a loop.
     void flush();
 
-    /// Of a link that does not take frames, they are dropped. Ahead of any frame of this round.
+    /// Notes whether a link takes frames: if not, they are dropped. Before any frame of this round.
     /// @return whether it takes some and did not before
     bool take_link(std::uint16_t port, bool up) {
         forget_recent();

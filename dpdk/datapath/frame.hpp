@@ -47,7 +47,7 @@ class Station {
     std::uint64_t wanted_ = 0;  ///< the address, as it lies in a frame, and zeros
 };
 
-/// What the device says about a checksum.
+/// The device's statement about a checksum.
 [[nodiscard]] inline nat::Checked checked(std::uint64_t flags, std::uint64_t good,
                                           std::uint64_t bad) {
     if ((flags & (good | bad)) == good) return nat::Checked::good;

@@ -26,7 +26,7 @@ bool stays_on_link(const nat::MacAddress& destination) {
            bytes[4] == 0 && bytes[5] < 0x10;
 }
 
-/// Of a frame that is neither IPv4 nor ARP.
+/// The reason to drop a frame that is neither IPv4 nor ARP.
 DropReason reason_of(std::uint16_t type, const nat::MacAddress& destination) {
     if (type < ether_type::least || stays_on_link(destination)) return DropReason::link_control;
     switch (type) {
@@ -68,7 +68,7 @@ DropReason unfit_frame(rte_mbuf* frame, const nat::MacAddress& own) {
         return DropReason::truncated;
     const nat::EthernetHeader& header = ethernet(frame);
     const bool to_us = header.destination == own;
-    // What a switch floods to all its ports is none of our business, whatever it holds.
+    // A frame that a switch floods to all its ports is none of our business, whatever it holds.
     if (!to_us && !header.destination.is_group()) return DropReason::other_station;
     const std::uint16_t type = header.type.get().host();
     if (type == ether_type::ipv4) return to_us ? DropReason::none : DropReason::other_station;

@@ -38,7 +38,7 @@ inline constexpr unsigned control_clients = 8;
 /// main thread.
 inline constexpr unsigned flow_readers = control_clients + 1;
 
-/// What all workers share. Built once by the main thread; everything in it is fixed or lock-free,
+/// The state that all workers share. The main thread builds it; all of it is fixed or lock-free,
 /// and `policy` is replaced as a whole.
 struct Gateway {
     /// `memif_gate` is there when a port is memif.

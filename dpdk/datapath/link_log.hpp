@@ -24,7 +24,7 @@ enum class LinkState : std::uint8_t {
     return names[static_cast<std::size_t>(state)];
 }
 
-/// What is known of the link of one port.
+/// The known state of one port's link.
 struct LinkStatus {
     LinkState state = LinkState::unknown;
     std::uint64_t since_ms = 0;  ///< of `now_ms()`
@@ -57,7 +57,7 @@ class LinkLog {
         bases_[port] = {links_[port].losses, {}};
     }
 
-    /// What the port's interface has counted since it exists.
+    /// Notes the losses that the port's interface has counted since it exists.
     void note_losses(std::size_t port, const InterfaceLosses& counted) {
         const std::scoped_lock lock(mutex_);
         Base& base = bases_[port];

@@ -74,7 +74,7 @@ static_assert(static_cast<int>(NeighborState::verifying) == 3);
 constexpr unsigned asks_of_known = 2;
 constexpr unsigned asks_of_both = 4;
 
-/// What follows when a step is due and nobody has answered [RFC 1122 section 2.3.2.1].
+/// The timing after a step that was due while nobody has answered [RFC 1122 section 2.3.2.1].
 constexpr Timing next_step(Timing timing, std::uint64_t now_ms, std::uint64_t refresh_ms) {
     timing.due_ms = now_ms + NeighborTable::ask_interval_ms;
     switch (timing.state) {
@@ -103,7 +103,7 @@ constexpr bool needs_request(const Timing& step) {
            !(step.state == NeighborState::reachable && step.asked == 0);
 }
 
-/// What becomes of a word by another station than the known one of a neighbour that packets are
+/// Judges a message of a station that is not the known one of a neighbour that packets are
 /// sent to: `moved`: it is believed, `doubted`: the neighbour has to be verified.
 constexpr Learning judge(const Timing& timing, std::uint64_t candidate, std::uint64_t claimed,
                          std::uint64_t now_ms) {
@@ -259,7 +259,7 @@ std::optional<NeighborId> NeighborTable::add(std::uint16_t port, V4Address addre
         }
     }
     for (const Worth at_most : {Worth::never_sent_to, Worth::unanswered, Worth::idle}) {
-        // What one hears must not cost what one waits for.
+        // A neighbour that was only heard must not cost one that packets wait for.
         if (at_most == Worth::unanswered && cause == Cause::hearing) continue;
         for (std::size_t i = 0; i < window; ++i) {
             const auto id = reclaim(slot_at(port, first, i), key, now_ms, cause, at_most);
@@ -269,7 +269,7 @@ std::optional<NeighborId> NeighborTable::add(std::uint16_t port, V4Address addre
     return std::nullopt;
 }
 
-/// What is lost with the neighbour `key` in a slot.
+/// The worth of the neighbour `key` in a slot: the loss if another one takes its place.
 NeighborTable::Worth NeighborTable::worth(std::size_t slot, std::uint64_t key,
                                           std::uint64_t now_ms) const {
     const std::uint64_t use = slots_[slot].use.load(std::memory_order_relaxed);

@@ -87,7 +87,7 @@ struct Resolution {
     nat::MacAddress ask_at = nat::broadcast_mac;
 };
 
-/// What came of a neighbour's word.
+/// The result of a neighbour's message.
 enum class Learning : std::uint8_t {
     nothing,  ///< that concerns anybody: learned, known already, or not listened to
     moved,    ///< a neighbour in use is at `claimed` from now on
@@ -138,7 +138,7 @@ class NeighborTable {
     [[nodiscard]] std::optional<NeighborId> find_or_add(std::uint16_t port, V4Address address,
                                                         std::uint64_t now_ms);
 
-    /// What is known of a neighbour that is about to be sent to. Drives the asking: one request a
+    /// The state of a neighbour that is about to be sent to. Drives the asking: one request a
     /// second, three unanswered ones make it `failed`, and a second later the next call begins anew
     /// (RFC 1122, section 2.3.2.1). A reachable neighbour is asked again after `refresh_s` and
     /// keeps its address meanwhile: first the station that is known, half a second later all; who

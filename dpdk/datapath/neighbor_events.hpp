@@ -18,7 +18,7 @@ enum class NeighborNews : std::uint8_t {
     conflict,  ///< another station uses an address of our own
 };
 
-/// What an operator should hear of. `claimed` is the other station.
+/// An event that an operator should hear of. `claimed` is the other station.
 struct NeighborEvent {
     NeighborNews news;
     std::uint16_t port;

@@ -64,7 +64,7 @@ nat::ReassemblyBounds bounds(const FragmentsConfig& config) {
 
 }  // namespace
 
-/// What becomes of the buffers in the store.
+/// Takes the buffers that leave the store: dropped, duplicate, or joined to a whole packet.
 class Reassembly::Sink {
   public:
     explicit Sink(Reassembly& owner) : owner_(owner) {}

@@ -134,7 +134,7 @@ class RouteTable {
     /// the way back leads (RFC 3704). The default route is a way like others.
     [[nodiscard]] bool has_way_back(const V4Address& source, std::uint16_t ingress) const;
 
-    /// What lookups read at random.
+    /// The memory that lookups read at random.
     [[nodiscard]] std::span<const std::byte> memory() const { return routes_->memory(); }
 
   private:

@@ -20,7 +20,7 @@ struct Rss {
     std::uint64_t fields = 0;           ///< what is hashed: RTE_ETH_RSS_*
 };
 
-/// What the started device `port_id` says of itself; or what it does not say.
+/// The RSS settings of the started device `port_id`, or, in words, the one that it does not report.
 [[nodiscard]] std::variant<Rss, std::string> read_rss(std::uint16_t port_id);
 
 /// Where a device that spreads so hands its packets. The hash is DPDK's own (`rte_softrss`).

@@ -12,7 +12,7 @@
 
 namespace noclash::dpdk {
 
-/// What comes in at one queue of a port. While packets come faster than they are decided, it is one
+/// The frames of one RX queue of a port. While packets come faster than they are decided, it is one
 /// burst ahead: the frames that will be decided next are in hand, and can be brought into the cache
 /// while those before them are sent. At any other time, frames are decided as soon as they come,
 /// and nothing waits here. One worker's own.

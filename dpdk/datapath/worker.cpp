@@ -244,7 +244,7 @@ void Worker::identify(const PacketContext& context) {
 
 void Worker::transmit_in_fragments(const PacketContext& context) {
     identify(context);
-    // What came in fragments had a reason to be no larger on this path.
+    // A packet that came in fragments had a reason to be no larger on this path.
     nat::Hop<V4> hop = context.hop;
     if (context.packet.largest_fragment != 0)
         hop.mtu = std::min(hop.mtu, std::max(context.packet.largest_fragment, least_mtu));

@@ -40,7 +40,7 @@ class alignas(64) Worker {
     /// Returns soon after `stop` becomes true.
     void run(const std::atomic<bool>& stop);
 
-    /// What `run` is made of, for who drives a worker himself; on the worker's thread.
+    /// The parts of `run`, for a caller that drives a worker itself, on the worker's thread.
     /// Rounds come between `begin` and `end`: while a worker has begun, the flow engine waits for
     /// its rounds before it reclaims anything.
     void begin() {

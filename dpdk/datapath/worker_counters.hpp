@@ -9,7 +9,7 @@
 
 namespace noclash::dpdk {
 
-/// What one worker counts beside its engine and its pipeline. Written by the worker, read by
+/// The counters of one worker beside those of engine and pipeline. Written by the worker, read by
 /// anyone.
 struct WorkerCounters {
     Counter rx_packets;

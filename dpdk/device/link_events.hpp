@@ -13,7 +13,7 @@ struct mnl_socket;
 
 namespace noclash::dpdk {
 
-/// What the kernel itself counts of an interface, in its own direction: `ip -s link`.
+/// The kernel's own counters of an interface, in its own direction: `ip -s link`.
 struct InterfaceLosses {
     std::uint64_t rx_dropped = 0;
     std::uint64_t rx_errors = 0;
@@ -21,7 +21,7 @@ struct InterfaceLosses {
     std::uint64_t tx_errors = 0;
 };
 
-/// What the kernel says of one interface of this network namespace.
+/// The kernel's report on one interface of this network namespace.
 struct LinkNews {
     unsigned index = 0;
     std::string name;

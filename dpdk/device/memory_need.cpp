@@ -17,7 +17,7 @@ namespace {
 
 using Table = FlowTable<V4>;
 
-/// Of the neighbour table, for each that it is to hold: it is at most half full.
+/// Bytes of the neighbour table for each neighbour that it is to hold: it is at most half full.
 constexpr std::uint64_t bytes_of_neighbor = 4ULL * 40;
 /// Libraries and drivers that DPDK loads, heaps, buffers of sockets.
 constexpr std::uint64_t other_address_space = 256 * mebibyte;
@@ -37,8 +37,8 @@ std::string size_text(std::uint64_t bytes) {
     return fmt::format("{} MiB", (bytes + mebibyte - 1) / mebibyte);
 }
 
-/// Of memory that is not in reserved huge pages. DPDK comes first; each array takes reserved pages
-/// when they suffice for all of it.
+/// Bytes of memory that is not in reserved huge pages. DPDK comes first; each array takes reserved
+/// pages when they suffice for all of it.
 std::uint64_t normal_bytes(const Config& config, const MemoryPlan& plan, std::uint64_t huge) {
     if (config.memory.huge_pages == HugePages::none) huge = 0;
     std::uint64_t normal = 0;

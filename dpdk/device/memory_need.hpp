@@ -22,12 +22,12 @@ struct MemoryNeed {
 /// some MiB.
 [[nodiscard]] std::vector<MemoryNeed> memory_needs(const Config& config, const MemoryPlan& plan);
 
-/// What there is.
+/// The memory that the machine has for this process.
 struct MemoryThere {
     std::uint64_t bytes = UINT64_MAX;  ///< that can be had without swapping
     std::string bound;                 ///< what sets this bound, as "the cgroup's memory.max"
     std::uint64_t huge_bytes = 0;      ///< in reserved huge pages, beside `bytes`
-    /// What the address space may still grow by (RLIMIT_AS); absent: no limit.
+    /// Bytes by which the address space may still grow (RLIMIT_AS); absent: no limit.
     std::optional<std::uint64_t> address_space;
 };
 

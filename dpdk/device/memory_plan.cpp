@@ -34,8 +34,8 @@ std::uint32_t largest_mtu(const Config& config) {
     return mtu;
 }
 
-/// Of all workers: buffers for what is made of fragments. (Those that wait lie in the buffers that
-/// they came in; the tables of them are no memory of DPDK's.)
+/// Buffers of all workers for datagrams made of fragments. (Fragments that wait lie in the buffers
+/// that they came in; the tables of them are no memory of DPDK's.)
 std::uint64_t bytes_for_reassembly(const Config& config) {
     if (config.fragments.capacity == 0) return 0;
     const std::uint64_t datagram = long_buffer_bytes + per_buffer;

@@ -9,7 +9,7 @@ namespace noclash::dpdk {
 
 inline constexpr std::uint64_t mebibyte = 1U << 20U;
 
-/// What packets need of DPDK's memory. The flow table lives outside of it.
+/// DPDK's memory for packets. The flow table lives outside of it.
 struct MemoryPlan {
     std::uint32_t packet_buffers = 0;
     std::uint16_t buffer_room = 0;  ///< bytes of a buffer, with the headroom
@@ -28,7 +28,7 @@ struct MemoryPlan {
 /// Bytes of the longest IP packet that is put together of fragments: the longest that there is.
 inline constexpr std::uint32_t longest_datagram = 65535;
 
-/// Of the buffer that holds one, with room for headroom and Ethernet header.
+/// Bytes of the buffer that holds such a datagram, with room for headroom and Ethernet header.
 inline constexpr std::uint32_t long_buffer_bytes = 65536 + 192;
 
 /// Datagrams of a worker that may be on their way from reassembly to where they are fragmented

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What memory there is, as the kernel tells it.
+// Memory that there is, as the kernel reports it.
 
 #include <sys/resource.h>
 

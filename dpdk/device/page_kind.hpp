@@ -7,7 +7,7 @@
 
 namespace noclash::dpdk {
 
-/// What memory lies on; a larger page spares page walks.
+/// The kind of pages that memory lies on; a larger page spares page walks.
 enum class PageKind : std::uint8_t {
     normal,
     transparent,  ///< most of it on huge pages that the kernel put together by itself
@@ -18,8 +18,8 @@ enum class PageKind : std::uint8_t {
 /// As in "on 2 MiB pages".
 [[nodiscard]] std::string_view to_string(PageKind kind);
 
-/// Of the mapping of this process that `address` is in: not what was asked for, but what the kernel
-/// has given. Not for the datapath.
+/// The pages of the mapping of this process that `address` is in: those that the kernel has given,
+/// not those that were asked for. Not for the datapath.
 [[nodiscard]] PageKind page_kind_at(const void* address);
 
 /// The same of a text like /proc/self/smaps.

@@ -63,7 +63,7 @@ class Port {
     [[nodiscard]] std::uint32_t longest_frame() const { return longest_frame_; }
     [[nodiscard]] bool checks_rx_checksums() const { return checks_rx_checksums_; }
     [[nodiscard]] bool spreads_by_rss() const { return spreads_by_rss_; }
-    /// That the device was given; empty: it has one of its own.
+    /// The RSS key that the device was given; empty: the device has one of its own.
     [[nodiscard]] const std::vector<std::uint8_t>& rss_key() const { return rss_key_; }
 
     /// The interface of the kernel that the device stands on; empty: on none, or on one that the
@@ -71,7 +71,7 @@ class Port {
     [[nodiscard]] const std::string& interface() const { return interface_; }
     /// Its number, which another interface of this name would not have; 0: no device is open.
     [[nodiscard]] unsigned interface_index() const { return open_ ? interface_index_ : 0; }
-    /// What is readable while frames wait in a queue; -1: the device has nothing of the kind.
+    /// A descriptor that is readable while frames wait in a queue; -1: the device has none.
     [[nodiscard]] int rx_descriptor(std::uint16_t queue) const {
         return queue < sockets_.size() ? sockets_[queue] : -1;
     }

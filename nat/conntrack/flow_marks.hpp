@@ -27,7 +27,7 @@ inline constexpr std::uint8_t subscriber_port = 32;  ///< of a flow: its source'
 inline constexpr std::uint8_t counted = subscriber | subscriber_port | half_open;
 
 // mapping/: the references of the flow
-/// Of a mapping, which no limit counts: it refers to itself.
+/// Marks a mapping, which no limit counts: it refers to itself.
 inline constexpr std::uint8_t quarantine = 32;
 /// The flow's source was translated to a mapping's outside endpoint, the reply tuple's destination.
 inline constexpr std::uint8_t source_mapped = 64;

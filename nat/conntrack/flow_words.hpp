@@ -7,7 +7,7 @@
 
 namespace noclash::nat {
 
-/// What stands where in `Flow::memory`. All words are relaxed atomics, written by whichever worker
+/// The words of `Flow::memory`. All are relaxed atomics, written by whichever worker
 /// has a packet; a flow begins with zeros (`track_first`), and keeps what it has when it closes.
 namespace flow_memory {
 
@@ -26,13 +26,13 @@ namespace flow_memory {
 /// scales are in `Flow::protocol_detail`.
 inline constexpr std::size_t tcp_windows = 4;
 
-/// What is added to the original direction's TSval; 0: nothing.
+/// The number that is added to the original direction's TSval; 0: nothing.
 inline constexpr std::size_t timestamp_offset = 5;
 
 /// The latest TSval that went out in the original direction; 0: none.
 inline constexpr std::size_t timestamp_sent = 6;
 
-// Of mappings and permissions (nat/mapping/mapping.hpp), which no packet belongs to, the same words
+// The same words in mappings and permissions (nat/mapping/mapping.hpp), which no packet belongs to,
 // are:
 
 inline constexpr std::size_t references = 0;     ///< how many flows and permissions hold it

@@ -15,7 +15,7 @@ namespace noclash::nat {
 namespace wildcard {
 inline constexpr std::uint8_t remote = 1;       ///< of a mapping: any remote address and port
 inline constexpr std::uint8_t remote_port = 2;  ///< of a permission: any port of one address
-/// Of the new incarnation of a live connection (nat/reuse/incarnations.hpp): its tuples are those
+/// Marks a new incarnation of a live connection (nat/reuse/incarnations.hpp): its tuples are those
 /// of the connection's flow, with this mark.
 inline constexpr std::uint8_t incarnation = 3;
 }  // namespace wildcard

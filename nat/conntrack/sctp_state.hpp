@@ -16,7 +16,7 @@
 
 namespace noclash::nat {
 
-/// What is known of an association. Neither sequence numbers nor tags are tracked, so a forged
+/// The known state of an association. Neither sequence numbers nor tags are tracked, so a forged
 /// ABORT may get an association to `closing`; all that does is to shorten its timeout, and every
 /// packet that follows renews it.
 enum class SctpState : std::uint8_t { none, opening, established, closing };

@@ -74,7 +74,7 @@ template <class Record>
            is_fin_end(flow, sender, end);
 }
 
-/// What both sides' FINs say after a segment that fits, whose numbers have been noted.
+/// The progress of both sides' FINs after a segment that fits, whose numbers have been noted.
 template <class Record>
 [[nodiscard]] TcpProgress after(Record& flow, TcpProgress seen, Direction sender,
                                 const TcpSegment& segment) {

@@ -58,7 +58,7 @@ enum class TcpEvent : std::uint8_t { syn, syn_ack, fin, ack, rst, count };
     return (flags & tcp_flag::fin) != 0 ? TcpEvent::fin : TcpEvent::ack;
 }
 
-/// What `Flow::protocol_state` holds of a TCP connection: the state in the low half of the byte;
+/// The content of `Flow::protocol_state` of TCP connections: the state in the low half of the byte;
 /// above it whose FIN was seen, and whether a new incarnation may begin
 /// (nat/reuse/incarnations.hpp). These bits are set only in states between the opening and the end.
 class TcpProgress {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// What a TCP segment does to its flow: the table of `nat/conntrack/tcp_state.hpp` says what its
+// A TCP segment's effect on its flow: the table of `nat/conntrack/tcp_state.hpp` says what its
 // flags mean, the numbers of `nat/conntrack/tcp_window.hpp` whether its receiver can expect it,
 // those of `nat/conntrack/tcp_closing.hpp` whether the connection is over. Only what fits moves the
 // flow. [field h]
@@ -124,7 +124,7 @@ template <class Record>
         case TcpEvent::count:
             break;
     }
-    // What answers a SYN without one of its own speaks of an older connection.
+    // An answer to a SYN that has none of its own speaks of an older connection.
     if (state == TcpState::syn_sent || state == TcpState::syn_sent2) return Judgement::passes;
     return judge_data(words, segment, mode);
 }

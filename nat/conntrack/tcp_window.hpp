@@ -21,7 +21,7 @@
 // acknowledged last plus its largest window is never left of it, so I is never too strict; and the
 // acknowledgment is what a RST has to be compared with (RFC 5961, section 3).
 //
-// What does not fit moves nothing: neither these numbers nor the state. A blind segment that does
+// A segment that does not fit moves nothing: no number above, and no state. A blind one that does
 // fit moves the end of S, at most to where I allows it, and what S acknowledges, at most to what R
 // has sent; what the real ends send then still fits.
 //

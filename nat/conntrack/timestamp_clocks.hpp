@@ -40,7 +40,7 @@ class TimestampClocks {
             clocks_[i].start = starts[i];
     }
 
-    /// What a connection from `address` that opens now says. Never behind what the address said
+    /// The TSval of a connection from `address` that opens now. Never behind what the address said
     /// before. Any thread.
     template <class Address>
     [[nodiscard]] std::uint32_t read(const Address& address, std::uint64_t now_ms) const {

@@ -113,7 +113,7 @@ class Timestamps {
         set(flow, flow_memory::timestamp_offset, offset);
     }
 
-    /// What was said last, for who wants to succeed the flow. Of an established flow only where the
+    /// Notes the last TSval, for a successor of the flow. Of an established flow only where the
     /// option is looked at anyway: the segments that end it say the same, and later.
     template <class Record>
     void note(const PacketView& packet, const Parsed<Family>& parsed, Record& flow) {

@@ -61,7 +61,7 @@ class FragmentQuota {
         if ((places_[at].count -= count) == 0) close_gap(at);
     }
 
-    /// Of a source that holds something; good until the next call that is not const.
+    /// The note of a source that holds something; good until the next call that is not const.
     [[nodiscard]] Note& note(const Address& source) { return places_[place_of(source)].note; }
 
   private:

@@ -249,7 +249,7 @@ class ReassemblyStore {
         settle(at, State::refused, [&](const Piece& piece) { sink.drop(piece.buffer, reason); });
     }
 
-    /// Of either kind; returns that there is none.
+    /// Ends the time of a packet of either kind; returns that there is none.
     template <class Sink>
     std::uint32_t end_of_time(std::uint32_t at, Sink& sink) {
         if (packets_[at].state != State::waiting) return forget(at);

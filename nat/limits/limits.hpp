@@ -3,7 +3,7 @@
 
 // # Limits
 //
-// What one subscriber may hold of flows and ports [RFC 6888 REQ-4] [RFC 6888 REQ-5] [field k], and
+// Limits on a subscriber's flows and ports [RFC 6888 REQ-4] [RFC 6888 REQ-5] [field k], and on
 // how many connections may be half open, from one source and to one service [field e]. What is over
 // a limit is refused; nothing that is there has to go for it [RFC 6888 REQ-11].
 //
@@ -94,7 +94,7 @@ template <class Record>
     return is_half_open(tcp_state(flow));
 }
 
-/// What the limits count. Shared by all workers, without locks; how much is too much says the
+/// The counts of all limits. Shared by all workers, without locks; how much is too much says the
 /// policy of the round.
 template <class Family, class Traits>
 class Limits {
@@ -296,7 +296,7 @@ class Limits {
     ServiceCounters<Traits> services_;
 };
 
-/// What was counted for a flow while it is set up. Destroyed before `commit`, it takes it off again
+/// The counts of a flow while it is set up. Destroyed before `commit`, it takes them off again
 /// (invariant 3).
 template <class Family, class Traits>
 class Admission {

@@ -15,7 +15,7 @@
 
 namespace noclash::nat {
 
-/// What the sources of flows hold: a table of fixed size, shared by all workers, without locks.
+/// The counters of all sources: a table of fixed size, shared by all workers, without locks.
 ///
 /// A *source* is an address in a zone. Its entry comes with the first `hold` and goes with the last
 /// `let_go`; in between its counters may be used, and are all 0 again when it goes. Sources are
@@ -145,7 +145,7 @@ class SourceTable {
     }
     static constexpr std::size_t window = 2 * slots_of_bucket;
     static constexpr int attempts = 8;
-    /// Of every access to a word: see docs/race.md.
+    /// The order of every access to a word: see docs/race.md.
     static constexpr std::memory_order order = std::memory_order_seq_cst;  // (40) (41)
 
     // A word: 35 bits of tag, 1 of building, 28 of holds or, while building, of the worker.

@@ -35,7 +35,7 @@
 //
 // ## Quarantine
 //
-// What was let in without being asked for may go on coming when its mapping has ended, and would
+// Unasked packets that were let in may go on coming when their mapping has ended, and would
 // reach the next owner of the outside endpoint. So a mapping with endpoint-independent filtering
 // refers to itself: after its last flow it keeps the endpoint, for its inside endpoint alone, and
 // admits nobody, until `Timeouts::port_quarantine_s` have passed. Others need not: TCP is tracked,

@@ -136,7 +136,7 @@ class Mappings {
         return SetupError::none;
     }
 
-    /// What a flow refers to, once more, for as long as another one is set up in its place: else
+    /// Holds a flow's references once more, for as long as another is set up in its place: else
     /// a mapping whose last flow it is would end in between.
     void hold_again(References& kept, const Record& flow) {
         const std::uint8_t marks = flow.marks.load(std::memory_order_relaxed);

@@ -101,7 +101,7 @@ template <std::size_t size>
     return total != 0 && good_nonzero(total);
 }
 
-/// What TCP and UDP sum beside their own bytes (RFC 9293, section 3.1; RFC 8200, section 8.1).
+/// The sum of the pseudo-header of TCP and UDP (RFC 9293, section 3.1; RFC 8200, section 8.1).
 /// @param length  of the segment, at most 2^32 - 256
 template <class Family>
 [[nodiscard]] std::uint64_t pseudo_header(const typename Family::Address& source,
@@ -137,7 +137,7 @@ class Delta {
         }
     }
 
-    /// What one hop less changes: the time to live is the first byte of its word.
+    /// The change by one hop less: the time to live is the first byte of its word.
     [[nodiscard]] static constexpr Delta of_hop() {
         Delta delta;
         delta.replace(std::array<std::uint8_t, 2>{1, 0}, std::array<std::uint8_t, 2>{0, 0});
@@ -163,7 +163,7 @@ class Delta {
     std::uint64_t total_ = 0;
 };
 
-/// What a change of words adds to the sum under a checksum: a `Delta`, folded, to be kept and
+/// The change of the sum under a checksum when words change: a `Delta`, folded, to be kept and
 /// applied to many packets. Its inverted word takes it back.
 class SumChange {
   public:

@@ -68,7 +68,7 @@ inline constexpr auto zeros = [] {
 
 }  // namespace detail
 
-/// Of a message in several pieces: begin with `start`, `add` them in order, `finish`.
+/// The CRC of a message in several pieces: begin with `start`, `add` them in order, `finish`.
 inline constexpr std::uint32_t start = ~0U;
 [[nodiscard]] constexpr std::uint32_t add(std::uint32_t crc, std::span<const std::uint8_t> bytes) {
     return detail::remainder(crc, bytes);
@@ -77,7 +77,7 @@ inline constexpr std::uint32_t start = ~0U;
     return ~crc;
 }
 
-/// What a CRC changes by when `difference`, the exclusive-or of old and new bytes, has
+/// The change of a CRC when `difference`, the exclusive-or of old and new bytes, has
 /// `bytes_behind` bytes of the message behind it.
 [[nodiscard]] constexpr std::uint32_t change(std::span<const std::uint8_t> difference,
                                              std::uint16_t bytes_behind) {

@@ -7,7 +7,7 @@
 
 namespace noclash::nat {
 
-/// What a device has found out about a checksum.
+/// A device's finding about a checksum.
 enum class Checked : std::uint8_t { unknown, good, bad };
 
 /// The bytes of one packet, from the IP header on. The pipeline reads and rewrites them in place.
@@ -41,7 +41,7 @@ enum class PacketKind : std::uint8_t {
     other,  ///< a protocol without ports that are known here: those of `tuple` are 0
 };
 
-/// What the pipeline knows of a packet. Offsets count from the IP header.
+/// The pipeline's knowledge of a packet. Offsets count from the IP header.
 template <class Family>
 struct Parsed {
     Tuple<Family> tuple;       ///< of the packet; for `icmp_error`, of the packet it quotes

@@ -27,7 +27,7 @@ struct PacketContext {
     PacketView packet{};
     std::uint16_t ingress_port = 0;
     void* buffer = nullptr;  ///< the caller's own: which buffer this is
-    /// Of ICMP errors, once it is known that they are, `tuple` is that of the direction in which
+    /// In ICMP errors, once they are known to be such, `tuple` is that of the direction in which
     /// they go: the inverse of the quoted packet's.
     Parsed<Family> parsed{};
     std::uint64_t hash = 0;  ///< of `parsed.tuple`

@@ -71,7 +71,7 @@ DropReason parse_udp(const PacketView& packet, Parsed<Family>& out) {
     return DropReason::none;
 }
 
-/// What devices say of its checksum is not asked: few know how much of it is covered.
+/// Parses UDP-Lite. The device's word on the checksum is not asked: few know how much it covers.
 template <class Family>
 DropReason parse_udp_lite(const PacketView& packet, Parsed<Family>& out) {
     const auto* udp = header_at<UdpHeader>(packet, out.l4_offset, out.length);
@@ -209,7 +209,7 @@ void clear(Parsed<V4>& out, std::uint16_t zone) {
     out.inner_l4_offset = 0;
 }
 
-/// Of the IP header that `packet` begins with; nearly all have no options.
+/// The sum of the IP header that `packet` begins with; nearly all have no options.
 std::uint64_t header_sum(const PacketView& packet, std::uint16_t header_length) {
     constexpr std::size_t least = sizeof(IpHeader<V4>);
     if (header_length == least) [[likely]]

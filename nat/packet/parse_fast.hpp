@@ -36,7 +36,7 @@ inline constexpr std::uint64_t sound_tcp_flags = [] {
             bad) != 0;
 }
 
-/// What `parse_any` does, for packets as nearly all are: TCP or UDP, whole, without IP options, at
+/// The fast way of `parse_any`, for packets as nearly all are: TCP or UDP, whole, no IP options, at
 /// least 40 bytes long, and nothing wrong with them. Reads whole words, where `parse_any` reads
 /// field by field, and takes a third of the instructions.
 ///
@@ -64,7 +64,7 @@ template <>
     const std::uint32_t length = __builtin_bswap16(static_cast<std::uint16_t>(words[0] >> 16));
     if (length > packet.length || is_any_bad(packet)) return false;
     if (packet.ip_checksum == Checked::unknown) {
-        // Of this shape, the first word has room for what is added before the last.
+        // In this shape, the first word has room for what is added before the last.
         const std::uint64_t outer = words[0] + static_cast<std::uint32_t>(words[2]);
         if (!checksum::good_nonzero(checksum::add_around(outer, words[1]))) return false;
     }

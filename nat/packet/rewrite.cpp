@@ -168,7 +168,7 @@ void rewrite_icmp_error<V4>(const PacketView& packet, const Parsed<V4>& parsed,
     const Delta addresses = set_addresses(inner, quoted.source, quoted.destination);
     Delta changed = addresses;
     set(inner.checksum, addresses.apply(inner.checksum.get()), changed);
-    // What it says of itself may be wrong; then so is what SCTP's checksum was, and stays.
+    // The quoted length may be wrong; then so was SCTP's checksum, and it stays wrong.
     const Segment segment{
         parsed.inner_l4_offset, parsed.length - parsed.inner_l4_offset,
         static_cast<std::uint16_t>(inner.total_length.get().host() - inner.header_length())};

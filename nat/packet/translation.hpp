@@ -11,7 +11,7 @@
 
 namespace noclash::nat {
 
-/// What a flow's translation changes in the sums under its packets' checksums. Known once the
+/// The change in the sums under the checksums of a flow's translated packets. Known once the
 /// flow's tuples are, and kept by the flow: then a checksum costs a packet two additions.
 struct Translation {
     checksum::SumChange addresses;
@@ -43,7 +43,7 @@ void keep(Record& flow, const Translation& translation) {
     flow.sum_changes = {translation.addresses.word(), translation.all.word()};
 }
 
-/// What `keep` kept, as it is for packets of `direction`.
+/// The `Translation` that `keep` kept, for packets of `direction`.
 template <class Record>
 [[nodiscard]] Translation translation_of(const Record& flow, Direction direction) {
     const auto words = std::bit_cast<std::uint32_t>(flow.sum_changes);

@@ -43,9 +43,9 @@ class Names {
     std::unordered_map<std::string, std::uint16_t> ids_;
 };
 
-/// What stays the same from one policy to the next: the numbers of rules and pools, and how each
-/// pool pairs inside hosts with its addresses. One per gateway; used by one thread at a time, that
-/// which makes a policy.
+/// Carries from one policy to the next the numbers of rules and pools, and how each pool pairs
+/// inside hosts with its addresses. One per gateway; used by one thread at a time, which makes a
+/// policy.
 class Identities {
   public:
     static constexpr std::size_t most_rules = 65536;

@@ -18,7 +18,7 @@ namespace noclash::nat {
 /// `Rule::mss_clamp` that leaves it to the MTU.
 inline constexpr std::uint16_t any_mss = 65535;
 
-/// What a rule does with the first packet of a flow.
+/// A rule's action on the first packet of a flow.
 enum class Action : std::uint8_t { drop, reject, forward, snat, masquerade, dnat, bind };
 
 /// Whether a first packet goes no further, in silence or with an answer [RFC 5508 REQ-8].
@@ -46,7 +46,7 @@ enum class SourceNat : std::uint8_t {
     pool,        ///< becomes an address of a pool
 };
 
-/// What a translated source depends on [RFC 4787 REQ-1] [RFC 5382 REQ-1].
+/// The dependence of a translated source on the destination [RFC 4787 REQ-1] [RFC 5382 REQ-1].
 enum class Mapping : std::uint8_t {
     endpoint_dependent,    ///< EDM: each flow has a port of its own, which other flows may share
     endpoint_independent,  ///< EIM: an inside endpoint has one outside endpoint for all it talks to
@@ -144,7 +144,7 @@ template <class Family>
 struct PolicyConfig {
     std::vector<Pool<Family>> pools;
     std::vector<Rule<Family>> rules;
-    /// What the sender of a packet is told that no flow can be set up for, because table or ports
+    /// The ICMP error to the sender of a packet that gets no flow, because table or ports
     /// run out; nothing, when absent. Of RFC 6888's "host unreachable" and RFC 5508's
     /// "administratively prohibited", the first is the error that hosts take for a passing one
     /// (RFC 1122, section 4.2.3.9), which a shortage is.

@@ -5,7 +5,7 @@
 
 namespace noclash::nat {
 
-/// What becomes of a segment that its receiver cannot expect. Never is one forwarded untranslated.
+/// The treatment of a segment that its receiver cannot expect. Never is one forwarded untranslated.
 enum class TcpWindow : std::uint8_t {
     off,      ///< nobody looks: flags alone move the state
     liberal,  ///< a RST is dropped; anything else is translated, and moves nothing
@@ -18,7 +18,7 @@ struct TcpPolicy {
     friend bool operator==(const TcpPolicy&, const TcpPolicy&) = default;
 };
 
-/// What becomes of the TCP timestamps of connections whose source is translated (RFC 7323).
+/// The treatment of TCP timestamps of connections whose source is translated (RFC 7323).
 enum class TcpTimestamps : std::uint8_t {
     preserve,   ///< they pass as they are
     normalize,  ///< each outside address has one clock
@@ -31,7 +31,7 @@ enum class TcpReuse : std::uint8_t {
     safe,   ///< when no port is free, and no server that follows RFC 6191 refuses it
 };
 
-/// What becomes of a segment from an inside host that belongs to no flow and opens none.
+/// The treatment of a segment from an inside host that belongs to no flow and opens none.
 enum class TcpUnknown : std::uint8_t {
     drop,   ///< nothing: silence
     reset,  ///< the host is told by a RST that its connection is gone

@@ -53,7 +53,7 @@ class Localities {
 
     /// None has a wish.
     [[nodiscard]] bool empty() const { return ports_.empty(); }
-    /// Of a flow whose replies come by `port`. Of protocols that the port spreads by their ports.
+    /// The locality of a flow whose replies come by `port`, if that spreads its protocol by ports.
     [[nodiscard]] Locality<Family> of(const Tuple<Family>& reply, std::uint16_t port) const {
         if (ports_.empty()) [[likely]]
             return {};

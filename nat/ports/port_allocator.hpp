@@ -96,7 +96,7 @@ class PortAllocator {
         in_vain_ = offer.locality.draws();
         const auto count = static_cast<std::uint32_t>(offer.addresses.size());
         for (int draws = 1; draws <= blind_draws; ++draws) {
-            // Of one address that is known as crowded, the map knows better. (With several, going
+            // If one address is known as crowded, the map knows better. (With several, going
             // to one address' map would favour its ports over those of the others.)
             if (draws == draws_before_map && count == 1 &&
                 crowded_.find(reply, offer.ports, now, offer.reserved->edition()))
@@ -117,7 +117,7 @@ class PortAllocator {
         return result;
     }
 
-    /// Whatever the wish for locality. `reply` may be `proposal`, here and below.
+    /// Draws a tuple for any locality. `reply` may be `proposal`, here and below.
     void draw_any(const Tuple<Family>& reply, const Offer& offer, Tuple<Family>& proposal) {
         const auto count = static_cast<std::uint32_t>(offer.addresses.size());
         const auto [address, port] = random_.below(count, offer.ports.size());

@@ -55,7 +55,7 @@ template <class Record>
 /// c]. Those that are closed wait like in a quarantine: the oldest goes first, of those that are
 /// safe at every server, else of those that are safe by RFC 6191.
 ///
-/// Of many ports a sample is looked at, from all of them at random. So the choice stays hard to
+/// Looks at a sample of many ports, from all of them at random. So the choice stays hard to
 /// guess, which a queue's head is not [RFC 6056], and costs no queue. Of at most `most` ports all
 /// are looked at. One per worker.
 template <class Family, class Traits>

@@ -108,7 +108,7 @@ std::optional<Segment> Endpoint::receive(const Segment& segment, const Endpoint&
     }
     if (has(segment, flag::ack)) take_acknowledgment(segment);
     take_data(segment);
-    // What is ahead of the window's left edge is acceptable, if there is nothing in it.
+    // A segment ahead of the window's left edge is acceptable, if there is nothing in it.
     if (segment.data == 0 && !has(segment, flag::fin) && !before(segment.sequence, expected()))
         return std::nullopt;
     return acknowledge();

@@ -27,7 +27,7 @@ class Link {
     std::size_t size_ = 0;
 };
 
-/// What became of a schedule.
+/// The result of a schedule.
 struct Result {
     std::string fault{};  ///< empty: none
     bool over = false;

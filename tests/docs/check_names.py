@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What the docs name is there: each file, and each `Class::member`.
+"""Fails where the docs name a file, or a `Class::member`, that is not there.
 
 docs/history/ tells of the past, with the names of the past."""
 

@@ -38,7 +38,7 @@ FILES = ["dpdk/datapath/worker.cpp", "nat/pipeline.hpp", "nat/packet/parse.hpp",
          "dpdk/datapath/egress.hpp"]
 # The stages: all of their functions are shown. Of other files, those that other files call.
 STAGES = FILES[:2] + ["nat/slow_path.hpp", "nat/source_translation.hpp"]
-# What is done between bursts, and what only asks, compares or counts.
+# Functions between bursts, and functions that only ask, compare or count.
 LEFT_OUT = re.compile(r"^(Worker::(run|idle|hold|take_port_states|announce|begin|end|round|trimmed)|"
                       r"TupleIndex::(?!(insert|candidates)$)\w+|Reservation::(?!(reserve|publish)$)\w+|"
                       r"(\w+::)?(is|was|may|comes|has|note|over|can)_\w+|"
@@ -61,7 +61,7 @@ class Function:
         self.calls: list[str] = []
 
     def outcomes(self) -> list[str]:
-        """What becomes of packets here, as far as the function itself decides."""
+        """The verdicts on packets that the function itself gives."""
         found = set(re.findall(r"(?:Verdict::|Outcome::)(park|reject|reset|fragment|transmit)",
                                self.body))
         if re.search(r"Verdict::drop|\bdrop\(context|verdict\.reason = ", self.body):

@@ -68,7 +68,7 @@ class Tree(unittest.TestCase):
 
 
 class Faults(Tree):
-    """What is wrong with the clauses, and where they and the annotations disagree."""
+    """Faults of the clauses, and disagreements between them and the annotations."""
 
     def test_all_is_well(self):
         self.assertEqual(self.check(), (0, ""))

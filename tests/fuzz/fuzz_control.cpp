@@ -67,8 +67,8 @@ flows_per_subscriber = 1000
 )";
 
 constexpr std::uint32_t most_flows = 64;
-/// What the socket's buffer takes at once: the server need not have read one line before the last
-/// one is sent.
+/// Bytes that the socket's buffer takes at once: the server need not have read one line before the
+/// last one is sent.
 constexpr std::size_t longest_input = 100000;
 
 void require(bool condition) {

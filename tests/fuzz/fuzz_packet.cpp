@@ -71,7 +71,7 @@ bool is_all_zero(const Packet& packet, const Parsed<V4>& parsed) {
                        [](std::uint8_t byte) { return byte == 0; });
 }
 
-/// What parses the short way parses the long way, and says the same; and so does rewriting.
+/// Packets that parse the short way parse the long way, to the same result; rewriting likewise.
 void compare_ways(Packet packet, const Parsed<V4>& parsed) {
     Parsed<V4> other;
     if (parse_fast<V4>(packet.view(), 1, other)) {

@@ -13,17 +13,17 @@
 // ICMP errors about it, fragments, and time. NOCLASH_FUZZ_VARIANT chooses the configuration, 0
 // to 7.
 
-#include <rte_ip.h>
-
 #include <algorithm>
 #include <span>
 
 #include "engine/base/clock.hpp"
 #include "nat/packet/arp.hpp"
 #include "nat/packet/headers.hpp"
-#include "nat/packet/parse.hpp"
-#include "nat/packet/rewrite.hpp"
+#include "tests/fuzz/fuzz_input.hpp"
 #include "tests/fuzz/worker_bed.hpp"
+#include "tests/fuzz/worker_hosts.hpp"
+#include "tests/fuzz/worker_judge.hpp"
+#include "tests/fuzz/worker_packets.hpp"
 
 namespace {
 
@@ -31,65 +31,13 @@ using namespace noclash;
 using namespace noclash::dpdk::test;
 using dpdk::test::inside, dpdk::test::outside;
 using nat::EthernetHeader, nat::IpHeader, nat::TcpHeader, nat::UdpHeader;
-using Bytes = std::vector<std::uint8_t>;
 
-constexpr std::size_t ethernet_bytes = sizeof(EthernetHeader);
-constexpr std::size_t ip_bytes = sizeof(IpHeader<V4>);
 constexpr std::size_t remembered = 16;  // frames that left, which may be answered
 constexpr std::size_t most_steps = 200;
 constexpr std::uint32_t deaf_from = 240;  // hosts with such a last byte answer no ARP
 constexpr int settling_s = 70;            // longer than any timeout, of a flow and its mapping
 
-constexpr V4Address address(std::uint8_t a, std::uint8_t b, std::uint8_t c, std::uint8_t d) {
-    return V4Address::from_host(std::uint32_t{a} << 24U | std::uint32_t{b} << 16U |
-                                std::uint32_t{c} << 8U | d);
-}
-constexpr bool lies_in(V4Address host, V4Address net, unsigned length) {
-    return (host.value.host() ^ net.value.host()) >> (32 - length) == 0;
-}
-
-/// What is left of the input; zeros behind its end.
-class Input {
-  public:
-    explicit Input(std::span<const std::uint8_t> bytes) : left_(bytes) {}
-    [[nodiscard]] bool empty() const { return left_.empty(); }
-    std::uint8_t byte() {
-        if (left_.empty()) return 0;
-        const std::uint8_t first = left_.front();
-        left_ = left_.subspan(1);
-        return first;
-    }
-    std::uint16_t word() {
-        const auto high = static_cast<unsigned>(byte()) << 8U;
-        return static_cast<std::uint16_t>(high | byte());
-    }
-    Bytes bytes(std::size_t count) {
-        const auto taken = left_.first(std::min(count, left_.size()));
-        left_ = left_.subspan(taken.size());
-        return {taken.begin(), taken.end()};
-    }
-
-  private:
-    std::span<const std::uint8_t> left_;
-};
-
-template <class Header>
-Header& at(Bytes& bytes, std::size_t offset) {
-    require(offset + sizeof(Header) <= bytes.size());
-    return *reinterpret_cast<Header*>(bytes.data() + offset);
-}
-
-/// A host's address, chosen by a byte: on the inside, or beyond the outside.
-V4Address host_of(std::uint16_t port, std::uint8_t choice) {
-    if (port == inside) {
-        if (choice < 8) return address(198, 51, 100, choice);
-        return choice == 8 ? address(10, 1, 0, 50) : address(10, 1, 0, choice);
-    }
-    if (choice < 32) return address(203, 0, 113, static_cast<std::uint8_t>(choice * 8));
-    return choice % 2 == 0 ? address(192, 0, 2, choice) : address(203, 0, 113, choice);
-}
-
-/// Whoever is connected to the ports, and what they have seen.
+/// The hosts and routers at both ports, and the frames that they have seen.
 class Neighborhood {
   public:
     /// A gateway outlives an input; `end` leaves nothing in it.
@@ -120,7 +68,7 @@ class Neighborhood {
         }
     }
 
-    /// Whatever is left runs into its timeout.
+    /// Lets all flows and packets that are left run into their timeouts.
     void end() {
         for (int second = 0; second < settling_s; ++second) {
             now_ms_ += 1000;
@@ -131,18 +79,12 @@ class Neighborhood {
     }
 
   private:
-    static nat::MacAddress mac_of(std::uint16_t port, V4Address host) {
-        const std::uint32_t number = host.value.host();
-        return {{2, 0, static_cast<std::uint8_t>(port), static_cast<std::uint8_t>(number >> 16U),
-                 static_cast<std::uint8_t>(number >> 8U), static_cast<std::uint8_t>(number)}};
-    }
-
     void any_frame(Input& input) {
-        right_ = false;
+        sums_ = Checksums::any;
         deliver(input.bytes(input.word() % 2000U));
     }
     void any_packet(Input& input) {
-        right_ = false;
+        sums_ = Checksums::any;
         deliver_packet(input.bytes(input.word() % 1600U));
     }
 
@@ -184,7 +126,7 @@ class Neighborhood {
 
     void other_protocol(V4Address source, V4Address destination, Input& input) {
         const std::uint8_t protocol = input.byte();
-        if (is_summed(protocol)) right_ = false;
+        if (is_summed(protocol)) sums_ = Checksums::any;
         deliver_packet(with_ip(source, destination, protocol, input.bytes(input.byte())));
     }
 
@@ -263,97 +205,8 @@ class Neighborhood {
         deliver_packet(std::move(part));
     }
 
-    static Bytes with_ip(V4Address source, V4Address destination, std::uint8_t protocol,
-                         const Bytes& payload) {
-        Bytes packet(ip_bytes);
-        auto& ip = at<IpHeader<V4>>(packet, 0);
-        ip.version_and_length = 0x45;
-        ip.ttl = 64;
-        ip.protocol = protocol;
-        ip.source = source;
-        ip.destination = destination;
-        packet.insert(packet.end(), payload.begin(), payload.end());
-        return packet;
-    }
-    static Bytes tcp(V4Address source, V4Address destination, std::uint16_t from, std::uint16_t to,
-                     std::uint8_t flags, std::uint8_t sequence, std::uint8_t acknowledgment,
-                     Input& input) {
-        Bytes packet = with_ip(source, destination, nat::ip_protocol::tcp, {});
-        packet.resize(ip_bytes + sizeof(TcpHeader));
-        auto& header = at<TcpHeader>(packet, ip_bytes);
-        header.source_port = Be16::from_host(from);
-        header.destination_port = Be16::from_host(to);
-        header.sequence = Be32::from_host(sequence * 0x01000001U);
-        header.acknowledgment = Be32::from_host(acknowledgment * 0x01000001U);
-        header.flags = flags & 0x3fU;
-        header.window = Be16::from_host(0x2000);
-        header.data_offset = 0x50;
-        if ((flags & 0x40U) != 0) {  // timestamps
-            Bytes option{1, 1, 8, 10, 0, 0, 0, input.byte(), 0, 0, 0, input.byte()};
-            packet.insert(packet.end(), option.begin(), option.end());
-            at<TcpHeader>(packet, ip_bytes).data_offset = 0x80;
-        }
-        if ((flags & 0x80U) != 0) packet.resize(packet.size() + input.byte() * 5U, 0xda);
-        return packet;
-    }
-    static Bytes udp(V4Address source, V4Address destination, std::uint16_t from, std::uint16_t to,
-                     std::size_t length) {
-        Bytes packet = with_ip(source, destination, nat::ip_protocol::udp, {});
-        packet.resize(ip_bytes + sizeof(UdpHeader) + length);
-        for (std::size_t i = 0; i < length; ++i)
-            packet[ip_bytes + sizeof(UdpHeader) + i] = static_cast<std::uint8_t>(i);
-        auto& header = at<UdpHeader>(packet, ip_bytes);
-        header.source_port = Be16::from_host(from);
-        header.destination_port = Be16::from_host(to);
-        header.length = Be16::from_host(static_cast<std::uint16_t>(sizeof(UdpHeader) + length));
-        return packet;
-    }
-    static Bytes icmp(V4Address source, V4Address destination, std::uint8_t type, std::uint8_t code,
-                      Be32 rest, std::size_t length) {
-        Bytes packet = with_ip(source, destination, nat::ip_protocol::icmp, {});
-        packet.resize(ip_bytes + 8 + length);
-        packet[ip_bytes] = type;
-        packet[ip_bytes + 1] = code;
-        at<nat::Wire<Be32>>(packet, ip_bytes + 4) = rest;
-        return packet;
-    }
-
-    /// Whether `repair` knows what is summed.
-    static bool is_summed(std::uint8_t protocol) {
-        return protocol == nat::ip_protocol::tcp || protocol == nat::ip_protocol::udp ||
-               protocol == nat::ip_protocol::icmp;
-    }
-
-    /// Sums and length of a packet that one of these has made.
-    static void repair(Bytes& packet) {
-        auto& ip = at<rte_ipv4_hdr>(packet, 0);
-        ip.total_length = rte_cpu_to_be_16(static_cast<std::uint16_t>(packet.size()));
-        ip.hdr_checksum = 0;
-        ip.hdr_checksum = rte_ipv4_cksum(&ip);
-        if ((rte_be_to_cpu_16(ip.fragment_offset) & 0x3fffU) != 0) return;
-        const auto sum_at = [&](std::size_t offset, auto sum_of) {
-            if (packet.size() < ip_bytes + offset + 2) return;
-            auto& sum = at<nat::Wire<std::uint16_t>>(packet, ip_bytes + offset);
-            sum = std::uint16_t{0};
-            sum = static_cast<std::uint16_t>(sum_of());
-        };
-        const auto with_addresses = [&] {
-            return rte_ipv4_udptcp_cksum(&ip, packet.data() + ip_bytes);
-        };
-        if (ip.next_proto_id == nat::ip_protocol::tcp) sum_at(16, with_addresses);
-        if (ip.next_proto_id == nat::ip_protocol::udp) sum_at(6, with_addresses);
-        if (ip.next_proto_id == nat::ip_protocol::icmp)
-            sum_at(2, [&] {
-                return ~rte_raw_cksum(packet.data() + ip_bytes, packet.size() - ip_bytes) & 0xffff;
-            });
-    }
-
-    static V4Address own(std::uint16_t port) {
-        return port == inside ? address(10, 1, 0, 1) : address(203, 0, 113, 1);
-    }
-
     void deliver_packet(Bytes packet) {
-        if (right_ && packet.size() >= ip_bytes) repair(packet);
+        if (sums_ == Checksums::right && packet.size() >= ip_bytes) repair(packet);
         Bytes frame(ethernet_bytes);
         auto& header = at<EthernetHeader>(frame, 0);
         header.destination = bed_.mac(port_);
@@ -393,7 +246,7 @@ class Neighborhood {
         if (header.type.get().host() == nat::ether_type::arp) return take_arp(sent);
         require(header.type.get().host() == nat::ether_type::ipv4);
         require(!header.destination.is_group());
-        judge_packet(sent);
+        judge_packet(sent, sums_);
         if (seen_.size() == remembered) seen_.erase(seen_.begin());
         seen_.push_back(std::move(sent));
     }
@@ -411,30 +264,6 @@ class Neighborhood {
         bed_.put(sent.port, 0, frame);
     }
 
-    void judge_packet(Sent& sent) const {
-        const nat::PacketView view{sent.bytes.data() + ethernet_bytes,
-                                   static_cast<std::uint32_t>(sent.bytes.size() - ethernet_bytes),
-                                   nat::Checked::unknown, nat::Checked::unknown};
-        require(view.length >= ip_bytes);
-        nat::Parsed<V4> parsed;
-        const nat::DropReason reason = nat::parse<V4>(view, sent.port, parsed);
-        require(reason == nat::DropReason::none || reason == nat::DropReason::fragment);
-        const auto& ip = at<IpHeader<V4>>(sent.bytes, ethernet_bytes);
-        require(ip.ttl > 0);
-        judge_addresses(sent.port, ip.source.get(), ip.destination.get());
-        if (right_ && reason == nat::DropReason::none && is_summed(ip.protocol))
-            require(nat::l4_checksum_ok<V4>(view, parsed));
-    }
-
-    static void judge_addresses(std::uint16_t port, V4Address source, V4Address destination) {
-        constexpr V4Address home = address(10, 1, 0, 0), transit = address(198, 51, 100, 0);
-        if (port == outside) {
-            require(!lies_in(source, home, 8) && !lies_in(destination, home, 8));
-            return;
-        }
-        require(lies_in(destination, home, 24) || lies_in(destination, transit, 24));
-    }
-
     const Sent* choose(Input& input) const {
         const std::uint8_t choice = input.byte();
         return seen_.empty() ? nullptr : &seen_[choice % seen_.size()];
@@ -444,7 +273,7 @@ class Neighborhood {
     std::uint64_t& now_ms_;
     std::uint16_t port_ = 0;
     unsigned worker_ = 0;
-    bool right_ = true;  ///< all sums of what came
+    Checksums sums_ = Checksums::right;  ///< of all packets that came
     std::int64_t unaccounted_ = bed_.unaccounted();
     std::uint64_t fragments_ = bed_.fragments();
     std::vector<Sent> seen_;

@@ -67,7 +67,7 @@ class BufferSink {
     }
 };
 
-/// What a store without any want of room does with fragments.
+/// The model of a store that never lacks room.
 class ReassemblyModel {
   public:
     using What = BufferSink::What;

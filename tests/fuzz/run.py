@@ -41,7 +41,7 @@ def segment(direction, sequence, acknowledgment, flags, window=255, options=byte
 
 
 def connections():
-    """Of fuzz_tcp: a mode, then segments."""
+    """Inputs of fuzz_tcp: a mode, then segments."""
     fin, syn, rst, ack = 1, 2, 4, 16
     opening = [segment(0, 1, 0, syn), segment(1, 9, 2, syn | ack), segment(0, 2, 10, ack)]
     closing = [segment(0, 2, 10, fin | ack), segment(1, 10, 3, fin | ack), segment(0, 3, 11, ack)]
@@ -54,8 +54,8 @@ def connections():
 
 
 def journeys():
-    """Of fuzz_worker: steps, each a kind with a port (8: outside) and a worker (16), and what it
-    takes."""
+    """Inputs of fuzz_worker: steps, each a kind with a port (8: outside) and a worker (16), and its
+    arguments."""
     fin, syn, rst, ack, timestamps, data = 1, 2, 4, 16, 64, 128
     opening, answer, report, fragment, time, outside, other = 3, 4, 5, 6, 7, 8, 16
     tcp, udp, icmp, others = 0x01, 0x11, 0x21, 0x31

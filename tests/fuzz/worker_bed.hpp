@@ -32,13 +32,14 @@ inline constexpr unsigned workers = 2;
 inline constexpr std::uint16_t inside = 0, outside = 1;
 inline constexpr unsigned ring_frames = 1024;
 
-inline void require(bool condition, int line = __builtin_LINE()) {
+inline void require(bool condition, const char* file = __builtin_FILE(),
+                    int line = __builtin_LINE()) {
     if (condition) return;
-    fmt::print(stderr, "not so: line {}\n", line);
+    fmt::print(stderr, "not so: {}:{}\n", file, line);
     std::abort();
 }
 
-/// What gateways differ in.
+/// The settings in which the configurations differ.
 struct Variant {
     const char* tcp_window = "liberal";
     const char* tcp_timestamps = "preserve";
@@ -175,7 +176,7 @@ mss_clamp = true
                         "the fuzzer's configuration");
 }
 
-/// DPDK and its buffers: once a process.
+/// DPDK and its packet buffers: one for the whole process.
 class Ground {
   public:
     Ground() : eal_(quiet(config_of(0))), buffers_(eal_.memory(), eal_.pages()) {}
@@ -262,7 +263,7 @@ class Bed {
         return there;
     }
 
-    /// What was counted as come or made, less what was counted as sent, dropped or used up: what
+    /// Frames that came or were made, less frames that were sent, dropped or used up: those that
     /// nobody holds any more, and nobody has counted. Unknown while fragments are put together.
     [[nodiscard]] std::int64_t unaccounted() const {
         std::uint64_t in = 0, out = 0;

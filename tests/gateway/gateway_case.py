@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the tests of the running gateway share.
+"""The common part of all tests of the running gateway.
 
     sudo tests/gateway/test_rules.py [TestCase.test_name]   a file alone, against build/
     sudo NOCLASH_BUILD=build-asan tests/gateway/...         against another build; with
@@ -89,7 +89,7 @@ class GatewayCase(LabCase):
         return any(error for _, error in getattr(self._outcome, "errors", []) or []) or \
             not self._outcome.success
 
-    # What tests say.
+    # The vocabulary of tests.
 
     def serve(self, *ports, namespace=None):
         """Starts the host that says whom it talks to, in the pod."""
@@ -98,7 +98,7 @@ class GatewayCase(LabCase):
         server.wait_ready(lambda: "ready" in server.log())
 
     def ask(self, protocol, destination, source=None, *, namespace=None):
-        """What the server saw: ((address, port) of the client, (address, port) asked on).
+        """The server's view: ((address, port) of the client, (address, port) asked on).
 
         None when there was no answer.
         """

@@ -10,7 +10,7 @@ SCTP_INIT = b"\1\0\0\x14" + b"\0\0\0\7" + b"\0\1\0\0" + b"\0\1\0\1" + b"\0\0\0\1
 
 
 def checksum(data):
-    """Of RFC 1071."""
+    """The checksum of RFC 1071."""
     if len(data) % 2:
         data += b"\0"
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
@@ -148,7 +148,7 @@ def frame(to_mac, from_mac, packet, ethertype=0x0800):
 
 
 class Packet:
-    """What came out: an IP packet without options, and what stands in it."""
+    """A packet that came out: IP without options, and its content."""
 
     def __init__(self, data):
         self.data = data[:struct.unpack("!H", data[2:4])[0]]  # without the link's padding
@@ -161,7 +161,7 @@ class Packet:
 
     @property
     def ports(self):
-        """Of the source and of the destination, where the protocol has ports."""
+        """The ports of source and destination, where the protocol has ports."""
         return struct.unpack("!HH", self.segment[:4])
 
     @property
@@ -175,12 +175,12 @@ class Packet:
 
     @property
     def sequence(self):
-        """Of TCP."""
+        """TCP's sequence number."""
         return struct.unpack("!I", self.segment[4:8])[0]
 
     @property
     def timestamps(self):
-        """Of TCP: TSval and TSecr; None when the segment has none."""
+        """TCP's TSval and TSecr; None when the segment has none."""
         options = self.segment[20:self.segment[12] // 16 * 4]
         while options and options[0] != 0:
             if options[0] == 1:
@@ -193,17 +193,17 @@ class Packet:
 
     @property
     def payload(self):
-        """Of TCP or UDP."""
+        """The payload of TCP or UDP."""
         return self.segment[8 if self.protocol in (UDP, UDP_LITE) else self.segment[12] // 16 * 4:]
 
     @property
     def kind(self):
-        """Of ICMP: type and code."""
+        """ICMP's type and code."""
         return self.segment[0], self.segment[1]
 
     @property
     def quoted(self):
-        """Of an ICMP error: the packet that it is about, as far as it is quoted."""
+        """The packet that an ICMP error is about, as far as it is quoted."""
         return Packet(self.segment[8:])
 
     def checksums_are_right(self):

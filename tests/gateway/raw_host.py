@@ -119,7 +119,7 @@ class RawHosts(GatewayCase):
         return arrived
 
     def drops(self):
-        """What the gateway says that it has dropped."""
+        """The packets that the gateway has dropped, in its own words."""
         return "not known"
 
     def establish(self, here, there):

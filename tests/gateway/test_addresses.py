@@ -57,7 +57,7 @@ class Refused(RawCase):
         self.check(cases)
 
     def test_own_addresses_as_sources(self):
-        """Of ports and pools, from either side."""
+        """The addresses of ports and pools, from either side."""
         self.check([(self.inside, self.outside, own, self.OUTSIDE, "own_source")
                     for own in (GATEWAY_LB, GATEWAY_POD, POOL)] +
                    [(self.outside, self.inside, own, self.INSIDE, "own_source")

@@ -134,7 +134,7 @@ class OverMemif(CpsloadCase):
 
 
 class OtherGateways(CpsloadCase):
-    """What cpsload says of others."""
+    """cpsload's verdict on other gateways."""
 
     def test_the_kernels_nat(self):
         gateway = ThroughKernel(self.topology).start()

@@ -142,7 +142,7 @@ class Fragments(RawCase):
         self.assertEqual(len(set(seen)), len(seen), seen)
 
     def test_copies(self):
-        """Of any fragment, before and after its packet is whole."""
+        """Copies of any fragment, before and after its packet is whole."""
         for order in ([0, 0, 1, 2], [0, 1, 1, 2], [2, 2, 1, 0], [1, 0, 1, 2, 2], [0, 1, 2, 1, 2]):
             with self.subTest(order):
                 sent = self.datagram(4000)
@@ -215,7 +215,7 @@ class Fragments(RawCase):
         self.dies(packets.fragments(damaged), "bad_l4_checksum", 1)
 
     def test_dont_fragment_in_fragments(self):
-        """What its sender has cut, and lets nobody cut further, leaves as it came."""
+        """A packet that its sender has cut, and lets nobody cut further, leaves as it came."""
         sent = self.datagram(4000, dont_fragment=True)
         arrived = self.passes(sent, packets.fragments(sent, 1000))
         self.assertEqual([len(part.data) for part in sorted(arrived.parts, key=lambda p: p.offset)],

@@ -42,7 +42,7 @@ class Ends(GatewayCase):
             self.assert_pings(POD)
 
     def start_second(self, socket, **settings):
-        """What another daemon says that must not start; the first goes on."""
+        """The words of another daemon that must not start; the first goes on."""
         path = self.lab.path("second.toml")
         with open(path, "w", encoding="utf-8") as handle:
             handle.write(configuration(socket, **settings))
@@ -108,7 +108,7 @@ class ConfigurationCase(GatewayCase):
     starts_gateway = False
 
     def faults(self, text):
-        """What the daemon says about a configuration that it must refuse."""
+        """The daemon's words about a configuration that it must refuse."""
         path = self.lab.path("faulty.toml")
         with open(path, "w", encoding="utf-8") as handle:
             handle.write(text)
@@ -123,7 +123,7 @@ class ConfigurationCase(GatewayCase):
         return next(number for number, line in enumerate(text.splitlines(), 1) if needle in line)
 
     def refused(self, text, *before):
-        """What the daemon says about a configuration that is sound, but not here; status 1."""
+        """The daemon's words about a configuration that is sound, but not here; status 1."""
         path = self.lab.path("refused.toml")
         with open(path, "w", encoding="utf-8") as handle:
             handle.write(text)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What one host may take of the gateway, and what floods leave to others."""
+"""Limits on what one host may take of the gateway, and floods, which leave others their part."""
 
 import sys
 import threading
@@ -132,7 +132,7 @@ class SynFlood(RawCase):
             self.inside.send(segment(self.INSIDE, 5554, GATEWAY_LB, 30080))
             syn = syn or silent_host.receive(lambda packet: packet.protocol == packets.TCP, 0.5)
         self.assertEqual((syn.source, syn.ports[0]), (GATEWAY_POD, self.port_of(5554)))
-        # What was open before goes on, and other connections open.
+        # The open connections go on, and other connections open.
         sent = self.crosses(self.inside, self.outside, self.tcp(
             here, there, ACK, sequence=2, acknowledgment=2, payload=b"still here"))
         self.assertEqual((sent.ends[0], sent.payload), (end, b"still here"))

@@ -49,7 +49,7 @@ def sctp_with(chunks, **options):
     return packets.ip(HERE, THERE, packets.SCTP, packets.sctp(1111, 2222, chunks, **options))
 
 
-# What is wrong: (packet, the reason that it is counted by).
+# The fault: (packet, the reason that it is counted by).
 CASES = {
     "nothing after Ethernet": (b"", "truncated"),
     "half an IP header": (good_udp()[:10], "truncated"),

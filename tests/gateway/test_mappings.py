@@ -126,7 +126,7 @@ class Openings(RawCase):
         self.assertIsNone(self.outside.receive(timeout_s=2))
         opened = self.crosses(self.inside, self.outside, self.tcp(self.here, self.there, SYN))
         self.assertEqual(opened.ends, (self.port, self.there))
-        # What was unsolicited comes again, and is a simultaneous open now.
+        # The unsolicited SYN comes again, and is a simultaneous open now.
         crossing = self.crosses(self.outside, self.inside, self.tcp(self.there, self.port, SYN))
         self.assertEqual(crossing.ends, (self.there, self.here))
         # Nothing else has been said to the outside meanwhile, no error about the first SYN either.

@@ -41,7 +41,7 @@ class MillionFlows(GatewayCase):
         self.assertEqual((seen["tuple_collisions"], seen["bad_checksums"]), (0, 0))
 
     def rss_of_the_smallest_table(self):
-        """What the daemon needs besides flows: measured on one with a thousandth of them."""
+        """The daemon's memory besides flows: measured on one with a thousandth of them."""
         here = self.gateway
         self.assertEqual(here.stop(), 0)
         self.gateway = Noclash(build(), **(SETTINGS | {"flows": 1024}))

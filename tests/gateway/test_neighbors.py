@@ -37,7 +37,7 @@ class NeighborCase(GatewayCase):
                      if row["address"] == address), None)
 
     def counter(self, name):
-        """Of all workers together."""
+        """The sum over all workers."""
         return sum(group[name] for worker in self.gateway.json("stats")
                    for group in worker.values() if isinstance(group, dict) and name in group)
 

@@ -60,7 +60,7 @@ class Paired(PoolCase):
         self.assertEqual(len({address for address, _ in ends}), 1)
         self.assertIsNone(self.ask("udp", f"{POD}:8000", f"{host}:7008"))
         self.assertGreaterEqual(self.gateway.drops().get("exhausted", 0), 1)
-        # What it has goes on.
+        # The host's flows go on.
         self.assertEqual(self.seen("udp", f"{host}:7003"), ends[3])
 
 

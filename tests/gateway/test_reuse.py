@@ -15,7 +15,7 @@ SERVER_PORT = 7000
 
 
 class FewPorts(GatewayCase):
-    """What the tests of all gateways have in common."""
+    """The common part of the tests of all gateways."""
 
     timeout_s = 150
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What each kind of rule does to real connections, and which of several rules decides."""
+"""The effect of each kind of rule on real connections, and the choice among several rules."""
 
 from gateway_case import HOSTS, GatewayCase, main, node, rule
 from lab.topology import GATEWAY_LB, GATEWAY_POD, LB, POD

@@ -74,7 +74,7 @@ class RestartInSilence(Restart):
 
 
 class Unknown(RawCase):
-    """What is answered, and how."""
+    """Answers to unknown segments."""
 
     settings = {"rules": RULES, "top": RESET}
 

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What the gateway makes of TCP segments that their receivers cannot expect, and that it makes
-nothing of those that they can."""
+"""TCP segments that their receivers cannot expect, and segments that they can, which always pass."""
 
 import itertools
 import json
@@ -109,7 +108,7 @@ class Liberal(WindowCase):
 
 
 class Strict(WindowCase):
-    """What does not fit is dropped."""
+    """A segment that does not fit is dropped."""
 
     settings = {"rules": OUTBOUND, "top": 'tcp_window = "strict"'}
 

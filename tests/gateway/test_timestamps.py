@@ -16,8 +16,8 @@ CLIENTS = 24
 
 
 class RecyclingServer:
-    """What Linux servers with `net.ipv4.tcp_tw_recycle` (until 4.12) did with SYNs: of each host
-    they kept the latest timestamp, and what is older by more than a tick gets no answer."""
+    """A Linux server with `net.ipv4.tcp_tw_recycle` (until 4.12): it keeps the latest timestamp of
+    each host, and does not answer a SYN that is older by more than a tick."""
 
     PAWS_WINDOW = 1
 
@@ -135,7 +135,7 @@ class RealHosts(GatewayCase):
         self.assertEqual(self.gateway.drops(), {})
 
     def _sum(self, *names):
-        """Of counters of both hosts' TCP; names that a kernel does not know are 0."""
+        """The sum of counters of both hosts' TCP; names that a kernel does not know are 0."""
         total = 0
         for host in (self.lb, self.pod):
             for line in host.run("nstat", "-az").stdout.splitlines():

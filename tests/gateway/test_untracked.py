@@ -12,7 +12,7 @@ BOUND = "10.2.0.4"   # to OUTSIDE
 OUTSIDE = "203.0.113.9"
 
 
-# Of TCP: takes all that comes, and answers with as much, or with how much it was.
+# A TCP server: takes all that comes, and answers with as much, or with how much it was.
 SERVER = """
 import socket, sys
 listener = socket.create_server(("", 8001))
@@ -38,7 +38,7 @@ BOTH_WAYS = (rule("there", "forward", in_="lb", to="10.2.0.0/16", track=False) +
 
 
 class UntrackedCase(GatewayCase):
-    """What both classes do."""
+    """The common part of both classes."""
 
     def transfer(self, server, address, client, answer):
         """Returns how many bytes of 2 M arrived: there and back for "mirror", there for "count"."""
@@ -124,7 +124,7 @@ class SmallerMtu(UntrackedCase):
     settings = {**XDP, "pod_mtu": 1400, "rules": BOTH_WAYS}
 
     def test_tcp_finds_the_mtu(self):
-        """What the client is told is about the packets as it sent them."""
+        """The client is told about its packets as it sent them."""
         self.assertEqual(self.transfer(self.pod, POD, self.lb, "count"), 2000000)
         self.assertGreater(self.gateway.drops().get("too_big", 0), 0)
         self.assertEqual(self.gateway.flow_count(), 0)

@@ -22,7 +22,7 @@ def main(probe: str) -> int:
     arguments = [word for command in "\n".join(commands).splitlines() for word in ("-ex", command)]
     done = subprocess.run(["gdb", "-nx", "-batch", *arguments, probe], capture_output=True,
                           text=True, check=False, timeout=120)
-    # Of a reference, gdb prints type and address first.
+    # gdb prints type and address of a reference first.
     wrong = [name for name, text in EXPECTED.items()
              if not any(line.startswith(f"{name}: $") and line.endswith(text)
                         for line in done.stdout.splitlines())]

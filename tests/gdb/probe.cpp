@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What gdb is asked to print: tests/gdb/check_printers.py.
+// The objects that gdb is asked to print: tests/gdb/check_printers.py.
 
 #include <cstdio>
 

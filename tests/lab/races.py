@@ -51,7 +51,7 @@ def model_pairs(contestant, split=0, lost=0):
 
 
 def models_json(masquerade_lost=12000):
-    """What race_models prints, with sweeps that pass through the common place again."""
+    """The output of race_models, with sweeps that pass through the common place again."""
     storms = [model_storm(contestant, protocol, schedule, masquerade_lost *
                           (contestant == MASQUERADE and schedule == IN_STEP))
               for contestant in STORM_CONTESTANTS for protocol in PROTOCOLS

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What tools/demo looks at before it begins."""
+"""The checks of tools/demo before it begins."""
 
 import contextlib
 import io

@@ -91,7 +91,7 @@ class Rows(unittest.TestCase):
 
 
 class Wrong(unittest.TestCase):
-    """Whatever noclash does not deliver exactly once is a wrong answer."""
+    """A connection that noclash does not deliver exactly once is a wrong answer."""
 
     def test_each_fault_of_noclash(self):
         for fault in ("lost", "duplicated", "tuple_collisions", "bad_checksums", "split_pairs"):

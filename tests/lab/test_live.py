@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What the live half lists when a machine does not allow it or something breaks. Sends nothing."""
+"""The live half's list when a machine does not allow it or something breaks. Sends nothing."""
 
 import io
 import unittest
@@ -90,7 +90,7 @@ class Listed(unittest.TestCase):
 
 
 class Scenarios(unittest.TestCase):
-    """What is run."""
+    """The choice of scenarios."""
 
     def test_quick_is_a_part_of_all(self):
         def kinds(quick):

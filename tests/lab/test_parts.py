@@ -48,7 +48,7 @@ class ScheduleCase(unittest.TestCase):
 
 
 class Order(ScheduleCase):
-    """What runs when."""
+    """The order in which parts run."""
 
     def test_a_part_waits_for_what_it_needs(self):
         self.run_parts(self.part("tests", needs=("build",)), self.part("build"))

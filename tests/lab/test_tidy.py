@@ -44,7 +44,7 @@ TEST(Suite, Name) {
 
 
 class Names(unittest.TestCase):
-    """What a file declares outside of classes and functions."""
+    """The names that a file declares outside of classes and functions."""
 
     def test_constants_variables_classes_and_functions(self):
         self.assertEqual(names_of(SOURCE), {"most", "table", "Reader", "helper", "Reader::read"})

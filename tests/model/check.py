@@ -31,7 +31,7 @@ def violates(name):
     return f"assertion violated !({name})"
 
 
-# What is expected of a scenario is a part of Spin's message, or PASSES, or TERMINATES.
+# The expected result of a scenario is a part of Spin's message, or PASSES, or TERMINATES.
 SCENARIOS = [
     Scenario("netfilter-tcp", "netfilter", "", violates("first_packet_lost")),
     Scenario("netfilter-tcp-one-cpu", "netfilter", "-DCPUS=1", PASSES),
@@ -143,7 +143,7 @@ def search(scenario, directory):
 
 
 def verdict(report):
-    """What Spin found, in its own words; PASSES only when it has seen everything."""
+    """Spin's finding, in its own words; PASSES only when it has seen everything."""
     error = re.search(r"^pan:\d+: (.*?)(?: \(at depth \d+\))?$", report, re.MULTILINE)
     if error:
         return re.sub(r"\s+", " ", error[1])

@@ -9,7 +9,7 @@
 
 namespace noclash::test {
 
-/// What somebody who sees every allocation and every release knows about the ports of one
+/// The knowledge of an observer of every allocation and every release about the ports of one
 /// destination: which are free, since when, and what lies between them. Asked about before an
 /// allocation, each `rank` is one out of [0, free()), and all ranks are equally likely when every
 /// free port is. Ports are counted from the first one of the range.

@@ -14,7 +14,7 @@
 
 namespace noclash::test {
 
-/// What they share: a range, and which of its ports are taken. Ports are counted from its first.
+/// The common part: a range, and which of its ports are taken. Ports are counted from its first.
 class Specimen {
   public:
     explicit Specimen(nat::PortRange range) : range_(range) {}

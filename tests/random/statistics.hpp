@@ -18,7 +18,7 @@
 
 namespace noclash::test {
 
-/// What a statistic came to, and a bound on the probability of what is as far off as that.
+/// The value of a statistic, and a bound on the probability of a value as far off as that.
 struct Finding {
     std::string name;
     double value = 0;
@@ -47,7 +47,7 @@ class UniformCount {
     std::vector<std::uint64_t> counts_;
 };
 
-/// Of `trials` independent trials, each with chance `chance`, `hits` succeeded.
+/// The finding when `hits` of `trials` independent trials, each with chance `chance`, succeeded.
 [[nodiscard]] Finding hits_finding(const std::string& name, std::uint64_t hits,
                                    std::uint64_t trials, double chance);
 

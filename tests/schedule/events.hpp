@@ -8,7 +8,7 @@
 
 namespace noclash::schedule {
 
-/// What runs are meant to bring about. A scenario says which of these it must have seen, over all
+/// The events that runs are meant to bring about. A scenario says which it must have seen, over all
 /// its seeds: else it checks less than it claims.
 enum class Event : std::uint8_t {
     published,

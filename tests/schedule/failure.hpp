@@ -14,7 +14,7 @@ struct RunId {
 inline RunId this_run;
 inline std::string called_as = "schedule";  ///< this program
 
-/// What a mutant of the engine has to be caught by: names of checks, separated by commas. Empty
+/// The checks that have to catch a mutant of the engine: their names, separated by commas. Empty
 /// when no failure is expected.
 inline std::string expected_checks;
 

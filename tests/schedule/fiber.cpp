@@ -19,7 +19,7 @@
 namespace noclash::schedule {
 namespace {
 
-// What AddressSanitizer wants to know about a switch; nothing in other builds.
+// Tells AddressSanitizer of a switch; nothing in other builds.
 void leaving([[maybe_unused]] void** fake_stack, [[maybe_unused]] const void* bottom,
              [[maybe_unused]] std::size_t bytes) {
 #ifdef NOCLASH_ADDRESS_SANITIZER

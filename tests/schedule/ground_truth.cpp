@@ -84,7 +84,7 @@ bool GroundTruth::inherits(Found before, Found now) const {
            table_.pool()[before.flow].status.load() == FlowStatus::ending;
 }
 
-/// Whoever sees `live` sees a complete flow.
+/// A worker that sees `live` sees a complete flow.
 void GroundTruth::check_live(FlowId id) {
     const Record& record = table_.pool()[id];
     const Expected& expected = flow(id);

@@ -34,13 +34,13 @@ class GroundTruth {
     /// Compares the table with what may be, and notes changes of owner.
     void look();
 
-    // What a worker was told, and since which step it had been asking.
+    // The answers that a worker got, and the steps since which it had been asking.
     void claimed(FlowId id, const Key& original, std::uint64_t since);
     void reserved(FlowId id, const Key& reply, std::uint64_t since);
     void refused(const Key& key, Found owner, std::uint64_t since);
     void found(const Key& key, Found answer, std::uint64_t since);
 
-    // What a worker is about to do.
+    // The next act of a worker.
     void hands_over(FlowId from, FlowId to, const Key& reply);
     void publishes(FlowId id, std::uint16_t rule, Moment expires, std::uint16_t owner);
     void refreshes(FlowId id, Moment expires) { flow(id).expires_too = expires; }
@@ -71,7 +71,7 @@ class GroundTruth {
         std::vector<Span> spans;
     };
     enum class Phase : std::uint8_t { unused, setup, published, given_up, ended };
-    /// What a flow has to look like.
+    /// The state in which a flow has to be.
     struct Expected {
         Phase phase = Phase::unused;
         std::array<Key, 2> tuples{};
@@ -101,7 +101,7 @@ class GroundTruth {
     Events& events_;
     std::vector<Watched> watched_;
     std::vector<Expected> flows_;
-    /// Of a flow that ends and one that may have its reply tuple then.
+    /// Pairs: a flow that ends, and one that may have its reply tuple then.
     std::set<std::pair<FlowId, FlowId>> heirs_;
     std::array<std::vector<Held>, Scheduler::most_workers> held_;
 };

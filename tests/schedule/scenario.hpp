@@ -9,7 +9,7 @@
 
 namespace noclash::schedule {
 
-/// What one run was.
+/// The report on one run.
 struct RunReport {
     std::uint64_t steps = 0;
     std::uint64_t fingerprint = 0;

@@ -18,7 +18,7 @@ enum class Collisions : std::uint8_t {
     two_buckets,  ///< by the zone: in the first or the last bucket
 };
 
-/// What a table that is made now uses.
+/// The collisions of tables that are made from now on.
 inline Collisions collisions = Collisions::spread;
 
 /// A hash without a secret, so that a run follows from its seed.
@@ -51,7 +51,7 @@ class ScheduledHash {
     Collisions mode_ = collisions;
 };
 
-/// What the engine is built of under the scheduler.
+/// The engine's traits under the scheduler.
 struct Scheduled {
     template <class T>
     using Atomic = ScheduledAtomic<T>;

@@ -129,7 +129,7 @@ class Unseen {
     Scheduler* active_ = std::exchange(Scheduler::active, nullptr);
 };
 
-/// What stands before and after each access outside of `Scheduler`.
+/// Stands before and after each access outside of `Scheduler`.
 inline void scheduling_point() {
     if (Scheduler::active != nullptr) Scheduler::active->point();
 }

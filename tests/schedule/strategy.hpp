@@ -22,7 +22,7 @@ class Strategy {
     /// @param running   who made the last step, or `nobody`
     /// @return one of the runnable workers, or `nobody` when all of them are stalled
     virtual unsigned next(unsigned runnable, unsigned running) = 0;
-    /// Whoever is stalled is run again.
+    /// Lets stalled workers run again.
     virtual void wake() {}
     [[nodiscard]] virtual const char* name() const = 0;
 };

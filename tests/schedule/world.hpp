@@ -106,7 +106,7 @@ class World final : public Observer {
     void watch(const Key& key) { truth.watch(key); }
     /// Lets every worker run `program` to its end.
     void run(const std::function<void(Actor&)>& program);
-    /// What has to be so when everything is over: see world_end.cpp.
+    /// Checks the state when everything is over: see world_end.cpp.
     void check_end();
 
     void look() override { truth.look(); }

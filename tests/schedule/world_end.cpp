@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What has to be so when every worker has come to the end of its program, whatever happened: every
+// The conditions when every worker has come to the end of its program, whatever happened: every
 // flow can be released, every record comes back, every slot is usable again.
 
 #include <set>

@@ -175,7 +175,7 @@ TEST_F(Contention, HistoriesOfTheSameKeysAreSequential) {
                 else
                     set_up(worker, key, random, live, originals[id], replies[id]);
 
-                // Whoever sees `live` sees a complete flow of the tuple that was looked up.
+                // A worker that sees `live` sees a complete flow of the tuple that was looked up.
                 const auto wanted = original_of(static_cast<std::uint32_t>(random() % keys));
                 const Found found = table_.index().find(wanted, table_.index().hash(wanted));
                 if (found) {

@@ -59,7 +59,7 @@ Dpdk& dpdk_of_process() {
     return dpdk;
 }
 
-/// What the gateway is told of the outside device's RSS.
+/// The gateway's information about the outside device's RSS.
 enum class Told : std::uint8_t { nothing, truth, another_key };
 
 /// A bed between two devices with RSS.

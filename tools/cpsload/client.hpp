@@ -22,7 +22,7 @@ namespace noclash::cpsload {
 ///     server  FIN, ACK
 ///     client  ACK                                    ending; over when the server has it
 ///
-/// Of kind `syn` it ends with the handshake's ACK, and of kind `hold` it waits there (held). A
+/// A connection of kind `syn` ends with the handshake's ACK; `hold` waits there (held). A
 /// connection over UDP is `asking` until its datagram, or both its DNS queries, are answered.
 ///
 /// Only the client has timers: it repeats its packet until it is answered, the last ACK until the
@@ -46,7 +46,7 @@ class Client {
     /// Sends again what is overdue, one packet a call, and gives up what was repeated enough.
     [[nodiscard]] std::uint16_t repeat(std::uint8_t* room, Time now);
 
-    /// Of a connection that is held: sends its request, which may happen once; sends its FIN.
+    /// For a connection that is held: sends its request, which may happen once; sends its FIN.
     [[nodiscard]] std::uint16_t ask(Connection& connection, std::uint8_t* room, Time now);
     [[nodiscard]] std::uint16_t close(Connection& connection, std::uint8_t* room, Time now);
 
@@ -86,7 +86,7 @@ class Client {
     std::vector<std::int64_t> credit_;  // of each `Traffic`, towards its share
 };
 
-/// What the longest frame needs.
+/// Bytes of the longest frame.
 inline constexpr std::size_t room_bytes = tcp_payload_at + most_payload;
 
 }  // namespace noclash::cpsload

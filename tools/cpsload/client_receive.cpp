@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What the client does with packets that arrive.
+// The client's treatment of packets that arrive.
 
 #include "tools/cpsload/client.hpp"
 #include "tools/cpsload/dns.hpp"

@@ -17,7 +17,7 @@ namespace noclash::cpsload {
 /// gateway's making.
 enum class Step : std::uint8_t { open, accept, request, response, fin, fin_ack, last };
 inline constexpr std::size_t steps = 7;
-// Of a pair of DNS queries.
+// The steps of a pair of DNS queries.
 inline constexpr Step query_a = Step::open, answer_a = Step::accept, query_aaaa = Step::request,
                       answer_aaaa = Step::response;
 

@@ -8,7 +8,7 @@
 
 namespace noclash::cpsload {
 
-/// What happened. Connections unless said otherwise. Written by one thread.
+/// Counters of all events. They count connections unless said otherwise. Written by one thread.
 struct Counters {
     std::uint64_t opened = 0;       ///< first packet sent
     std::uint64_t delivered = 0;    ///< first packet arrived at the server, for the first time
@@ -17,7 +17,7 @@ struct Counters {
     std::uint64_t answered = 0;     ///< request echoed unchanged; of DNS: both answers
     std::uint64_t completed = 0;    ///< did all that its kind does, seen by both sides
 
-    // What must not happen.
+    // Failures.
     std::uint64_t lost = 0;           ///< given up after all retransmissions
     std::uint64_t lost_openings = 0;  ///< of these: nothing ever arrived at the server
     std::uint64_t reset = 0;          ///< ended by a RST
@@ -30,7 +30,7 @@ struct Counters {
     std::uint64_t split_pairs = 0;    ///< of DNS queries: one socket, and two tuples at the server
     std::uint64_t strays = 0;         ///< packets of no live connection
 
-    // What happens.
+    // Other events.
     std::uint64_t retransmissions = 0;   ///< packets
     std::uint64_t troubled = 0;          ///< lost, reset, or with a retransmission
     std::uint64_t delayed_openings = 0;  ///< whose first packet had to be repeated

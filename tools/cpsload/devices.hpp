@@ -13,7 +13,7 @@ namespace noclash::cpsload {
 
 inline constexpr Time device_patience = 10 * second;  // for links to come up, and for gateways
 
-/// What the options mean to DPDK. Without devices where the tester runs back to back.
+/// The options in DPDK's terms. Without devices where the tester runs back to back.
 [[nodiscard]] dpdk::Config config_of(const Options& options);
 
 /// memif and NICs take a moment.

@@ -24,7 +24,7 @@ std::span<const std::uint8_t> bytes_of(const T& header) {
     return {reinterpret_cast<const std::uint8_t*>(&header), sizeof header};
 }
 
-/// What a 16-bit word adds to a sum, which is over words as they lie in memory.
+/// The addend of a 16-bit word to a sum, which is over words as they lie in memory.
 std::uint64_t sum_of(std::uint16_t value) {
     return Be16::from_host(value).wire();
 }

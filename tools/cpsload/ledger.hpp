@@ -11,7 +11,7 @@
 
 namespace noclash::cpsload {
 
-/// What client and server write into: the connections in flight, and what happened to all others.
+/// The common book of client and server: connections in flight, and the ends of all others.
 /// One thread.
 struct Ledger {
     explicit Ledger(const Settings& wanted);

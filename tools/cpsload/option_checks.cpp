@@ -35,7 +35,7 @@ void check_identity(const Options& options) {
         throw UsageError("--sources: they go beyond the last address");
 }
 
-/// What is asked of the source tuples of one kind.
+/// The demand for source tuples of one kind.
 struct Demand {
     double there = 0;
     double wanted = 0;  ///< connections; may be infinite

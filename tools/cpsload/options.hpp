@@ -21,7 +21,7 @@ class UsageError : public std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-/// What is to be found out.
+/// The kind of measurement.
 enum class Measure : std::uint8_t {
     run,            ///< one load, fixed or ramped
     search,         ///< the highest rate with no more than `max_loss`

@@ -30,12 +30,12 @@ struct Outcome {
     TesterLosses lost_by_tester;
     Ceiling ceiling;
 
-    // Of searches.
+    // Searches.
     std::vector<Trial> trials;
     double highest_cps = 0;  ///< that passed; 0: none did
     bool limited_by_tester = false;
 
-    // Of teardown and capacity.
+    // Teardown and capacity.
     std::uint64_t held = 0;         ///< connections that were open at a time
     std::uint64_t still_alive = 0;  ///< of these, answered at the end
     Lapse closing;

@@ -8,7 +8,7 @@
 
 namespace noclash::cpsload {
 
-/// What a connection sends and wants back: its initial sequence number (which names it in UDP,
+/// The data that a connection sends and wants back: its initial sequence number (its name in UDP,
 /// where there is no other), and bytes that look random and follow from it.
 class Payload {
   public:

@@ -9,7 +9,7 @@
 
 namespace noclash::cpsload {
 
-/// What the next connection is opened with.
+/// The tuple of the next connection.
 struct Pick {
     std::uint32_t number = 0;  ///< of the tuple, to give it back
     V4Address source;

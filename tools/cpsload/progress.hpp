@@ -10,7 +10,7 @@
 
 namespace noclash::cpsload {
 
-/// What has happened until now.
+/// The events until now.
 struct Standing {
     const Counters& counters;
     double seconds = 0;  ///< since the start
@@ -21,7 +21,7 @@ struct Standing {
 /// A line for people, in the words of the report.
 [[nodiscard]] std::string progress_line(const std::string& name, const Standing& standing);
 
-/// What happens, on standard error: a line that moves where that is a terminal, else a line every
+/// Shows the progress on standard error: a line that moves on a terminal, else a line every
 /// five seconds. One thread.
 class Progress {
   public:

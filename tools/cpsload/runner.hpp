@@ -13,7 +13,7 @@
 
 namespace noclash::cpsload {
 
-/// What a run is to be; it ends with the first limit that is reached.
+/// The load of a run; it ends with the first limit that is reached.
 struct Load {
     std::string name;
     Schedule schedule;

@@ -94,7 +94,7 @@ std::uint16_t Server::take_tcp(const Segment& segment, std::uint8_t* room) {
         return 0;
     }
     if (!same_tuple(connection, segment)) return 0;
-    // What the client has sent and received so far is the same, as requests and responses are.
+    // The client has sent as many bytes as it has received: responses are as long as requests.
     const bool fin = segment.has(tcp_flag::fin);
     const bool closed = !fin && Ledger::seen(connection, Step::fin);
     const std::uint32_t expected =

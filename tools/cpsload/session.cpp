@@ -81,7 +81,7 @@ Trial Session::attempt(double rate, Outcome& outcome) {
     const std::uint64_t opened = counters.opened;
     const std::uint64_t troubled = counters.troubled;
     const std::uint64_t lost_before = lost_by_tester().total();
-    // What fails badly need not be seen to its end: who is not done after a retransmission is lost.
+    // A bad failure need not be seen to its end: who is not done after a retransmission is lost.
     Load load;
     load.name = fmt::format("{:.0f}/s", rate);
     load.schedule.to_cps = rate;
@@ -179,7 +179,7 @@ Outcome Session::measure() {
             break;
     }
     outcome.interrupted = runner_.stopped();
-    // What neither ended nor was given up is nobody's fault when we were told to end.
+    // A connection that neither ended nor was given up is nobody's fault when we were told to end.
     if (!outcome.interrupted && ledger_->connections.live() > 0)
         outcome.problem = "connections did not come to an end";
     static_cast<void>(ledger_->abandon());

@@ -10,7 +10,7 @@ struct rte_mempool;
 
 namespace noclash::cpsload {
 
-/// What is needed besides the two sides.
+/// The means of a session besides the two sides.
 struct Bench {
     rte_mempool* packets;
     const Clock& clock;
@@ -22,7 +22,7 @@ struct Bench {
 /// The options of a run that finds out how many connections a second the tester does with nothing
 /// between its two sides, in half a second.
 [[nodiscard]] Options ceiling_options(const Options& options);
-/// What such a run found.
+/// Connections a second that such a run found.
 /// @throws std::runtime_error it found faults
 [[nodiscard]] double ceiling_of(const Outcome& outcome);
 

@@ -20,7 +20,7 @@ inline constexpr Time millisecond = 1'000'000;
     return static_cast<double>(time) / static_cast<double>(second);
 }
 
-/// What a connection does in its life.
+/// The life of a connection.
 enum class Kind : std::uint8_t {
     crr,   ///< handshake, request, response, close
     syn,   ///< handshake, and no more: it stays open in the gateway
@@ -51,14 +51,14 @@ enum class PortOrder : std::uint8_t {
     shuffled,  ///< each address has an order of its own
 };
 
-/// Of the connections of one kind.
+/// The connections of one kind.
 struct Traffic {
     Kind kind = Kind::crr;
     std::uint32_t weight = 1;  ///< share of the connections, among all kinds
     std::vector<Endpoint> services;
 };
 
-/// What client and server agree on. Checked by `read_options`.
+/// The settings that client and server share. Checked by `read_options`.
 struct Settings {
     std::vector<Traffic> traffic;
     std::vector<Endpoint> backends;  ///< where connections may arrive; empty: anywhere

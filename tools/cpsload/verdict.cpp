@@ -54,7 +54,7 @@ bool loses_on_purpose(Measure measure) {
 
 Verdict judge(const Findings& findings) {
     if (findings.interrupted) return Verdict::interrupted;
-    // Of a search only the rate that ended it counts: too high ones may overrun the tester.
+    // In a search only the rate that ended it counts: too high ones may overrun the tester.
     if (searches(findings.measure) ? findings.limited_by_tester
                                    : findings.lost_by_tester.total() > 0)
         return Verdict::none;

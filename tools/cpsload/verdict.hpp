@@ -11,7 +11,7 @@
 
 namespace noclash::cpsload {
 
-/// What a run says about the gateway.
+/// A run's verdict on the gateway.
 enum class Verdict : std::uint8_t {
     fine,         ///< nothing was lost, duplicated or mistranslated
     delayed,      ///< no connection was lost, but packets had to be repeated
@@ -30,7 +30,7 @@ struct Findings {
     Measure measure = Measure::run;
     const Counters& counters;
     TesterLosses lost_by_tester;
-    /// Of a search: the rate that ended it failed by what the tester lost.
+    /// In a search: the rate that ended it failed by the tester's own losses.
     bool limited_by_tester = false;
     bool interrupted = false;
     bool has_problem = false;  ///< something of what was asked for is missing

@@ -68,7 +68,7 @@ def parse_arguments(argv):
 
 
 def add_shared_options(parser, module):
-    """What every benchmark has, and what this one has besides."""
+    """Adds the options that every benchmark has, and those of this one."""
     parser.add_argument("--quick", action="store_true",
                         help="only what the table of targets needs")
     parser.add_argument("--json", metavar="FILE", help="write the results to FILE as well")

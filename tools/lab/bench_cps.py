@@ -57,7 +57,7 @@ PARTS = [Part("memif, tcp-crr", True, 4, 40_000, node_ports(1)),
 
 
 def targets(_build):
-    """What ninja has to build."""
+    """The targets that ninja has to build."""
     return ["dpdk/noclash", "tools/noclashctl/noclashctl", "tools/cpsload/cpsload"]
 
 

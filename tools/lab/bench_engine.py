@@ -84,7 +84,7 @@ def _programs(build):
 
 
 def targets(build):
-    """What to build."""
+    """The targets that ninja has to build."""
     return sorted(_programs(build).values())
 
 
@@ -122,7 +122,7 @@ def engine_rows(samples):
 
 
 def limit_rows(samples):
-    """What the machine allows: rows without targets, to hold those that fall short against."""
+    """The machine's limits: rows without targets, to hold those that fall short against."""
     rows = []
     for flows in (MILLION, 4 * MILLION):
         for swaps in (2, 4):

@@ -45,7 +45,7 @@ DEFAULT_PAGE = "racelab.html"  # in the build directory
 
 
 def add_options(parser):
-    """What this benchmark has besides --quick and --json."""
+    """Adds the options that this benchmark has besides --quick and --json."""
     parser.add_argument("--html", metavar="FILE",
                         help="the page with charts (default: "
                              f"{DEFAULT_PAGE} in the build directory)")
@@ -66,7 +66,7 @@ def programs(build):
 
 
 def targets(build):
-    """What to build."""
+    """The targets that ninja has to build."""
     return sorted(os.path.relpath(path, build.directory) for path in programs(build).values())
 
 
@@ -90,7 +90,7 @@ def measure(build, options, console):
 
 
 def command_line():
-    """What was typed."""
+    """The command line as it was typed."""
     program = os.environ.get("RACELAB_COMMAND", "tools/bench racelab")
     return f"{program} {shlex.join(word for word in sys.argv[1:] if word != 'racelab')}".strip()
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a benchmark found out: rows with targets, and the machine it ran on."""
+"""The result of a benchmark: rows with targets, and the machine it ran on."""
 
 import json
 import os
@@ -46,7 +46,7 @@ class Report:
 
 
 def machine():
-    """What a reader has to know to compare figures."""
+    """The facts about the machine that a reader needs to compare figures."""
     with open("/proc/cpuinfo", encoding="ascii", errors="replace") as handle:
         model = re.search(r"^model name\s*:\s*(.*)$", handle.read(), re.MULTILINE)
     with open("/proc/meminfo", encoding="ascii") as handle:

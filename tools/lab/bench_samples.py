@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What engine_bench measured, one sample for each of its lines."""
+"""The measurements of engine_bench, one sample for each of its lines."""
 
 import statistics
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ MILLION = 1_000_000
 
 @dataclass(frozen=True)
 class Case:
-    """What all tables were put through alike."""
+    """One task, the same for all tables."""
 
     operation: str
     flows: int
@@ -78,7 +78,7 @@ class Samples:
         return _median_rate(self._turns(case, table))
 
     def rate(self, operation, flows, table="noclash"):
-        """Of one worker, keys in random order."""
+        """The rate of one worker, keys in random order."""
         return self.median(Case(operation, flows, "random", 1), table)
 
     def ratio(self, operation, flows, other=None):
@@ -97,15 +97,15 @@ class Samples:
         return _median_rate(self._limit(name, workers))
 
     def limit_ratio(self, name, operation, flows):
-        """What the machine allows over the best other table than noclash of the same turn."""
+        """The machine's limit over the best other table than noclash of the same turn."""
         return self._ratio(self._limit(name, 1), Case(operation, flows, "random", 1))
 
     def limit_speed_up(self, name, one=None):
-        """Of two workers over one of the limit `one`, the same unless told."""
+        """The speed of two workers over one of the limit `one`, the same unless told."""
         return _speed_up(self._limit(one or name, 1), self._limit(name, 2))
 
     def limit_over_one(self, name, operation, flows):
-        """Of two workers over one worker's `operation` on noclash's table."""
+        """The speed of two workers over one worker's `operation` on noclash's table."""
         return _speed_up(self._turns(Case(operation, flows, "random", 1), "noclash"),
                          self._limit(name, 2))
 
@@ -146,8 +146,8 @@ class Samples:
 
 
 def _speed_up(one, two):
-    """Whatever else runs takes its CPU from two workers, and leaves one worker alone. So turns in
-    which that happened say nothing, and do not count, as long as three others do."""
+    """The speed of two workers over one. Other programs take their CPU from two workers, and leave
+    one worker alone: turns in which that happened do not count, as long as three others do."""
     both = one.keys() & two.keys()
     undisturbed = {turn for turn in both if one[turn].undisturbed and two[turn].undisturbed}
     return _median(two[turn].rate / one[turn].rate

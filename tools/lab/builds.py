@@ -11,7 +11,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # Where the build directories are: elsewhere on a machine that several people share.
 BUILDS = os.environ.get("NOCLASH_BUILDS", ROOT)
 
-# What people run, what a demonstration needs, and all that the tests put it under load with.
+# Programs that people run, that a demonstration needs, and that put the gateway under load.
 GATEWAY = ("dpdk/noclash", "tools/noclashctl/noclashctl")
 DEMO = (*GATEWAY, "tools/storm/storm")
 PROGRAMS = (*DEMO, "tools/cpsload/cpsload")
@@ -73,5 +73,5 @@ class Build:
 
 
 def release():
-    """What people run; tools/demo and tools/test share it."""
+    """The build that people run; tools/demo and tools/test share it."""
     return Build("build", options=["--buildtype=release"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the parts of tools/test do: builds, meson's tests, tests of the gateway, checks of sources.
+"""The work of tools/test's parts: builds, meson's tests, tests of the gateway, checks of sources.
 
 Each function here returns the work of a part: a function of its step that raises LabError when it
 fails, with the words of the program that failed.
@@ -17,7 +17,7 @@ from .process import LabError, run
 GATEWAY_TESTS = os.path.join(builds.ROOT, "tests", "gateway")
 # Limits of time are for a test of the gateway that has the machine for itself; here others run.
 PATIENCE = "5"
-# What the tests of the gateway run.
+# Programs that the tests of the gateway run.
 GATEWAY_PROGRAMS = (*builds.PROGRAMS, "tests/gateway/libslow_interrupts.so")
 
 
@@ -39,8 +39,8 @@ def compile_build(build, targets=()):
 
 
 def compile_tests(build, *, suites=(), without=(), also=()):
-    """What the tests of some suites need (none named: of all, but those in `without`), and the
-    targets `also`: nothing that no test runs."""
+    """Builds the programs that the tests of some suites need (none named: all suites but those in
+    `without`), and the targets `also`: nothing that no test runs."""
     def chosen(test):
         names = {name.rpartition(":")[2] for name in test["suite"]}
         return (not suites or names & set(suites)) and not names & set(without)

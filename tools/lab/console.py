@@ -98,7 +98,7 @@ class _Step:
         self._words = words
 
     def conclude(self, result, style="green"):
-        """What to print at the end instead of `done`."""
+        """Sets the words that are printed at the end instead of `done`."""
         self.result, self.result_style = result, style
 
     def end(self, result, style):

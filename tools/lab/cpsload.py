@@ -28,8 +28,8 @@ NODE_PORTS = range(30080, 30096)
 BACKEND_PORT = 80
 UDP_PORT, DNS_PORT = 7, 53
 MEMIF_DESCRIPTORS = 4096
-# Of a closed connection. The RFCs' 240 s would need 24 times the ports and the memory; nothing that
-# is measured depends on it, as no packet of an old connection is under way for so long here.
+# TIME_WAIT of a closed connection. The RFCs' 240 s would need 24 times the ports and the memory; no
+# measurement depends on it, as no packet of an old connection is under way for so long here.
 TIME_WAIT_S = 10
 
 _RULE = """
@@ -93,7 +93,7 @@ class ThroughNoclash:
         if memif:
             self.descriptors = MEMIF_DESCRIPTORS
             self.client, self.server = (f"memif:{lab.path(name)}" for name in ("lb", "pod"))
-            # What comes while the tester sleeps has to find room: 10 ms at 400,000 packets/s.
+            # Packets that come while the tester sleeps need room: 10 ms at 400,000 packets/s.
             devices = {"descriptors": self.descriptors,
                        "lb_device": f"{self.client},server",
                        "pod_device": f"{self.server},server"}

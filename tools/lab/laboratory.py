@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one run makes, and nothing left of it afterwards.
+"""The namespaces, files and processes of one run, and their removal.
 
 Every namespace is named `<prefix>-<role>`; the prefix of a run is `noclash<pid>`, so that a later
 run finds what a killed one has left (`clean_up_after_the_dead`). Nothing is ever removed that was
@@ -61,11 +61,11 @@ class Lab:
                 f"ip link set {name} up")
 
     def path(self, name):
-        """Of a file that goes with the laboratory; the same each time."""
+        """The path of a file that goes with the laboratory; the same each time."""
         return os.path.join(self.directory, name)
 
     def fresh_path(self, name):
-        """Of a file that nothing has written to yet."""
+        """The path of a file that nothing has written to yet."""
         self._files += 1
         return self.path(f"{self._files:03}-{name}")
 

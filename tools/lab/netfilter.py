@@ -17,7 +17,7 @@ BACKEND_MAP = ", ".join(f"{number} : {address}" for number, address in enumerate
 
 
 class _Kernel:
-    """What the gateways below have in common."""
+    """The common part of the gateways below."""
 
     def __init__(self, name, *, incoming, outgoing=()):
         """Both are statements of the NAT chains; `configuration` is the whole ruleset."""

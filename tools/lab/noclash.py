@@ -9,7 +9,7 @@ from .process import LabError, run
 from .topology import (BACKENDS, DNS_PORT, GATEWAY_LB, GATEWAY_POD, NODE_PORT, POD, POD_PORT,
                        PREFIX_LENGTH)
 
-# What the demo and most tests use: one NodePort and one resolver, and everything else from the load
+# Rules of the demo and most tests: one NodePort and one resolver, and everything else from the load
 # balancer's side leaves with the gateway's own address.
 DEFAULT_RULES = f"""
 [[rule]]
@@ -161,11 +161,11 @@ class Noclash:
         return [self._build.control, "--socket", self.control_socket, *map(str, argv)]
 
     def text(self, *argv, **options):
-        """What noclashctl prints for people."""
+        """The output of noclashctl for people."""
         return run(self.control_command(*argv), **options).stdout
 
     def json(self, *argv, **options):
-        """What noclashctl prints for programs, parsed."""
+        """The output of noclashctl for programs, parsed."""
         output = self.text("--json", *argv, **options)
         try:
             return json.loads(output)

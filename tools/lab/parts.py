@@ -38,7 +38,7 @@ class Kind(enum.Enum):
 
 # Two that compute: while one has a single process left, the other keeps the CPUs busy.
 MOST_AT_ONCE = {Kind.FIRST: 1, Kind.COMPUTES: 2, Kind.WAITS: CPUS + 1, Kind.ALONE: 1}
-# What a part of a kind does not start beside.
+# The kinds of parts beside which a part of a kind does not start.
 APART = {Kind.FIRST: set(Kind), Kind.COMPUTES: {Kind.FIRST},
          Kind.WAITS: {Kind.FIRST, Kind.ALONE}, Kind.ALONE: {Kind.FIRST, Kind.WAITS}}
 
@@ -70,7 +70,7 @@ class Stopped(LabError):
 
 
 class Step:
-    """What the work of a part is given: it starts processes and says how far it is."""
+    """The means of a part's work: starts processes and says how far it is."""
 
     def __init__(self, part, children):
         self.name = part.name
@@ -178,7 +178,7 @@ class Schedule:
         return name in self._results and self._results[name].result == PASSED
 
     def _give_up_blocked(self):
-        """What builds on something that failed cannot run."""
+        """Parts that build on something that failed cannot run."""
         for part in list(self._waiting):
             lost = [name for name in part.needs
                     if name in self._results and not self._passed(name)]

@@ -67,7 +67,7 @@ def _lost_row(contestant, outcomes, scale, top):
 
 
 def pairs_chart(outcomes):
-    """What became of the pairs of queries: answered by one backend, split, or half lost."""
+    """The fates of the pairs of queries: answered by one backend, split, or half lost."""
     parts, said = [], []
     bar = WIDTH - 4
     for index, outcome in enumerate(outcomes):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the outcomes say: rows with targets, what is wrong, and the finding in one sentence."""
+"""Findings from the outcomes: rows with targets, faults, and the finding in one sentence."""
 
 from .bench_report import Row
 from .racelab_results import (DNS, EXHAUSTION, IN_STEP, LIVE, MASQUERADE, MODEL, NOCLASH, PROTOCOLS,
@@ -23,7 +23,7 @@ def rows(race):
 
 
 def wrong(race):
-    """What must not be: noclash at fault, or an instrument that failed."""
+    """The results that must not be: noclash at fault, or an instrument that failed."""
     found = [f"{outcome.words}, {outcome.contestant}: {outcome.failure}"
              for outcome in race.live if outcome.failure]
     for outcome in [*race.live, *race.models.outcomes, *race.models.sweeps]:
@@ -56,7 +56,7 @@ def times_apart(race, protocol):
 
 
 def accounted(race):
-    """Whether what the live kernel lost is what it counted as clashes: a storm may also lose to a
+    """Whether the live kernel counted all its losses as clashes: a storm may also lose packets to a
     queue that overflows, which would be no race at all. Empty when it lost nothing."""
     storms = [outcome for outcome in race.live if outcome.ran and outcome.contestant != NOCLASH
               and outcome.scenario != EXHAUSTION]

@@ -47,7 +47,7 @@ def panels(*parts, classes="panels"):
 
 
 def fold(title, *parts, place=""):
-    """What a reader may open. A link to `place`, which is within, opens it, too."""
+    """A part that a reader may open. A link to `place`, which is within, opens it, too."""
     content = "".join(parts)
     if place:
         content = f'<div id="{escape(place)}">{content}</div>'
@@ -64,7 +64,7 @@ def paragraph(words, classes="text"):
 
 
 def keys(*pairs):
-    """What colours mean: pairs of class and words."""
+    """The legend: pairs of class and words."""
     return '<p class="legend">' + " ".join(
         f'<span class="entry"><span class="key {escape(name)}"></span>{escape(words)}</span>'
         for name, words in pairs) + "</p>\n"
@@ -84,7 +84,7 @@ def command(words):
 
 
 def facts(pairs):
-    """What a reader has to know about a run."""
+    """The facts that a reader has to know about a run."""
     return '<dl class="facts">' + "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(str(value))}</dd></div>"
         for name, value in pairs) + "</dl>\n"

@@ -23,7 +23,7 @@ class Series:
 
 @dataclass
 class Axis:
-    """What runs to the right: its values in order, their labels, and what they are."""
+    """The axis to the right: its values in order, their labels, and what they are."""
 
     values: list
     labels: list

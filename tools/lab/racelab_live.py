@@ -16,15 +16,15 @@ from .topology import Topology
 
 RATE_CPS = 10000
 CONNECTIONS, CONNECTIONS_QUICK = 40000, 20000
-# Of the 64,512 ports of one destination; noclash never proposes that of its own service. Sent
-# faster, since the first of these connections must not expire before the last is there.
+# Connections for the 64,512 ports of a destination; noclash never proposes that of its own service.
+# Sent faster, since the first of these connections must not expire before the last is there.
 CROWD, CROWD_CPS = 64500, 20000
 WORKERS = 2
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """What all gateways are put through alike."""
+    """One task, the same for all gateways."""
 
     kind: str
     protocol: str
@@ -111,7 +111,7 @@ def _storm(build, topology, scenario, gateway):
 
 
 def result_words(outcome):
-    """What a line of progress says."""
+    """The words of a line of progress."""
     words = [f"{outcome.lost:,} of {outcome.sent:,} lost"]
     for count, what in ((outcome.duplicated, "duplicated"),
                         (outcome.tuple_collisions, "with another's tuple"),

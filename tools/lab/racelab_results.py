@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the race laboratory found out: how each contestant came through each scenario."""
+"""The results of the race laboratory: how each contestant came through each scenario."""
 
 from dataclasses import asdict, dataclass, field
 
@@ -94,7 +94,7 @@ class Exhaustion:
 
 @dataclass
 class Models:
-    """What race_models found out; `not_run` says why when it did not."""
+    """The results of race_models; `not_run` says why there are none."""
 
     outcomes: list = field(default_factory=list)   # comparable with the live runs
     sweeps: list = field(default_factory=list)     # all storms, with other parameters too

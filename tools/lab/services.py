@@ -18,7 +18,7 @@ NAMES = 20
 
 @dataclass
 class Check:
-    """What a client saw."""
+    """The answer that a client saw."""
 
     name: str
     ok: bool

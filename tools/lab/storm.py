@@ -23,7 +23,7 @@ SILENCE = f"""
 
 @dataclass
 class Result:
-    """What became of the packets, all of which were sent by a sender that lost none.
+    """The fates of the packets, all of which were sent by a sender that lost none.
 
     Each opens a connection, but in pairs: there two packets, queries, share a socket.
     """

@@ -17,13 +17,14 @@ from .tidy import clang_tidy
 
 FINE, FAILED, USAGE, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 130
 
-# What --quick and the sanitized daemon run of the tests against real hosts: a file, and the classes
-# or tests in it where not all. Else all files run.
+# Tests of the gateway that --quick and the sanitized daemon run: a file, and the classes or tests
+# in it where not all. Else all files run.
 QUICK_GATEWAY_TESTS = ("services", "rules", "router Router", "control Flows",
                        "storm Instrument Storm.test_in_step",
                        "cpsload OverMemif.test_mix OtherGateways.test_the_kernels_nat")
-SANITIZED_GATEWAY_TESTS = ("services", "rules", "router", "malformed", "control", "mappings",
-                           "icmp", "field", "protocols", "behavior", "limits", "tcp_window",
+SANITIZED_GATEWAY_TESTS = ("services", "rules", "router", "malformed", "control",
+                           "control_clients", "noclashctl", "json_fields", "mappings", "icmp",
+                           "field", "protocols", "behavior", "limits", "tcp_window",
                            "lifecycle Ends Configuration Expiry", "untracked Untracked")
 # Counted to the last packet at rates that need the machine, or with workers that poll and huge pages
 # of the whole machine: no other test of the gateway beside.
@@ -38,8 +39,9 @@ BUDGETS_MIN = {
     "unit and stress tests": 5, "unit and stress tests (ASan, UBSan)": 12,
     "engine tests (TSan)": 4, "fuzz targets": 4, "clang-tidy": 20,
     "models (Spin)": 5, "mutants of the engine": 10,
-    "gateway: closing": 3, "gateway: control": 4, "gateway: fragments": 5,
-    "gateway (ASan, UBSan): behavior": 3, "gateway (ASan, UBSan): control": 5,
+    "gateway: closing": 3, "gateway: control_clients": 4, "gateway: fragments": 5,
+    "gateway (ASan, UBSan): behavior": 3, "gateway (ASan, UBSan): control": 3,
+    "gateway (ASan, UBSan): control_clients": 5,
     "gateway (ASan, UBSan): router": 3, "gateway (ASan, UBSan): rules": 3,
 }
 
@@ -164,7 +166,7 @@ def plan(options):
             *sanitized_parts(),
             *fuzz_parts(),
             *proofs,
-            # What is left to compute while the last tests of the gateway wait.
+            # The computing that is left while the last tests of the gateway wait.
             Part("clang-tidy", clang_tidy())]
 
 

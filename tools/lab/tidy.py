@@ -19,7 +19,7 @@ from .process import LabError
 # Directories with C++; fuzz targets are in no build but their own.
 SOURCES = ("engine", "nat", "dpdk", "tools", "bench", "tests")
 MOST_TOGETHER = 12
-# What clang-tidy says where a file does not compile.
+# clang-tidy's words where a file does not compile.
 NO_CODE = "[clang-diagnostic-error]"
 
 
@@ -50,7 +50,7 @@ def clang_tidy():
 
 
 def _check(step, directory, name):
-    """What clang-tidy finds; empty: nothing."""
+    """The findings of clang-tidy; empty: none."""
     status, output = step.run(["clang-tidy", "--quiet", "-p", directory, name], cwd=builds.ROOT)
     if status == 0:
         return ""

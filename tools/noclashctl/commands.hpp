@@ -9,7 +9,7 @@ namespace noclash::tools {
 
 enum class Format { text, json };
 
-/// What every command may be told.
+/// The settings of all commands.
 struct Settings {
     std::string socket = "/run/noclash/control.sock";
     Format format = Format::text;
@@ -49,7 +49,7 @@ void show_subscribers(const Settings& settings, std::optional<std::uint32_t> top
 void show_memory(const Settings& settings);
 void show_version(const Settings& settings);
 
-/// What a warning about a configuration is worth.
+/// The effect of a warning about a configuration.
 enum class Warnings {
     tolerated,
     refused,  ///< a configuration with one is not fit for use

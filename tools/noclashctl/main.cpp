@@ -43,7 +43,7 @@ constexpr const char* examples = R"(Examples:
 Exit status: 0 fine, 1 an error or a faulty configuration, 2 wrong usage, 3 no noclash answers,
 4 `flows show` found no such flow.)";
 
-/// What the user asked for: the action runs once the line has been understood as a whole.
+/// The user's wish: the action runs once the line has been understood as a whole.
 struct Wish {
     Settings settings;
     FlowFilter filter;

@@ -16,7 +16,7 @@ namespace noclash::tools {
 /// `; did you mean X?`, or nothing.
 [[nodiscard]] std::string suggestion(std::string_view word, const std::vector<std::string>& known);
 
-/// What is wrong with a command line that `app` refused with `error`: the command, the word, what
+/// Explains a command line that `app` refused with `error`: the command, the word, what
 /// may stand there, and how to learn more.
 [[nodiscard]] std::string explain(const CLI::App& app, const CLI::ParseError& error);
 

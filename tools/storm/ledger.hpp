@@ -10,7 +10,7 @@
 
 namespace noclash::tools {
 
-/// What became of the connections with the ids 0 to expected-1.
+/// The fates of the connections with the ids 0 to expected-1.
 struct LedgerSummary {
     std::uint64_t expected = 0;
     std::uint64_t delivered = 0;         ///< arrived exactly once

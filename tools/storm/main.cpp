@@ -24,7 +24,7 @@ class UsageError : public std::runtime_error {
 
 enum class Output : std::uint8_t { text, json };
 
-/// What the subcommands share, as typed.
+/// The options of all subcommands, as typed.
 struct CommandLine {
     std::string destination;
     std::string gateway;

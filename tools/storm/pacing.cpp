@@ -22,7 +22,7 @@ using namespace std::chrono_literals;
 constexpr auto wake_up_allowance = 50us;
 /// A partner that is not here after so many looks has lost its CPU: give it ours.
 constexpr int looks_before_yield = 20'000;
-/// What a number takes from one CPU to the other, and more.
+/// The time that a number takes from one CPU to the other, and more.
 constexpr auto time_to_agree = 1us;
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What the tester keeps its books in: slots, deadlines, owners of tuples, latencies.
+// The tester's books: slots, deadlines, owners of tuples, latencies.
 
 #include <gtest/gtest.h>
 

@@ -87,7 +87,7 @@ TEST_F(Verdicts, DelayedWhereASynHadToBeRepeated) {
     EXPECT_EQ(json()["delayed_openings"], 2);
 }
 
-/// What is lost or reset is not called delayed as well.
+/// A connection that is lost or reset is not called delayed as well.
 TEST_F(Verdicts, LostIsNotDelayed) {
     outcome.counters.retransmissions = 6;
     outcome.counters.troubled = 3;
@@ -151,7 +151,7 @@ TEST_P(FirstPacket, LostDelaysTheOpening) {
     EXPECT_EQ(counters.completed, 1U);
     EXPECT_GE(counters.retransmissions, 1U);
     EXPECT_EQ(counters.delayed(), 1U);
-    // Of two DNS queries the other one has been answered.
+    // The other one of two DNS queries has been answered.
     EXPECT_EQ(counters.delayed_openings, 1U);
     EXPECT_EQ(judge({.counters = counters, .lost_by_tester = {}}), Verdict::delayed);
 }
@@ -182,7 +182,7 @@ TEST(LimitedByTester, IsDecidedByTheLowestRateThatFailed) {
     // The tester was overrun far above, and the gateway failed below.
     EXPECT_FALSE(limited_by_tester(
         {trial(1000, true), trial(2000, true), trial(4000, false, 5), trial(3000, false)}));
-    // Of several attempts the last one counts, and a rate that passed at last has not failed.
+    // The last one of several attempts counts, and a rate that passed at last has not failed.
     EXPECT_FALSE(limited_by_tester({trial(1000, false, 5), trial(1000, true)}));
     EXPECT_TRUE(limited_by_tester({trial(2000, false), trial(2000, false, 5)}));
 }

@@ -35,7 +35,7 @@ via = "192.0.2.1"
 
 )";
 
-/// What is said about rules, each given as the lines of its body.
+/// The warnings about rules, each given as the lines of its body.
 std::vector<std::string> warnings_about(const std::vector<std::string>& bodies) {
     std::string text(ports);
     for (std::size_t i = 0; i < bodies.size(); ++i)

@@ -27,7 +27,7 @@ device = "tap:wan0"
 address = "192.0.2.2/24"
 
 )";
-/// What makes a sound gateway of the ports; 8 lines.
+/// The rest of a sound gateway, behind the ports; 8 lines.
 constexpr std::string_view sound = R"([[route]]
 to = "0.0.0.0/0"
 via = "192.0.2.1"
@@ -345,7 +345,7 @@ TEST(Warnings, TooFewNeighbours) {
                                       "21")));
 }
 
-// Of a configuration with faults, warnings are told as well.
+// Warnings about a configuration with faults are told, too.
 TEST(Warnings, StandBesideFaultsInTheOrderOfTheFile) {
     try {
         static_cast<void>(parse_config(

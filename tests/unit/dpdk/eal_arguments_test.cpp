@@ -27,7 +27,7 @@ Config config_of(std::vector<std::string> devices, std::uint16_t workers) {
     return config;
 }
 
-/// What follows `option` on the command line.
+/// The word behind `option` on the command line.
 std::string value_of(const std::vector<std::string>& arguments, const std::string& option) {
     const auto found = std::find(arguments.begin(), arguments.end(), option);
     return found == arguments.end() || found + 1 == arguments.end() ? "" : *(found + 1);

@@ -8,7 +8,7 @@
 
 namespace noclash::dpdk {
 
-/// What is wrong with a configuration, as a list; empty when it is fit.
+/// The faults of a configuration; empty when it is fit.
 template <class Read>
 [[nodiscard]] std::vector<std::string> faults_of_reading(Read read) {
     try {

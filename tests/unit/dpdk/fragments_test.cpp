@@ -189,7 +189,7 @@ TEST_F(Fragments, AreNoMoreThanSoManyOfAPacket) {
     EXPECT_EQ(reassembly_->waiting(), 0U);
 }
 
-// Whatever options are in the header of its first fragment alone.
+// Any options may be in the header of the first fragment alone.
 TEST_F(Fragments, MakeNoPacketThatIsTooLong) {
     const Bytes packet = nat::test::udp({}, Bytes(65507));
     std::vector<Bytes> parts = cut(packet, 1480);

@@ -136,7 +136,7 @@ TEST_F(MemoryThereTest, IsBoundByTheGroupAndThoseAbove) {
     EXPECT_EQ(memory_there(root_).bound, "MemAvailable");
     write("sys/fs/cgroup/system.slice/memory.max", "1000000000\n");
     write("sys/fs/cgroup/system.slice/memory.current", "600000000\n");
-    // Of the page cache, what is not in tmpfs can be given back.
+    // The part of the page cache that is not in tmpfs can be given back.
     write("sys/fs/cgroup/system.slice/memory.stat", "anon 5\nfile 500000000\nshmem 100000000\n");
     const MemoryThere there = memory_there(root_);
     EXPECT_EQ(there.bytes, 800'000'000U);

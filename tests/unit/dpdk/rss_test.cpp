@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What a device says of its RSS, read from DPDK's null devices, which have a key and a table and
+// RSS as a device reports it, read from DPDK's null devices, which have a key and a table and
 // use neither; and that a tuple's worker is the one that DPDK's software RSS names.
 
 #include "dpdk/datapath/rss.hpp"

@@ -15,7 +15,7 @@
 
 namespace noclash::test {
 
-/// What happens once, and after how many atomic accesses.
+/// An act that happens once, after so many atomic accesses.
 struct Interruption {
     std::function<void()> act;
     unsigned accesses_before = 0;

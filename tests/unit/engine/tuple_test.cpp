@@ -67,7 +67,7 @@ TEST(Address, PrefixEdges) {
     EXPECT_FALSE(within("10.0.0.1", 32, "10.0.0.0"));
 }
 
-// Of IPv4 they are compared as a word, of IPv6 byte by byte: with the rest zero, the same answer.
+// IPv4 prefixes are compared as words, IPv6 ones byte by byte: the same answer, with zeros behind.
 TEST(Address, PrefixesOfBothFamiliesAgree) {
     std::mt19937 random{1};
     const auto bytes_of = [](const V4Address& address) {

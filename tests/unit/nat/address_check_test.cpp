@@ -24,7 +24,7 @@ Rule<V4> reject_all() {
     return rule;
 }
 
-/// Whatever the protocol, and whatever the time to live would have said of it.
+/// Expects a refusal of any protocol, and before the time to live is looked at.
 void expect_refused(TestGateway& gateway, const Ends& ends, std::uint16_t port, DropReason reason) {
     for (Bytes packet :
          {tcp(ends, tcp_flag::syn), tcp(ends, tcp_flag::ack, Bytes(4)), udp(ends),

@@ -55,7 +55,7 @@ class Conversation {
         EXPECT_EQ(say(direction, segment), DropReason::none) << "line " << line;
         EXPECT_EQ(state(), expected) << "line " << line;
     }
-    /// Whatever becomes of it, it changes nothing.
+    /// Expects that the segment changes nothing, whatever becomes of it.
     void moves_nothing(Direction direction, const Say& segment, DropReason expected, int line) {
         const std::array words_before = words();
         const TcpState state_before = state();

@@ -27,7 +27,7 @@ struct Golden {
     std::map<std::string, std::string> fields;
 };
 
-// What GoogleTest names a failed case by.
+// The name of a failed case for GoogleTest.
 void PrintTo(const Golden& golden, std::ostream* out) {
     *out << golden.file << ':' << golden.line << ": " << golden.fields.at("about");
 }
@@ -114,7 +114,7 @@ std::string answer_arp(std::istream& words, const test::Bytes& packet) {
     return test::to_hex(frame);
 }
 
-/// What comes out of a packet that parses, translated or answered as `words` say.
+/// The output for a packet that parses, translated or answered as `words` say.
 std::string transform(const std::string& directive, std::istream& words, test::Bytes packet) {
     const PacketView view = test::view(packet);
     Parsed<V4> parsed;

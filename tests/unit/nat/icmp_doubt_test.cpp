@@ -40,7 +40,7 @@ struct Connection {
     }
     static Tuple<V4> read_tuple(Bytes packet) { return read(packet).tuple; }
 
-    /// What becomes of an error that quotes a segment of the client with this sequence number.
+    /// The fate of an error that quotes a segment of the client with this sequence number.
     std::string_view about(std::uint32_t sequence, std::uint32_t kind = ttl_exceeded,
                            std::uint32_t rest = 0, std::size_t quoted = 28) {
         Bytes quote = in_flight;

@@ -163,7 +163,7 @@ TEST(Locality, IsNotWishedForWhereNothingIsKnown) {
     EXPECT_NEAR(local / 4000.0, 0.5, 0.095);
 }
 
-/// What a chi-square of so many degrees of freedom exceeds once in 10^6 times (Wilson, Hilferty).
+/// The value that chi-square of so many degrees of freedom exceeds once in 10^6 (Wilson, Hilferty).
 double chi_square_limit(double degrees) {
     const double third = 2 / (9 * degrees);
     return degrees * std::pow(1 - third + 4.753 * std::sqrt(third), 3);

@@ -117,7 +117,7 @@ TEST_F(MappingTest, QueriesHaveMappingsToo) {  // [RFC 5508 REQ-1]
         identifiers.insert(read(ping).tuple.source_port.host());
     }
     EXPECT_EQ(identifiers.size(), 1U);
-    // What asks from outside is answered, or not, by whom it asks; a reply opens nothing.
+    // A request from outside is answered, or not, by whom it asks; a reply opens nothing.
     Bytes stray = icmp({host("192.0.2.99"), host("10.2.0.1")}, 0, 0,
                        std::uint32_t{*identifiers.begin()} << 16U | 1, {9});
     EXPECT_EQ(gateway->pass(stray, 1).reason, DropReason::unsolicited);
@@ -213,7 +213,7 @@ TEST_F(MappingTest, StrangersCanBeKeptFromRefreshing) {  // [RFC 7857 section 6]
     gateway->pass_time(10'500);
     EXPECT_EQ(records(), 0U);
 
-    // What leaves does refresh, by whichever flow.
+    // A packet that leaves does refresh, by whichever flow.
     const Tuple<V4> again = send(client);
     const Tuple<V4> got = receive(from("198.51.100.9", 5000, again));
     for (int i = 0; i < 5; ++i) {
@@ -224,7 +224,7 @@ TEST_F(MappingTest, StrangersCanBeKeptFromRefreshing) {  // [RFC 7857 section 6]
     }
 }
 
-/// What a flow, a mapping or a permission finds no record for leaves nothing behind.
+/// A flow, mapping or permission that finds no record leaves nothing behind.
 TEST_F(MappingTest, AllOrNothing) {
     make(adf, {}, 1024);
     for (std::uint16_t port = 1; verdict.reason != DropReason::table_full; ++port) {

@@ -75,7 +75,7 @@ TEST(Parse, TheShortWayIsTheLongWay) {
         ASSERT_EQ(short_way.tcp_flags, long_way.tcp_flags);
         ASSERT_EQ(short_way.ttl, long_way.ttl);
     }
-    // Whatever is as it should be goes the short way.
+    // All packets that are as they should be go the short way.
     EXPECT_GT(taken[0], 10'000U);
     EXPECT_GT(taken[1], 5'000U);
 }

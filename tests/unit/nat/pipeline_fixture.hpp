@@ -110,12 +110,12 @@ struct TestGateway {
     PacketContext<V4> decide(Bytes& packet, std::uint16_t port = 0, unsigned worker = 0);
     /// A burst through the first worker.
     void process(std::span<PacketContext<V4>> contexts);
-    /// What a worker does between bursts.
+    /// Does a worker's work between bursts.
     void maintain(std::uint32_t budget, unsigned worker = 0);
     /// Passes time; timers fire and records are reclaimed.
     void pass_time(std::uint64_t ms);
 
-    /// What the next burst goes by.
+    /// The round of the next burst: policy, routes and time.
     [[nodiscard]] RoutedRound<V4, TestRouter> round();
     /// All bursts go by one policy from now on: for workers that are threads.
     void keep_policy();
@@ -138,7 +138,7 @@ struct TestGateway {
     std::uint64_t now_ms = 1000;
 };
 
-/// What a rewritten packet says of itself; fails the test when a checksum is wrong.
+/// The content of a rewritten packet; fails the test when a checksum is wrong.
 inline Parsed<V4> read(Bytes& packet) {
     Parsed<V4> parsed;
     const DropReason reason = parse<V4>(view(packet), 0, parsed);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What goes no further, and who is told why.
+// Packets that go no further, and the hosts that are told why.
 
 #include "nat/pipeline.hpp"
 

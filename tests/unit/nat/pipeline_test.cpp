@@ -305,7 +305,7 @@ TEST(Pipeline, SegmentSizesAreClampedToWhatFitsBothPorts) {
         ASSERT_EQ(gateway.pass(back, 1).outcome, Outcome::transmit);
         EXPECT_EQ(get16(back, 42), expected);
         EXPECT_EQ(read(back).tuple.destination, ip("10.1.0.7"));
-        // What is no SYN has no MSS, whatever its payload looks like.
+        // A segment that is no SYN has no MSS, whatever its payload looks like.
         Bytes data = with_mss(tcp(client, ack));
         ASSERT_EQ(gateway.pass(data).outcome, Outcome::transmit);
         EXPECT_EQ(get16(data, 42), 1460);

@@ -128,7 +128,7 @@ TEST(PolicySnapshot, AMappingOutlivesItsRuleForItsFlowsAlone) {
     EXPECT_EQ(read(elsewhere).tuple.source_port, sent.source_port);
 }
 
-/// What was counted by one policy is taken off under another, though its rule would not count it.
+/// A count under one policy is taken off under another, though its rule would not count the flow.
 TEST(PolicySnapshot, CountsAreTakenOffWhateverTheRulesSayByThen) {
     LimitsConfig<V4> most;
     most.most[static_cast<std::size_t>(Quota::flows)] = 10;

@@ -102,7 +102,7 @@ TEST(Pooling, EveryAddressOfTheLargestPoolCanBeChosen) {
     std::set<std::uint32_t> chosen;
     for (std::uint32_t number = 0; number < 20 * most; ++number)
         chosen.insert(pairing.choose(V4Address::from_host(inside + number), most));
-    // Of so many draws, e^-20 of the addresses are missed on average: none, or one in 7,000 times.
+    // So many draws miss e^-20 of the addresses on average: none, or one in 7,000 times.
     EXPECT_GE(chosen.size(), most - 4);
     EXPECT_LT(*chosen.rbegin(), most);
 }

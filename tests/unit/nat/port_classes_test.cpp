@@ -26,7 +26,7 @@ std::uint16_t port_of(TestGateway& gateway, Bytes packet) {
     EXPECT_EQ(verdict.reason, DropReason::exhausted);
     return 0;
 }
-/// Of a datagram of the `number`-th inside host, to one destination for all.
+/// The port of a datagram of the `number`-th inside host, to one destination for all.
 std::uint16_t port_of(TestGateway& gateway, std::uint32_t number, std::uint16_t own) {
     return port_of(gateway, udp({host("10.1.1.0") + number, host("192.0.2.1"), own, 2049}));
 }

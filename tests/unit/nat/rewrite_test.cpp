@@ -56,7 +56,7 @@ class RewriteTest : public ::testing::Test {
             const std::uint16_t id = kind == 2 ? ends.source_port : ends.destination_port;
             Bytes packet =
                 test::icmp(ends, type, 0, std::uint32_t{id} << 16 | sequence, payload, options);
-            // Of the two zeros that a reply's checksum may be, both right, rewriting sends this.
+            // A reply's checksum may be one of two zeros, both right: rewriting sends this one.
             const std::size_t checksum = test::l4_offset(packet) + 2;
             if (kind == 3 && test::get16(packet, checksum) == 0) {
                 test::put16(packet, checksum, 0xffff);

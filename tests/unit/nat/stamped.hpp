@@ -32,7 +32,7 @@ inline Bytes stamped(const Ends& ends, std::uint8_t flags, Stamp stamp) {
     return packet;
 }
 
-/// What a packet says; nothing when it has no such option. Its checksum is right, or this throws.
+/// A packet's timestamps; nothing without the option. Its checksum is right, or this throws.
 inline std::optional<Stamp> stamp_of(Bytes& packet) {
     const Parsed<V4> parsed = read(packet);
     const std::uint32_t at = find_timestamps(view(packet), parsed.l4_offset);

@@ -59,7 +59,7 @@ TEST(StaticMapping, AWholeAddressInBothDirections) {
                    {public_server, remote, 4000, 80});
     expect_crosses(gateway, outside_port, {remote, public_server, 80, 4000},
                    {remote, server, 80, 4000});
-    // Whoever begins.
+    // Either side may begin.
     expect_crosses(gateway, outside_port, {remote, public_server, 5555, 22},
                    {remote, server, 5555, 22});
     expect_crosses(gateway, inside_port, {server, remote, 22, 5555},
@@ -107,7 +107,7 @@ TEST(StaticMapping, ItsPortIsProposedToNobodyElse) {
         EXPECT_EQ(gateway.pass(refused).reason, DropReason::exhausted);
         // It is the static mapping's still.
         EXPECT_EQ(crossing(gateway, udp({server, remote, 8080, 9}), inside_port).source_port, 5000);
-        // Of the other protocol it is anybody's.
+        // The same port of the other protocol is anybody's.
         std::set<std::uint16_t> ports;
         for (std::uint16_t port = 1; port <= 2; ++port)
             ports.insert(

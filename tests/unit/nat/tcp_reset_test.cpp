@@ -15,7 +15,7 @@ using tcp_flag::ack, tcp_flag::fin, tcp_flag::rst, tcp_flag::syn;
 
 constexpr std::uint32_t sequence = 0xffff'fff0, acknowledgment = 0x8000'0001;
 
-/// What answers a segment.
+/// The answer to a segment.
 TcpSegment answer(std::uint8_t flags, const Bytes& payload = {}) {
     Bytes packet = tcp(client, flags, payload);
     put32(packet, 24, sequence);

@@ -15,11 +15,11 @@ using namespace test;
 using namespace tcp_flag;
 using enum TcpState;
 
-/// What may never depend on the mode: nothing valid is dropped, and all of it counts.
+/// The rules that may never depend on the mode: nothing valid is dropped, and all of it counts.
 class TcpTracking : public testing::TestWithParam<TcpWindow> {
   protected:
     Conversation talk{GetParam()};
-    /// What a segment out of the window comes to.
+    /// The result of a segment out of the window.
     [[nodiscard]] DropReason strays() const {
         return GetParam() == TcpWindow::strict ? DropReason::tcp_window : DropReason::none;
     }

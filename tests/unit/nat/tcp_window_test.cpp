@@ -117,8 +117,8 @@ TEST(TcpSegment, CountsDataSynAndFin) {
     EXPECT_EQ(segment_of(test::view(packet), parsed).end, 1U);
 }
 
-// What is written plainly into a flow that nobody else has is what would be put beside another
-// side's words.
+// The words plainly written into a flow that nobody else has equal those that would be put beside
+// another side's.
 TEST(TcpWords, AFirstSynIsRememberedAsOneThatReopens) {
     struct Memory {
         std::array<std::atomic<std::uint32_t>, 7> memory{};

@@ -128,7 +128,7 @@ TEST_F(TupleReuseTest, TakesTheOldestWhenItsTimestampIsAhead) {
     EXPECT_EQ(reused(), 4U);
     // They are open now: nobody can have them.
     EXPECT_EQ(send(client_at(20), syn, 5000).reason, DropReason::exhausted);
-    // Of those that were succeeded, nothing is left.
+    // Nothing is left of the flows that were succeeded.
     EXPECT_EQ(send(client_at(0), ack, 1004).reason, DropReason::tcp_not_syn);
 }
 
@@ -215,7 +215,7 @@ class TupleReuseLive : public TupleReuseTest, public testing::WithParamInterface
     Ends quiet{};
 };
 
-// Of connections that are closed in order and one that is quiet, never the quiet one
+// Connections that are closed in order are given away, never the one that is quiet
 // [RFC 9293 section 3.6].
 TEST_P(TupleReuseLive, NeverGivesALiveOneAway) {
     for (const auto window : {TcpWindow::liberal, TcpWindow::strict, TcpWindow::off}) {
@@ -245,7 +245,7 @@ TEST_P(TupleReuseLive, NeverGivesALiveOneAway) {
 }
 INSTANTIATE_TEST_SUITE_P(Ways, TupleReuseLive, testing::Range(0, 5));
 
-// Whatever the clients' clocks say, and for as long as it takes: slots and records do not run out.
+// Slots and records do not run out, whatever the clients' clocks say, and for as long as it takes.
 TEST_F(TupleReuseTest, NeverEndsWithNormalizedTimestamps) {
     start(TcpTimestamps::normalize);
     for (std::uint32_t i = 0; i < 10000; ++i) {

@@ -73,7 +73,7 @@ TEST(TimestampClocks, GoOnWhenTheirBitsWrap) {
     }
 }
 
-// Whatever workers say at once, nobody begins behind what he has seen said before.
+// No connection begins behind a value that was seen before, whatever workers say at once.
 TEST(TimestampClocks, NeverGoBackOnAnyWorker) {
     Clocks clocks;
     std::vector<std::thread> workers;

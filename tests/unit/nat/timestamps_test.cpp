@@ -20,14 +20,14 @@ std::int32_t after(std::uint32_t earlier, std::uint32_t later) {
 
 class TimestampsTest : public ::testing::Test {
   protected:
-    /// What came out at the server. Expects that it did.
+    /// The timestamps that came out at the server. Expects that the segment did.
     Stamp out(const Ends& from, std::uint8_t flags, Stamp stamp) {
         Bytes packet = stamped(from, flags, stamp);
         EXPECT_EQ(gateway->pass(packet).outcome, Outcome::transmit);
         outside = answer_to(read(packet).tuple);
         return stamp_of(packet).value();
     }
-    /// What came back from the server to whom the latest `out` was of.
+    /// The timestamps that came back from the server to the sender of the latest `out`.
     Stamp back(std::uint8_t flags, Stamp stamp) {
         Bytes packet = stamped(outside, flags, stamp);
         EXPECT_EQ(gateway->pass(packet, 1).outcome, Outcome::transmit);
