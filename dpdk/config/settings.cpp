@@ -9,6 +9,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <span>
 #include <concepts>
 
 #include "dpdk/config/values.hpp"
@@ -148,7 +149,7 @@ std::vector<Table> tables_of(const Config& config) {
 
 std::string shown_values(const Values& values) {
     const std::size_t count = std::min(values.size(), most_shown);
-    std::string text = fmt::format("{}", fmt::join(values.begin(), values.begin() + count, ", "));
+    std::string text = fmt::format("{}", fmt::join(std::span(values).first(count), ", "));
     if (count < values.size()) text += fmt::format(" and {} more", values.size() - count);
     return text;
 }

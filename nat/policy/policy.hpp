@@ -32,13 +32,6 @@ enum class Tracking : std::uint8_t {
     none,  ///< each packet is forwarded on its own: nat/untracked.hpp
 };
 
-/// What becomes of a rule's flows when the policy does not have the rule any more, or forbids what
-/// it allowed.
-enum class OnChange : std::uint8_t {
-    keep,  ///< they live on until they end by themselves
-    end,   ///< they end at once
-};
-
 /// How the source of a flow is translated.
 enum class SourceNat : std::uint8_t {
     keep,        ///< stays as it is (its port moves only when the tuple is taken)
@@ -111,7 +104,6 @@ struct Rule {
     // The action.
     Action action = Action::drop;
     Tracking tracking = Tracking::flow;
-    OnChange on_change = OnChange::keep;
     SourceNat source_nat = SourceNat::keep;
     std::uint16_t pool = 0;   ///< index into the pools, when `source_nat` is `pool`
     PortRange ports;          ///< of `masquerade`
