@@ -123,7 +123,7 @@ Settings settings_of(const nat::Pool<V4>& pool) {
 Settings settings_of(const nat::Rule<V4>& rule, const Config& config) {
     // The policy gives the number.
     const auto& [name, id, ingress_port, protocol, from, to, to_port, action, tracking, source_nat,
-                 pool, ports, likeness, behavior, mss_clamp, targets, mapping] = rule;
+                 pool, ports, likeness, behavior, mss_clamp, targets, mapping, on_change] = rule;
     Values target;
     for (const auto& one_of_them : targets)
         target.push_back(target_text(one_of_them));
@@ -147,7 +147,8 @@ Settings settings_of(const nat::Rule<V4>& rule, const Config& config) {
         {"pool", source_of(rule, nat::Action::snat, config)},
         single("ports", to_text(ports)),
         {"mss_clamp", if_there(mss_clamp, mss_text), Reload::live, "false"},
-        flag("track", tracking == nat::Tracking::flow)};
+        flag("track", tracking == nat::Tracking::flow),
+        single("on_change", word_of(on_change_words, on_change))};
     add_likeness(settings, likeness);
     // A pool's behaviour is the pool's own setting.
     add_behavior(settings, source_nat == SourceNat::pool ? nat::NatBehavior{} : behavior);

@@ -91,6 +91,7 @@ std::string action_text(const nat::Rule<V4>& rule, const Config& config) {
         text += *rule.mss_clamp == nat::any_mss ? ", MSS as the MTUs allow"
                                                 : fmt::format(", MSS at most {}", *rule.mss_clamp);
     }
+    if (rule.on_change == nat::OnChange::end) text += ", flows end with the rule";
     return text;
 }
 

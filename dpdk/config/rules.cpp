@@ -231,10 +231,21 @@ void read_tracking(const Section& section, Rule& rule) {
         section.fault("mss_clamp", "needs a flow", "it only in rules without `track = false`");
 }
 
+/// Refuses it in a rule that has no flows.
+void read_on_change(const Section& section, Rule& rule) {
+    if (!section.has("on_change")) return;
+    read_word(section, "on_change", on_change_words, rule.on_change);
+    if (nat::forbids(rule.action))
+        section.fault("on_change", "has no meaning in this rule", "it only in rules that let pass");
+    if (rule.tracking == nat::Tracking::none)
+        section.fault("on_change", "needs a flow", "it only in rules without `track = false`");
+}
+
 void read_rule(const Section& section, Config& config) {
-    section.allow_only({"name", "action", "in", "protocol", "from", "to", "to_port", "pool",
-                        "ports", "port_preservation", "port_parity", "mapping", "filtering",
-                        "target", "source", "inside", "outside", "mss_clamp", "track"});
+    section.allow_only({"name",        "action",  "in",        "protocol", "from",
+                        "to",          "to_port", "pool",      "ports",    "port_preservation",
+                        "port_parity", "mapping", "filtering", "target",   "source",
+                        "inside",      "outside", "mss_clamp", "track",    "on_change"});
     Rule rule;
     rule.name = read_name(section);
     if (!rule.name.empty() && index_of(config.policy.rules, rule.name)) {
@@ -245,6 +256,7 @@ void read_rule(const Section& section, Config& config) {
     read_action(section, config, rule);
     read_mss_clamp(section, rule);
     read_tracking(section, rule);
+    read_on_change(section, rule);
     check_behavior(section, rule, config);
     config.policy.rules.push_back(std::move(rule));
 }

@@ -28,6 +28,8 @@ inline constexpr std::array<Word, 2> mapping_words{"endpoint-dependent", "endpoi
 inline constexpr std::array<Word, 3> filtering_words{"address-and-port-dependent",
                                                      "address-dependent", "endpoint-independent"};
 
+inline constexpr std::array<Word, 2> on_change_words{"keep", "end"};
+
 template <std::size_t count, class Enum>
 [[nodiscard]] constexpr Word word_of(const std::array<Word, count>& words, Enum value) {
     return words[static_cast<std::size_t>(value)];

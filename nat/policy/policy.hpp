@@ -32,6 +32,12 @@ enum class Tracking : std::uint8_t {
     none,  ///< each packet is forwarded on its own: nat/untracked.hpp
 };
 
+/// What becomes of a rule's flows when a reload removes the rule, or forbids what it allowed.
+enum class OnChange : std::uint8_t {
+    keep,  ///< they live on, until they end by themselves
+    end,   ///< they end with it
+};
+
 /// How the source of a flow is translated.
 enum class SourceNat : std::uint8_t {
     keep,        ///< stays as it is (its port moves only when the tuple is taken)
@@ -117,6 +123,7 @@ struct Rule {
     /// The mapping of a `bind` rule, which matches by it and by `protocol` (TCP or UDP when it has
     /// ports).
     std::optional<StaticMapping<Family>> mapping;
+    OnChange on_change = OnChange::keep;
 };
 
 /// Addresses and ports that sources are translated to. Ranges may be anywhere [RFC 6888 REQ-3].

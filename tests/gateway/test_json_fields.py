@@ -73,6 +73,10 @@ class Description(GatewayCase):
         pathlib.Path(faulty).write_text("flows = 0\n", encoding="utf-8")
         checked = run([build().control, "--json", "config", "check", faulty], check=False)
         self.assert_described("config check", json.loads(checked.stdout))
+        changed = self.lab.path("changed.toml")
+        pathlib.Path(changed).write_text(
+            self.gateway.configuration + rule("late", "drop", in_="lb"), encoding="utf-8")
+        self.assert_described("reload and config diff", json_of("config", "diff", changed))
         self.assertEqual(self.fields, {}, "described, but not tried here")
 
 

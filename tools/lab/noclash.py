@@ -141,6 +141,11 @@ class Noclash:
         with open(self.config_path, "w", encoding="utf-8") as handle:
             handle.write(self.configuration)
 
+    def change_configuration(self, **settings):
+        """Writes the file anew with these settings; the daemon reads it when it is told to."""
+        self._settings.update(settings)
+        self.write_configuration()
+
     def launch(self, namespace):
         """Starts the daemon on the configuration that is there; also after stop() or kill()."""
         environment = {**os.environ, **self.environment}

@@ -58,4 +58,25 @@ enum class Warnings {
 /// Needs no daemon. @return whether the configuration is fit for use
 bool check_config(const Settings& settings, const std::string& file, Warnings warnings);
 
+/// Which flows end that a configuration would not set up any more.
+enum class StaleFlows {
+    as_rules_say,  ///< those of rules that had `on_change = "end"`
+    ended,         ///< all of them
+};
+
+/// The requests that the next two send, as JSON text without a line end.
+[[nodiscard]] std::string reload_request(StaleFlows stale);
+[[nodiscard]] std::string diff_request(const std::string& file, StaleFlows stale);
+
+/// Has noclash read its configuration file anew, and prints what has changed.
+/// @throws NoDaemon; std::runtime_error when nothing was changed, for the file is faulty or
+/// something
+///         needs a restart
+void reload_config(const Settings& settings, StaleFlows stale);
+
+/// Prints what a reload would change if `file` were the configuration.
+/// @return whether it could be one
+/// @throws NoDaemon
+bool diff_config(const Settings& settings, const std::string& file, StaleFlows stale);
+
 }  // namespace noclash::tools

@@ -39,9 +39,23 @@ constexpr const char* examples = R"(Examples:
   noclashctl subscribers --top 10                  who holds most flows, where [limits] counts them
   noclashctl stats                                 counters of each worker, drops by reason
   noclashctl config check /etc/noclash/gateway.toml   needs no running noclash
+  noclashctl config diff /etc/noclash/gateway.toml    what a reload of it would change
+  noclashctl reload                                take the changed file over, all of it or nothing
 
-Exit status: 0 fine, 1 an error or a faulty configuration, 2 wrong usage, 3 no noclash answers,
-4 `flows show` found no such flow.)";
+Exit status: 0 fine, 1 an error, a faulty configuration or a reload that needs a restart, 2 wrong
+usage, 3 no noclash answers, 4 `flows show` found no such flow.)";
+
+constexpr const char* about_reload =
+    R"(noclash reads the file that it was started with, as at SIGHUP. When the file is faulty, or changes
+what needs a restart, each fault or key is named, and nothing is changed (exit status 1). Flows of
+rules that are gone, or that forbid now what they allowed, live on; those of rules with
+`on_change = "end"` end. `noclashctl config diff FILE` says before what a reload would do.)";
+
+constexpr const char* about_diff =
+    R"(FILE is compared with what noclash runs with; nothing is changed. In front of each change stands
++ for what is added, - removed, ~ changed, > moved among the rules. noclash itself reads FILE, which
+it has to be allowed to. Exit status: 0 also when there are changes, or when some need a restart;
+1 when FILE is faulty.)";
 
 /// The user's wish: the action runs once the line has been understood as a whole.
 struct Wish {
@@ -51,6 +65,7 @@ struct Wish {
     std::optional<std::uint32_t> top;
     std::string config_file;
     bool strict = false;
+    bool end_stale = false;
     bool fit = true;
     bool found = true;
     std::function<void(Wish&)> action;
@@ -103,6 +118,30 @@ void add_others(CLI::App& app, Wish& wish) {
     });
     add("memory", "Large tables, and the pages that they lie on", noclash::tools::show_memory);
     add("version", "Of noclashctl, noclash and DPDK", noclash::tools::show_version);
+}
+
+void add_end_stale(CLI::App& command, Wish& wish) {
+    command.add_flag(
+        "--end-stale", wish.end_stale,
+        "End all flows that the new rules would not set up, whatever `on_change` says");
+}
+
+noclash::tools::StaleFlows stale_flows(const Wish& wish) {
+    using noclash::tools::StaleFlows;
+    return wish.end_stale ? StaleFlows::ended : StaleFlows::as_rules_say;
+}
+
+void add_configuration(CLI::App& app, Wish& wish) {
+    CLI::App* reload = app.add_subcommand(
+        "reload", "Take the changed configuration file over while traffic flows");
+    reload->fallthrough();
+    reload->footer(about_reload);
+    add_end_stale(*reload, wish);
+    reload->callback([&wish] {
+        wish.action = [](Wish& all) {
+            noclash::tools::reload_config(all.settings, stale_flows(all));
+        };
+    });
 
     CLI::App* config = app.add_subcommand("config", "Configuration files");
     config->require_subcommand(1);
@@ -118,6 +157,17 @@ void add_others(CLI::App& app, Wish& wish) {
             all.fit =
                 noclash::tools::check_config(all.settings, all.config_file,
                                              all.strict ? Warnings::refused : Warnings::tolerated);
+        };
+    });
+    CLI::App* diff =
+        config->add_subcommand("diff", "What a reload with this file would change, and what not");
+    diff->fallthrough();
+    diff->footer(about_diff);
+    diff->add_option("FILE", wish.config_file)->required();
+    add_end_stale(*diff, wish);
+    diff->callback([&wish] {
+        wish.action = [](Wish& all) {
+            all.fit = noclash::tools::diff_config(all.settings, all.config_file, stale_flows(all));
         };
     });
 }
@@ -162,7 +212,8 @@ int run(Wish& wish) {
 int main(int argc, char** argv) {
     // A reader that has seen enough, such as `head`, ends us without a word.
     std::signal(SIGPIPE, SIG_DFL);
-    CLI::App app("Looks into a running noclash, and checks configurations.", "noclashctl");
+    CLI::App app("Looks into a running noclash, and checks and reloads configurations.",
+                 "noclashctl");
     app.set_version_flag("--version", "noclashctl " NOCLASH_VERSION);
     app.footer(examples);
     app.require_subcommand(1);
@@ -177,6 +228,7 @@ int main(int argc, char** argv) {
     app.add_flag("--json", wish.json, "One JSON array, for programs");
     add_flows(app, wish);
     add_others(app, wish);
+    add_configuration(app, wish);
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& help) {

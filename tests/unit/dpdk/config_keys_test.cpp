@@ -128,6 +128,7 @@ const Key keys[]{
     {"rule", "mss_clamp", "false", "true", Needs::reload, masquerade},
     {"rule", "mss_clamp", "true", "1400", Needs::reload, masquerade},
     {"rule", "track", "true", "false", Needs::reload, "action = 'forward'"},
+    {"rule", "on_change", "'keep'", "'end'", Needs::reload, masquerade},
 };
 
 /// A file in which the key has this value, and all else has its default.

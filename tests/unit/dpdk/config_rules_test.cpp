@@ -145,6 +145,22 @@ TEST(Config, ARuleMayReject) {
     EXPECT_EQ(config.policy.rules.at(0).action, nat::Action::reject);
 }
 
+TEST(Config, FlowsMayEndWithTheirRule) {
+    const Config config = parse_config(std::string(small) + R"(
+[[rule]]
+name = "stays"
+action = "forward"
+protocol = "tcp"
+[[rule]]
+name = "ends"
+action = "masquerade"
+on_change = "end"
+)",
+                                       "f");
+    EXPECT_EQ(config.policy.rules.at(0).on_change, nat::OnChange::keep);
+    EXPECT_EQ(config.policy.rules.at(1).on_change, nat::OnChange::end);
+}
+
 TEST(Config, ARuleMayForwardUntracked) {
     const Config config = parse_config(std::string(small) + R"(
 [[rule]]
