@@ -75,7 +75,7 @@ void reload(Reloader& reloader) {
 /// Does what a signal asks for that does not end the daemon.
 void heed(int signal, Reloader& reloader) {
     if (signal == reload_signal) return reload(reloader);
-    spdlog::warn("SIG{}: has no meaning here; going on", ::sigabbrev_np(signal));
+    spdlog::warn("SIG{}: ignored, noclash goes on", ::sigabbrev_np(signal));
 }
 
 struct Lcore {
@@ -216,7 +216,7 @@ int run(int argc, char** argv) {
     std::string file;
     app.add_option("-c,--config", file, "configuration file (TOML)")->required();
     bool strict = false;
-    app.add_flag("--strict", strict, "refuse a configuration that gives rise to warnings");
+    app.add_flag("--strict", strict, "treat warnings about the configuration as errors");
     app.set_version_flag("--version", "noclash " + std::string(noclash_version));
     try {
         app.parse(argc, argv);
@@ -245,8 +245,8 @@ int run(int argc, char** argv) {
         serve(config);
     } catch (const std::bad_alloc&) {
         spdlog::error(
-            "{}: memory ran out while tables were laid out; lower `flows`, or end what else "
-            "takes memory",
+            "{}: not enough memory for the tables; lower `flows`, or stop other programs that take "
+            "memory",
             config.file);
         return failed;
     } catch (const std::exception& error) {

@@ -40,7 +40,7 @@ bool share_ports(const Rule& a, const Rule& b) {
 
 std::string what_differs(std::string_view name) {
     return fmt::format(
-        "gives out the same ports as {:?} does, and endpoint-independent mappings share none",
+        "gives out the same ports as {:?}, and endpoint-independent mappings cannot share ports",
         name);
 }
 

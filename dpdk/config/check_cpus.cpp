@@ -31,10 +31,10 @@ void check_presence(const Whole& whole, const Machine& machine) {
     for (const std::uint16_t core : whole.config.cores) {
         if (std::ranges::find(machine.cpus, core) != machine.cpus.end()) continue;
         whole.top.warn("cores",
-                       fmt::format("CPU {} is none of those that this process may use: {}", core,
+                       fmt::format("this process may not use CPU {}, only {}", core,
                                    fmt::join(machine.cpus, ", ")),
-                       "noclash does not start here with it (see taskset, and the cpuset of the "
-                       "service)");
+                       "name CPUs that it may use, or noclash will not start (see taskset, and "
+                       "the cpuset of the service)");
         return;
     }
 }
@@ -52,8 +52,8 @@ void check_cpus(const Whole& whole, const Machine& machine) {
     if (config.cores.empty() && config.idle == Idle::poll && config.workers > machine.cpus.size())
         whole.top.warn(
             "workers",
-            fmt::format("{} workers poll, and there are {} CPUs: those that share one stand still "
-                        "in turn",
+            fmt::format("{} workers poll on {} CPUs: workers that share a CPU take turns, and "
+                        "packets wait meanwhile",
                         config.workers, machine.cpus.size()),
             "one worker for each CPU at most, or `idle = \"nap\"`");
 }

@@ -46,7 +46,7 @@ void check_rule(const Section& section, const nat::Rule<V4>& rule, const Config&
 /// Without a router, nobody can send to an address that is in nobody's subnet, unless each host has
 /// a route of its own. With one, it is the router that needs a route to the gateway.
 constexpr std::string_view advice_outside =
-    "use addresses of such a subnet, or make sure that the hosts outside have a route to them by "
+    "use addresses of such a subnet, or make sure that the hosts outside have a route to them via "
     "the gateway";
 
 std::string in_no_subnet(V4Address address) {

@@ -89,9 +89,10 @@ class Shadows {
                 continue;
             whole_.rules[number].warn(
                 i == 0 ? "inside" : "outside",
-                fmt::format("{} before it {} all that {}: the mapping is not used that way",
-                            names(cover.by), cover.by.size() == 1 ? "matches" : "match",
-                            i == 0 ? "`inside` sends" : "is sent to `outside`"),
+                fmt::format(
+                    "{} before it {} all that {}: the mapping has no effect in this direction",
+                    names(cover.by), cover.by.size() == 1 ? "matches" : "match",
+                    i == 0 ? "`inside` sends" : "is sent to `outside`"),
                 "move the rule up");
         }
     }

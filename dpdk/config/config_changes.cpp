@@ -65,8 +65,7 @@ void join_port_limits(Changes& changes) {
     const auto same = [&](const ConfigChange& change, std::string_view key) {
         return change.section == "limits" && change.name == key;
     };
-    const auto first =
-        std::search(changes.begin(), changes.end(), keys.begin(), keys.end(), same);
+    const auto first = std::search(changes.begin(), changes.end(), keys.begin(), keys.end(), same);
     if (first == changes.end() || first[0].words != first[1].words ||
         first[0].words != first[2].words)
         return;

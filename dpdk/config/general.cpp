@@ -152,10 +152,11 @@ void read_fragments(const Section& top, Config& config) {
             fragments.per_source = std::max(2U, fragments.capacity / 4);
     } else if (!section->is_faulty() && fragments.capacity != 0 &&
                fragments.per_source > fragments.capacity) {
-        section->fault("per_source",
-                       fmt::format("{} fragments of one source are more than all {} that are kept",
-                                   fragments.per_source, fragments.capacity),
-                       fmt::format("at most {}, or a higher `capacity`", fragments.capacity));
+        section->fault(
+            "per_source",
+            fmt::format("one source may hold {} fragments, and all sources together only {}",
+                        fragments.per_source, fragments.capacity),
+            fmt::format("at most {}, or a higher `capacity`", fragments.capacity));
     }
 }
 

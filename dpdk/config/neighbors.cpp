@@ -21,7 +21,8 @@ std::optional<nat::MacAddress> read_mac(const Section& section) {
         return std::nullopt;
     }
     if (mac->is_group() || *mac == nat::MacAddress{}) {
-        section.fault("mac", fmt::format("{:?} is the address of no single station", text->value),
+        section.fault("mac",
+                      fmt::format("{:?} is not the address of a single station", text->value),
                       expected);
         return std::nullopt;
     }

@@ -126,8 +126,8 @@ void read_port_likeness(const Section& section, nat::PortRange ports, nat::PortL
     likeness.preservation = section.boolean("port_preservation").value_or(false);
     likeness.parity = section.boolean("port_parity").value_or(false);
     if (likeness.parity && ports.size() == 1) {
-        section.fault("port_parity", fmt::format("port {} is all there is", ports.first),
-                      "`ports` that are even and odd");
+        section.fault("port_parity", fmt::format("port {} is the only one of `ports`", ports.first),
+                      "`ports` with even and odd ones");
         return;
     }
     // Each class of ports has to serve even and odd ones.
@@ -136,8 +136,8 @@ void read_port_likeness(const Section& section, nat::PortRange ports, nat::PortL
     if (likeness.parity && low != high && (low.size() == 1 || high.size() == 1)) {
         section.fault("port_parity",
                       low.size() == 1
-                          ? fmt::format("port {} is all there is below 1024", low.first)
-                          : fmt::format("port {} is all there is above 1023", high.first),
+                          ? fmt::format("port {} is the only one below 1024", low.first)
+                          : fmt::format("port {} is the only one above 1023", high.first),
                       "`ports` with even and odd ones on either side of 1024, or on one side only");
     }
 }

@@ -126,7 +126,7 @@ void read_target(const Section& section, const Text& text, std::string_view expe
 
 void read_dnat(const Section& section, const Config& config, Rule& rule) {
     constexpr std::string_view expected =
-        "where to, as \"10.2.0.2:80\" or \"10.2.0.2\", or an array of these";
+        "a target, as \"10.2.0.2:80\" or \"10.2.0.2\", or an array of targets";
     read_dnat_source(section, config, rule);
     if (!section.require("target", expected)) return;
     const auto texts = section.texts("target", expected);
@@ -148,14 +148,14 @@ void check_keys_of_action(const Section& section, const Rule& rule) {
     const bool dnat = rule.action == Action::dnat;
     const bool masquerade = rule.source_nat == SourceNat::masquerade;
     constexpr std::string_view of_masquerade =
-        "it only with `action = \"masquerade\"` or `source = \"masquerade\"`; a pool has its own";
+        "`action = \"masquerade\"` or `source = \"masquerade\"`; a pool has this key itself";
     const bool bind = rule.action == Action::bind;
-    constexpr std::string_view only_static = "it only with `action = \"static\"`";
+    constexpr std::string_view only_static = "`action = \"static\"` in the same rule";
     constexpr std::string_view not_static = "`inside` and `outside`, which say what it matches";
     const std::array<Belongs, 14> keys{{
-        {"pool", rule.action == Action::snat, "it only with `action = \"snat\"`"},
-        {"target", dnat, "it only with `action = \"dnat\"`"},
-        {"source", dnat, "it only with `action = \"dnat\"`"},
+        {"pool", rule.action == Action::snat, "`action = \"snat\"` in the same rule"},
+        {"target", dnat, "`action = \"dnat\"` in the same rule"},
+        {"source", dnat, "`action = \"dnat\"` in the same rule"},
         {"ports", masquerade, of_masquerade},
         {"port_preservation", masquerade, of_masquerade},
         {"port_parity", masquerade, of_masquerade},
@@ -216,7 +216,7 @@ void read_mss_clamp(const Section& section, Rule& rule) {
         rule.mss_clamp = nat::any_mss;
     }
     if (nat::forbids(rule.action)) {
-        section.fault("mss_clamp", "has no meaning in this rule", "it only in rules that let pass");
+        section.fault("mss_clamp", "has no meaning in this rule", "a rule that lets packets pass");
     }
 }
 
@@ -225,10 +225,10 @@ void read_tracking(const Section& section, Rule& rule) {
     if (section.boolean("track").value_or(true)) return;
     rule.tracking = nat::Tracking::none;
     if (rule.action != Action::forward)
-        section.fault("track", "what this rule does needs a flow",
-                      "`track = false` only with `action = \"forward\"`");
+        section.fault("track", "the action of this rule needs a flow",
+                      "`action = \"forward\"` in the same rule");
     if (rule.mss_clamp)
-        section.fault("mss_clamp", "needs a flow", "it only in rules without `track = false`");
+        section.fault("mss_clamp", "needs a flow", "a rule without `track = false`");
 }
 
 /// Refuses it in a rule that has no flows.

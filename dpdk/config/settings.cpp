@@ -9,8 +9,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <span>
 #include <concepts>
+#include <span>
 
 #include "dpdk/config/values.hpp"
 #include "dpdk/config/words.hpp"

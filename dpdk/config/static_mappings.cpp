@@ -38,8 +38,9 @@ void check_ports(const Section& section, const Rule& rule) {
     const auto& [inside, outside] = *rule.mapping;
     if (inside.port.has_value() != outside.port.has_value()) {
         section.fault("outside",
-                      fmt::format("{} a port, other than `inside`", outside.port ? "has" : "lacks"),
-                      "ports in both, or, to bind whole addresses, in none");
+                      outside.port ? "has a port, but `inside` has none"
+                                   : "has no port, but `inside` has one",
+                      "a port in both, or in neither to bind whole addresses");
     } else if (outside.port && rule.protocol != tcp && rule.protocol != udp &&
                (rule.protocol || !section.has("protocol"))) {
         section.fault("outside", "has a port, which not all protocols have",
@@ -73,13 +74,13 @@ void check_against_pools(const Section& section, const Config& config, const End
         section.fault("outside",
                       fmt::format("{} is the address of port {:?}", to_string<V4>(outside.address),
                                   port.name),
-                      "an address that is bound to nothing else, or ports with both addresses");
+                      "an address that no port has, or a port in both `inside` and `outside`");
     }
     for (const auto& pool : config.policy.pools) {
         if (std::ranges::find(pool.addresses, outside.address) == pool.addresses.end()) continue;
         section.fault("outside",
                       fmt::format("pool {:?} holds {}", pool.name, to_string<V4>(outside.address)),
-                      "an address that no pool holds, or ports with both addresses");
+                      "an address that no pool holds, or a port in both `inside` and `outside`");
     }
 }
 

@@ -79,6 +79,7 @@ ReloadOutcome Reloader::reload(StaleFlows stale, const Between& between) {
     in_background([&] {
         Config wanted = load_config(before->config.file);
         outcome = compare(*before, wanted);
+        outcome.applied = !outcome.needs_restart();
         if (outcome.changes.empty() || outcome.needs_restart()) return;
         // Old addresses are kept until it is known which of them flows have.
         next = std::make_shared<const Snapshot>(std::move(wanted), gateway_.identities,
@@ -86,7 +87,6 @@ ReloadOutcome Reloader::reload(StaleFlows stale, const Between& between) {
     });
     if (next) {
         put_in_force(before, next);
-        outcome.applied = true;
         outcome.generation = next->generation;
         outcome.flows = settle(*before, *next, stale, between);
     }

@@ -57,7 +57,7 @@ PageSize choose_pages(const Config& config, const MemoryPlan& memory) {
     if (::geteuid() != 0) {
         text += "; noclash runs as root, or with CAP_NET_ADMIN, CAP_NET_RAW and CAP_IPC_LOCK";
     } else if (pages == PageSize::huge) {
-        text += "; `huge_pages = \"none\"` in [memory] does without huge pages";
+        text += "; with `huge_pages = \"none\"` in [memory], noclash needs no huge pages";
     } else if (error == ENOMEM) {
         text +=
             fmt::format("; it asked for {} MiB: fewer workers, ports or `descriptors` need less",

@@ -75,7 +75,7 @@ std::string shortage_text(const Config& config, const MemoryPlan& plan, std::uin
         if (need.bytes >= mebibyte)
             parts +=
                 fmt::format("{}{} {}", parts.empty() ? "" : ", ", size_text(need.bytes), need.what);
-    return fmt::format("{}: {}: too little memory: {} are needed ({}), and {} are there ({})",
+    return fmt::format("{}: {}: too little memory: {} are needed ({}), and {} are available ({})",
                        config.file, needs.front().key, size_text(needed), parts,
                        size_text(available), bound);
 }
@@ -115,7 +115,7 @@ std::optional<std::string> memory_shortage(const Config& config, const MemoryPla
         all += need.bytes;
     if (all <= *there.address_space) return std::nullopt;
     return shortage_text(config, plan, all, *there.address_space,
-                         "what the limit of the address space leaves: `ulimit -v`, RLIMIT_AS") +
+                         "the rest of the limit of the address space: `ulimit -v`, RLIMIT_AS") +
            "; raise that limit";
 }
 

@@ -78,12 +78,12 @@ void bound_by_groups(const std::string& root, MemoryThere& there) {
         const std::string group = line.substr(second + 1);
         if (controllers.empty())
             bound_by_group({root + "sys/fs/cgroup", "memory.max", "memory.current", "file", "shmem",
-                            "what memory.max of the cgroup leaves"},
+                            "the rest of memory.max of the cgroup"},
                            group, there);
         else if (controllers == "memory")
             bound_by_group(
                 {root + "sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
-                 "total_cache", "total_shmem", "what memory.limit_in_bytes of the cgroup leaves"},
+                 "total_cache", "total_shmem", "the rest of memory.limit_in_bytes of the cgroup"},
                 group, there);
     }
 }

@@ -170,8 +170,8 @@ void Port::attach() {
         if (device.kind == DeviceKind::af_packet &&
             sockets_without_defragmentation() == joined_before) {
             spdlog::warn(
-                "port {}: the kernel puts fragments together before they come here, so [fragments] "
-                "does not bound a flood of them; use af_xdp where that matters",
+                "port {}: the kernel reassembles fragments before the gateway gets them, so "
+                "[fragments] does not limit a flood of them; use af_xdp where that matters",
                 config_.name);
         }
     }
@@ -196,7 +196,7 @@ void Port::check_limits(const rte_eth_dev_info& info) const {
         most_mtu = std::min(most_mtu, info.max_rx_pktlen - frame_overhead(info));
     }
     if (config_.mtu > most_mtu || config_.mtu < info.min_mtu) {
-        fail(fmt::format("mtu {}: driver {} can do {} to {}", config_.mtu, driver_,
+        fail(fmt::format("mtu {}: driver {} supports {} to {}", config_.mtu, driver_,
                          std::max<std::uint32_t>(info.min_mtu, RTE_ETHER_MIN_MTU), most_mtu));
     }
 }
@@ -205,7 +205,7 @@ void Port::configure() {
     DpdkLog::forget();
     rte_eth_dev_info info{};
     if (const int error = ::rte_eth_dev_info_get(id_, &info); error != 0) {
-        fail("cannot ask the device what it can do", error);
+        fail("cannot read the capabilities of the device", error);
     }
     driver_ = info.driver_name;
     check_limits(info);
@@ -254,7 +254,7 @@ void Port::set_up_queues(const rte_eth_dev_info& info, std::uint64_t offloads) {
     std::uint16_t tx_descriptors = config_.descriptors;
     if (const int error = ::rte_eth_dev_adjust_nb_rx_tx_desc(id_, &rx_descriptors, &tx_descriptors);
         error != 0) {
-        fail("cannot fit `descriptors` to the device", error);
+        fail("cannot adjust `descriptors` to the device", error);
     }
     if (rx_descriptors != config_.descriptors || tx_descriptors != config_.descriptors) {
         spdlog::info("port {}: the device takes {} receive and {} transmit descriptors, not {}",

@@ -13,35 +13,38 @@ namespace {
 
 void add_where(CLI::App& app, CommandLine& line, Options& options) {
     const std::string where = "Where";
-    app.add_option("--client", options.client.device, "device of the side that connects")
+    app.add_option("--client", options.client.device,
+                   "device of the client, the side that connects")
         ->group(where);
-    app.add_option("--server", options.server.device, "device of the side that answers")
+    app.add_option("--server", options.server.device, "device of the server, the side that answers")
         ->group(where);
-    app.add_option("--client-address", line.client_address, "ADDRESS/LENGTH of that side")
+    app.add_option("--client-address", line.client_address, "ADDRESS/LENGTH of the client")
         ->group(where);
-    app.add_option("--server-address", line.server_address, "ADDRESS/LENGTH of that side")
+    app.add_option("--server-address", line.server_address, "ADDRESS/LENGTH of the server")
         ->group(where);
     app.add_option("--client-gateway", line.client_gateway,
-                   "next hop; the address of the first service when not given")
+                   "next hop of the client; default: the address of the first service")
         ->group(where);
     app.add_option("--server-gateway", line.server_gateway,
-                   "next hop; the first address of the server's subnet when not given")
+                   "next hop of the server; default: the first address of its subnet")
         ->group(where);
-    app.add_option("--mtu", options.mtu, "of both devices")
+    app.add_option("--mtu", options.mtu, "MTU of both devices")
         ->check(CLI::Range(576, 9600))
         ->group(where)
         ->capture_default_str();
-    app.add_option("--descriptors", options.descriptors, "of each receive and transmit queue")
+    app.add_option("--descriptors", options.descriptors,
+                   "descriptors of each receive and transmit queue")
         ->check(CLI::Range(64, 16384))
         ->group(where)
         ->capture_default_str();
-    app.add_option("--core", options.core, "the CPU to run on; any when not given")->group(where);
+    app.add_option("--core", options.core, "CPU to run on; default: any")->group(where);
     app.add_option("--idle", line.idle,
                    "nap: sleep 20 us when there is nothing to do; poll: take the whole core")
         ->check(CLI::IsMember({"nap", "poll"}))
         ->group(where)
         ->capture_default_str();
-    app.add_option("--huge-pages", line.huge_pages, "as in noclash's configuration")
+    app.add_option("--huge-pages", line.huge_pages,
+                   "auto, required or none, as in noclash's configuration")
         ->check(CLI::IsMember({"auto", "required", "none"}))
         ->group(where)
         ->capture_default_str();
@@ -49,26 +52,26 @@ void add_where(CLI::App& app, CommandLine& line, Options& options) {
 
 void add_what(CLI::App& app, CommandLine& line, Settings& settings) {
     const std::string what = "What";
-    app.add_option("--profile", line.profile, "what connections do (see above)")
+    app.add_option("--profile", line.profile, "kind of the connections (see above)")
         ->check(CLI::IsMember({"tcp-crr", "tcp-syn", "udp", "dns", "lb", "mix"}))
         ->group(what)
         ->capture_default_str();
     app.add_option("--service", line.services,
                    "ADDRESS:PORT to connect to; repeat it for several NodePorts or servers. "
-                   "For mix with /tcp, /udp or /dns behind")
+                   "With --profile mix, add /tcp, /udp or /dns")
         ->group(what);
     app.add_option("--backend", line.backends,
-                   "ADDRESS[:PORT] where connections may arrive; repeat it. The server's address, "
-                   "any port, when not given")
+                   "ADDRESS[:PORT] where connections may arrive; repeat it. Default: the server's "
+                   "address, any port")
         ->group(what);
     app.add_option("--mix", line.mix, "shares of the kinds in --profile mix")
         ->group(what)
         ->capture_default_str();
     app.add_option("--first-source", line.first_source,
-                   "source address; the client's when not given")
+                   "first source address; default: the client's")
         ->group(what);
     app.add_option("--sources", settings.sources,
-                   "source addresses, from the first one on; lb: 16 when not given")
+                   "number of source addresses, from the first one on; default for lb: 16")
         ->check(CLI::Range(1, 65536))
         ->group(what);
     app.add_option("--source-ports", line.ports, "FIRST-LAST")->group(what)->capture_default_str();
@@ -82,15 +85,17 @@ void add_what(CLI::App& app, CommandLine& line, Settings& settings) {
         ->check(CLI::Range(least_payload, most_payload))
         ->group(what)
         ->capture_default_str();
-    app.add_option("--in-flight", settings.in_flight, "connections at a time, at most")
+    app.add_option("--in-flight", settings.in_flight, "most connections at a time")
         ->check(CLI::Range(1U, most_in_flight))
         ->group(what)
         ->capture_default_str();
-    app.add_option("--rto-ms", line.rto_ms, "until the first retransmission; doubles with each")
+    app.add_option("--rto-ms", line.rto_ms,
+                   "milliseconds until the first retransmission; doubles with each")
         ->check(CLI::Range(10, 60'000))
         ->group(what)
         ->capture_default_str();
-    app.add_option("--retries", settings.retries, "retransmissions until a connection is lost")
+    app.add_option("--retries", settings.retries,
+                   "retransmissions before a connection counts as lost")
         ->check(CLI::Range(0U, most_retries))
         ->group(what)
         ->capture_default_str();
@@ -105,14 +110,14 @@ void add_what(CLI::App& app, CommandLine& line, Settings& settings) {
 
 void add_how_much(CLI::App& app, CommandLine& line, Options& options) {
     const std::string how = "How much";
-    app.add_option("--connections", line.connections, "to open")
+    app.add_option("--connections", line.connections, "connections to open")
         ->check(CLI::Range(1UL, 1'000'000'000'000UL))
         ->group(how);
-    app.add_option("--duration", line.duration_s, "seconds to go on opening")
+    app.add_option("--duration", line.duration_s, "seconds during which connections are opened")
         ->check(CLI::Range(0.01, 1e6))
         ->group(how);
     auto* rate = app.add_option("--rate", line.rate,
-                                "connections a second, or max: as many as --in-flight lets")
+                                "connections a second, or max: as many as --in-flight allows")
                      ->group(how)
                      ->capture_default_str();
     app.add_option("--ramp", line.ramp, "FROM:TO:SECONDS: a rate that changes evenly")
@@ -145,11 +150,11 @@ void add_how_much(CLI::App& app, CommandLine& line, Options& options) {
         ->check(CLI::Range(1, 100))
         ->group(how)
         ->capture_default_str();
-    app.add_option("--trial-seconds", line.trial_s, "of each rate that is tried")
+    app.add_option("--trial-seconds", line.trial_s, "seconds of each trial")
         ->check(CLI::Range(0.1, 3600.0))
         ->group(how)
         ->capture_default_str();
-    app.add_option("--pause-seconds", line.pause_s, "between trials")
+    app.add_option("--pause-seconds", line.pause_s, "seconds between trials")
         ->check(CLI::Range(0.0, 3600.0))
         ->group(how)
         ->capture_default_str();

@@ -32,7 +32,7 @@ void check_identity(const Options& options) {
                         "--mtu {}",
                         settings.payload_bytes, headers, options.mtu));
     if (settings.first_source.value.host() > UINT32_MAX - settings.sources)
-        throw UsageError("--sources: they go beyond the last address");
+        throw UsageError("--sources: the last source address would be above 255.255.255.255");
 }
 
 /// The demand for source tuples of one kind.

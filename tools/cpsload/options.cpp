@@ -68,7 +68,7 @@ std::vector<Endpoint> services_for(Kind kind, const std::vector<ServiceText>& se
     if (chosen.size() > 256) throw UsageError("--service: at most 256 of a kind");
     for (const Endpoint& one : chosen)
         if (std::ranges::count(chosen, one) > 1)
-            throw UsageError(fmt::format("--service: {}:{} stands there twice",
+            throw UsageError(fmt::format("--service: {}:{} is given twice",
                                          to_string<V4>(one.address), one.port));
     return chosen;
 }
@@ -151,7 +151,7 @@ void resolve_addresses(const CommandLine& line, Options& options) {
 
 void resolve_rates(const CommandLine& line, bool rate_given, Options& options) {
     if (line.search && options.measure != Measure::run)
-        throw UsageError("--search: --measure has a way of its own; give one of the two");
+        throw UsageError("--search and --measure exclude each other; give one of the two");
     if (line.search) options.measure = Measure::search;
     if (options.measure != Measure::run && options.profile == "mix")
         throw UsageError(

@@ -92,7 +92,7 @@ std::string as_text(const Options& options, const Outcome& outcome) {
     text += row("delivered once", fmt::format("{}", counters.delivered));
     text += row("completed", fmt::format("{}", counters.completed));
     text += row(word::repeated, std::to_string(counters.retransmissions));
-    text += row("delayed connections", fmt::format("{}, of them by the first packet {}",
+    text += row("delayed connections", fmt::format("{0}, {1} of them by the first packet",
                                                    counters.delayed(), counters.delayed_openings));
     if (outcome.lapse.missed > 0)
         text += row("not opened in time",

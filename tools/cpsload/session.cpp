@@ -106,7 +106,8 @@ Trial Session::attempt(double rate, Outcome& outcome) {
         trial.why_not = "loss";
     } else if (trial.opened_cps < rate * least_attained) {
         trial.attained = false;
-        trial.why_not = "the tester could not open so many: no CPU, or too few --in-flight";
+        trial.why_not =
+            "the tester could not open so many: too little CPU time, or too few --in-flight";
     } else {
         trial.passed = true;
     }
@@ -181,7 +182,7 @@ Outcome Session::measure() {
     outcome.interrupted = runner_.stopped();
     // A connection that neither ended nor was given up is nobody's fault when we were told to end.
     if (!outcome.interrupted && ledger_->connections.live() > 0)
-        outcome.problem = "connections did not come to an end";
+        outcome.problem = "some connections neither ended nor failed";
     static_cast<void>(ledger_->abandon());
     outcome.counters = ledger_->counters;
     outcome.client = client_.link.counters();

@@ -11,7 +11,8 @@ std::string delayed_words(const Counters& counters) {
         fmt::format("no connection lost, but {} delayed: {} packets had to be repeated",
                     counters.delayed(), counters.retransmissions);
     if (counters.delayed_openings > 0)
-        words += fmt::format(", of {} connections the first one", counters.delayed_openings);
+        words += fmt::format(", among them the first packet of {} connections",
+                             counters.delayed_openings);
     return words;
 }
 

@@ -72,7 +72,7 @@ struct Wish {
 };
 
 void add_flows(CLI::App& app, Wish& wish) {
-    CLI::App* flows = app.add_subcommand("flows", "The connections that are tracked");
+    CLI::App* flows = app.add_subcommand("flows", "The tracked connections");
     flows->require_subcommand(1);
     const auto add = [&](const char* name, const char* help, auto run) {
         CLI::App* command = flows->add_subcommand(name, help);
@@ -83,11 +83,11 @@ void add_flows(CLI::App& app, Wish& wish) {
         return command;
     };
     flows->fallthrough();
-    add("list", "A line for each flow", noclash::tools::list_flows);
-    add("count", "How many there are", noclash::tools::count_flows);
-    add("flush", "Forget them; without a filter, all", noclash::tools::flush_flows);
+    add("list", "Print a line for each flow", noclash::tools::list_flows);
+    add("count", "Print the number of flows", noclash::tools::count_flows);
+    add("flush", "Remove flows; without a filter, all", noclash::tools::flush_flows);
     CLI::App* show =
-        add("show", "Every field of one flow, named by its five-tuple", [](auto&...) {});
+        add("show", "Print every field of one flow, named by its five-tuple", [](auto&...) {});
     noclash::tools::require_five_tuple(*show, wish.filter);
     show->callback([&wish] {
         wish.action = [](Wish& all) {
@@ -103,21 +103,21 @@ void add_others(CLI::App& app, Wish& wish) {
         command->callback([&wish, run] { wish.action = [run](Wish& all) { run(all.settings); }; });
     };
     add("stats", "Counters of each worker, and drops by reason", noclash::tools::show_stats);
-    add("ports", "The ports, their link and what they counted", noclash::tools::show_ports);
+    add("ports", "The ports, their links and their counters", noclash::tools::show_ports);
     add("neighbors", "Addresses and MAC addresses of neighbours", noclash::tools::show_neighbors);
-    add("rules", "The rules and how often each decided: flows; of untracked rules, packets",
+    add("rules", "The rules, and the flows (without tracking: packets) that each decided",
         noclash::tools::show_rules);
     CLI::App* subscribers = app.add_subcommand(
-        "subscribers", "What the sources of flows hold, those with most flows first");
+        "subscribers", "Flows and ports of each subscriber, those with most flows first");
     subscribers->fallthrough();
-    subscribers->add_option("--top", wish.top, "Only so many")
+    subscribers->add_option("--top", wish.top, "Print at most so many")
         ->transform(noclash::tools::number("count", 1, UINT32_MAX))
         ->type_name("COUNT");
     subscribers->callback([&wish] {
         wish.action = [](Wish& all) { noclash::tools::show_subscribers(all.settings, all.top); };
     });
     add("memory", "Large tables, and the pages that they lie on", noclash::tools::show_memory);
-    add("version", "Of noclashctl, noclash and DPDK", noclash::tools::show_version);
+    add("version", "The versions of noclashctl, noclash and DPDK", noclash::tools::show_version);
 }
 
 void add_end_stale(CLI::App& command, Wish& wish) {
@@ -147,10 +147,10 @@ void add_configuration(CLI::App& app, Wish& wish) {
     config->require_subcommand(1);
     config->fallthrough();
     CLI::App* check = config->add_subcommand(
-        "check", "Name every fault of a file, and warn of what is hardly meant");
+        "check", "Print every fault of a file, and warnings about probable mistakes");
     check->fallthrough();
     check->add_option("FILE", wish.config_file)->required();
-    check->add_flag("--strict", wish.strict, "Take warnings for faults");
+    check->add_flag("--strict", wish.strict, "Treat warnings as faults");
     check->callback([&wish] {
         wish.action = [](Wish& all) {
             using noclash::tools::Warnings;
@@ -192,8 +192,8 @@ int run(Wish& wish) {
         return exit_no_daemon;
     } catch (const nlohmann::json::exception&) {
         fmt::print(stderr,
-                   "noclashctl: an answer that noclashctl {} does not understand: is noclash of "
-                   "another version? `noclashctl version --json` says\n",
+                   "noclashctl: version {} does not understand the answer: is noclash of another "
+                   "version? `noclashctl version --json` prints it\n",
                    NOCLASH_VERSION);
         return exit_error;
     } catch (const std::exception& error) {

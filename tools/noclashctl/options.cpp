@@ -78,26 +78,29 @@ void add_filter(CLI::App& command, FlowFilter& filter) {
             ->group("Which flows");
     };
     const CLI::Validator port = number("port", 0, 65535);
-    add("--source", filter.source, "ADDRESS[/LENGTH]", address(), "Where the flow was opened from");
+    add("--source", filter.source, "ADDRESS[/LENGTH]", address(),
+        "Source of the flow's first packet");
     add("--destination", filter.destination, "ADDRESS[/LENGTH]", address(),
-        "Where to, before any translation");
+        "Destination of the flow's first packet, before translation");
     add("--address", filter.address, "ADDRESS[/LENGTH]", address(),
-        "Either end, before or after translation");
-    add("--source-port", filter.source_port, "PORT", port, "Of the opener; ICMP: the identifier");
-    add("--destination-port", filter.destination_port, "PORT", port, "Before any translation");
-    add("--port", filter.port, "PORT", port, "Either end, before or after translation");
+        "Source or destination, before or after translation");
+    add("--source-port", filter.source_port, "PORT", port,
+        "Source port of the first packet; ICMP: the identifier");
+    add("--destination-port", filter.destination_port, "PORT", port,
+        "Destination port of the first packet, before translation");
+    add("--port", filter.port, "PORT", port, "Source or destination, before or after translation");
     add("--protocol", filter.protocol, "PROTOCOL", protocol(),
         fmt::format("{}, or a number", dpdk::known_protocols()));
     add("--state", filter.state, "STATE", state(),
-        "Of TCP or SCTP, such as ESTABLISHED; or MAPPING, PERMISSION, INCARNATION");
+        "State of TCP or SCTP, such as ESTABLISHED; or MAPPING, PERMISSION, INCARNATION");
 }
 
 void require_five_tuple(CLI::App& command, const FlowFilter& filter) {
     for (const char* part : {"--protocol", "--source", "--destination"})
         command.get_option(part)->required();
     command.get_option("--source-port")
-        ->description("Required where there are ports; ICMP: the identifier");
-    command.get_option("--destination-port")->description("Required where there are ports");
+        ->description("Required if the protocol has ports; ICMP: the identifier");
+    command.get_option("--destination-port")->description("Required if the protocol has ports");
     command.parse_complete_callback([&filter] {
         const auto protocol = dpdk::parse_protocol(filter.protocol.value_or(""));
         if (!protocol) return;

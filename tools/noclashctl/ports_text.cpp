@@ -18,13 +18,13 @@ using nlohmann::json;
 
 // Counters of a port that count losses.
 constexpr std::array<std::pair<std::string_view, std::string_view>, 8> losses{{
-    {"rx_missed", "came while the receive queue, or the ring of the socket, was full"},
-    {"rx_no_buffers", "came while no packet buffer was free"},
+    {"rx_missed", "arrived while the receive queue, or the ring of the socket, was full"},
+    {"rx_no_buffers", "arrived while no packet buffer was free"},
     {"rx_errors", "arrived damaged"},
     {"tx_errors", "the device failed to send"},
-    {"interface_rx_dropped", "the kernel dropped before the port got it"},
-    {"interface_rx_errors", "the kernel's driver counts as arrived damaged"},
-    {"interface_tx_dropped", "the kernel did not send; it counts each try"},
+    {"interface_rx_dropped", "dropped by the kernel before the port got it"},
+    {"interface_rx_errors", "arrived damaged, as the kernel's driver counts"},
+    {"interface_tx_dropped", "not sent by the kernel, which counts each try"},
     {"interface_tx_errors", "the kernel's driver failed to send"},
 }};
 
@@ -45,7 +45,8 @@ std::string losses_text(const std::vector<json>& ports) {
             add(port, counter, port.value(std::string(counter), std::uint64_t{0}), meaning);
         const json further = port.value("further_losses", json::object());
         for (const auto& [counter, packets] : further.items())
-            add(port, counter, packets.get<std::uint64_t>(), "by the driver's own name");
+            add(port, counter, packets.get<std::uint64_t>(),
+                "a counter of the driver, by its own name");
     }
     return any ? fmt::format("\n{}", table.text()) : "";
 }

@@ -36,8 +36,8 @@ std::string temporary_directory() {
 
 [[noreturn]] void cannot_keep(int error) {
     throw std::runtime_error(
-        fmt::format("cannot keep in {} what a slow reader has not taken yet: {}; set TMPDIR to a "
-                    "directory with room, or write to a file first",
+        fmt::format("cannot keep in {} the output that a slow reader has not taken yet: {}; set "
+                    "TMPDIR to a directory with room, or write to a file first",
                     temporary_directory(), std::strerror(error)));
 }
 
@@ -96,7 +96,8 @@ void Spool::take(std::string& piece) {
     piece.resize(std::min(most_written_at_once, static_cast<std::size_t>(written_ - read_)));
     const ssize_t got = ::pread(file_, piece.data(), piece.size(), read_);
     if (got <= 0) {
-        failure_ = fmt::format("cannot read back what was kept: {}", std::strerror(errno));
+        failure_ =
+            fmt::format("cannot read back the output that was kept: {}", std::strerror(errno));
         return piece.clear();
     }
     piece.resize(static_cast<std::size_t>(got));

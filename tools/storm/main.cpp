@@ -112,8 +112,8 @@ int run_send(CommandLine& line, Output output) {
     if (options.sources % 2 != 0 && options.sockets == Sockets::one_each)
         throw UsageError("--sources: must be even, each of the two threads has its own half");
     if (options.connections > storm_capacity(options))
-        throw UsageError("--connections: more than the " + std::to_string(storm_capacity(options)) +
-                         " that so many addresses and ports suffice for");
+        throw UsageError("--connections: more than " + std::to_string(storm_capacity(options)) +
+                         ", the number of tuples that these addresses and ports make");
     options.gateway_mac = gateway_mac_of(line, options.interface, options.destination);
     print(send_storm(options), output);
     return fine;
@@ -125,8 +125,8 @@ int run_fill(CommandLine& line, Output output) {
     options.first_source = address_of(line.source_base, "--source-base");
     options.protocol = protocol_of(line.protocol);
     if (options.connections > fill_capacity(options))
-        throw UsageError("--connections: more than the " + std::to_string(fill_capacity(options)) +
-                         " that so many addresses and ports suffice for");
+        throw UsageError("--connections: more than " + std::to_string(fill_capacity(options)) +
+                         ", the number of tuples that these addresses and ports make");
     options.gateway_mac = gateway_mac_of(line, options.interface, options.first_destination);
     print(send_fill(options), output);
     return fine;
@@ -158,15 +158,17 @@ int run_receive(CommandLine& line, Output output) {
            {"last_ns", result.last_ns}},
           output);
     if (result.kernel_drops == 0) return fine;
-    std::fprintf(stderr,
-                 "storm: the capture socket lost %llu frames: nothing of this run can be trusted\n",
-                 static_cast<unsigned long long>(result.kernel_drops));
+    std::fprintf(
+        stderr,
+        "storm: the capture socket lost %llu frames: the results of this run cannot be trusted\n",
+        static_cast<unsigned long long>(result.kernel_drops));
     return instrument_failed;
 }
 
 void add_shared_options(CLI::App& command, CommandLine& line) {
     command
-        .add_option("--protocol", line.protocol, "what opens a connection: a SYN, or a datagram")
+        .add_option("--protocol", line.protocol,
+                    "protocol of the connections: a TCP SYN or a UDP datagram opens one")
         ->check(CLI::IsMember({"tcp", "udp"}))
         ->capture_default_str();
     command.add_flag("--json", line.json, "print the result as one JSON object");
@@ -174,11 +176,13 @@ void add_shared_options(CLI::App& command, CommandLine& line) {
 
 template <class Options>
 void add_sender_options(CLI::App& command, CommandLine& line, Options& options) {
-    command.add_option("--interface", options.interface, "to send on")->required();
+    command.add_option("--interface", options.interface, "interface to send on")->required();
     command.add_option("--destination", line.destination, "ADDRESS:PORT of the service")
         ->required();
-    command.add_option("--gateway", line.gateway, "next hop; the destination when not given");
-    command.add_option("--gateway-mac", line.gateway_mac, "of the next hop, or auto: ask")
+    command.add_option("--gateway", line.gateway, "next hop; default: the destination");
+    command
+        .add_option("--gateway-mac", line.gateway_mac,
+                    "MAC address of the next hop; auto: ask by ARP")
         ->capture_default_str();
     command.add_option("--source-base", line.source_base, "first source address")->required();
     command.add_option("--sources", options.sources, "source addresses, from the first one on")
@@ -187,7 +191,7 @@ void add_sender_options(CLI::App& command, CommandLine& line, Options& options) 
     command.add_option("--source-port-base", options.first_source_port, "first source port")
         ->check(CLI::Range(1, 65000))
         ->capture_default_str();
-    command.add_option("--connections", options.connections, "to open")
+    command.add_option("--connections", options.connections, "connections to open")
         ->check(CLI::Range(1, 100'000'000))
         ->capture_default_str();
     command.add_option("--rate", options.rate_cps, "connections per second")
@@ -198,7 +202,7 @@ void add_sender_options(CLI::App& command, CommandLine& line, Options& options) 
 
 void add_receive_options(CLI::App& command, CommandLine& line) {
     ReceiveOptions& options = line.receive;
-    command.add_option("--interface", options.interface, "to capture on")->required();
+    command.add_option("--interface", options.interface, "interface to capture on")->required();
     command.add_option("--port", options.port, "destination port, as it arrives here")
         ->required()
         ->check(CLI::Range(1, 65535));
@@ -207,18 +211,20 @@ void add_receive_options(CLI::App& command, CommandLine& line) {
         ->check(CLI::Range(1, 100'000'000));
     command
         .add_option("--idle-ms", line.idle_ms,
-                    "end after so long without a probe, once all arrived or SIGTERM came")
+                    "once all have arrived or SIGTERM has come: end after so long without a packet")
         ->capture_default_str();
-    command.add_option("--limit-s", line.limit_s, "end then in any case")->capture_default_str();
-    command.add_flag("--pairs", line.pairs,
-                     "they come in pairs from one socket; counts those sent to two destinations");
+    command.add_option("--limit-s", line.limit_s, "end after so long in any case")
+        ->capture_default_str();
+    command.add_flag(
+        "--pairs", line.pairs,
+        "connections come in pairs from one socket: count pairs that went to two destinations");
     add_shared_options(command, line);
 }
 
 int run(int argc, char** argv) {
     CommandLine line;
     CLI::App app(
-        "Opens connections as a load balancer does, and counts what became of them.\n\n"
+        "Opens connections as a load balancer does, and counts those that arrive.\n\n"
         "  storm receive --interface pod0 --port 80 --expect 40000 &\n"
         "  storm send --interface lb0 --destination 10.1.0.1:30080 --source-base 10.1.1.1\n\n"
         "Exit status: 0 measured, 2 usage, 3 the machine does not allow it, 4 the capture itself\n"
@@ -227,16 +233,18 @@ int run(int argc, char** argv) {
     app.require_subcommand(1);
     auto* send = app.add_subcommand("send", "two threads open connections in step");
     add_sender_options(*send, line, line.send);
-    send->add_option("--burst", line.send.burst_steps, "steps that follow without a pause")
+    send->add_option("--burst", line.send.burst_steps, "steps in a row without a pause")
         ->check(CLI::Range(1, 1'000'000))
         ->capture_default_str();
-    send->add_flag("--free-running", line.free_running, "the two threads do not wait for another");
+    send->add_flag("--free-running", line.free_running,
+                   "the two threads do not wait for each other");
     send->add_flag("--pairs", line.pairs,
-                   "both send from the same address and port, as a resolver does that asks for A "
-                   "and AAAA at once; --connections then counts queries");
+                   "both threads send from the same address and port, as a resolver that asks for "
+                   "A and AAAA at once; --connections then counts queries");
     auto* fill = app.add_subcommand("fill", "one thread opens many connections");
     add_sender_options(*fill, line, line.fill);
-    fill->add_option("--destinations", line.fill.destinations, "from the destination on")
+    fill->add_option("--destinations", line.fill.destinations,
+                     "number of destination addresses, from --destination on")
         ->check(CLI::Range(1, 65536))
         ->capture_default_str();
     auto* receive = app.add_subcommand("receive", "counts the connections that arrive");

@@ -101,7 +101,7 @@ std::uint64_t storm_capacity(const SendOptions& options) {
 SendResult send_storm(const SendOptions& options) {
     const auto cpus = allowed_cpus();
     if (cpus.size() < threads)
-        throw EnvironmentError("the storm needs two CPUs: one alone never races with itself");
+        throw EnvironmentError("the storm needs two CPUs: on one, no two packets race");
     SharedState shared;
     const auto start = Clock::now() + 20ms;
     const auto run = [&](std::uint32_t thread) {

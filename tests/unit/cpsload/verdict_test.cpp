@@ -80,9 +80,9 @@ TEST_F(Verdicts, DelayedWhereASynHadToBeRepeated) {
     EXPECT_EQ(verdict(), Verdict::delayed);
     EXPECT_EQ(exit_status(verdict()), 0);
     EXPECT_THAT(row("verdict"), Not(HasSubstr("nothing lost")));
-    EXPECT_THAT(row("verdict"), HasSubstr("4 delayed: 5 packets had to be repeated, of 2 "
-                                          "connections the first one"));
-    EXPECT_THAT(row("delayed connections"), HasSubstr("4, of them by the first packet 2"));
+    EXPECT_THAT(row("verdict"), HasSubstr("4 delayed: 5 packets had to be repeated, among "
+                                          "them the first packet of 2 connections"));
+    EXPECT_THAT(row("delayed connections"), HasSubstr("4, 2 of them by the first packet"));
     EXPECT_EQ(json()["verdict"], "delayed");
     EXPECT_EQ(json()["delayed_openings"], 2);
 }

@@ -88,7 +88,9 @@ constexpr Case general[] = {
     {"Fragments", "[fragments]\ncapacity = 100000", "",
      "f:3:12: [fragments] capacity: 100000 is out of range"},
     {"FragmentsOfASource", "[fragments]\ncapacity = 64\nper_source = 65", "",
-     "f:4:14: [fragments] per_source: 65 fragments of one source are more than all 64 that are"},
+     "f:4:14: [fragments] per_source: one source may hold 65 fragments, and all sources together "
+     "only 64; "
+     "expected at most 64"},
     {"FragmentsTime", "[fragments]\ntimeout_ms = 5", "",
      "f:3:14: [fragments] timeout_ms: 5 is out of range"},
     {"PacketBuffers", "[memory]\npacket_buffers = -5", "",
@@ -221,8 +223,9 @@ constexpr Case policy[] = {
      "f:18:21: [pool \"p\"] port_preservation: is an integer; expected true or false"},
     {"PoolParityOfOnePort", "",
      "[[pool]]\nname = \"p\"\naddresses = \"203.0.113.5\"\nports = \"5000\"\nport_parity = true",
-     "f:19:15: [pool \"p\"] port_parity: port 5000 is all there is; expected `ports` that are even "
-     "and odd"},
+     "f:19:15: [pool \"p\"] port_parity: port 5000 is the only one of `ports`; expected `ports` "
+     "with "
+     "even and odd ones"},
     {"ParityOfSnat", "",
      "[[rule]]\nname = \"r\"\naction = \"snat\"\npool = \"good\"\nport_parity = true",
      "f:19:15: [rule \"r\"] port_parity: has no meaning in this rule"},
@@ -230,16 +233,15 @@ constexpr Case policy[] = {
      "[[rule]]\nname = \"r\"\naction = \"forward\"\nport_preservation = true",
      "f:18:21: [rule \"r\"] port_preservation: has no meaning in this rule"},
     {"TrackOfSnat", "", "[[rule]]\nname = \"r\"\naction = \"snat\"\npool = \"good\"\ntrack = false",
-     "f:19:9: [rule \"r\"] track: what this rule does needs a flow; expected `track = false` only "
-     "with `action = \"forward\"`"},
+     "f:19:9: [rule \"r\"] track: the action of this rule needs a flow; expected `action = "
+     "\"forward\"` in the same rule"},
     {"TrackOfDrop", "", "[[rule]]\nname = \"r\"\naction = \"drop\"\ntrack = false",
-     "f:18:9: [rule \"r\"] track: what this rule does needs a flow"},
+     "f:18:9: [rule \"r\"] track: the action of this rule needs a flow"},
     {"TrackNoBoolean", "", "[[rule]]\nname = \"r\"\naction = \"forward\"\ntrack = \"no\"",
      "f:18:9: [rule \"r\"] track: is a string; expected true or false"},
     {"ClampWithoutTracking", "",
      "[[rule]]\nname = \"r\"\naction = \"forward\"\nmss_clamp = true\ntrack = false",
-     "f:18:13: [rule \"r\"] mss_clamp: needs a flow; expected it only in rules without `track = "
-     "false`"},
+     "f:18:13: [rule \"r\"] mss_clamp: needs a flow; expected a rule without `track = false`"},
     {"RuleWithoutAction", "", "[[rule]]\nname = \"r\"",
      "f:15:1: [rule \"r\"] action: is missing; expected \"drop\""},
     {"RuleAction", "", "[[rule]]\nname = \"r\"\naction = \"accept\"",
@@ -330,11 +332,11 @@ constexpr Case policy[] = {
     {"StaticOnePort", "",
      "[[rule]]\nname = \"r\"\naction = \"static\"\ninside = \"10.1.0.9\"\noutside = "
      "\"203.0.113.9:80\"",
-     "f:19:11: [rule \"r\"] outside: has a port, other than `inside`; expected ports in both"},
+     "f:19:11: [rule \"r\"] outside: has a port, but `inside` has none; expected a port in both"},
     {"StaticOtherPort", "",
      "[[rule]]\nname = \"r\"\naction = \"static\"\ninside = \"10.1.0.9:80\"\noutside = "
      "\"203.0.113.9\"",
-     "f:19:11: [rule \"r\"] outside: lacks a port, other than `inside`; expected ports in both"},
+     "f:19:11: [rule \"r\"] outside: has no port, but `inside` has one; expected a port in both"},
     {"StaticPortOfAnyProtocol", "",
      "[[rule]]\nname = \"r\"\naction = \"static\"\ninside = \"10.1.0.9:80\"\noutside = "
      "\"203.0.113.9:80\"",
@@ -389,7 +391,7 @@ constexpr Case behavior[] = {
     {"MappingBelongsToPool", "",
      "[[rule]]\nname = \"r\"\naction = \"snat\"\npool = \"good\"\n"
      "mapping = \"endpoint-independent\"",
-     "f:19:11: [rule \"r\"] mapping: has no meaning in this rule; expected it only with"},
+     "f:19:11: [rule \"r\"] mapping: has no meaning in this rule; expected `action = "},
     {"PoolsShareAnAddress", "",
      "[[pool]]\nname = \"p\"\naddresses = \"203.0.113.0/28\"\nmapping = \"endpoint-independent\"",
      "f:18:11: [pool \"p\"] mapping: pool \"good\" has 203.0.113.1 too, with another `mapping`; "
@@ -397,12 +399,12 @@ constexpr Case behavior[] = {
     {"RulesShareOutsidePorts", "",
      "[[rule]]\nname = \"q\"\naction = \"masquerade\"\n"
      "[[rule]]\nname = \"r\"\naction = \"masquerade\"\nmapping = \"endpoint-independent\"",
-     "f:21:11: [rule \"r\"] mapping: gives out the same ports as \"q\" does, and "
-     "endpoint-independent mappings share none; expected the same"},
+     "f:21:11: [rule \"r\"] mapping: gives out the same ports as \"q\", and "
+     "endpoint-independent mappings cannot share ports; expected the same"},
     {"ForwardsShareOutsidePorts", "",
      "[[rule]]\nname = \"q\"\naction = \"masquerade\"\nmapping = \"endpoint-independent\"\n"
      "[[rule]]\nname = \"r\"\naction = \"dnat\"\ntarget = \"10.1.0.2\"\nsource = \"masquerade\"",
-     "f:21:10: [rule \"r\"] action: gives out the same ports as \"q\" does"},
+     "f:21:10: [rule \"r\"] action: gives out the same ports as \"q\", and"},
     {"InboundRefreshWord", "[timeouts]\ninbound_refresh = \"no\"", "",
      "f:3:19: [timeouts] inbound_refresh: is a string; expected true or false"},
 };
@@ -433,9 +435,9 @@ constexpr Case static_neighbors[] = {
     {"NeighborMacMissing", "", "[[neighbor]]\naddress = \"10.1.0.9\"",
      "f:15:1: [neighbor #1] mac: "},
     {"NeighborMacGroup", "", "[[neighbor]]\naddress = \"10.1.0.9\"\nmac = \"01:00:5e:00:00:01\"",
-     "f:17:7: [neighbor #1] mac: \"01:00:5e:00:00:01\" is the address of no single station"},
+     "f:17:7: [neighbor #1] mac: \"01:00:5e:00:00:01\" is not the address of a single station"},
     {"NeighborMacZero", "", "[[neighbor]]\naddress = \"10.1.0.9\"\nmac = \"00:00:00:00:00:00\"",
-     "f:17:7: [neighbor #1] mac: \"00:00:00:00:00:00\" is the address of no single"},
+     "f:17:7: [neighbor #1] mac: \"00:00:00:00:00:00\" is not the address of a single"},
     {"NeighborMacShort", "", "[[neighbor]]\naddress = \"10.1.0.9\"\nmac = \"02:00:00:00:01\"",
      "f:17:7: [neighbor #1] mac: \"02:00:00:00:01\" is no MAC address"},
     {"NeighborMacDashes", "", "[[neighbor]]\naddress = \"10.1.0.9\"\nmac = \"02-00-00-00-00-01\"",

@@ -142,8 +142,8 @@ TEST(Shadowing, AStaticRuleIsReachedFromTwoSides) {
                         rule("static", bound)}),
         ElementsAre(HasSubstr("from: 10.1.0.0/24 is in the subnet"),
                     HasSubstr("[rule \"r3\"] inside: rules \"r1\" (line 14) and \"r2\" (line 19) "
-                              "before it match all that `inside` sends: the mapping is not used "
-                              "that way; move the rule up")));
+                              "before it match all that `inside` sends: the mapping has no "
+                              "effect in this direction; move the rule up")));
     EXPECT_THAT(warnings_about({rule("dnat", "to = \"192.0.2.9\"\ntarget = \"10.1.0.3\""),
                                 rule("static", bound)}),
                 ElementsAre(HasSubstr("outside: rule \"r1\" (line 14) before it matches all that "

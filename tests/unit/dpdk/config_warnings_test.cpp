@@ -325,12 +325,14 @@ TEST(Warnings, NothingIsForwarded) {
 TEST(Warnings, MorePollingWorkersThanCpus) {
     const Machine two{{0, 1}};
     EXPECT_THAT(warnings_of("workers = 2\n" + with(""), two), IsEmpty());
-    EXPECT_THAT(warnings_of("workers = 3\n" + with(""), two),
-                ElementsAre(StartsWith("f:1:11: warning: workers: 3 workers poll, and there are 2 "
-                                       "CPUs")));
+    EXPECT_THAT(
+        warnings_of("workers = 3\n" + with(""), two),
+        ElementsAre(StartsWith("f:1:11: warning: workers: 3 workers poll on 2 CPUs: workers "
+                               "that share a CPU")));
     EXPECT_THAT(warnings_of("workers = 3\nidle = \"nap\"\n" + with(""), two), IsEmpty());
     EXPECT_THAT(warnings_of("cores = [1, 7]\n" + with(""), two),
-                ElementsAre(StartsWith("f:1:9: warning: cores: CPU 7 is none of those")));
+                ElementsAre(StartsWith(
+                    "f:1:9: warning: cores: this process may not use CPU 7, only 0, 1")));
 }
 
 TEST(Warnings, TooFewNeighbours) {

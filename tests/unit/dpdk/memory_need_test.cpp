@@ -54,9 +54,9 @@ TEST(MemoryNeed, TheKeyThatNeedsMostIsNamedWithBothFigures) {
     config.flows = 1U << 27U;
     EXPECT_THAT(
         shortage(config, there_are(1000)),
-        Optional(
-            AllOf(StartsWith("f: flows: too little memory: "), HasSubstr("GiB for 134217728 flows"),
-                  HasSubstr("1000 MiB are there (MemAvailable)"), HasSubstr("flows would fit"))));
+        Optional(AllOf(
+            StartsWith("f: flows: too little memory: "), HasSubstr("GiB for 134217728 flows"),
+            HasSubstr("1000 MiB are available (MemAvailable)"), HasSubstr("flows would fit"))));
     config = small();
     config.memory.dpdk_megabytes = 5000;
     EXPECT_THAT(shortage(config, there_are(1000)),
