@@ -205,7 +205,7 @@ class Flows(ReloadCase):
         self.assertLessEqual(left, {8001})
         for port in range(5001, 5021):
             asked_on = self.ask("udp", node(7000), f"{LB}:{port}")[1]
-            self.assertEqual(asked_on, (POD, 8001))
+            self.assertEqual(asked_on[1], 8001)
 
     def test_end_stale_ends_what_is_forbidden_now(self):
         self.serve(8000)
