@@ -8,6 +8,7 @@
 #include <iterator>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 
 #include "dpdk/config/entries.hpp"
 #include "dpdk/config/moves.hpp"
@@ -154,6 +155,17 @@ std::string title_of(const ConfigChange& change) {
         return fmt::format("{} {:?}", change.section, change.name);
     return change.section.empty() ? change.name
                                   : fmt::format("[{}] {}", change.section, change.name);
+}
+
+std::vector<std::string> restart_titles(const std::vector<ConfigChange>& changes) {
+    std::vector<std::string> titles;
+    for (const ConfigChange& change : changes) {
+        std::string title = title_of(change);
+        // A port that was moved and changed has both of its changes side by side.
+        if (change.needs_restart && (titles.empty() || titles.back() != title))
+            titles.push_back(std::move(title));
+    }
+    return titles;
 }
 
 std::vector<ConfigChange> config_changes(const Config& running, const Config& wanted) {

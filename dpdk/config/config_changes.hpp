@@ -37,6 +37,9 @@ struct ConfigChange {
 /// "web"`.
 [[nodiscard]] std::string title_of(const ConfigChange& change);
 
+/// The titles of those that need a restart, each once.
+[[nodiscard]] std::vector<std::string> restart_titles(const std::vector<ConfigChange>& changes);
+
 /// What is to be done to make `wanted` of `running`; nothing when they mean the same. Both have
 /// been checked. What has a name, a prefix or an address is the same in both when that is: it is
 /// changed, never removed and added anew. A port of which some changes need a restart has one

@@ -12,12 +12,12 @@
 #include <tuple>
 #include <utility>
 
+#include "dpdk/config/rule_text.hpp"
 #include "dpdk/control/control_request.hpp"
 #include "dpdk/control/flow_filter.hpp"
 #include "dpdk/control/flow_text.hpp"
 #include "dpdk/control/flow_walk.hpp"
 #include "dpdk/control/memory_report.hpp"
-#include "dpdk/control/rule_text.hpp"
 #include "dpdk/control/version.hpp"
 #include "engine/base/clock.hpp"
 
@@ -55,9 +55,7 @@ StaleFlows stale_flows(const json& request) {
 
 /// A row for each change and each warning, and one for what has come of them.
 void write_outcome(const ReloadOutcome& outcome, ResponseWriter& writer) {
-    json restart = json::array();
     for (const ConfigChange& change : outcome.changes) {
-        if (change.needs_restart) restart.push_back(title_of(change));
         writer.row(json{{"change",
                          {{"kind", to_string(change.kind)},
                           {"section", change.section},
@@ -77,7 +75,7 @@ void write_outcome(const ReloadOutcome& outcome, ResponseWriter& writer) {
                        {{"unchanged", outcome.flows.unchanged},
                         {"live_on", outcome.flows.live_on},
                         {"ended", outcome.flows.ended}}},
-                      {"needs_restart", restart}}}}
+                      {"needs_restart", restart_titles(outcome.changes)}}}}
                    .dump());
 }
 

@@ -2,6 +2,7 @@
 #include "dpdk/control/reload.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -48,11 +49,8 @@ bool ReloadOutcome::needs_restart() const {
 std::string to_string(const ReloadOutcome& outcome) {
     if (outcome.changes.empty()) return fmt::format("{}: no change", outcome.file);
     if (outcome.needs_restart()) {
-        std::string names;
-        for (const ConfigChange& change : outcome.changes)
-            if (change.needs_restart) names += (names.empty() ? "" : ", ") + title_of(change);
         return fmt::format("{}: nothing was changed: restart noclash to change {}", outcome.file,
-                           names);
+                           fmt::join(restart_titles(outcome.changes), ", "));
     }
     const auto& [unchanged, live_on, ended] = outcome.flows;
     return fmt::format(

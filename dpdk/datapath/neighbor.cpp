@@ -130,6 +130,9 @@ constexpr unsigned exchange_attempts = 16;
 
 constexpr std::uint64_t touch_interval_ms = 1000;
 
+/// A reload may give a port another subnet.
+constexpr std::uint64_t room_of_any_subnet = 4096;
+
 /// Addresses of a subnet, 2^31 at most.
 constexpr std::uint64_t addresses(std::uint8_t prefix_length) {
     return std::uint64_t{1} << (prefix_length == 0 ? 31 : 32 - prefix_length);
@@ -161,8 +164,8 @@ NeighborTable::NeighborTable(const NeighborConfig& config, std::span<const PortC
     for (std::size_t port = 0; port < ports.size(); ++port) {
         const auto of_port = [port](const PinnedNeighbor& one) { return one.port == port; };
         const auto kept = static_cast<std::size_t>(std::ranges::count_if(pinned, of_port));
-        const std::size_t others = static_cast<std::size_t>(
-            std::min<std::uint64_t>(config.capacity, addresses(ports[port].prefix_length)));
+        const std::size_t others = static_cast<std::size_t>(std::min<std::uint64_t>(
+            config.capacity, std::max(addresses(ports[port].prefix_length), room_of_any_subnet)));
         // Twice the capacity, so that probe sequences stay short of `window` when it is reached.
         const std::size_t slots = std::max(std::bit_ceil((others + kept) * 2), window);
         regions_.push_back({slot_count_, slots - 1});

@@ -120,10 +120,8 @@ void add_others(CLI::App& app, Wish& wish) {
     add("version", "The versions of noclashctl, noclash and DPDK", noclash::tools::show_version);
 }
 
-void add_end_stale(CLI::App& command, Wish& wish) {
-    command.add_flag(
-        "--end-stale", wish.end_stale,
-        "End all flows that the new rules would not set up, whatever `on_change` says");
+void add_end_stale(CLI::App& command, Wish& wish, const char* help) {
+    command.add_flag("--end-stale", wish.end_stale, help);
 }
 
 noclash::tools::StaleFlows stale_flows(const Wish& wish) {
@@ -136,7 +134,8 @@ void add_configuration(CLI::App& app, Wish& wish) {
         "reload", "Take the changed configuration file over while traffic flows");
     reload->fallthrough();
     reload->footer(about_reload);
-    add_end_stale(*reload, wish);
+    add_end_stale(*reload, wish,
+                  "End all flows that the new rules would not set up, whatever `on_change` says");
     reload->callback([&wish] {
         wish.action = [](Wish& all) {
             noclash::tools::reload_config(all.settings, stale_flows(all));
@@ -164,7 +163,7 @@ void add_configuration(CLI::App& app, Wish& wish) {
     diff->fallthrough();
     diff->footer(about_diff);
     diff->add_option("FILE", wish.config_file)->required();
-    add_end_stale(*diff, wish);
+    add_end_stale(*diff, wish, "Tell what `reload --end-stale` would do");
     diff->callback([&wish] {
         wish.action = [](Wish& all) {
             all.fit = noclash::tools::diff_config(all.settings, all.config_file, stale_flows(all));

@@ -219,6 +219,21 @@ TEST(ConfigChanges, TitlesAreAsInTheFile) {
     EXPECT_EQ(title_of({Kind::removed, "port", "in", "", true}), "port \"in\"");
 }
 
+TEST(ConfigChanges, WhatNeedsARestartIsNamedOnce) {
+    const Config before = parse_config(ports, "f");
+    Config after = before;
+    after.workers = 2;
+    after.log_level = "debug";
+    std::swap(after.ports[0], after.ports[1]);
+    for (PortConfig& port : after.ports) {
+        port.mtu = 9000;
+        port.reverse_path = ReversePath::strict;
+    }
+    EXPECT_THAT(restart_titles(config_changes(before, after)),
+                ElementsAre("workers", "port \"out\"", "port \"in\""));
+    EXPECT_THAT(restart_titles({}), IsEmpty());
+}
+
 TEST(Moves, AreTheFewest) {
     // Against all sets of elements that might stay.
     std::mt19937 random(2);
