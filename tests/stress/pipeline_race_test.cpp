@@ -2,12 +2,16 @@
 
 // Workers of one gateway, more than there are cores, that get in step: copies of one first packet
 // (same original tuple), and first packets of different flows that want the same pool port (same
-// reply tuple). The whole protocol of claim, reserve, publish, park and adopt, with real threads.
+// reply tuple). The whole protocol of claim, reserve, publish, park and adopt, with real threads;
+// and policies that are replaced under them.
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <barrier>
+#include <memory>
 #include <set>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -98,6 +102,73 @@ TEST(PipelineRace, FlowsThatWantOnePortNeverShareIt) {
             different.insert(ports[id][i]);
         ASSERT_EQ(different.size(), workers) << "step " << i;
     }
+}
+
+/// Policies come and go while workers run: each is gone a grace period after another took its
+/// place. A worker that goes by an old one, or limits that are not there yet, show in sanitizers'
+/// builds.
+TEST(PipelineRace, PoliciesAreReplacedUnderWorkers) {
+    using Snapshot = PolicySnapshot<V4, TestRouter>;
+    TestGateway gateway({masquerade()}, workers, 4 * steps);
+    const auto make = [&](unsigned number, const Snapshot* previous) {
+        LimitsConfig<V4> limits;
+        if (number >= 3) limits.most[static_cast<std::size_t>(Quota::flows)] = 1000 + number;
+        Rule<V4> service = node_port();
+        service.to_port = PortRange{2000, static_cast<std::uint16_t>(2000 + number % 3)};
+        service.name += std::to_string(number % 5);
+        std::vector<Rule<V4>> rules{masquerade({2000, 60000})};
+        if (number % 2 == 0) rules.insert(rules.begin(), service);
+        if (gateway.limits.prepare(limits)) {
+            const std::uint64_t token = gateway.table.quiescence().start();
+            while (!gateway.table.quiescence().passed(token))
+                std::this_thread::yield();
+        }
+        return std::make_unique<Snapshot>(PolicyConfig<V4>{{}, std::move(rules)}, Timeouts{},
+                                          limits, gateway.identities, gateway.router, previous);
+    };
+    std::unique_ptr<Snapshot> now = make(0, nullptr);
+    std::atomic<const Snapshot*> current{now.get()};
+    std::atomic<int> refused{0}, last_reason{0};
+    std::atomic<unsigned> running{workers};
+    gateway.engines[0]->offline();
+    std::vector<std::thread> threads;
+    for (unsigned id = 0; id < workers; ++id) {
+        threads.emplace_back([&, id] {
+            gateway.engines[id]->online();
+            for (int i = 0; i < steps; ++i) {
+                const RoutedRound<V4, TestRouter> round{*current.load(std::memory_order_acquire),
+                                                        gateway.now_ms};
+                Bytes packet = tcp({host("10.1.0.7"), host("192.0.2.0") + static_cast<unsigned>(i),
+                                    static_cast<std::uint16_t>(1024 + id), 80},
+                                   tcp_flag::syn);
+                PacketContext<V4> context{};
+                context.packet = view(packet);
+                context.ingress_port = 0;
+                gateway.pipelines[id]->process({&context, 1}, round);
+                if (context.verdict.outcome == Outcome::drop &&
+                    context.verdict.reason != DropReason::subscriber_flows) {
+                    ++refused;
+                    last_reason = static_cast<int>(context.verdict.reason);
+                }
+                gateway.engines[id]->quiescent();
+                gateway.pipelines[id]->maintain(round, 64);
+            }
+            gateway.engines[id]->offline();
+            --running;
+        });
+    }
+    unsigned replaced = 0;
+    for (unsigned number = 1; running > 0 || replaced < 8; ++number, ++replaced) {
+        std::unique_ptr<Snapshot> next = make(number, now.get());
+        current.store(next.get(), std::memory_order_release);
+        const std::uint64_t token = gateway.table.quiescence().start();
+        while (!gateway.table.quiescence().passed(token))
+            std::this_thread::yield();
+        now = std::move(next);
+    }
+    for (auto& thread : threads)
+        thread.join();
+    EXPECT_EQ(refused, 0) << to_string(static_cast<DropReason>(last_reason.load()));
 }
 
 }  // namespace
