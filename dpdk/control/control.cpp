@@ -93,7 +93,7 @@ Control::Control(Gateway& gateway, const std::vector<std::unique_ptr<Worker>>& w
       workers_(workers),
       started_ms_(now_ms()),
       flush_(gateway),
-      reloader_(gateway, flush_) {}
+      reloader_(gateway, workers, flush_) {}
 
 void Control::answer(const json& request, ResponseWriter& writer) {
     const auto& command = request.at("command").get_ref<const std::string&>();
@@ -310,9 +310,6 @@ void Control::rules(ResponseWriter& writer) const {
     const Snapshot& policy = *held;
     for (std::size_t i = 0; i < policy.rules.size(); ++i) {
         const nat::Rule<V4>& rule = policy.rules[i];
-        std::uint64_t hits = 0;
-        for (const auto& worker : workers_)
-            hits += worker->pipeline().rule_hits(rule.id);
         json backends = json::array();
         std::uint64_t unanswered = 0;
         for (std::size_t n = 0; n < rule.targets.size(); ++n) {
@@ -326,7 +323,7 @@ void Control::rules(ResponseWriter& writer) const {
             {"name", rule.name},
             {"match", match_text(rule, policy.config)},
             {"action", action_text(rule, policy.config)},
-            {"hits", hits},
+            {"hits", reloader_.hits(rule.id)},
             {"half_open", gateway_.limits.services().half_open(rule.id)},
             {"unanswered", unanswered},
             {"backends",

@@ -54,6 +54,22 @@ void FlowReader::copy(FlowId first, std::uint32_t count, const FlowFilter& filte
     gateway_.flows.quiescence().offline(reader_);
 }
 
+void FlowReader::mark_names(FlowId first, std::uint32_t count, std::vector<bool>& rules,
+                            std::vector<bool>& pools) {
+    auto& pool = gateway_.flows.pool();
+    const FlowId end = std::min(pool.last_id() + 1, first + count);
+    gateway_.flows.quiescence().online(reader_);
+    for (FlowId id = first; id < end; ++id) {
+        const auto& flow = pool[id];
+        const FlowStatus status = flow.status.load(std::memory_order_acquire);  // (5)
+        if (status != FlowStatus::live && status != FlowStatus::ending) continue;
+        rules[flow.rule] = true;
+        if (const auto of_pool = nat::pool_of_mapping(flow.tuple(Direction::original)))
+            pools[*of_pool] = true;
+    }
+    gateway_.flows.quiescence().offline(reader_);
+}
+
 bool FlowReader::flush(const FlowView& flow, EngineCounters& counters,
                        nat::MappingCounters& mappings) {
     if (flow.is_wildcard()) return false;

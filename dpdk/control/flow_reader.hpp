@@ -26,6 +26,11 @@ class FlowReader {
     void copy(FlowId first, std::uint32_t count, const FlowFilter& filter,
               std::vector<FlowView>& out);
 
+    /// Marks the numbers of rules and pools that records `first` .. `first + count - 1` refer to;
+    /// those of a record that is being set up are the current policy's.
+    void mark_names(FlowId first, std::uint32_t count, std::vector<bool>& rules,
+                    std::vector<bool>& pools);
+
     /// Ends the flow if it still is the one that was seen.
     /// A mapping ends with its last flow.
     bool flush(const FlowView& flow, EngineCounters& counters, nat::MappingCounters& mappings);

@@ -98,12 +98,14 @@ std::string_view whole(const Out& out) {
 
 }  // namespace
 
-FlowText::FlowText(const nat::Names& rules) {
-    for (std::size_t id = 0; id < rules.size(); ++id) {
-        const std::string quoted =
-            nlohmann::json(rules.name_of(static_cast<nat::RuleId>(id))).dump();
-        rules_.push_back(quoted.substr(1, quoted.size() - 2));
+/// A reload may bring new rules while flows are listed.
+const std::string& FlowText::rule(nat::RuleId id) {
+    while (quoted_.size() <= id) {
+        const auto next = static_cast<nat::RuleId>(quoted_.size());
+        const std::string quoted = nlohmann::json(rules_.name_of(next)).dump();
+        quoted_.push_back(quoted.substr(1, quoted.size() - 2));
     }
+    return quoted_[id];
 }
 
 std::string_view FlowText::object(const FlowView& flow) {
@@ -124,7 +126,7 @@ std::string_view FlowText::object(const FlowView& flow) {
     add_side_object(out_, flow.reply, flow.packets[1], flow.bytes[1]);
     add(out_, FMT_COMPILE(R"(,"assured":{},"replied":{},"rule":"{}","worker":{}}})"),
         (flow.marks & flow_mark::assured) != 0, (flow.marks & flow_mark::replied) != 0,
-        rules_[flow.rule], flow.worker);
+        rule(flow.rule), flow.worker);
     return whole(out_);
 }
 
@@ -143,7 +145,7 @@ std::string_view FlowText::line(const FlowView& flow) {
     add(out_, (flow.marks & flow_mark::replied) != 0 ? " " : " [UNREPLIED] ");
     add_side(out_, flow, Side::reply);
     if ((flow.marks & flow_mark::assured) != 0) add(out_, " [ASSURED]");
-    add(out_, FMT_COMPILE(" zone={} rule={}\""), flow.original.zone, rules_[flow.rule]);
+    add(out_, FMT_COMPILE(" zone={} rule={}\""), flow.original.zone, rule(flow.rule));
     return whole(out_);
 }
 
@@ -164,7 +166,7 @@ void FlowText::add_wildcard_object(const FlowView& flow) {
         out_.push_back('"');
     }
     add(out_, FMT_COMPILE(R"(,"references":{},"rule":"{}","worker":{}}})"), flow.references,
-        rules_[flow.rule], flow.worker);
+        rule(flow.rule), flow.worker);
 }
 
 void FlowText::add_wildcard_line(const FlowView& flow) {
@@ -178,7 +180,7 @@ void FlowText::add_wildcard_line(const FlowView& flow) {
     add_end(out_, flow.reply.destination, flow.reply.destination_port);
     add(out_, FMT_COMPILE(" references={}"), flow.references);
     if (mapping) add(out_, FMT_COMPILE(" filtering={}"), filtering_of(flow));
-    add(out_, FMT_COMPILE(" zone={} rule={}\""), flow.original.zone, rules_[flow.rule]);
+    add(out_, FMT_COMPILE(" zone={} rule={}\""), flow.original.zone, rule(flow.rule));
 }
 
 }  // namespace noclash::dpdk

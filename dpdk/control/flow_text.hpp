@@ -15,8 +15,8 @@ namespace noclash::dpdk {
 /// Writes flows as JSON text without line breaks. Each view dies with the next call.
 class FlowText {
   public:
-    /// @param rules  the names of all rules that a flow may refer to
-    explicit FlowText(const nat::Names& rules);
+    /// @param rules  the names of all rules that a flow may refer to; outlives this
+    explicit FlowText(const nat::Names& rules) : rules_(rules) {}
 
     /// An object with every field; docs/json.md describes them.
     [[nodiscard]] std::string_view object(const FlowView& flow);
@@ -27,7 +27,10 @@ class FlowText {
     void add_wildcard_object(const FlowView& flow);
     void add_wildcard_line(const FlowView& flow);
 
-    std::vector<std::string> rules_;  ///< their names as the inside of JSON strings
+    [[nodiscard]] const std::string& rule(nat::RuleId id);
+
+    const nat::Names& rules_;
+    std::vector<std::string> quoted_;  ///< their names as the inside of JSON strings, as far as met
     fmt::memory_buffer out_;
 };
 

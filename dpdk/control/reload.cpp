@@ -79,6 +79,7 @@ ReloadOutcome Reloader::reload(StaleFlows stale, const Between& between) {
         outcome = compare(*before, wanted);
         outcome.applied = !outcome.needs_restart();
         if (outcome.changes.empty() || outcome.needs_restart()) return;
+        forget_names(*before, wanted);
         // Old addresses are kept until it is known which of them flows have.
         next = std::make_shared<const Snapshot>(std::move(wanted), gateway_.identities,
                                                 before.get(), before->router.own_addresses());
@@ -168,6 +169,38 @@ ReloadOutcome::Flows Reloader::settle(const Snapshot& before, const Snapshot& no
         }
     });
     return flows;
+}
+
+/// Gives the numbers of names back that neither the policy in force nor a flow has, when those that
+/// are left may not suffice.
+void Reloader::forget_names(const Snapshot& current, const Config& wanted) {
+    nat::Identities& identities = gateway_.identities;
+    if (identities.rules().left() >= wanted.policy.rules.size() &&
+        identities.pools().left() >= wanted.policy.pools.size())
+        return;
+    std::vector<bool> rules(nat::Identities::most_rules), pools(nat::Identities::most_rules);
+    for (const auto& rule : current.rules)
+        rules[rule.id] = true;
+    for (const auto& pool : current.pools)
+        pools[pool.id] = true;
+    FlowReader reader(gateway_);
+    constexpr std::uint32_t records_at_once = 4096;
+    for (FlowId first = 1; first <= gateway_.flows.pool().last_id(); first += records_at_once)
+        reader.mark_names(first, records_at_once, rules, pools);
+    wait_for_workers();  // whoever was about to count a flow's end for its rule has done so
+    for (const nat::RuleId rule : identities.give_back(rules, pools))
+        former_hits_[rule].store(all_hits(rule), std::memory_order_relaxed);
+}
+
+std::uint64_t Reloader::all_hits(nat::RuleId rule) const {
+    std::uint64_t hits = 0;
+    for (const auto& worker : workers_)
+        hits += worker->pipeline().rule_hits(rule);
+    return hits;
+}
+
+std::uint64_t Reloader::hits(nat::RuleId rule) const {
+    return all_hits(rule) - former_hits_[rule].load(std::memory_order_relaxed);
 }
 
 void Reloader::give_up_retired() {

@@ -14,8 +14,10 @@
 // All or nothing: a file that changes something which needs a restart is refused as a whole. It is
 // done by whoever asks for it, at the lowest priority, one at a time.
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -23,6 +25,7 @@
 #include "dpdk/config/config_changes.hpp"
 #include "dpdk/control/flow_flush.hpp"
 #include "dpdk/datapath/gateway.hpp"
+#include "dpdk/datapath/worker.hpp"
 
 namespace noclash::dpdk {
 
@@ -54,8 +57,10 @@ class Reloader {
     /// Called now and then while it takes long. It may throw before anything has changed.
     using Between = std::function<void()>;
 
-    /// Both outlive this.
-    Reloader(Gateway& gateway, FlowFlush& flush) : gateway_(gateway), flush_(flush) {}
+    /// All outlive this.
+    Reloader(Gateway& gateway, const std::vector<std::unique_ptr<Worker>>& workers,
+             FlowFlush& flush)
+        : gateway_(gateway), workers_(workers), flush_(flush) {}
 
     /// Reads the gateway's file again and puts it in force.
     /// @throws ConfigError      the file is faulty: nothing has changed
@@ -66,6 +71,9 @@ class Reloader {
     /// @throws ConfigError
     [[nodiscard]] ReloadOutcome preview(const std::string& file, StaleFlows stale,
                                         const Between& between);
+
+    /// How often a rule has decided since its name got its number.
+    [[nodiscard]] std::uint64_t hits(nat::RuleId rule) const;
 
     /// Gives up retired addresses that no flow has any more. Costs nothing while there are none.
     void give_up_retired();
@@ -78,10 +86,16 @@ class Reloader {
     [[nodiscard]] ReloadOutcome::Flows settle(const Snapshot& before, const Snapshot& now,
                                               StaleFlows stale, const Between& between);
     void wait_for_workers();
+    void forget_names(const Snapshot& current, const Config& wanted);
+    [[nodiscard]] std::uint64_t all_hits(nat::RuleId rule) const;
 
     Gateway& gateway_;
+    const std::vector<std::unique_ptr<Worker>>& workers_;
     FlowFlush& flush_;
     std::timed_mutex mutex_;  ///< one at a time
+    /// By number, what its former names had; of those that had none, 0.
+    std::vector<std::atomic<std::uint64_t>> former_hits_ =
+        std::vector<std::atomic<std::uint64_t>>(gateway_.identities.rules().most());
 };
 
 }  // namespace noclash::dpdk

@@ -49,6 +49,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <optional>
 
 #include "engine/flow.hpp"
 #include "engine/tuple.hpp"
@@ -68,6 +69,17 @@ template <class Family>
                                               std::uint16_t number) {
     return {packet.source, outside,         packet.source_port, Be16::from_host(number),
             packet.zone,   packet.protocol, wildcard::remote};
+}
+
+/// The number of the pool whose mapping has such an original tuple; nothing when it is none of a
+/// pool's.
+template <class Family>
+[[nodiscard]] std::optional<std::uint16_t> pool_of_mapping(const Tuple<Family>& original) {
+    const bool is_of_pool = original.reserved == wildcard::remote &&
+                            original.destination == typename Family::Address{} &&
+                            original.destination_port.host() != 0;
+    if (!is_of_pool) return std::nullopt;
+    return static_cast<std::uint16_t>(original.destination_port.host() - 1);
 }
 
 /// The reply tuple of the mapping that has the outside endpoint `tuple` goes to.

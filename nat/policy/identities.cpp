@@ -9,11 +9,12 @@ Names::Names(const Names& other) : most_(other.most_) {
     const std::scoped_lock lock(other.mutex_);
     names_ = other.names_;
     ids_ = other.ids_;
+    free_ = other.free_;
 }
 
-const std::string& Names::name_of(std::uint16_t id) const {
+std::string Names::name_of(std::uint16_t id) const {
     const std::scoped_lock lock(mutex_);
-    return names_[id];
+    return id < names_.size() ? names_[id] : std::string();
 }
 
 std::size_t Names::size() const {
@@ -23,16 +24,50 @@ std::size_t Names::size() const {
 
 std::uint16_t Names::id_of(std::string_view name) {
     const std::scoped_lock lock(mutex_);
-    const auto [place, is_new] =
-        ids_.try_emplace(std::string(name), static_cast<std::uint16_t>(names_.size()));
+    const auto number = free_.empty() ? static_cast<std::uint16_t>(names_.size()) : free_.back();
+    const auto [place, is_new] = ids_.try_emplace(std::string(name), number);
     if (!is_new) return place->second;
+    if (!free_.empty()) {
+        free_.pop_back();
+        names_[number] = name;
+        return number;
+    }
     if (names_.size() == most_) {
         ids_.erase(place);
         throw std::length_error("more than " + std::to_string(most_) +
-                                " names of rules or pools since noclash was started; restart it");
+                                " names of rules or pools, with those that flows still have");
     }
     names_.emplace_back(name);
     return place->second;
+}
+
+std::size_t Names::left() const {
+    const std::scoped_lock lock(mutex_);
+    return most_ - ids_.size();
+}
+
+std::vector<std::uint16_t> Names::give_back(const std::vector<bool>& kept) {
+    const std::scoped_lock lock(mutex_);
+    std::vector<std::uint16_t> given;
+    for (auto one = ids_.begin(); one != ids_.end();) {
+        const std::uint16_t id = one->second;
+        if (id < kept.size() && kept[id]) {
+            ++one;
+            continue;
+        }
+        one = ids_.erase(one);
+        names_[id].clear();
+        given.push_back(id);
+    }
+    free_.insert(free_.end(), given.begin(), given.end());
+    return given;
+}
+
+std::vector<RuleId> Identities::give_back(const std::vector<bool>& kept_rules,
+                                          const std::vector<bool>& kept_pools) {
+    for (const PoolId pool : pools_.give_back(kept_pools))
+        pairings_[pool] = Pairing{};
+    return rules_.give_back(kept_rules);
 }
 
 PoolId Identities::pool(std::string_view name) {

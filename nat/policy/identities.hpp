@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -20,7 +19,8 @@ using RuleId = std::uint16_t;
 /// Likewise of a pool.
 using PoolId = std::uint16_t;
 
-/// Names as numbers: a name gets the next number when it is met first, and keeps it. Any thread.
+/// Names as numbers: a name gets one when it is met first, and keeps it until it is given back. Any
+/// thread.
 class Names {
   public:
     /// @param most  names at once; at most 65,536
@@ -30,17 +30,24 @@ class Names {
 
     /// @throws std::length_error when the name is new and `most` others have numbers
     [[nodiscard]] std::uint16_t id_of(std::string_view name);
-    /// Stays where it is for as long as there are names.
-    [[nodiscard]] const std::string& name_of(std::uint16_t id) const;
-    /// How many names have a number: those from 0 on.
+    /// Empty when no name has this number.
+    [[nodiscard]] std::string name_of(std::uint16_t id) const;
+    /// All numbers are below it.
     [[nodiscard]] std::size_t size() const;
     [[nodiscard]] std::size_t most() const { return most_; }
+    /// How many more names could get a number.
+    [[nodiscard]] std::size_t left() const;
+    /// Gives back all numbers but those that are `kept`: nothing refers to them any more.
+    /// @param kept  by number; those beyond its end are not kept
+    /// @return the numbers that other names may get now
+    std::vector<std::uint16_t> give_back(const std::vector<bool>& kept);
 
   private:
     std::size_t most_;
     mutable std::mutex mutex_;
-    std::deque<std::string> names_;  ///< by number
+    std::vector<std::string> names_;  ///< by number
     std::unordered_map<std::string, std::uint16_t> ids_;
+    std::vector<std::uint16_t> free_;  ///< numbers that were given back
 };
 
 /// Carries from one policy to the next the numbers of rules and pools, and how each pool pairs
@@ -58,6 +65,13 @@ class Identities {
     [[nodiscard]] PoolId pool(std::string_view name);
     [[nodiscard]] const Pairing& pairing_of(PoolId pool) const { return pairings_[pool]; }
     [[nodiscard]] const Names& rules() const { return rules_; }
+    [[nodiscard]] const Names& pools() const { return pools_; }
+
+    /// Gives back the numbers of the rules and pools that are not kept. A pool that comes again
+    /// pairs hosts otherwise.
+    /// @return those of rules
+    std::vector<RuleId> give_back(const std::vector<bool>& kept_rules,
+                                  const std::vector<bool>& kept_pools);
 
   private:
     Names rules_;

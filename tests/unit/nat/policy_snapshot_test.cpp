@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 #include <stdexcept>
+#include <vector>
 
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
@@ -33,6 +35,24 @@ TEST(Names, KeepTheirNumber) {
     EXPECT_THROW((void)names.id_of("d"), std::length_error);
     EXPECT_EQ(names.id_of("c"), 2) << "what has a number keeps it";
     EXPECT_EQ(names.size(), 3U);
+}
+
+TEST(Names, MayBeGivenBack) {
+    Names names(3);
+    for (const char* name : {"a", "b", "c"})
+        (void)names.id_of(name);
+    EXPECT_EQ(names.left(), 0U);
+    auto given = names.give_back({false, true});
+    std::ranges::sort(given);
+    EXPECT_EQ(given, (std::vector<std::uint16_t>{0, 2}));
+    EXPECT_EQ(names.left(), 2U);
+    EXPECT_EQ(names.name_of(0), "");
+    const std::uint16_t d = names.id_of("d"), e = names.id_of("e");
+    EXPECT_EQ(d + e, 2) << "0 and 2, in either order";
+    EXPECT_EQ(names.id_of("b"), 1);
+    EXPECT_EQ(names.name_of(d), "d");
+    EXPECT_THROW((void)names.id_of("f"), std::length_error);
+    EXPECT_TRUE(names.give_back({true, true, true}).empty());
 }
 
 TEST(Identities, APoolThatKeepsItsNameKeepsItsPairs) {
