@@ -11,10 +11,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # Where the build directories are: elsewhere on a machine that several people share.
 BUILDS = os.environ.get("NOCLASH_BUILDS", ROOT)
 
-# What people run, what a demonstration needs, and all that the tests put it under load with.
+# What people run; a demonstration's storm; and all that the tests put it under load with.
 GATEWAY = ("dpdk/noclash", "tools/noclashctl/noclashctl")
-DEMO = (*GATEWAY, "tools/storm/storm")
-PROGRAMS = (*DEMO, "tools/cpsload/cpsload")
+STORM = ("tools/storm/storm",)
+PROGRAMS = (*GATEWAY, *STORM, "tools/cpsload/cpsload")
 
 
 class Build:
