@@ -6,17 +6,18 @@
 #include <rte_lcore.h>
 #include <signal.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
 
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstring>
 #include <memory>
 #include <new>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
+#include "dpdk/command_line.hpp"
 #include "dpdk/config/config.hpp"
 #include "dpdk/control/control.hpp"
 #include "dpdk/control/control_socket.hpp"
@@ -24,13 +25,13 @@
 #include "dpdk/control/memory_report.hpp"
 #include "dpdk/control/neighbor_log.hpp"
 #include "dpdk/control/shortage_log.hpp"
-#include "dpdk/control/version.hpp"
 #include "dpdk/datapath/gateway.hpp"
 #include "dpdk/datapath/rss.hpp"
 #include "dpdk/datapath/worker.hpp"
 #include "dpdk/device/device_lock.hpp"
 #include "dpdk/device/eal.hpp"
 #include "dpdk/device/last_memory.hpp"
+#include "dpdk/device/log.hpp"
 #include "dpdk/device/memory_need.hpp"
 #include "dpdk/device/packet_pool.hpp"
 #include "engine/base/clock.hpp"
@@ -204,37 +205,20 @@ void serve(const Config& config) {
 }
 
 int run(int argc, char** argv) {
-    CLI::App app{
-        "noclash: a NAT gateway in which no connection is lost to a tuple clash.\n"
-        "Runs in the foreground until SIGINT or SIGTERM; `noclashctl` talks to it meanwhile.\n"
-        "SIGHUP reads the configuration again, as `noclashctl reload` does."};
-    app.footer(
-        "Example:\n"
-        "  noclash --config /etc/noclash/gateway.toml\n"
-        "`noclashctl config check FILE` checks a configuration without starting anything.\n"
-        "Exit codes: 0 stopped by a signal, 1 could not run, 2 bad configuration or usage.");
-    std::string file;
-    app.add_option("-c,--config", file, "configuration file (TOML)")->required();
-    bool strict = false;
-    app.add_flag("--strict", strict, "treat warnings about the configuration as errors");
-    app.set_version_flag("--version", "noclash " + std::string(noclash_version));
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? ok : bad_config;
-    }
+    CommandLine line;
+    if (const auto exit_code = line.read(argc, argv, bad_config)) return *exit_code;
 
     set_up_log("info");
     Config config;
     try {
-        config = load_config(file);
+        config = load_config(line.file);
     } catch (const ConfigError& error) {
         for (const Finding& finding : error.findings())
             fmt::print(stderr, "{}\n", finding.text);
         return bad_config;
     }
     spdlog::set_level(spdlog::level::from_str(config.log_level));
-    if (strict && !config.warnings.empty()) {
+    if (line.strict && !config.warnings.empty()) {
         for (const Finding& warning : config.warnings)
             fmt::print(stderr, "{}\n", warning.text);
         return bad_config;

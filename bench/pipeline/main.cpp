@@ -6,7 +6,6 @@
 
 #include <fmt/core.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
 #include <array>
@@ -17,6 +16,7 @@
 
 #include "bench/pipeline/cases.hpp"
 #include "bench/workers.hpp"
+#include "dpdk/device/log.hpp"
 
 namespace noclash::bench {
 namespace {

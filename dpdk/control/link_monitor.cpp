@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <net/if.h>
 #include <poll.h>
-#include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "dpdk/device/log.hpp"
 #include "engine/base/clock.hpp"
 
 namespace noclash::dpdk {

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <rte_ethdev.h>
 #include <rte_thash.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <array>
@@ -12,6 +11,7 @@
 #include <cstring>
 
 #include "dpdk/datapath/gateway.hpp"
+#include "dpdk/device/log.hpp"
 
 namespace noclash::dpdk {
 

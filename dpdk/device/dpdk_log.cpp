@@ -3,7 +3,6 @@
 
 #include <dlfcn.h>
 #include <rte_log.h>
-#include <spdlog/spdlog.h>
 
 #include <array>
 #include <cstdarg>
@@ -11,6 +10,8 @@
 #include <deque>
 #include <mutex>
 #include <string_view>
+
+#include "dpdk/device/log.hpp"
 
 namespace noclash::dpdk {
 

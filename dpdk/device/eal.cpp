@@ -5,13 +5,13 @@
 #include <rte_eal.h>
 #include <rte_errno.h>
 #include <sched.h>
-#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
 
+#include "dpdk/device/log.hpp"
 #include "engine/base/huge_mapping.hpp"
 
 namespace noclash::dpdk {

@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <rte_errno.h>
 #include <rte_interrupts.h>
-#include <spdlog/spdlog.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -18,6 +17,7 @@
 #include <stdexcept>
 #include <vector>
 
+#include "dpdk/device/log.hpp"
 #include "engine/base/clock.hpp"
 
 namespace noclash::dpdk {

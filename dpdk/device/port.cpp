@@ -6,7 +6,6 @@
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
-#include <spdlog/spdlog.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +19,7 @@
 #include "dpdk/config/device_string.hpp"
 #include "dpdk/device/device_sockets.hpp"
 #include "dpdk/device/dpdk_log.hpp"
+#include "dpdk/device/log.hpp"
 #include "dpdk/device/packet_fanout.hpp"
 #include "dpdk/device/unix_socket.hpp"
 #include "engine/base/random.hpp"

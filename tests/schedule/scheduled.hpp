@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 
@@ -57,6 +58,9 @@ struct Scheduled {
     using Atomic = ScheduledAtomic<T>;
     using Quiescence = ScheduledQuiescence;
     using Hash = ScheduledHash;
+    /// Two windows of places: a scenario has two or three destinations, or means to fill one
+    /// window.
+    static constexpr std::size_t occupancy_maps = 16;
 };
 
 }  // namespace noclash::schedule

@@ -4,7 +4,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <spawn.h>
-#include <spdlog/spdlog.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,6 +13,7 @@
 #include <vector>
 
 #include "dpdk/device/eal.hpp"
+#include "dpdk/device/log.hpp"
 #include "dpdk/device/packet_pool.hpp"
 #include "dpdk/device/port.hpp"
 #include "tools/cpsload/devices.hpp"

@@ -4,7 +4,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
 #include <sys/prctl.h>
 
 #include <atomic>
@@ -13,6 +12,7 @@
 
 #include "dpdk/device/eal.hpp"
 #include "dpdk/device/interrupt_gate.hpp"
+#include "dpdk/device/log.hpp"
 #include "dpdk/device/packet_pool.hpp"
 #include "dpdk/device/port.hpp"
 #include "tools/cpsload/ceiling.hpp"

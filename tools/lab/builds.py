@@ -11,10 +11,10 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # Where the build directories are: elsewhere on a machine that several people share.
 BUILDS = os.environ.get("NOCLASH_BUILDS", ROOT)
 
-# Programs that people run, that a demonstration needs, and that put the gateway under load.
+# Programs that people run; a demonstration's storm; and all that put the gateway under load.
 GATEWAY = ("dpdk/noclash", "tools/noclashctl/noclashctl")
-DEMO = (*GATEWAY, "tools/storm/storm")
-PROGRAMS = (*DEMO, "tools/cpsload/cpsload")
+STORM = ("tools/storm/storm",)
+PROGRAMS = (*GATEWAY, *STORM, "tools/cpsload/cpsload")
 
 
 class Build:

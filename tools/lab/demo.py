@@ -96,16 +96,20 @@ class Demo:
         with self._console.step("packages") as step:
             run([os.path.join(builds.ROOT, "tools", "setup")], timeout_s=1800)
             step.conclude("all there")
-        try:
-            with self._console.step("building") as step:
-                self._build.configure()
-                self._build.compile(step, builds.DEMO)
-        except LabError as error:
-            raise NotAvailable(str(error)) from error
+        # The storm is built after the first packets have been seen.
+        self._build_programs(builds.GATEWAY)
         with self._console.step("checking this machine") as step:
             require_privilege()
             dead = laboratory.clean_up_after_the_dead()
             step.conclude(f"fine; removed what {', '.join(dead)} had left" if dead else "fine")
+
+    def _build_programs(self, programs):
+        try:
+            with self._console.step("building") as step:
+                self._build.configure()
+                self._build.compile(step, programs)
+        except LabError as error:
+            raise NotAvailable(str(error)) from error
 
     def run_services(self, lab):
         """Real programs through noclash."""
@@ -125,6 +129,7 @@ class Demo:
         count = self._options.connections
         self._console.heading(f"The storm: {count:,} connections from 16 addresses, in step, "
                               "to one service")
+        self._build_programs(builds.STORM)
         for contestant in [*map(Netfilter, MODES), Noclash(self._build)]:
             with self._console.step(contestant.name) as step:
                 self._run_storm(lab, contestant, step)

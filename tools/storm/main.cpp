@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <netinet/in.h>
 
-#include <CLI/CLI.hpp>
 #include <atomic>
 #include <csignal>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <stdexcept>
 #include <string>
+#include <tuple>
+#include <utility>
 
+#include "tools/storm/command_line.hpp"
 #include "tools/storm/packet_socket.hpp"
 #include "tools/storm/receive.hpp"
 #include "tools/storm/send.hpp"
@@ -23,24 +26,6 @@ class UsageError : public std::runtime_error {
 };
 
 enum class Output : std::uint8_t { text, json };
-
-/// The options of all subcommands, as typed.
-struct CommandLine {
-    std::string destination;
-    std::string gateway;
-    std::string gateway_mac = "auto";
-    std::string source_base;
-    std::string protocol = "tcp";
-    std::uint32_t idle_ms = 500;
-    std::uint32_t limit_s = 120;
-    bool free_running = false;
-    bool pairs = false;
-    bool json = false;
-
-    SendOptions send;
-    FillOptions fill;
-    ReceiveOptions receive;
-};
 
 std::atomic<bool> sender_ended{false};
 static_assert(std::atomic<bool>::is_always_lock_free, "set by a signal handler");
@@ -165,98 +150,12 @@ int run_receive(CommandLine& line, Output output) {
     return instrument_failed;
 }
 
-void add_shared_options(CLI::App& command, CommandLine& line) {
-    command
-        .add_option("--protocol", line.protocol,
-                    "protocol of the connections: a TCP SYN or a UDP datagram opens one")
-        ->check(CLI::IsMember({"tcp", "udp"}))
-        ->capture_default_str();
-    command.add_flag("--json", line.json, "print the result as one JSON object");
-}
-
-template <class Options>
-void add_sender_options(CLI::App& command, CommandLine& line, Options& options) {
-    command.add_option("--interface", options.interface, "interface to send on")->required();
-    command.add_option("--destination", line.destination, "ADDRESS:PORT of the service")
-        ->required();
-    command.add_option("--gateway", line.gateway, "next hop; default: the destination");
-    command
-        .add_option("--gateway-mac", line.gateway_mac,
-                    "MAC address of the next hop; auto: ask by ARP")
-        ->capture_default_str();
-    command.add_option("--source-base", line.source_base, "first source address")->required();
-    command.add_option("--sources", options.sources, "source addresses, from the first one on")
-        ->check(CLI::Range(1, 65536))
-        ->capture_default_str();
-    command.add_option("--source-port-base", options.first_source_port, "first source port")
-        ->check(CLI::Range(1, 65000))
-        ->capture_default_str();
-    command.add_option("--connections", options.connections, "connections to open")
-        ->check(CLI::Range(1, 100'000'000))
-        ->capture_default_str();
-    command.add_option("--rate", options.rate_cps, "connections per second")
-        ->check(CLI::Range(1, 10'000'000))
-        ->capture_default_str();
-    add_shared_options(command, line);
-}
-
-void add_receive_options(CLI::App& command, CommandLine& line) {
-    ReceiveOptions& options = line.receive;
-    command.add_option("--interface", options.interface, "interface to capture on")->required();
-    command.add_option("--port", options.port, "destination port, as it arrives here")
-        ->required()
-        ->check(CLI::Range(1, 65535));
-    command.add_option("--expect", options.expected, "connections that are sent")
-        ->required()
-        ->check(CLI::Range(1, 100'000'000));
-    command
-        .add_option("--idle-ms", line.idle_ms,
-                    "once all have arrived or SIGTERM has come: end after so long without a packet")
-        ->capture_default_str();
-    command.add_option("--limit-s", line.limit_s, "end after so long in any case")
-        ->capture_default_str();
-    command.add_flag(
-        "--pairs", line.pairs,
-        "connections come in pairs from one socket: count pairs that went to two destinations");
-    add_shared_options(command, line);
-}
-
 int run(int argc, char** argv) {
     CommandLine line;
-    CLI::App app(
-        "Opens connections as a load balancer does, and counts those that arrive.\n\n"
-        "  storm receive --interface pod0 --port 80 --expect 40000 &\n"
-        "  storm send --interface lb0 --destination 10.1.0.1:30080 --source-base 10.1.1.1\n\n"
-        "Exit status: 0 measured, 2 usage, 3 the machine does not allow it, 4 the capture itself\n"
-        "lost frames.",
-        "storm");
-    app.require_subcommand(1);
-    auto* send = app.add_subcommand("send", "two threads open connections in step");
-    add_sender_options(*send, line, line.send);
-    send->add_option("--burst", line.send.burst_steps, "steps in a row without a pause")
-        ->check(CLI::Range(1, 1'000'000))
-        ->capture_default_str();
-    send->add_flag("--free-running", line.free_running,
-                   "the two threads do not wait for each other");
-    send->add_flag("--pairs", line.pairs,
-                   "both threads send from the same address and port, as a resolver that asks for "
-                   "A and AAAA at once; --connections then counts queries");
-    auto* fill = app.add_subcommand("fill", "one thread opens many connections");
-    add_sender_options(*fill, line, line.fill);
-    fill->add_option("--destinations", line.fill.destinations,
-                     "number of destination addresses, from --destination on")
-        ->check(CLI::Range(1, 65536))
-        ->capture_default_str();
-    auto* receive = app.add_subcommand("receive", "counts the connections that arrive");
-    add_receive_options(*receive, line);
-    try {
-        app.parse(argc, argv);
-    } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? fine : usage;
-    }
+    if (const auto exit_code = line.read(argc, argv, usage)) return *exit_code;
     const Output output = line.json ? Output::json : Output::text;
-    if (send->parsed()) return run_send(line, output);
-    return fill->parsed() ? run_fill(line, output) : run_receive(line, output);
+    if (line.command == Command::send) return run_send(line, output);
+    return line.command == Command::fill ? run_fill(line, output) : run_receive(line, output);
 }
 
 }  // namespace

@@ -21,8 +21,8 @@ using testing::StartsWith;
 constexpr std::uint32_t ten_1 = 0x0a010000;
 constexpr std::uint32_t ten_2 = 0x0a020000;
 
-nat::Names rules() {
-    nat::Names names(1);
+const nat::Names& rules() {
+    static nat::Names names(1);
     (void)names.id_of("the \"node\" port");
     return names;
 }
