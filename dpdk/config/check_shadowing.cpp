@@ -109,9 +109,12 @@ class Shadows {
 
     void check_rule(std::size_t number) {
         if (!is_known(number)) return;
+        const std::vector<PacketBox>& boxes = *regions_.of(number);
+        const auto reached = [&](const PacketBox& box) { return is_reached(box, number); };
+        if (!rule(number).mapping && std::ranges::any_of(boxes, reached)) return;
         std::vector<Cover> covers;
-        for (const PacketBox& box : *regions_.of(number))
-            covers.push_back(cover(box, number));
+        for (const PacketBox& box : boxes)
+            covers.push_back(reached(box) ? Cover{} : cover(box, number));
         const bool complete = std::ranges::all_of(covers, &Cover::complete);
         if (!complete) {
             if (rule(number).mapping) check_directions(number, covers);
@@ -158,7 +161,6 @@ class Shadows {
 
     /// What rules before `number` take of `box`, which is the rule's.
     Cover cover(const PacketBox& box, std::size_t number) {
-        if (is_reached(box, number)) return {};
         PacketSet rest(box);
         Cover found;
         for (std::size_t other = 0; other < number && !rest.is_settled(); ++other) {

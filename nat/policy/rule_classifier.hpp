@@ -107,7 +107,8 @@ template <class Family>
             return ExcessiveRule{place, Excess::combinations};
         bool fits = true;
         for_each_conditions(rules[place], [&](const Conditions<Family>& conditions) {
-            fits = fits && groups.number_of(conditions).has_value();
+            fits = fits && (GroupFilter<Family>::is_wide(conditions) ||
+                            groups.number_of(conditions).has_value());
         });
         if (!fits) return ExcessiveRule{place, Excess::shapes};
     }

@@ -15,11 +15,12 @@
 //
 // Groups are numbered, and asked, in the order of their first condition. The search ends when the
 // next group's first comes after the best that was found. A filter (nat/policy/group_filter.hpp)
-// leaves out most groups that do not know the packet's port, protocol or addresses.
+// leaves out most groups that do not know the packet's ports, protocol or addresses; and it answers
+// for conditions that ask for ingress port and protocol alone, which are in no group.
 //
 // An example: 5,000 services `to = "192.0.2.7"`, `protocol = "tcp"`, `to_port = 443` are one group
-// (protocol, 32 bits of the destination); a `masquerade` rule with `in` alone is another. A packet
-// to 198.51.100.1 is in no block of the first group, so the second is asked, and has one key.
+// (protocol, 32 bits of the destination); `masquerade` with `in` alone comes last, and is in none.
+// A packet to 198.51.100.1 is in no block of the group's addresses, so no group is asked at all.
 
 #include <algorithm>
 #include <array>
@@ -35,7 +36,6 @@
 #include <vector>
 
 #include "engine/tuple.hpp"
-#include "engine/tuple_hash.hpp"
 #include "nat/packet/protocols.hpp"
 #include "nat/policy/group_filter.hpp"
 #include "nat/policy/port_steps.hpp"
@@ -81,7 +81,6 @@ class TupleSpace {
         std::uint32_t number;
     };
 
-    TupleSpace() = default;
     /// @param entries  by number
     /// @throws std::length_error when there are more than `most_entries`, or too many groups
     explicit TupleSpace(std::span<const Entry> entries);
@@ -94,18 +93,21 @@ class TupleSpace {
     [[nodiscard, gnu::always_inline]] std::uint32_t find(const Tuple<Family>& tuple,
                                                          std::uint16_t ingress_port,
                                                          bool has_ports) const {
-        std::uint32_t best = no_number;
         const std::uint16_t port = tuple.destination_port.host();
-        search(tuple, ingress_port, [&](const Bucket& bucket) {
+        const SearchStart start = filter_.start(tuple, ingress_port, has_ports);
+        std::uint32_t best = start.number;
+        search(tuple, ingress_port, start, [&](const Bucket& bucket) {
             best = std::min(best, has_ports ? bucket.number_at(port, steps_) : bucket.portless);
             return best;
         });
         return best;
     }
-    /// Calls `each(range)` for the ports that conditions have of what is else like the packet.
+    /// Calls `each(range)` for the ranges of ports of conditions that the packet fulfils but for
+    /// its port.
     template <class Each>
     void for_each_range(const Tuple<Family>& tuple, std::uint16_t ingress_port, Each&& each) const {
-        search(tuple, ingress_port, [&](const Bucket& bucket) {
+        constexpr SearchStart all_groups{~GroupBits{0}, no_number};
+        search(tuple, ingress_port, all_groups, [&](const Bucket& bucket) {
             bucket.for_each_range(steps_, each);
             return no_number;
         });
@@ -116,8 +118,8 @@ class TupleSpace {
     using Steps = std::vector<std::vector<PortStep>>;
 
     struct Group {
-        Words mask;
-        std::uint32_t first;  ///< the least number in it
+        Words mask{};
+        std::uint32_t first = no_number;  ///< the least number in it
     };
     /// All conditions of one key. No condition has the number `no_number`: an empty place.
     struct Bucket {
@@ -163,15 +165,15 @@ class TupleSpace {
     /// Asks groups in their order, until the next one's first comes after what `ask(bucket)` said.
     template <class Ask>
     [[gnu::always_inline]] void search(const Tuple<Family>& tuple, std::uint16_t ingress_port,
-                                       Ask&& ask) const {
+                                       const SearchStart& start, Ask&& ask) const {
         const Words packet = packet_of(tuple, ingress_port);
-        const GroupBits candidates = filter_.candidates(tuple, ingress_port);
-        std::uint32_t best = no_number;
-        for (std::size_t base = 0; base < groups_.size(); base += 64) {
-            for (GroupBits left = candidates; left != 0; left &= left - 1) {
-                const std::size_t number = base + static_cast<unsigned>(std::countr_zero(left));
-                if (number >= groups_.size() || groups_[number].first > best) return;
-                const Bucket* bucket = bucket_of(masked(packet, groups_[number].mask));
+        std::uint32_t best = start.number;
+        for (const Group* groups = groups_.data(); groups != groups_.data() + groups_.size();
+             groups += filter_bits) {
+            for (GroupBits left = start.groups; left != 0; left &= left - 1) {
+                const Group& group = groups[std::countr_zero(left)];
+                if (group.first >= best) return;
+                const Bucket* bucket = bucket_of(masked(packet, group.mask));
                 if (bucket != nullptr) best = ask(*bucket);
             }
         }
@@ -179,20 +181,27 @@ class TupleSpace {
     [[nodiscard, gnu::always_inline]] const Bucket* bucket_of(const Words& key) const {
         for (std::size_t place = home_of(key);; place = (place + 1) & (buckets_.size() - 1)) {
             const Bucket& bucket = buckets_[place];
-            if (bucket.key == key && bucket.first != no_number) return &bucket;
             if (bucket.first == no_number) return nullptr;
+            if (bucket.key == key) return &bucket;
         }
     }
+    /// In registers: a key that were stored in words and loaded as a whole, as by XXH3, would make
+    /// the processor wait. Who chooses rules may make them collide.
     [[nodiscard, gnu::always_inline]] std::size_t home_of(const Words& key) const {
-        return hash_(std::bit_cast<Tuple<Family>>(key)) & (buckets_.size() - 1);
+        std::uint64_t hash = 0;
+        for (const std::uint64_t word : key)
+            hash = (hash ^ hash >> 32U ^ word) * 0x9e37'79b9'7f4a'7c15ULL;
+        return hash >> shift_;
     }
 
     void add(std::span<const std::pair<Words, const Entry*>> of_one_key);
 
-    TupleHash hash_;
-    GroupFilter<Family> filter_{0};
-    std::vector<Group> groups_;
+    static constexpr std::size_t filter_bits = 64;
+
+    GroupFilter<Family> filter_;
+    std::vector<Group> groups_;  ///< a multiple of `filter_bits`: behind the last, some have no key
     std::vector<Bucket> buckets_;  ///< open addressing; half of them are empty at least
+    unsigned shift_;               ///< of a hash, to a place in `buckets_`
     Steps steps_;
 };
 

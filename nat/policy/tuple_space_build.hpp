@@ -34,6 +34,10 @@ TupleSpace<Family>::TupleSpace(std::span<const Entry> entries) : filter_(entries
     keys.reserve(entries.size());
     for (const Entry& entry : entries) {
         const Conditions<Family>& conditions = entry.conditions;
+        if (filter_.is_wide(conditions)) {
+            filter_.add_wide(conditions, entry.number);
+            continue;
+        }
         const auto known = numbers.number_of(conditions);
         if (!known) throw std::length_error("too many shapes of rules");
         const std::size_t number = *known;
@@ -55,7 +59,9 @@ TupleSpace<Family>::TupleSpace(std::span<const Entry> entries) : filter_(entries
     // By key, and of one key by number.
     std::ranges::sort(keys, {},
                       [](const auto& key) { return std::pair(key.first, key.second->number); });
-    buckets_.resize(std::bit_ceil(2 * keys.size() + 1));
+    groups_.resize((groups_.size() + filter_bits - 1) / filter_bits * filter_bits);
+    buckets_.resize(std::bit_ceil(2 * keys.size() + 2));
+    shift_ = 64U - static_cast<unsigned>(std::countr_zero(buckets_.size()));
     for (std::size_t first = 0, last = 0; first < keys.size(); first = last) {
         while (last < keys.size() && keys[last].first == keys[first].first)
             ++last;
