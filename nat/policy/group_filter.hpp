@@ -124,7 +124,7 @@ class GroupFilter {
 
     /// As many as fit a processor's second cache beside the flows.
     static std::size_t places_for(std::size_t entries) {
-        return std::bit_ceil(std::clamp<std::size_t>(entries, 256, 8192));
+        return std::bit_ceil(std::clamp<std::size_t>(4 * entries, 1024, 16384));
     }
     static std::size_t place_of(std::uint16_t ingress_port) {
         return std::min<std::size_t>(ingress_port, shared_ingress);
