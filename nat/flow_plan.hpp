@@ -13,7 +13,6 @@
 #include "nat/packet/packet_context.hpp"
 #include "nat/packet/protocols.hpp"
 #include "nat/policy/policy_snapshot.hpp"
-#include "nat/policy/rule_match.hpp"
 #include "nat/ports/locality.hpp"
 #include "nat/ports/port_allocator.hpp"
 #include "nat/ports/port_offer.hpp"
@@ -166,13 +165,13 @@ class FlowPlanner {
         plan.routed = false;
         plan.binds_source = false;
         plan.mapping = no_flow;
-        plan.rule = first_match<Family>(policy.rules, context.parsed.tuple, context.ingress_port);
+        plan.rule = policy.classifier.find(context.parsed.tuple, context.ingress_port);
         if (plan.rule == nullptr) return;
         const Rule<Family>& rule = *plan.rule;
         Tuple<Family>::invert(context.parsed.tuple, plan.reply);
         plan.redirects = !rule.targets.empty();
         if (plan.redirects) redirect(plan.reply, rule.targets);
-        if (rule.mapping) bind(context.parsed.tuple, policy.rules, plan);
+        if (rule.mapping) bind(context.parsed.tuple, policy.bindings, plan);
         plan.routed = policy.router.route(plan.reply.source, context.hop);
         if (!plan.routed) return;
         plan.source_rule = &rule;
@@ -236,12 +235,10 @@ class FlowPlanner {
         if (plan.rule->source_nat != SourceNat::keep) return;
         const auto towards = policy.router.route(context.parsed.tuple.destination);
         if (!towards) return;
-        const auto outward = std::ranges::find_if(policy.rules, [&](const Rule<Family>& rule) {
-            return rule.action != Action::dnat &&
-                   matches(rule, context.parsed.tuple, context.ingress_port);
-        });
-        if (outward == policy.rules.end() || outward->source_nat == SourceNat::keep) return;
-        plan.source_rule = &*outward;
+        const Rule<Family>* outward =
+            policy.outward.find(context.parsed.tuple, context.ingress_port);
+        if (outward == nullptr || outward->source_nat == SourceNat::keep) return;
+        plan.source_rule = outward;
         plan.outside = policy.router.port_address(towards->port);
     }
 
@@ -256,23 +253,19 @@ class FlowPlanner {
 
     /// Either end of the flow may be bound, or both: then inside hosts meet by their outside
     /// addresses (RFC 4787 REQ-9).
-    static void bind(const Tuple<Family>& tuple, std::span<const Rule<Family>> rules,
+    static void bind(const Tuple<Family>& tuple, const StaticBindings<Family>& bindings,
                      FlowPlan<Family>& plan) {
-        for (const Rule<Family>& rule : rules) {
-            if (!rule.mapping || (rule.protocol && *rule.protocol != tuple.protocol)) continue;
-            const StaticMapping<Family>& mapping = *rule.mapping;
-            if (!plan.binds_source && mapping.leaves(tuple)) {
-                plan.binds_source = true;
-                plan.reply.destination = mapping.outside.address;
-                if (mapping.outside.port)
-                    plan.reply.destination_port = Be16::from_host(*mapping.outside.port);
-            }
-            if (!plan.redirects && mapping.enters(tuple)) {
-                plan.redirects = true;
-                plan.reply.source = mapping.inside.address;
-                if (mapping.inside.port)
-                    plan.reply.source_port = Be16::from_host(*mapping.inside.port);
-            }
+        if (const StaticMapping<Family>* mapping = bindings.leaving(tuple)) {
+            plan.binds_source = true;
+            plan.reply.destination = mapping->outside.address;
+            if (mapping->outside.port)
+                plan.reply.destination_port = Be16::from_host(*mapping->outside.port);
+        }
+        if (const StaticMapping<Family>* mapping = bindings.entering(tuple)) {
+            plan.redirects = true;
+            plan.reply.source = mapping->inside.address;
+            if (mapping->inside.port)
+                plan.reply.source_port = Be16::from_host(*mapping->inside.port);
         }
     }
 

@@ -49,13 +49,14 @@ via = "198.18.0.2"
 name = "bench"
 addresses = ["{}"]
 pooling = "arbitrary"
+{}
 [[rule]]
 name = "clients"
 in = "inside"
 {}
 )",
                        wish.flows, wish.workers, wish.general, packet_buffers, wish.timeouts,
-                       number, number, wish.pool, wish.action);
+                       number, number, wish.pool, wish.rules, wish.action);
 }
 
 dpdk::Config config_of(const Wish& wish, unsigned number) {

@@ -45,6 +45,7 @@ struct Wish {
     std::string pool = "198.51.100.0/26";
     std::string timeouts{};  ///< lines of [timeouts]
     std::string general{};   ///< lines that stand before any table
+    std::string rules{};     ///< [[rule]]s before the one for what clients send
 };
 
 /// A gateway on ports that are rings: the daemon's own workers, configuration and ports, without

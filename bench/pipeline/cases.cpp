@@ -25,19 +25,6 @@ struct Size {
     double new_target, established_target;
 };
 
-/// New flows, as many as there are translations, again and again from none; the last ones stay.
-Cost creation_cost(Bed& bed, Trial& trial, Translations& translations, const Flows& flows,
-                   const Options& options) {
-    const unsigned fills = options.fills_of(translations.size());
-    return median(undisturbed(fills, 2 * fills, [&](unsigned i) {
-        if (i > 0) bed.forget_flows();
-        translations.forget();
-        const Cost cost = trial.time_opening(1, translations.size(), opening(flows));
-        expect(bed.live_flows() == translations.size(), "flows are missing");
-        return cost;
-    }));
-}
-
 void other_directions(Trial& trial, const Translations& translations, const Options& options,
                       PipelineReport& report) {
     for (const auto& [way, words] :
@@ -119,6 +106,18 @@ Cost median(std::vector<Cost> costs) {
     std::sort(costs.begin(), costs.end(),
               [](const Cost& a, const Cost& b) { return a.packets_per_us < b.packets_per_us; });
     return costs[costs.size() / 2];
+}
+
+Cost creation_cost(Bed& bed, Trial& trial, Translations& translations, const Flows& flows,
+                   const Options& options) {
+    const unsigned fills = options.fills_of(translations.size());
+    return median(undisturbed(fills, 2 * fills, [&](unsigned i) {
+        if (i > 0) bed.forget_flows();
+        translations.forget();
+        const Cost cost = trial.time_opening(1, translations.size(), opening(flows));
+        expect(bed.live_flows() == translations.size(), "flows are missing");
+        return cost;
+    }));
 }
 
 Cost established_cost(Trial& trial, const Options& options, const Traffic& traffic,

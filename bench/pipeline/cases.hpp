@@ -59,6 +59,10 @@ template <class Measure>
 [[nodiscard]] Cost established_cost(Trial& trial, const Options& options, const Traffic& traffic,
                                     unsigned workers = 1);
 
+/// New flows, as many as there are translations, again and again from none; the last ones stay.
+[[nodiscard]] Cost creation_cost(Bed& bed, Trial& trial, Translations& translations,
+                                 const Flows& flows, const Options& options);
+
 /// Brings flows whose first packet has passed to where both sides have spoken, and looks at every
 /// packet: a first packet that is sent again, the answer, and the answer to that.
 void establish(Trial& trial, const Translations& translations);
@@ -83,6 +87,8 @@ void latency(Dpdk& dpdk, const Options& options, PipelineReport& report);
 void reply_locality(Dpdk& dpdk, const Options& options, PipelineReport& report);
 /// Forwarding without translation, with flows and without.
 void forwarding(Dpdk& dpdk, const Options& options, PipelineReport& report);
+/// New flows and untracked packets, by the number of rules.
+void rules_by_number(Dpdk& dpdk, const Options& options, PipelineReport& report);
 /// The limit of all gateways on this machine: the same traffic, and the least to do with it.
 void limit(Dpdk& dpdk, const Options& options, PipelineReport& report);
 

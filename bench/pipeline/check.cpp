@@ -32,7 +32,7 @@ void Translations::check_outward(const Sight& sight) {
     expect(sight.tuple == expected, "a packet has a wrong destination or protocol");
     Source& known = sources_[sight.content.number];
     if (known == Source{}) {
-        const nat::Rule<V4>& rule = gateway_.config.policy.rules[0];
+        const nat::Rule<V4>& rule = gateway_.config.policy.rules.back();
         if (rule.action == nat::Action::snat) {
             const nat::Pool<V4>& pool = gateway_.config.policy.pools[rule.pool];
             expect(std::ranges::find(pool.addresses, source.address) != pool.addresses.end() &&

@@ -40,6 +40,7 @@ constexpr std::array cases{
          reply_locality},
     Case{"latency", "from RX to TX, of first and later packets, under load", 1, latency},
     Case{"forward", "forwarding without translation", 1, forwarding},
+    Case{"rules", "new flows and untracked packets, by the number of rules", 1, rules_by_number},
     Case{"limit", "the least that can be done with the same traffic; what no gateway exceeds", 1,
          limit},
 };

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "dpdk/config/checks.hpp"
+#include "nat/policy/rule_classifier.hpp"
 
 namespace noclash::dpdk {
 
@@ -60,6 +61,26 @@ void check_neighbors(const Whole& whole) {
                       fmt::format("say {} at least", named.size()));
 }
 
+/// What the classifier of rules cannot hold.
+void check_rule_list(const Whole& whole) {
+    const auto too_much = nat::find_excess<V4>(whole.config.policy.rules);
+    if (!too_much) return;
+    const Section& section = whole.rules[too_much->place];
+    const auto key = section.has("from") ? "from" : section.has("to") ? "to" : "action";
+    if (too_much->excess == nat::Excess::combinations)
+        section.fault(key,
+                      fmt::format("up to this rule, there are more than {} pairs of a prefix of "
+                                  "`from` and one of `to`",
+                                  nat::TupleSpace<V4>::most_entries),
+                      "fewer prefixes in rules that have both");
+    else
+        section.fault(key,
+                      fmt::format("up to this rule, rules ask for more than {} combinations of "
+                                  "`in`, `protocol` and lengths of prefixes in `from` and `to`",
+                                  nat::TupleGroups<V4>::most),
+                      "prefixes of a length that another rule has: split them, or widen them");
+}
+
 void check_timeouts(const Whole& whole) {
     const auto section = whole.top.table("timeouts");
     if (!section || section->is_faulty()) return;
@@ -78,6 +99,7 @@ void check_timeouts(const Whole& whole) {
 void check_sizes(const Whole& whole) {
     check_limits(whole);
     check_neighbors(whole);
+    check_rule_list(whole);
     check_timeouts(whole);
 }
 

@@ -55,6 +55,8 @@ class PacketSet {
     /// @return whether any of them were there
     bool take_away(const PacketBox& box);
     [[nodiscard]] bool empty() const { return boxes_.empty() && !too_many_; }
+    /// Whether taking more away changes nothing.
+    [[nodiscard]] bool is_settled() const { return boxes_.empty() || too_many_; }
 
   private:
     static constexpr std::size_t most = 512;

@@ -20,15 +20,18 @@ namespace noclash::nat {
 template <class Family>
 class Backends {
   public:
-    /// @param previous  of the policy before this one; null when there is none
-    Backends(std::span<const Rule<Family>> rules, const Backends* previous) {
+    /// @param previous  the policy before this one; null when there is none
+    template <class Policy>
+    Backends(std::span<const Rule<Family>> rules, const Policy* previous) {
         for (const Rule<Family>& rule : rules) {
-            auto& services = services_.emplace_back();
-            services.rule = rule.id;
+            Service& service = services_.emplace_back();
+            const Rule<Family>* before =
+                previous == nullptr ? nullptr : previous->find_rule(rule.id);
             for (const Target<Family>& target : rule.targets) {
-                auto known = previous == nullptr ? nullptr : previous->find(rule.id, target);
-                services.backends.push_back(
-                    {target, known ? std::move(known) : std::make_shared<Count>(0)});
+                auto known = before == nullptr
+                                 ? nullptr
+                                 : previous->backends.find(previous->place_of(*before), target);
+                service.push_back({target, known ? std::move(known) : std::make_shared<Count>(0)});
             }
         }
     }
@@ -36,7 +39,7 @@ class Backends {
     /// @param rule   the place of the flow's rule in its list
     /// @param reply  the flow's reply tuple, whose source is the backend
     void ended_unanswered(std::size_t rule, const Tuple<Family>& reply) const {
-        for (const Backend& backend : services_[rule].backends) {
+        for (const Backend& backend : services_[rule]) {
             const Target<Family>& target = backend.target;
             if (target.address != reply.source ||
                 (target.port && *target.port != reply.source_port.host()))
@@ -47,7 +50,7 @@ class Backends {
     }
     /// @param target  its place in the rule
     [[nodiscard]] std::uint64_t unanswered(std::size_t rule, std::size_t target) const {
-        return services_[rule].backends[target].unanswered->load(std::memory_order_relaxed);
+        return services_[rule][target].unanswered->load(std::memory_order_relaxed);
     }
 
   private:
@@ -56,16 +59,12 @@ class Backends {
         Target<Family> target;
         std::shared_ptr<Count> unanswered;
     };
-    struct Service {
-        RuleId rule = 0;
-        std::vector<Backend> backends;
-    };
+    using Service = std::vector<Backend>;
 
-    [[nodiscard]] std::shared_ptr<Count> find(RuleId rule, const Target<Family>& target) const {
-        const auto service = std::ranges::find(services_, rule, &Service::rule);
-        if (service == services_.end()) return nullptr;
-        const auto backend = std::ranges::find(service->backends, target, &Backend::target);
-        return backend == service->backends.end() ? nullptr : backend->unanswered;
+    [[nodiscard]] std::shared_ptr<Count> find(std::size_t rule,
+                                              const Target<Family>& target) const {
+        const auto backend = std::ranges::find(services_[rule], target, &Backend::target);
+        return backend == services_[rule].end() ? nullptr : backend->unanswered;
     }
 
     std::vector<Service> services_;  ///< by the rule's place in its list

@@ -59,8 +59,7 @@ template <class Family>
     // What came in through a mapping never matched the rule of its mapping.
     if (then == nullptr || !matches(*then, flow.original, flow.ingress_port))
         return FlowFate::unchanged;
-    const Rule<Family>* const today =
-        first_match<Family>(now.rules, flow.original, flow.ingress_port);
+    const Rule<Family>* const today = now.classifier.find(flow.original, flow.ingress_port);
     return today == nullptr || forbids(today->action) ? of_stale() : FlowFate::unchanged;
 }
 

@@ -13,6 +13,8 @@
 #include "nat/policy/limits_config.hpp"
 #include "nat/policy/policy.hpp"
 #include "nat/policy/reserved_ports.hpp"
+#include "nat/policy/rule_classifier.hpp"
+#include "nat/policy/static_bindings.hpp"
 #include "nat/policy/timeouts.hpp"
 #include "nat/policy/untracked_rules.hpp"
 
@@ -24,7 +26,8 @@ template <class Family>
 struct Policy : PolicyConfig<Family> {
     /// Gives each rule and pool its number.
     /// @param previous  the policy that this one will replace; null when there is none
-    /// @throws std::length_error when there are more names than `identities` can hold
+    /// @throws std::length_error when there are more names than `identities` can hold, or more
+    ///         rules than a `RuleClassifier` takes
     Policy(PolicyConfig<Family> config, const Timeouts& times, const LimitsConfig<Family>& most,
            Identities& identities, const Policy* previous)
         : PolicyConfig<Family>(identified(std::move(config), identities)),
@@ -37,9 +40,12 @@ struct Policy : PolicyConfig<Family> {
                                                  return rule.behavior.mapping ==
                                                         Mapping::endpoint_independent;
                                              })),
+          classifier(this->rules),
+          outward(this->rules),
+          bindings(this->rules),
           reserved_ports(this->rules, previous == nullptr ? nullptr : &previous->reserved_ports),
           untracked(this->rules),
-          backends(this->rules, previous == nullptr ? nullptr : &previous->backends) {
+          backends(this->rules, previous) {
         for (const Rule<Family>& rule : this->rules) {
             if (rule.id >= by_id_.size()) by_id_.resize(rule.id + std::size_t{1});
             assert(by_id_[rule.id] == nullptr);  // each has a name of its own
@@ -60,9 +66,12 @@ struct Policy : PolicyConfig<Family> {
 
     const Timeouts timeouts;
     const LimitsConfig<Family> limits;
-    const bool limits_sources;   ///< there is a limit on a source
-    const bool limits_anything;  ///< or on a service
-    const bool maps_endpoints;   ///< some rule makes endpoint-independent mappings
+    const bool limits_sources;                ///< there is a limit on a source
+    const bool limits_anything;               ///< or on a service
+    const bool maps_endpoints;                ///< some rule makes endpoint-independent mappings
+    const RuleClassifier<Family> classifier;  ///< the rule that decides about a first packet
+    const RuleClassifier<Family, NotRedirecting> outward;  ///< which would, were there no `dnat`
+    const StaticBindings<Family> bindings;
     const ReservedPorts<Family> reserved_ports;
     const UntrackedRules<Family> untracked;
     const Backends<Family> backends;

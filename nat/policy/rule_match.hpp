@@ -30,9 +30,8 @@ template <class Family>
     return within<Family>(rule.from, tuple.source) && within<Family>(rule.to, tuple.destination);
 }
 
-/// The first rule that matches, or null: a `forward` rule with `to` before one that translates is
-/// what leaves some destinations alone [RFC 6888 REQ-6] [field i]. Lists are short: tens of rules,
-/// read once a flow.
+/// The first rule that matches, or null, by reading the list: `RuleClassifier` answers the same for
+/// long ones.
 template <class Family>
 [[nodiscard]] const Rule<Family>* first_match(std::span<const Rule<Family>> rules,
                                               const Tuple<Family>& tuple,

@@ -8,7 +8,8 @@ namespace {
 
 void add_shared_options(CLI::App& command, CommandLine& line) {
     command
-        .add_option("--protocol", line.protocol, "protocol of the connections: a TCP SYN or a UDP datagram opens one")
+        .add_option("--protocol", line.protocol,
+                    "protocol of the connections: a TCP SYN or a UDP datagram opens one")
         ->check(CLI::IsMember({"tcp", "udp"}))
         ->capture_default_str();
     command.add_flag("--json", line.json, "print the result as one JSON object");
@@ -20,7 +21,9 @@ void add_sender_options(CLI::App& command, CommandLine& line, Options& options) 
     command.add_option("--destination", line.destination, "ADDRESS:PORT of the service")
         ->required();
     command.add_option("--gateway", line.gateway, "next hop; default: the destination");
-    command.add_option("--gateway-mac", line.gateway_mac, "MAC address of the next hop; auto: ask by ARP")
+    command
+        .add_option("--gateway-mac", line.gateway_mac,
+                    "MAC address of the next hop; auto: ask by ARP")
         ->capture_default_str();
     command.add_option("--source-base", line.source_base, "first source address")->required();
     command.add_option("--sources", options.sources, "source addresses, from the first one on")
@@ -51,9 +54,11 @@ void add_receive_options(CLI::App& command, CommandLine& line) {
         .add_option("--idle-ms", line.idle_ms,
                     "once all have arrived or SIGTERM has come: end after so long without a packet")
         ->capture_default_str();
-    command.add_option("--limit-s", line.limit_s, "end after so long in any case")->capture_default_str();
-    command.add_flag("--pairs", line.pairs,
-                     "connections come in pairs from one socket: count pairs that went to two destinations");
+    command.add_option("--limit-s", line.limit_s, "end after so long in any case")
+        ->capture_default_str();
+    command.add_flag(
+        "--pairs", line.pairs,
+        "connections come in pairs from one socket: count pairs that went to two destinations");
     add_shared_options(command, line);
 }
 
@@ -74,12 +79,15 @@ std::optional<int> CommandLine::read(int argc, char** argv, int misuse) {
         ->check(CLI::Range(1, 1'000'000))
         ->capture_default_str();
     sender->add_flag("--free-running", free_running, "the two threads do not wait for each other");
-    sender->add_flag("--pairs", pairs,
-                     "both threads send from the same address and port, as a resolver that asks for "
-                     "A and AAAA at once; --connections then counts queries");
+    sender->add_flag(
+        "--pairs", pairs,
+        "both threads send from the same address and port, as a resolver that asks for "
+        "A and AAAA at once; --connections then counts queries");
     auto* filler = app.add_subcommand("fill", "one thread opens many connections");
     add_sender_options(*filler, *this, fill);
-    filler->add_option("--destinations", fill.destinations, "number of destination addresses, from --destination on")
+    filler
+        ->add_option("--destinations", fill.destinations,
+                     "number of destination addresses, from --destination on")
         ->check(CLI::Range(1, 65536))
         ->capture_default_str();
     auto* receiver = app.add_subcommand("receive", "counts the connections that arrive");

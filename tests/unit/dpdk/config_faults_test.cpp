@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
 
 #include "tests/unit/dpdk/faults_of.hpp"
 
@@ -8,6 +12,8 @@ namespace noclash::dpdk::config_faults_test {
 namespace {
 
 using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
 using testing::StartsWith;
 
 // Every case stands in the middle of this file, so that each has exactly one fault.
@@ -459,6 +465,44 @@ INSTANTIATE_TEST_SUITE_P(Policy, ConfigFault, testing::ValuesIn(policy), case_na
 TEST(ConfigFaults, NoPortAtAll) {
     EXPECT_THAT(faults_of("flows = 4096\n"),
                 ElementsAre(StartsWith("f:1:1: port: is missing; expected at least one")));
+}
+
+/// A drop rule for each body, from line 15 on.
+std::string with_rules(const std::vector<std::string>& bodies) {
+    std::string text = std::string(above) + below;
+    for (std::size_t i = 0; i < bodies.size(); ++i)
+        text += fmt::format("[[rule]]\nname = \"r{}\"\naction = \"drop\"\n{}\n", i, bodies[i]);
+    return text;
+}
+
+/// Rules that the datapath could only read one by one.
+TEST(ConfigFaults, RulesOfTooManyShapes) {
+    std::vector<std::string> bodies;
+    for (unsigned from = 1; from <= 16; ++from)
+        for (unsigned to = 1; to <= 16; ++to)
+            bodies.push_back(fmt::format("from = \"0.0.0.0/{}\"\nto = \"0.0.0.0/{}\"", from, to));
+    EXPECT_THAT(faults_of(with_rules(bodies)), IsEmpty());
+    bodies.push_back("to = \"10.9.0.0/17\"");
+    EXPECT_THAT(
+        faults_of(with_rules(bodies)),
+        ElementsAre(HasSubstr("[rule \"r256\"] to: up to this rule, rules ask for more than "
+                              "256 combinations")));
+}
+
+TEST(ConfigFaults, RulesOfTooManyPairsOfPrefixes) {
+    const auto prefixes = [](unsigned count) {
+        std::string text;
+        for (unsigned i = 0; i < count; ++i)
+            text += fmt::format("\"10.9.{}.{}\",", i / 256, i % 256);
+        return text;
+    };
+    const auto body = [&](unsigned count) {
+        return fmt::format("from = [{}]\nto = [{}]", prefixes(count), prefixes(count));
+    };
+    EXPECT_THAT(faults_of(with_rules({body(1000)})), IsEmpty());
+    EXPECT_THAT(faults_of(with_rules({body(1000), body(300)})),
+                ElementsAre(HasSubstr("[rule \"r1\"] from: up to this rule, there are more than "
+                                      "1048576 pairs")));
 }
 
 }  // namespace

@@ -182,6 +182,20 @@ TEST(Shadowing, ManyRulesTakeBoundedTime) {
     EXPECT_THAT(warnings_about(bodies), IsEmpty());
 }
 
+/// Thousands of rules that each have packets of their own, and one that has none.
+TEST(Shadowing, ALongListIsLookedAtToItsEnd) {
+    constexpr int count = 8000;
+    std::vector<std::string> bodies;
+    for (int i = 0; i < count; ++i)
+        bodies.push_back(rule("drop", fmt::format("in = \"wan\"\nto = \"172.16.{}.{}\"\nto_port = "
+                                                  "\"{}-{}\"",
+                                                  i % 32, i / 32, i + 1, i + 100)));
+    bodies.push_back(rule("forward", "in = \"wan\"\nto = \"172.16.0.0\"\nto_port = \"7-90\""));
+    EXPECT_THAT(warnings_about(bodies),
+                ElementsAre(HasSubstr("[rule \"r8001\"] action: the rule is never reached: rule "
+                                      "\"r1\"")));
+}
+
 /// Against the datapath's own match, on random rules and packets: what is said to be never reached
 /// is not, and what packets reach is not said to be.
 TEST(Shadowing, AgreesWithTheDatapath) {
