@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <cstddef>
 #include <functional>
 #include <utility>
 
@@ -89,6 +90,8 @@ struct Stepped {
     using Atomic = SteppedAtomic<T>;
     using Quiescence = QsbrQuiescence;
     using Hash = TupleHash;
+    /// Two windows of places: each interruption has a gateway of its own.
+    static constexpr std::size_t occupancy_maps = 16;
 };
 
 /// Runs `scene(n)` for n = 0, 1, ... until what it armed by `interrupt(n, ..)` finds no place any
