@@ -96,12 +96,15 @@ class GroupFilter {
             start.number = std::min(start.number, number);
         });
     }
-    void add(std::size_t group, const Conditions<Family>& conditions) {
-        const GroupBits bit = GroupBits{1} << group % 64;
-        for_each_start(conditions, [bit](SearchStart& start) { start.groups |= bit; });
-        add_ports(bit, conditions);
-        from_.add(bit, conditions.from);
-        to_.add(bit, conditions.to);
+    /// A group's conditions but for their addresses: the same ones need not be added twice.
+    void add_parts(std::size_t group, const Conditions<Family>& conditions) {
+        for_each_start(conditions,
+                       [bit = bit_of(group)](SearchStart& start) { start.groups |= bit; });
+        add_ports(bit_of(group), conditions);
+    }
+    void add_addresses(std::size_t group, const Conditions<Family>& conditions) {
+        from_.add(bit_of(group), conditions.from);
+        to_.add(bit_of(group), conditions.to);
     }
 
     /// @param has_ports  whether ranges of ports are asked about the packet
@@ -122,6 +125,7 @@ class GroupFilter {
     static constexpr std::size_t shared_ingress = 32;  // the place of this port and all beyond
     static constexpr std::size_t ingress_places = shared_ingress + 1;
 
+    static GroupBits bit_of(std::size_t group) { return GroupBits{1} << group % 64; }
     /// As many as fit a processor's second cache beside the flows.
     static std::size_t places_for(std::size_t entries) {
         return std::bit_ceil(std::clamp<std::size_t>(4 * entries, 1024, 16384));

@@ -30,6 +30,10 @@ template <class Family>
 TupleSpace<Family>::TupleSpace(std::span<const Entry> entries) : filter_(entries.size()) {
     if (entries.size() > most_entries) throw std::length_error("too many conditions in rules");
     TupleGroups<Family> numbers;
+    // Thousands of conditions differ in their addresses alone.
+    std::set<std::tuple<std::size_t, std::optional<std::uint16_t>, std::optional<std::uint8_t>,
+                        PortCondition, std::uint16_t, std::uint16_t>>
+        parts;
     std::vector<std::pair<Words, const Entry*>> keys;
     keys.reserve(entries.size());
     for (const Entry& entry : entries) {
@@ -46,7 +50,14 @@ TupleSpace<Family>::TupleSpace(std::span<const Entry> entries) : filter_(entries
             mask.reserved = static_cast<std::uint8_t>(number);
             groups_.push_back({std::bit_cast<Words>(mask), entry.number});
         }
-        filter_.add(number, conditions);
+        const PortRange range =
+            conditions.port == PortCondition::destination_range ? conditions.range : PortRange{};
+        if (parts
+                .emplace(number, conditions.ingress_port, conditions.protocol, conditions.port,
+                         range.first, range.last)
+                .second)
+            filter_.add_parts(number, conditions);
+        filter_.add_addresses(number, conditions);
         Tuple<Family> values{};
         values.source = conditions.from.network;
         values.destination = conditions.to.network;
