@@ -35,7 +35,7 @@ std::string range(std::uint32_t i) {
         host(0x0a500002 + i));
 }
 std::string untranslated(std::uint32_t i) {
-    constexpr std::array lengths{16, 20, 22, 24, 28};
+    constexpr std::array lengths{16U, 20U, 22U, 24U, 28U};
     return fmt::format("action = \"forward\"\nin = \"inside\"\nto = [\"{}\", \"{}\", \"{}\"]",
                        prefix(0xac000000 + i * 0x10000, 16),
                        prefix(0x64400000 + i * 0x1000, lengths[i % 5]),
