@@ -231,7 +231,8 @@ class LeastEstablished final : public Rounds {
 /// No flows: a route, and nothing else.
 class LeastForwarding final : public Rounds {
   public:
-    explicit LeastForwarding(Bed& bed) : burst_(bed), routes_(bed.gateway().policy.of_round().router) {}
+    explicit LeastForwarding(Bed& bed)
+        : burst_(bed), routes_(bed.gateway().policy.of_round().router) {}
 
     [[gnu::noinline]] std::size_t round(std::uint64_t) override {
         const std::size_t count = burst_.receive();
