@@ -23,7 +23,7 @@ class Usage(LabCase):
         (("stat",), "did you mean stats?"),
         (("flows",), "noclashctl flows: a command is required (list, count, flush, show)"),
         ((), "noclashctl: a command is required (flows, stats, ports"),
-        (("config",), "noclashctl config: a command is required (check)"),
+        (("config",), "noclashctl config: a command is required (check, diff)"),
         (("config", "chekc", "file"), "did you mean check?"),
         (("stats", "ports"), 'noclashctl stats: "ports" is one word too many'),
         (("flows", "list", "tcp"), 'noclashctl flows list: "tcp" is one word too many'),
