@@ -87,7 +87,8 @@ std::vector<MemoryNeed> memory_needs(const Config& config, const MemoryPlan& pla
         {"flows", fmt::format("for {} flows", config.flows),
          Table::bytes_for(config.flows, config.workers)},
         {packets_key(config), "for packets and routes", plan.megabytes * mebibyte},
-        {"[neighbors] capacity", fmt::format("for {} neighbours", config.neighbors.capacity),
+        {"[neighbors] capacity",
+         fmt::format("for {} neighbours", config.neighbors.capacity * config.ports.size()),
          config.neighbors.capacity * config.ports.size() * bytes_of_neighbor},
     };
     if (config.limits.of_sources())

@@ -72,7 +72,7 @@ TEST(MemoryNeed, TheKeyThatNeedsMostIsNamedWithBothFigures) {
     EXPECT_THAT(shortage(config, there_are(1000)),
                 Optional(StartsWith("f: [limits] sources: too little memory")));
     config = small();
-    config.neighbors.capacity = 1U << 20U;
+    config.neighbors.capacity = 1U << 21U;
     EXPECT_THAT(shortage(config, there_are(150)),
                 Optional(StartsWith("f: [neighbors] capacity: too little memory")));
 }
