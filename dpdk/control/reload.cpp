@@ -15,7 +15,6 @@
 
 #include "dpdk/device/background.hpp"
 #include "engine/base/clock.hpp"
-#include "nat/policy/flow_fate.hpp"
 
 namespace noclash::dpdk {
 
@@ -41,6 +40,10 @@ std::unique_lock<std::timed_mutex> lock_of(std::timed_mutex& mutex,
 }
 
 }  // namespace
+
+void ReloadOutcome::Flows::add(FlowFate fate) {
+    ++(fate == FlowFate::unchanged ? unchanged : fate == FlowFate::lives_on ? live_on : ended);
+}
 
 bool ReloadOutcome::needs_restart() const {
     return std::ranges::any_of(changes, &ConfigChange::needs_restart);
@@ -127,17 +130,8 @@ ReloadOutcome Reloader::preview(const std::string& file, StaleFlows stale, const
     const Snapshot& next = *preview;
     const auto count = [&](FlowReader&, const FlowView& flow) {
         if (flow.is_wildcard()) return;
-        switch (fate_of(facts_of(flow, next.router), *before, next, stale == StaleFlows::end)) {
-            case FlowFate::unchanged:
-                ++outcome.flows.unchanged;
-                break;
-            case FlowFate::lives_on:
-                ++outcome.flows.live_on;
-                break;
-            case FlowFate::ends:
-                ++outcome.flows.ended;
-                break;
-        }
+        outcome.flows.add(
+            fate_of(facts_of(flow, next.router), *before, next, stale == StaleFlows::end));
     };
     for_each_flow(gateway_, {}, count, between);
     outcome.took_ms = now_ms() - begun_ms;
@@ -148,17 +142,10 @@ ReloadOutcome::Flows Reloader::settle(const Snapshot& before, const Snapshot& no
                                       const Between& between) {
     ReloadOutcome::Flows flows;
     const auto ends = [&](const FlowView& flow) {
-        switch (fate_of(facts_of(flow, now.router), before, now, stale == StaleFlows::end)) {
-            case FlowFate::unchanged:
-                ++flows.unchanged;
-                return false;
-            case FlowFate::lives_on:
-                ++flows.live_on;
-                return false;
-            case FlowFate::ends:
-                return true;
-        }
-        return false;
+        const FlowFate fate =
+            fate_of(facts_of(flow, now.router), before, now, stale == StaleFlows::end);
+        if (fate != FlowFate::ends) flows.add(fate);
+        return fate == FlowFate::ends;
     };
     // Whoever asked may leave: what has begun is finished.
     flows.ended = flush_.flush({}, ends, [&between] {

@@ -26,6 +26,7 @@
 #include "dpdk/control/flow_flush.hpp"
 #include "dpdk/datapath/gateway.hpp"
 #include "dpdk/datapath/worker.hpp"
+#include "nat/policy/flow_fate.hpp"
 
 namespace noclash::dpdk {
 
@@ -36,6 +37,7 @@ enum class StaleFlows : std::uint8_t { live_on, end };
 struct ReloadOutcome {
     struct Flows {
         std::uint64_t unchanged = 0, live_on = 0, ended = 0;
+        void add(nat::FlowFate fate);
     };
     std::vector<ConfigChange> changes;
     std::vector<std::string> warnings;  ///< of the file
