@@ -45,6 +45,7 @@ via = "192.168.0.2"
 [[route]]
 to = "0.0.0.0/0"
 via = "198.18.0.2"
+{}
 [[pool]]
 name = "bench"
 addresses = ["{}"]
@@ -56,17 +57,13 @@ in = "inside"
 {}
 )",
                        wish.flows, wish.workers, wish.general, packet_buffers, wish.timeouts,
-                       number, number, wish.pool, wish.rules, wish.action);
-}
-
-dpdk::Config config_of(const Wish& wish, unsigned number) {
-    return dpdk::parse_config(config_text(wish, number), "the bench's configuration");
+                       number, number, wish.routes, wish.pool, wish.rules, wish.action);
 }
 
 dpdk::Config config_of_process(unsigned workers, dpdk::HugePages pages) {
     Wish wish;
     wish.workers = workers;
-    dpdk::Config config = config_of(wish, 0);
+    dpdk::Config config = bench_config(wish, 0);
     config.memory.huge_pages = pages;
     config.log_level = "warning";
     return config;
@@ -78,6 +75,10 @@ V4Address neighbor_address(Side side) {
 
 }  // namespace
 
+dpdk::Config bench_config(const Wish& wish, unsigned number) {
+    return dpdk::parse_config(config_text(wish, number), "the bench's configuration");
+}
+
 Dpdk::Dpdk(unsigned workers, dpdk::HugePages pages)
     : workers_(workers),
       eal_(config_of_process(workers, pages)),
@@ -88,7 +89,7 @@ Bed::Bed(Dpdk& dpdk, const Wish& wish) : wish_(wish) {
     number_ = beds++;
     make_port(Side::inside, fmt::format("in{}", number_));
     make_port(Side::outside, fmt::format("out{}", number_));
-    const dpdk::Config config = config_of(wish, number_);
+    const dpdk::Config config = bench_config(wish, number_);
     std::vector<std::unique_ptr<dpdk::Port>> ports;
     for (std::size_t i = 0; i < config.ports.size(); ++i) {
         ports.push_back(std::make_unique<dpdk::Port>(config, i, dpdk.buffers()));
@@ -111,6 +112,12 @@ Bed::~Bed() {
     for (auto& rings : rings_)
         for (rte_ring* ring : rings)
             rte_ring_free(ring);
+}
+
+dpdk::Config Bed::with_rules(std::string rules) const {
+    Wish other = wish_;
+    other.rules = std::move(rules);
+    return bench_config(other, number_);
 }
 
 void Bed::make_port(Side side, const std::string& name) {

@@ -46,7 +46,11 @@ struct Wish {
     std::string timeouts{};  ///< lines of [timeouts]
     std::string general{};   ///< lines that stand before any table
     std::string rules{};     ///< [[rule]]s before the one for what clients send
+    std::string routes{};    ///< [[route]]s beside the two that the traffic needs
 };
+
+/// The configuration of such a gateway.
+[[nodiscard]] dpdk::Config bench_config(const Wish& wish, unsigned number = 0);
 
 /// A gateway on ports that are rings: the daemon's own workers, configuration and ports, without
 /// its threads. Clients are behind a router on port 0, servers behind one on port 1.
@@ -58,6 +62,8 @@ class Bed {
     ~Bed();
 
     [[nodiscard]] const Wish& wish() const { return wish_; }
+    /// Its configuration with other rules before the one for what clients send: for a reload.
+    [[nodiscard]] dpdk::Config with_rules(std::string rules) const;
     [[nodiscard]] rte_mempool* buffers() const { return gateway_->buffers; }
     [[nodiscard]] dpdk::Gateway& gateway() { return *gateway_; }
     [[nodiscard]] dpdk::Worker& worker(unsigned number) { return *workers_[number]; }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bench/calibration.hpp"
+#include "bench/pipeline/pairs.hpp"
 #include "dpdk/control/memory_report.hpp"
 #include "dpdk/datapath/rss.hpp"
 #include "engine/base/random.hpp"
@@ -53,35 +54,6 @@ void other_protocol(Bed& bed, std::uint8_t protocol, const char* name, const Opt
 double median_of(std::vector<double> values) {
     std::sort(values.begin(), values.end());
     return values[values.size() / 2];
-}
-
-/// One worker and two, measured one after the other: the machine's pace changes meanwhile, and hits
-/// both alike.
-struct Pair {
-    Cost one, two;
-
-    [[nodiscard]] bool disturbed() const { return one.disturbed() || two.disturbed(); }
-    /// Like with like: where one side has no undisturbed batch, all batches of both count.
-    [[nodiscard]] double ratio() const {
-        return one.undisturbed > 0 && two.undisturbed > 0
-                   ? two.packets_per_us / one.packets_per_us
-                   : two.packets_per_us_of_all / one.packets_per_us_of_all;
-    }
-};
-
-Cost median_of_two(const std::vector<Pair>& pairs) {
-    std::vector<Cost> two;
-    for (const Pair& pair : pairs)
-        two.push_back(pair.two);
-    return median(std::move(two));
-}
-/// Nothing, when two workers never ran together.
-std::optional<double> median_ratio(const std::vector<Pair>& pairs) {
-    std::vector<double> ratios;
-    for (const Pair& pair : pairs)
-        if (pair.two.samples > 0) ratios.push_back(pair.ratio());
-    if (ratios.empty()) return std::nullopt;
-    return median_of(std::move(ratios));
 }
 
 /// The rate of two CPUs over that of one when they share nothing.
@@ -220,16 +192,16 @@ void two_workers(Dpdk& dpdk, const Options& options, PipelineReport& report) {
         Pair pair;
         sharing_nothing.push_back(ratio_of_arithmetic());
         trial.calibrate(1, opening({}));
-        pair.one = trial.time_opening(1, million, opening({}));
+        pair.first = trial.time_opening(1, million, opening({}));
         forget();
         // Rings cost two workers more: DPDK's driver counts all queues' packets in one line.
         trial.calibrate(2, halves);
-        pair.two = trial.time_opening(2, million / 2, halves);
+        pair.second = trial.time_opening(2, million / 2, halves);
         expect(bed.live_flows() == million, "flows are missing");
         translations.check_unique();
         return pair;
     });
-    report.rate("two workers creating flows, 1 M flows", median_of_two(creating));
+    report.rate("two workers creating flows, 1 M flows", median_of(creating, &Pair::second));
     report.row("limit: two CPUs / one, sharing nothing", median_of(sharing_nothing), "x");
     report.row("two workers / one worker, creating flows", median_ratio(creating), "x", 1.9);
     report.row("two workers creating flows: SYNs lost", static_cast<double>(bed.dropped()), "", 0,
@@ -239,12 +211,12 @@ void two_workers(Dpdk& dpdk, const Options& options, PipelineReport& report) {
     const Traffic both = established(translations, million, Way::both);
     const std::vector<Pair> established_pairs = undisturbed(turns, turns, [&](unsigned) {
         Pair pair;
-        pair.one = established_cost(trial, options, both);
-        pair.two = established_cost(trial, options, both, 2);
+        pair.first = established_cost(trial, options, both);
+        pair.second = established_cost(trial, options, both, 2);
         return pair;
     });
     report.rate("two workers, established, 1 M flows, both directions",
-                median_of_two(established_pairs));
+                median_of(established_pairs, &Pair::second));
     report.row("two workers / one worker, established, same 1 M flows",
                median_ratio(established_pairs), "x", 1.9);
     expect(bed.dropped() == 0, "packets were dropped");

@@ -89,6 +89,11 @@ void reply_locality(Dpdk& dpdk, const Options& options, PipelineReport& report);
 void forwarding(Dpdk& dpdk, const Options& options, PipelineReport& report);
 /// New flows and untracked packets, by the number of rules.
 void rules_by_number(Dpdk& dpdk, const Options& options, PipelineReport& report);
+/// New flows, established ones and untracked packets, by the number of routes; how long these take
+/// to load.
+void routes_by_number(Dpdk& dpdk, const Options& options, PipelineReport& report);
+/// Established flows while another thread replaces the policy all the time.
+void reloads(Dpdk& dpdk, const Options& options, PipelineReport& report);
 /// The limit of all gateways on this machine: the same traffic, and the least to do with it.
 void limit(Dpdk& dpdk, const Options& options, PipelineReport& report);
 

@@ -8,10 +8,11 @@
 
 namespace noclash::bench {
 
-/// Who talks to whom: 64 connections of each client, to servers spread over a /16.
+/// Who talks to whom: 64 connections of each client, to servers from 203.0.0.0 on.
 struct Flows {
     std::uint8_t protocol = nat::ip_protocol::tcp;
     std::uint32_t servers = 1024;  ///< 1 .. 65,536; one makes a crowded destination
+    std::uint32_t apart = 1;       ///< from a server's address to the next; odd, 255 at most
 
     static constexpr std::uint32_t of_a_client = 64;
     static constexpr std::uint32_t most = (1U << 24U) * of_a_client;  ///< clients are in 10/8
@@ -21,7 +22,7 @@ struct Flows {
         const bool echo = protocol == nat::ip_protocol::icmp;
         const auto port = static_cast<std::uint16_t>(32768U + number % of_a_client);
         return {V4Address::from_host(0x0a000000U + number / of_a_client),
-                V4Address::from_host(0xcb000000U + number * 0x9e3779b1U % servers),
+                V4Address::from_host(0xcb000000U + number * 0x9e3779b1U % servers * apart),
                 Be16::from_host(port),
                 Be16::from_host(echo ? 0 : 443),
                 0,

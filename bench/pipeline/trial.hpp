@@ -68,8 +68,9 @@ class Trial {
     void verify(unsigned workers, std::uint64_t count, const Traffic& traffic);
 
     /// Sends them, and tells what they cost. All must come out.
-    Cost time(unsigned workers, std::uint64_t count, const Traffic& traffic) {
-        return time(Purpose::time, workers, count, traffic, Central::median_of_parts);
+    Cost time(unsigned workers, std::uint64_t count, const Traffic& traffic,
+              Central central = Central::median_of_parts) {
+        return time(Purpose::time, workers, count, traffic, central);
     }
     /// The same for new flows, and each batch is looked at when it has been timed: their memory is
     /// cold anyway. (What is looked at displaces what the worker had in its caches.)

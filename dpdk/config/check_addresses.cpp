@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,29 +16,23 @@ namespace noclash::dpdk {
 
 namespace {
 
-/// A router that a route goes by.
-struct Router {
-    V4Address address;
-    Prefix<V4> to;
-};
-
 /// Addresses that others have: of routers, and those that stand for a subnet or for all in it.
 class Others {
   public:
     explicit Others(const Config& config) {
         for (const RouteConfig& route : config.routes)
-            routers_.push_back({route.via, route.to});
+            routers_.emplace(route.via.value.host(), route.to);
         for (const PortConfig& port : config.ports)
             if (port.prefix_length != 0 && port.prefix_length < 31) subnets_.push_back(&port);
     }
 
     /// Describes the first address of `range` that a host cannot share; nothing when there is none.
     [[nodiscard]] std::optional<std::string> router_or_subnet(AddressRange range) const {
-        for (const Router& router : routers_)
-            if (holds(range, router.address))
-                return fmt::format("{} is the router of the route to {}",
-                                   to_string<V4>(router.address), to_text(router.to));
-        return subnet_end(range);
+        const auto router = routers_.lower_bound(range.first);
+        if (router == routers_.end() || router->first > range.last) return subnet_end(range);
+        return fmt::format("{} is the router of the route to {}",
+                           to_string<V4>(V4Address::from_host(router->first)),
+                           to_text(router->second));
     }
     /// Likewise, of subnets alone (RFC 1122, section 3.2.1.3). /31 (RFC 3021) and /32 have no such
     /// addresses.
@@ -60,7 +55,7 @@ class Others {
                            to_string<V4>(address), kind, port.name);
     }
 
-    std::vector<Router> routers_;
+    std::map<std::uint32_t, Prefix<V4>> routers_;  ///< by address: the first route by each
     std::vector<const PortConfig*> subnets_;
 };
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "dpdk/config/checks.hpp"
 #include "dpdk/config/values.hpp"
@@ -19,11 +20,30 @@ bool routes_are_known(const Whole& whole) {
     return std::ranges::all_of(whole.ports, fit) && std::ranges::all_of(whole.routes, fit);
 }
 
-bool is_routed(const Config& config, V4Address address) {
-    return is_on_link(config, address) ||
-           std::ranges::any_of(
-               config.routes, [&](const RouteConfig& route) { return route.to.contains(address); });
-}
+/// All addresses that routes lead to. Rules and routes may both be many, so no rule reads them all.
+class Routed {
+  public:
+    explicit Routed(const Config& config) : config_(config) {
+        for (const RouteConfig& route : config.routes)
+            ranges_.push_back({route.to.network.value.host(),
+                               broadcast_of(route.to.network, route.to.length).value.host()});
+        std::ranges::sort(ranges_, {}, &AddressRange::first);
+        std::uint32_t last = 0;
+        for (AddressRange& range : ranges_)
+            last = range.last = std::max(last, range.last);
+    }
+
+    [[nodiscard]] bool contains(V4Address address) const {
+        if (is_on_link(config_, address)) return true;
+        const std::uint32_t host = address.value.host();
+        const auto next = std::ranges::upper_bound(ranges_, host, {}, &AddressRange::first);
+        return next != ranges_.begin() && host <= (next - 1)->last;
+    }
+
+  private:
+    const Config& config_;
+    std::vector<AddressRange> ranges_;  ///< each reaches as far as any before it
+};
 
 constexpr std::string_view expected_route =
     "a host in a port's subnet, or a [[route]] that leads to it";
@@ -32,13 +52,13 @@ std::string no_route(V4Address address) {
     return fmt::format("no route leads to {}", to_string<V4>(address));
 }
 
-void check_rule(const Section& section, const nat::Rule<V4>& rule, const Config& config) {
-    if (rule.mapping && !is_routed(config, rule.mapping->inside.address))
+void check_rule(const Section& section, const nat::Rule<V4>& rule, const Routed& routed) {
+    if (rule.mapping && !routed.contains(rule.mapping->inside.address))
         section.fault("inside", no_route(rule.mapping->inside.address), expected_route);
     if (rule.action != nat::Action::dnat) return;
     for (const Text& text : section.texts("target", "")) {
         const auto target = parse_target(text.value);
-        if (target && !is_routed(config, target->address))
+        if (target && !routed.contains(target->address))
             section.fault_at(text.where, "target", no_route(target->address), expected_route);
     }
 }
@@ -104,11 +124,12 @@ void check_reachability(const Whole& whole) {
     if (!routes_are_known(whole)) return;
     for (const Section& section : whole.routes)
         check_route(section, config);
+    const Routed routed(config);
     for (std::size_t i = 0; i < whole.rules.size(); ++i) {
         const Section& section = whole.rules[i];
         if (section.is_faulty()) continue;
         const nat::Rule<V4>& rule = config.policy.rules[i];
-        check_rule(section, rule, config);
+        check_rule(section, rule, routed);
         if (rule.mapping && config.routes.empty() &&
             !is_on_link(config, rule.mapping->outside.address))
             section.warn("outside", in_no_subnet(rule.mapping->outside.address), advice_outside);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <unordered_set>
 
 #include "dpdk/config/device_string.hpp"
 #include "dpdk/config/sections.hpp"
@@ -121,8 +122,25 @@ void read_port(const Section& section, Config& config) {
     config.ports.push_back(port);
 }
 
+/// Prefixes that routes lead to. There may be a hundred thousand of them.
+class Destinations {
+  public:
+    void add(const Prefix<V4>& prefix) { words_.insert(word_of(prefix)); }
+    [[nodiscard]] bool contains(const Prefix<V4>& prefix) const {
+        return words_.contains(word_of(prefix));
+    }
+
+  private:
+    static std::uint64_t word_of(const Prefix<V4>& prefix) {
+        return std::uint64_t{prefix.network.value.host()} << 8U | prefix.length;
+    }
+
+    std::unordered_set<std::uint64_t> words_;
+};
+
 /// The prefix that a route leads to; nothing when it is unfit.
-std::optional<Prefix<V4>> read_destination(const Section& section, const Config& config) {
+std::optional<Prefix<V4>> read_destination(const Section& section, const Config& config,
+                                           const Destinations& others) {
     constexpr std::string_view expected = "a prefix, as 0.0.0.0/0";
     if (!section.require("to", expected)) return std::nullopt;
     const auto text = section.text("to", expected);
@@ -137,12 +155,9 @@ std::optional<Prefix<V4>> read_destination(const Section& section, const Config&
         section.fault("to", fmt::format("{:?} has host bits set", text->value), to_text(prefix));
         return std::nullopt;
     }
-    for (const RouteConfig& other : config.routes) {
-        if (other.to == prefix) {
-            section.fault("to", fmt::format("another route leads to {}", to_text(prefix)),
-                          "one route to each prefix");
-        }
-    }
+    if (others.contains(prefix))
+        section.fault("to", fmt::format("another route leads to {}", to_text(prefix)),
+                      "one route to each prefix");
     for (const PortConfig& port : config.ports) {
         if (port.prefix_length != 0 && port.prefix_length == prefix.length &&
             prefix.contains(port.address)) {
@@ -154,9 +169,9 @@ std::optional<Prefix<V4>> read_destination(const Section& section, const Config&
     return prefix;
 }
 
-void read_route(const Section& section, Config& config) {
+void read_route(const Section& section, Config& config, Destinations& others) {
     section.allow_only({"to", "via"});
-    const auto prefix = read_destination(section, config);
+    const auto prefix = read_destination(section, config, others);
 
     constexpr std::string_view expected = "the address of a router in the subnet of one port";
     if (!section.require("via", expected)) return;
@@ -181,6 +196,7 @@ void read_route(const Section& section, Config& config) {
                           expected);
         } else if (prefix) {
             config.routes.push_back({*prefix, *via, static_cast<std::uint16_t>(i)});
+            others.add(*prefix);
         }
         return;
     }
@@ -205,8 +221,9 @@ void read_ports(const Section& top, Config& config) {
 }
 
 void read_routes(const Section& top, Config& config) {
+    Destinations read;
     for (const Section& section : top.tables("route"))
-        read_route(section, config);
+        read_route(section, config, read);
 }
 
 }  // namespace noclash::dpdk

@@ -2,16 +2,15 @@
 #include "dpdk/datapath/route.hpp"
 
 #include <fmt/format.h>
-#include <rte_errno.h>
 
 #include <algorithm>
-#include <atomic>
 #include <bit>
+#include <map>
+#include <new>
 #include <stdexcept>
-#include <string>
+#include <utility>
 
 #include "dpdk/config/values.hpp"
-#include "dpdk/device/last_memory.hpp"
 
 namespace noclash::dpdk {
 
@@ -20,11 +19,18 @@ namespace {
 /// Subnets of two addresses (RFC 3021) and of one have hosts only.
 constexpr std::uint8_t shortest_without_broadcast = 31;
 
-}  // namespace
-
-void Routes::Free::operator()(rte_lpm* lpm) const {
-    if (!LastMemory::is_left()) rte_lpm_free(lpm);
+PrefixTable table_of(std::vector<PrefixTable::Entry> entries) {
+    const std::size_t prefixes = entries.size();
+    try {
+        return PrefixTable(std::move(entries));
+    } catch (const std::bad_alloc&) {
+        throw std::runtime_error(fmt::format(
+            "there is no memory for a table of routes to {} prefixes, ports' subnets included",
+            prefixes));
+    }
 }
+
+}  // namespace
 
 std::vector<Routes::Link> Routes::links_of(const Config& config) {
     std::vector<Link> links;
@@ -37,34 +43,28 @@ bool Routes::are_of(const Config& config) const {
     return routes_ == config.routes && links_ == links_of(config);
 }
 
-Routes::Routes(const Config& config) : links_(links_of(config)), routes_(config.routes) {
-    rte_lpm_config settings{};
-    settings.max_rules = static_cast<std::uint32_t>(config.ports.size() + config.routes.size() + 2);
-    // A prefix longer than 24 bits takes a second-level group; no two share one at worst.
-    settings.number_tbl8s = std::max(16U, settings.max_rules);
-    // Of the policy that is in force and the one that will replace it, each has a table.
-    static std::atomic<unsigned> made{0};
-    const std::string name = fmt::format("noclash_routes_{}", ++made);
-    lpm_.reset(rte_lpm_create(name.c_str(), SOCKET_ID_ANY, &settings));
-    if (!lpm_)
-        throw std::runtime_error(
-            fmt::format("route table: {}; raise [memory] dpdk_megabytes", rte_strerror(rte_errno)));
+Routes::Routes(const Config& config)
+    : links_(links_of(config)), routes_(config.routes), table_(table_of(entries_of(config))) {}
 
-    const auto hop_over = [&config](std::uint16_t port, V4Address next_hop) {
-        const PortConfig& egress = config.ports[port];
-        return std::bit_cast<std::uint64_t>(nat::Hop<V4>{port, egress.mtu, next_hop});
+std::vector<PrefixTable::Entry> Routes::entries_of(const Config& config) {
+    targets_.resize(PrefixTable::none + 1);
+    std::vector<PrefixTable::Entry> entries;
+    std::map<Target, std::uint32_t> numbers;
+    const auto add = [&](const Prefix<V4>& prefix, const Target& target) {
+        const auto [known, is_new] =
+            numbers.try_emplace(target, static_cast<std::uint32_t>(targets_.size()));
+        if (is_new) targets_.push_back(target);
+        entries.push_back(
+            {{network_of(prefix.network, prefix.length), prefix.length}, known->second});
     };
-    // First of all: a route to half of all addresses, which a default route becomes two of, may be
-    // configured, too, and then has precedence.
-    for (const RouteConfig& route : config.routes)
-        if (route.to.length == 0) add_default({hop_over(route.port, route.via), false});
-    for (std::size_t port = 0; port < config.ports.size(); ++port) {
-        const PortConfig& own = config.ports[port];
-        add({own.address, own.prefix_length},
-            {hop_over(static_cast<std::uint16_t>(port), {}), true});
-    }
-    for (const RouteConfig& route : config.routes)
-        if (route.to.length != 0) add(route.to, {hop_over(route.port, route.via), false});
+    const auto hop_over = [&config](std::uint16_t port, V4Address next_hop) {
+        return std::bit_cast<std::uint64_t>(nat::Hop<V4>{port, config.ports[port].mtu, next_hop});
+    };
+    for (std::size_t port = 0; port < links_.size(); ++port)
+        add(links_[port].subnet, {hop_over(static_cast<std::uint16_t>(port), {}), true});
+    for (const RouteConfig& route : routes_)
+        add(route.to, {hop_over(route.port, route.via), false});
+    return entries;
 }
 
 RouteTable::RouteTable(const Config& config, const RouteTable* previous,
@@ -148,21 +148,6 @@ bool RouteTable::has_way_back(const V4Address& source, std::uint16_t ingress) co
     if (wanted == ReversePath::off) return true;
     nat::Hop<V4> back;
     return route(source, back) && (wanted == ReversePath::loose || back.port == ingress);
-}
-
-/// The LPM knows no prefix of no bits, but both of one bit.
-void Routes::add_default(const Target& target) {
-    for (const std::uint32_t half : {0U, 0x8000'0000U})
-        add({V4Address::from_host(half), 1}, target);
-}
-
-void Routes::add(const Prefix<V4>& prefix, const Target& target) {
-    const auto number = static_cast<std::uint32_t>(targets_.size());
-    targets_.push_back(target);
-    const int failed = rte_lpm_add(lpm_.get(), prefix.network.value.host(), prefix.length, number);
-    if (failed != 0)
-        throw std::runtime_error(fmt::format("route to {}/{}: {}", to_string<V4>(prefix.network),
-                                             prefix.length, rte_strerror(-failed)));
 }
 
 }  // namespace noclash::dpdk

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <rte_lpm.h>
-
 #include <algorithm>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -14,16 +13,17 @@
 
 #include "dpdk/config/config.hpp"
 #include "dpdk/datapath/address_set.hpp"
+#include "dpdk/datapath/prefix_table.hpp"
 #include "nat/packet/packet_context.hpp"
 #include "nat/router.hpp"
 
 namespace noclash::dpdk {
 
-/// Static routes and the ports' own subnets, over DPDK's longest-prefix match. Fixed once built;
-/// lookups by any thread, without locks.
+/// Static routes and the ports' own subnets. Fixed once built; lookups by any thread, without
+/// locks.
 class Routes {
   public:
-    /// @throws std::runtime_error when DPDK has no memory for the table
+    /// @throws std::runtime_error when there is no memory for the table
     explicit Routes(const Config& config);
 
     /// Whether such a configuration leads all packets the same way.
@@ -32,8 +32,8 @@ class Routes {
     /// Where to send what is for `address`, in `hop`; false when no route leads there.
     [[nodiscard, gnu::always_inline]] bool route(const V4Address& address,
                                                  nat::Hop<V4>& hop) const {
-        std::uint32_t number = 0;
-        if (rte_lpm_lookup(lpm_.get(), address.value.host(), &number) != 0) return false;
+        const std::uint32_t number = table_.find(address);
+        if (number == PrefixTable::none) return false;
         const Target& target = targets_[number];
         // Stored as the one word that `Egress` will load.
         static_assert(offsetof(nat::Hop<V4>, next_hop) == sizeof(std::uint32_t));
@@ -44,32 +44,28 @@ class Routes {
         return true;
     }
     /// What lookups read at random.
-    [[nodiscard]] std::span<const std::byte> memory() const {
-        return std::as_bytes(std::span(lpm_->tbl24));
-    }
+    [[nodiscard]] std::span<const std::byte> memory() const { return table_.memory(); }
 
   private:
     struct Target {
         std::uint64_t hop;  ///< a `Hop<V4>`
         bool on_link;       ///< the destination itself is the next hop
+        friend auto operator<=>(const Target&, const Target&) = default;
     };
     struct Link {
         Prefix<V4> subnet;  ///< as the port's address
         std::uint16_t mtu;
         friend bool operator==(const Link&, const Link&) = default;
     };
-    struct Free {
-        void operator()(rte_lpm* lpm) const;
-    };
 
     static std::vector<Link> links_of(const Config& config);
-    void add_default(const Target& target);
-    void add(const Prefix<V4>& prefix, const Target& target);
+    /// Fills `targets_`, too: many routes have one.
+    [[nodiscard]] std::vector<PrefixTable::Entry> entries_of(const Config& config);
 
     std::vector<Link> links_;  ///< by port
     std::vector<RouteConfig> routes_;
-    std::unique_ptr<rte_lpm, Free> lpm_;
-    std::vector<Target> targets_;  ///< by LPM next hop
+    std::vector<Target> targets_;  ///< by value of `table_`
+    PrefixTable table_;
 };
 
 /// The router that the pipeline asks: routes, and which addresses are the gateway's own. Fixed once
@@ -79,7 +75,7 @@ class RouteTable {
     /// @param previous  of the configuration before this one, whose routes it shares when they are
     ///                  the same; null when there is none
     /// @param retired   addresses that were own once, and that flows still have
-    /// @throws std::runtime_error when DPDK has no memory for the routes
+    /// @throws std::runtime_error when there is no memory for the routes
     explicit RouteTable(const Config& config, const RouteTable* previous = nullptr,
                         std::span<const V4Address> retired = {});
 

@@ -23,8 +23,6 @@ constexpr std::uint32_t xdp_ring = 2048;        // AF_XDP fills rings of this si
 constexpr std::uint32_t parked_packets = 512;   // of a worker, while another sets their flow up
 constexpr std::uint32_t slack = 2048;           // bursts in flight, ARP and ICMP of our own
 constexpr std::uint64_t base_megabytes = 32;    // EAL, drivers
-constexpr std::uint64_t route_megabytes = 66;   // rte_lpm: 2^24 entries, and second-level groups
-constexpr std::uint64_t route_tables = 2;       // of the policy in force, and of the next
 constexpr std::uint64_t megabytes_of_port = 4;  // descriptor rings
 
 std::uint32_t largest_mtu(const Config& config) {
@@ -87,8 +85,7 @@ MemoryPlan plan_memory(const Config& config) {
     if (plan.device_dma) size = std::max<std::uint64_t>(size, page);
     plan.megabytes = config.memory.dpdk_megabytes;
     if (plan.megabytes == 0) {
-        const std::uint64_t total = base_megabytes + route_tables * route_megabytes +
-                                    megabytes_of_port * config.ports.size() +
+        const std::uint64_t total = base_megabytes + megabytes_of_port * config.ports.size() +
                                     (plan.packet_buffers * (size + 16)) / mebibyte + 1 +
                                     bytes_for_reassembly(config) / mebibyte + 1;
         plan.megabytes = static_cast<std::uint32_t>((total + 1) / 2 * 2);

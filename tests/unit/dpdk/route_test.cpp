@@ -4,11 +4,19 @@
 
 #include "dpdk/datapath/route.hpp"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <random>
+#include <string>
 #include <vector>
 
-#include "dpdk/device/eal.hpp"
+#include "dpdk/config/values.hpp"
+#include "dpdk/device/memory_need.hpp"
 #include "engine/base/address.hpp"
 
 namespace noclash::dpdk::route_test {
@@ -32,8 +40,6 @@ Config config() {
 
 class RouteTest : public testing::Test {
   protected:
-    static void SetUpTestSuite() { static const Eal eal(config()); }
-
     static void expect_hop(const RouteTable& table, const char* to, std::uint16_t port,
                            const char* next_hop) {
         const auto hop = table.route(ip(to));
@@ -182,6 +188,145 @@ TEST_F(RouteTest, KnowsTheWayBack) {
     const RouteTable table(with);
     EXPECT_TRUE(table.has_way_back(ip("203.0.113.9"), 0));
     EXPECT_FALSE(table.has_way_back(ip("9.9.9.9"), 0));
+}
+
+/// The route that a list gives: of all prefixes that hold the address, the longest decides.
+class RouteList {
+  public:
+    explicit RouteList(const Config& config) {
+        for (std::uint16_t port = 0; port < config.ports.size(); ++port) {
+            const PortConfig& own = config.ports[port];
+            ways_.push_back({{own.address, own.prefix_length}, port, std::nullopt});
+        }
+        for (const RouteConfig& route : config.routes)
+            ways_.push_back({route.to, route.port, route.via});
+    }
+
+    void expect_same(const RouteTable& table, std::uint32_t host) const {
+        const V4Address address = V4Address::from_host(host);
+        const Way* longest = nullptr;
+        for (const Way& way : ways_)
+            if (way.to.contains(address) &&
+                (longest == nullptr || way.to.length > longest->to.length))
+                longest = &way;
+        const auto hop = table.route(address);
+        ASSERT_EQ(hop.has_value(), longest != nullptr) << to_string<V4>(address);
+        if (!hop) return;
+        ASSERT_EQ(hop->port, longest->port) << to_string<V4>(address);
+        ASSERT_EQ(hop->next_hop, longest->via.value_or(address)) << to_string<V4>(address);
+    }
+
+  private:
+    struct Way {
+        Prefix<V4> to;
+        std::uint16_t port;
+        std::optional<V4Address> via;  ///< nothing: the destination itself
+    };
+    std::vector<Way> ways_;
+};
+
+/// Random routes of all lengths. They crowd a few networks, so that many hold others.
+class RandomRoutes {
+  public:
+    explicit RandomRoutes(unsigned seed) : random_(seed) {}
+
+    std::uint32_t address() {
+        constexpr std::array<std::uint32_t, 4> networks{0x0a010000, 0x0a018000, 0xcb007100, 0};
+        const std::uint32_t network = networks[draw() % networks.size()];
+        return network == 0 ? draw() : network | (draw() & 0x3ffU);
+    }
+    void add(Config& config, std::size_t count) {
+        while (count > 0) {
+            const auto length = static_cast<std::uint8_t>(draw() % 33);
+            const Prefix<V4> to{network_of(V4Address::from_host(address()), length), length};
+            const auto same = [&](const RouteConfig& route) { return route.to == to; };
+            if (std::ranges::any_of(config.routes, same)) continue;
+            if ((length == 24 && to.contains(config.ports[0].address)) ||
+                (length == 28 && to.contains(config.ports[1].address)))
+                continue;  // a port's subnet
+            const auto port = static_cast<std::uint16_t>(draw() % 2);
+            const std::uint32_t subnet = config.ports[port].address.value.host() & ~0xfU;
+            config.routes.push_back({to, V4Address::from_host(subnet + 3 + draw() % 9), port});
+            --count;
+        }
+    }
+    void remove(Config& config) {
+        const std::uint32_t of_four = draw() % 5;
+        std::erase_if(config.routes, [&](const auto&) { return draw() % 4 < of_four; });
+        std::ranges::shuffle(config.routes, random_);
+    }
+
+  private:
+    std::uint32_t draw() { return static_cast<std::uint32_t>(random_()); }
+
+    std::mt19937 random_;
+};
+
+TEST_F(RouteTest, RandomTablesAnswerAsAListDoes) {
+    for (unsigned seed = 1; seed <= 4; ++seed) {
+        RandomRoutes random(seed);
+        Config with = config();
+        with.routes.clear();
+        RouteTable table(with);
+        for (unsigned turn = 0; turn < 6; ++turn) {
+            SCOPED_TRACE("seed " + std::to_string(seed) + ", turn " + std::to_string(turn));
+            random.remove(with);
+            random.add(with, 100);
+            table = RouteTable(with, &table);
+            const RouteList list(with);
+            for (unsigned i = 0; i < 2000; ++i)
+                list.expect_same(table, random.address());
+            for (const RouteConfig& route : with.routes) {
+                const std::uint32_t first = route.to.network.value.host();
+                const std::uint32_t last =
+                    broadcast_of(route.to.network, route.to.length).value.host();
+                for (const std::uint32_t host : {first, last, first - 1, last + 1})
+                    list.expect_same(table, host);
+            }
+            if (HasFatalFailure()) return;
+        }
+    }
+}
+
+TEST_F(RouteTest, AHundredThousandRoutesLoad) {
+    constexpr std::uint32_t many = 100'000;
+    const auto prefix = [](std::uint32_t i) {
+        const std::uint8_t length = i % 8 == 0 ? 32 : i % 8 == 1 ? 27 : 24;
+        return Prefix<V4>{network_of(V4Address::from_host(0x1400'0000U + i * 256), length), length};
+    };
+    const auto via = [](std::uint32_t i) { return fmt::format("10.1.{}.{}", i % 200, i % 7 + 2); };
+    std::string text = R"(
+[[port]]
+name = "inside"
+device = "null:in"
+address = "10.1.0.1/16"
+)";
+    for (std::uint32_t i = 0; i < many; ++i)
+        text += fmt::format("[[route]]\nto = \"{}\"\nvia = \"{}\"\n", to_text(prefix(i)), via(i));
+    const Config with = parse_config(text, "f");
+    ASSERT_EQ(with.routes.size(), many);
+    const RouteTable table(with);
+    for (std::uint32_t i = 0; i < many; ++i) {
+        const auto& [network, length] = prefix(i);
+        ASSERT_EQ(table.route(network).value().next_hop, ip(via(i).c_str())) << i;
+        ASSERT_EQ(table.route(broadcast_of(network, length)).value().next_hop, ip(via(i).c_str()))
+            << i;
+        if (length == 24) continue;
+        ASSERT_FALSE(table.route(broadcast_of(network, 24))) << i;
+    }
+}
+
+TEST_F(RouteTest, MemoryIsPlannedForTwoTables) {
+    Config with = config();
+    for (std::uint32_t i = 0; i < 5000; ++i)
+        with.routes.push_back({{V4Address::from_host(0x1400'0000U + i * 512), 32}, {}, 0});
+    const RouteTable table(with);
+    const auto needs = memory_needs(with, plan_memory(with));
+    const auto routes = std::ranges::find(needs, "[[route]]", &MemoryNeed::key);
+    ASSERT_NE(routes, needs.end());
+    EXPECT_EQ(routes->bytes, 2 * table.memory().size());
+    EXPECT_GE(table.memory().size(),
+              (std::size_t{1} << 26U) + with.routes.size() * 1024 - 3 * 1024);
 }
 
 }  // namespace
