@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <iterator>
 #include <random>
 #include <unordered_set>
 
@@ -42,28 +41,41 @@ bool is_taken(std::uint32_t first_byte) {
            first_byte > 223;
 }
 
+constexpr std::uint32_t servers = 0xcb000000;  // 203.0.0.0
+
+std::string route(std::uint32_t network, std::uint8_t length, std::uint32_t router) {
+    return fmt::format("[[route]]\nto = \"{}/{}\"\nvia = \"{}\"\n", text_of(network), length,
+                       text_of(0xc6120002 + router));
+}
+
 }  // namespace
 
-std::string route_mix(std::uint32_t count) {
-    constexpr std::uint32_t routers = 4, first_router = 0xc6120002;
+std::string few_routes() {
     const nat::MacAddress mac = Bed::neighbor_mac(Side::outside);
     std::string text;
-    for (std::uint32_t router = 1; router < routers; ++router)
+    for (std::uint32_t router = 0; router < mix_routers; ++router) {
+        text += route(servers + (router << 22U), 10, router);
+        if (router == 0) continue;  // the bench's own answers ARP
         text += fmt::format("[[neighbor]]\naddress = \"{}\"\nmac = \"{:02x}\"\n",
-                            text_of(first_router + router), fmt::join(mac.bytes, ":"));
+                            text_of(0xc6120002 + router), fmt::join(mac.bytes, ":"));
+    }
+    return text;
+}
+
+std::string many_routes(std::uint32_t count) {
     auto random = [drawn = std::mt19937(1)]() mutable {
         return static_cast<std::uint32_t>(drawn());
     };
+    std::string text = few_routes();
     std::unordered_set<std::uint64_t> made;
     while (made.size() < count) {
         const std::uint8_t length = length_of(random());
         std::uint32_t network = random();
-        if (random() % 2 == 0) network = 0xcb000000U | (network & 0xffffffU);
+        if (random() % 2 == 0) network = servers | (network & 0xffffffU);
         network &= ~std::uint32_t{0} << (32U - length);
         if (is_taken(network >> 24U)) continue;
         if (!made.insert(std::uint64_t{network} << 8U | length).second) continue;
-        fmt::format_to(std::back_inserter(text), "[[route]]\nto = \"{}/{}\"\nvia = \"{}\"\n",
-                       text_of(network), length, text_of(first_router + random() % routers));
+        text += route(network, length, random() % mix_routers);
     }
     return text;
 }
