@@ -1,46 +1,73 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dpdk/datapath/prefix_table.hpp"
 
+#include <fmt/format.h>
+#include <rte_errno.h>
+
 #include <algorithm>
+#include <atomic>
 #include <cassert>
+#include <stdexcept>
+#include <string>
+
+#include "dpdk/device/last_memory.hpp"
 
 namespace noclash::dpdk {
 
-PrefixTable::PrefixTable(std::vector<Entry> entries)
-    : memory_((direct_places + count_blocks(entries) * block_places) * sizeof(std::uint32_t)),
-      places_(static_cast<std::uint32_t*>(memory_.data())) {
-    // Touches all pages: no look-up has to wait for one.
-    std::fill_n(places_, memory_.bytes() / sizeof(std::uint32_t), none);
+namespace {
+
+/// Second-level groups that a table of these entries takes: one for each /24 with longer prefixes.
+/// Exactly as many, for the library looks for a free one from the first on.
+std::uint32_t count_groups(std::span<const PrefixTable::Entry> entries) {
+    std::vector<std::uint32_t> divided;
+    for (const PrefixTable::Entry& entry : entries)
+        if (entry.prefix.length > 24) divided.push_back(entry.prefix.network.value.host() >> 8U);
+    std::ranges::sort(divided);
+    const auto doubles = std::ranges::unique(divided);
+    return static_cast<std::uint32_t>(divided.size() - doubles.size());
+}
+
+}  // namespace
+
+void PrefixTable::Free::operator()(rte_lpm* lpm) const {
+    if (!LastMemory::is_left()) rte_lpm_free(lpm);
+}
+
+PrefixTable::PrefixTable(std::vector<Entry> entries) {
+    rte_lpm_config settings{};
+    settings.max_rules = static_cast<std::uint32_t>(entries.size() + 2);
+    settings.number_tbl8s = std::max(1U, count_groups(entries));
+    // Of the policy that is in force and the one that will replace it, each has a table.
+    static std::atomic<unsigned> made{0};
+    const std::string name = fmt::format("noclash_routes_{}", ++made);
+    lpm_.reset(rte_lpm_create(name.c_str(), SOCKET_ID_ANY, &settings));
+    if (!lpm_) {
+        throw std::runtime_error(
+            fmt::format("a table of routes to {} prefixes, ports' subnets included: {}; raise "
+                        "[memory] dpdk_megabytes",
+                        entries.size(), rte_strerror(rte_errno)));
+    }
+    // Shorter prefixes first: then the library has nothing to keep that a longer one wrote. The
+    // default route comes before the halves of all addresses, which it becomes here: the library
+    // knows no prefix of no bits.
     std::ranges::stable_sort(entries, {}, [](const Entry& entry) { return entry.prefix.length; });
-    for (const Entry& entry : entries)
-        paint(entry);
+    for (const Entry& entry : entries) {
+        if (entry.prefix.length != 0) {
+            add(entry.prefix.network, entry.prefix.length, entry.value);
+            continue;
+        }
+        for (const std::uint32_t half : {0U, 0x8000'0000U})
+            add(V4Address::from_host(half), 1, entry.value);
+    }
 }
 
-std::size_t PrefixTable::count_blocks(std::span<const Entry> entries) {
-    std::vector<std::uint32_t> with_block;
-    for (const Entry& entry : entries)
-        if (entry.prefix.length > 24) with_block.push_back(entry.prefix.network.value.host() >> 8U);
-    std::ranges::sort(with_block);
-    const auto doubles = std::ranges::unique(with_block);
-    return with_block.size() - doubles.size();
-}
-
-void PrefixTable::paint(const Entry& entry) {
-    assert(entry.value != none && entry.value <= most_value);
-    const auto& [prefix, value] = entry;
-    const std::uint32_t first = prefix.network.value.host();
-    std::uint32_t& direct = places_[first >> 8U];
-    if (prefix.length <= 24) {
-        std::fill_n(&direct, std::size_t{1} << (24U - prefix.length), value);
-        return;
+void PrefixTable::add(V4Address network, std::uint8_t length, std::uint32_t value) {
+    assert(value != none && value <= most_value);
+    const int failed = rte_lpm_add(lpm_.get(), network.value.host(), length, value);
+    if (failed != 0) {
+        throw std::runtime_error(fmt::format("route to {}/{}: {}", to_string<V4>(network), length,
+                                             rte_strerror(-failed)));
     }
-    if ((direct & block) == 0) {
-        std::fill_n(places_ + end_, block_places, direct);
-        direct = end_ | block;
-        end_ += block_places;
-    }
-    std::fill_n(places_ + (direct & ~block) + (first & 0xffU),
-                std::size_t{1} << (32U - prefix.length), value);
 }
 
 }  // namespace noclash::dpdk

@@ -6,9 +6,7 @@
 #include <algorithm>
 #include <bit>
 #include <map>
-#include <new>
 #include <stdexcept>
-#include <utility>
 
 #include "dpdk/config/values.hpp"
 
@@ -18,17 +16,6 @@ namespace {
 
 /// Subnets of two addresses (RFC 3021) and of one have hosts only.
 constexpr std::uint8_t shortest_without_broadcast = 31;
-
-PrefixTable table_of(std::vector<PrefixTable::Entry> entries) {
-    const std::size_t prefixes = entries.size();
-    try {
-        return PrefixTable(std::move(entries));
-    } catch (const std::bad_alloc&) {
-        throw std::runtime_error(fmt::format(
-            "there is no memory for a table of routes to {} prefixes, ports' subnets included",
-            prefixes));
-    }
-}
 
 }  // namespace
 
@@ -44,7 +31,7 @@ bool Routes::are_of(const Config& config) const {
 }
 
 Routes::Routes(const Config& config)
-    : links_(links_of(config)), routes_(config.routes), table_(table_of(entries_of(config))) {}
+    : links_(links_of(config)), routes_(config.routes), table_(entries_of(config)) {}
 
 std::vector<PrefixTable::Entry> Routes::entries_of(const Config& config) {
     targets_.resize(PrefixTable::none + 1);

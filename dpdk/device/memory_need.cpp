@@ -6,9 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <numeric>
-#include <string_view>
 
-#include "engine/base/huge_mapping.hpp"
 #include "engine/flow_table.hpp"
 #include "nat/limits/source_table.hpp"
 #include "nat/ports/occupancy_maps.hpp"
@@ -27,24 +25,6 @@ constexpr std::uint64_t other_address_space = 256 * mebibyte;
 constexpr std::uint64_t other_threads = 16;
 constexpr std::uint64_t bytes_of_stack = 8 * mebibyte;
 
-constexpr std::string_view routes_key = "[[route]]";
-
-/// Bytes of one table of routes: an entry of four bytes for each prefix of 24 bits, and 256 of them
-/// for each in which longer prefixes lie.
-std::uint64_t route_table_bytes(const Config& config) {
-    std::vector<std::uint32_t> divided;
-    const auto note = [&](V4Address network, std::uint8_t length) {
-        if (length > 24) divided.push_back(network.value.host() >> 8U);
-    };
-    for (const PortConfig& port : config.ports)
-        note(port.address, port.prefix_length);
-    for (const RouteConfig& route : config.routes)
-        note(route.to.network, route.to.length);
-    std::ranges::sort(divided);
-    const auto doubles = std::ranges::unique(divided);
-    return HugeMapping::bytes_for(64 * mebibyte + (divided.size() - doubles.size()) * 1024);
-}
-
 std::string packets_key(const Config& config) {
     if (config.memory.dpdk_megabytes != 0) return "[memory] dpdk_megabytes";
     if (config.memory.packet_buffers != 0) return "[memory] packet_buffers";
@@ -57,8 +37,8 @@ std::string size_text(std::uint64_t bytes) {
     return fmt::format("{} MiB", (bytes + mebibyte - 1) / mebibyte);
 }
 
-/// Bytes of memory that is not in reserved huge pages. DPDK comes first, then a table of routes;
-/// each array takes reserved pages when they suffice for all of it.
+/// Bytes of memory that is not in reserved huge pages. DPDK comes first; each array takes reserved
+/// pages when they suffice for all of it.
 std::uint64_t normal_bytes(const Config& config, const MemoryPlan& plan, std::uint64_t huge) {
     if (config.memory.huge_pages == HugePages::none) huge = 0;
     std::uint64_t normal = 0;
@@ -69,12 +49,10 @@ std::uint64_t normal_bytes(const Config& config, const MemoryPlan& plan, std::ui
             normal += bytes;
     };
     place(plan.megabytes * mebibyte);
-    place(route_table_bytes(config));
     place(Table::Pool::bytes_for(config.flows, Table::slack_for(config.flows, config.workers)));
     place(Table::Index::bytes_for(config.flows));
     for (const MemoryNeed& need : memory_needs(config, plan))
-        if (need.key != "flows" && need.key != packets_key(config))
-            place(need.key == routes_key ? need.bytes / 2 : need.bytes);
+        if (need.key != "flows" && need.key != packets_key(config)) place(need.bytes);
     return normal;
 }
 
@@ -108,10 +86,7 @@ std::vector<MemoryNeed> memory_needs(const Config& config, const MemoryPlan& pla
     std::vector<MemoryNeed> needs{
         {"flows", fmt::format("for {} flows", config.flows),
          Table::bytes_for(config.flows, config.workers)},
-        {packets_key(config), "for packets", plan.megabytes * mebibyte},
-        // Of the policy in force, and of the one that a reload makes beside it.
-        {std::string(routes_key), fmt::format("for two tables of {} routes", config.routes.size()),
-         2 * route_table_bytes(config)},
+        {packets_key(config), "for packets and routes", plan.megabytes * mebibyte},
         {"[neighbors] capacity",
          fmt::format("for {} neighbours", config.neighbors.capacity * config.ports.size()),
          config.neighbors.capacity * config.ports.size() * bytes_of_neighbor},

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include "dpdk/config/device_string.hpp"
 
@@ -23,6 +24,7 @@ constexpr std::uint32_t xdp_ring = 2048;        // AF_XDP fills rings of this si
 constexpr std::uint32_t parked_packets = 512;   // of a worker, while another sets their flow up
 constexpr std::uint32_t slack = 2048;           // bursts in flight, ARP and ICMP of our own
 constexpr std::uint64_t base_megabytes = 32;    // EAL, drivers
+constexpr std::uint64_t route_tables = 2;       // of the policy in force, and of the next
 constexpr std::uint64_t megabytes_of_port = 4;  // descriptor rings
 
 std::uint32_t largest_mtu(const Config& config) {
@@ -38,6 +40,24 @@ std::uint64_t bytes_for_reassembly(const Config& config) {
     if (config.fragments.capacity == 0) return 0;
     const std::uint64_t datagram = long_buffer_bytes + per_buffer;
     return config.workers * (datagrams_at_once * datagram + page);
+}
+
+/// Bytes of one table of routes: rte_lpm's 2^24 entries of four bytes, 256 more for each /24 in which
+/// longer prefixes lie, and its list of the routes.
+std::uint64_t bytes_for_routes(const Config& config) {
+    constexpr std::uint64_t first_level = 64 * mebibyte, group = 1024, rule = 8;
+    std::vector<std::uint32_t> divided;
+    const auto note = [&](V4Address network, std::uint8_t length) {
+        if (length > 24) divided.push_back(network.value.host() >> 8U);
+    };
+    for (const PortConfig& port : config.ports)
+        note(port.address, port.prefix_length);
+    for (const RouteConfig& route : config.routes)
+        note(route.to.network, route.to.length);
+    std::ranges::sort(divided);
+    const auto doubles = std::ranges::unique(divided);
+    return first_level + (divided.size() - doubles.size()) * group +
+           (config.routes.size() + config.ports.size() + 2) * rule + mebibyte;
 }
 
 std::uint64_t count_buffers(const Config& config) {
@@ -85,7 +105,9 @@ MemoryPlan plan_memory(const Config& config) {
     if (plan.device_dma) size = std::max<std::uint64_t>(size, page);
     plan.megabytes = config.memory.dpdk_megabytes;
     if (plan.megabytes == 0) {
-        const std::uint64_t total = base_megabytes + megabytes_of_port * config.ports.size() +
+        const std::uint64_t total = base_megabytes +
+                                    route_tables * (bytes_for_routes(config) / mebibyte + 1) +
+                                    megabytes_of_port * config.ports.size() +
                                     (plan.packet_buffers * (size + 16)) / mebibyte + 1 +
                                     bytes_for_reassembly(config) / mebibyte + 1;
         plan.megabytes = static_cast<std::uint32_t>((total + 1) / 2 * 2);

@@ -75,12 +75,6 @@ TEST(MemoryNeed, TheKeyThatNeedsMostIsNamedWithBothFigures) {
     config.neighbors.capacity = 1U << 21U;
     EXPECT_THAT(shortage(config, there_are(150)),
                 Optional(StartsWith("f: [neighbors] capacity: too little memory")));
-    config = small();
-    for (std::uint32_t i = 0; i < 1'000'000; ++i)
-        config.routes.push_back({{V4Address::from_host(i << 8U), 32}, {}, 0});
-    EXPECT_THAT(shortage(config, there_are(2000)),
-                Optional(AllOf(StartsWith("f: [[route]]: too little memory"),
-                               HasSubstr("MiB for two tables of 1000000 routes"))));
 }
 
 TEST(MemoryNeed, TheNumberOfFlowsThatWouldFitFits) {
