@@ -13,12 +13,14 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "dpdk/command_line.hpp"
 #include "dpdk/config/config.hpp"
+#include "dpdk/control/adopt.hpp"
 #include "dpdk/control/control.hpp"
 #include "dpdk/control/control_socket.hpp"
 #include "dpdk/control/link_monitor.hpp"
@@ -34,6 +36,8 @@
 #include "dpdk/device/log.hpp"
 #include "dpdk/device/memory_need.hpp"
 #include "dpdk/device/packet_pool.hpp"
+#include "dpdk/state/state.hpp"
+#include "dpdk/state/state_place.hpp"
 #include "engine/base/clock.hpp"
 #include "engine/base/random.hpp"
 
@@ -137,7 +141,8 @@ void tell_of_neighbors(NeighborLog& log, const std::vector<std::unique_ptr<Worke
 
 /// Looks after the workers once a second, at least; returns the signal that ends it.
 int watch_until_signal(const sigset_t& signals, const Config& config,
-                       const std::vector<std::unique_ptr<Worker>>& workers, Reloader& reloader) {
+                       const std::vector<std::unique_ptr<Worker>>& workers, Reloader& reloader,
+                       State* state) {
     constexpr std::uint64_t retired_ms = 10'000;
     std::uint64_t looked_ms = now_ms();
     ShortageLog alarm;
@@ -147,6 +152,7 @@ int watch_until_signal(const sigset_t& signals, const Config& config,
         const int signal = sigtimedwait(&signals, nullptr, &second);
         if (std::ranges::find(stop_signals, signal) != stop_signals.end()) return signal;
         if (signal > 0) heed(signal, reloader);
+        if (state != nullptr) state->alive(now_ms());
         if (now_ms() - looked_ms >= retired_ms) {
             reloader.give_up_retired();
             looked_ms = now_ms();
@@ -163,10 +169,31 @@ void set_up_log(const std::string& level) {
     spdlog::set_level(spdlog::level::from_str(level));
 }
 
+/// The memory that is there for this instance: what its state file has already, is its own.
+MemoryThere memory_for(const Config& config) {
+    MemoryThere there = memory_there();
+    if (!config.state.keep) return there;
+    const MemoryOfFile kept = memory_of_file(state_path(config));
+    (kept.huge ? there.huge_bytes : there.bytes) += kept.bytes;
+    return there;
+}
+
+/// Makes the flows of the process before this one the gateway's.
+void take_over(Gateway& gateway, const std::vector<std::unique_ptr<Worker>>& workers,
+               Reloader& reloader) {
+    const State& state = *gateway.state;
+    if (!state.lost().empty())
+        spdlog::warn("{}: {}; no flows are taken over", state.path(), state.lost());
+    const AdoptionReport report = adopt(gateway, workers, reloader);
+    if (state.adopts()) spdlog::info("{}", to_string(report, gateway.config.name));
+}
+
 void serve(const Config& config) {
     const DeviceLock lock(config);
-    if (const auto shortage = memory_shortage(config, plan_memory(config), memory_there()))
+    if (const auto shortage = memory_shortage(config, plan_memory(config), memory_for(config)))
         throw std::runtime_error(*shortage);
+    std::optional<State> state;
+    if (config.state.keep) state.emplace(config);
     const Eal eal(config);
     const PacketPool buffers(eal.memory(), eal.pages());
     std::vector<std::unique_ptr<Port>> ports;
@@ -179,11 +206,13 @@ void serve(const Config& config) {
 
     std::uint64_t seed = 0;
     random_bytes(&seed, sizeof seed);
-    Gateway gateway(config, std::move(ports), buffers.get(), seed, std::move(gate));
+    Gateway gateway(config, std::move(ports), buffers.get(), seed, std::move(gate),
+                    state ? &*state : nullptr);
     std::vector<std::unique_ptr<Worker>> workers;
     for (std::uint16_t id = 0; id < config.workers; ++id)
         workers.push_back(std::make_unique<Worker>(gateway, id));
     Control control(gateway, workers);
+    if (state) take_over(gateway, workers, control.reloader());
     // Before the ports come up: it finds out whether another daemon runs already.
     ControlSocket socket({config.control_socket, control_clients},
                          [&control](const nlohmann::json& request, ResponseWriter& writer) {
@@ -199,7 +228,8 @@ void serve(const Config& config) {
     const LinkMonitor monitor(gateway);
     spdlog::info("ready; control socket {}", config.control_socket);
     const sigset_t signals = awaited_signals();
-    const int signal = watch_until_signal(signals, gateway.config, workers, control.reloader());
+    const int signal = watch_until_signal(signals, gateway.config, workers, control.reloader(),
+                                          gateway.state);
     spdlog::info("{}: stopping with {} flows", strsignal(signal), control.live_flows());
     LastMemory::leave_it();
 }

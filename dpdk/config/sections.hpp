@@ -13,6 +13,7 @@ namespace noclash::dpdk {
 /// order, since later parts refer to earlier ones by name or address.
 
 void read_general(const Section& top, Config& config);
+void read_state(const Section& top, Config& config);
 void read_memory(const Section& top, Config& config);
 void read_neighbors(const Section& top, Config& config);
 void read_fragments(const Section& top, Config& config);

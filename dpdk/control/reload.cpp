@@ -88,12 +88,21 @@ ReloadOutcome Reloader::reload(StaleFlows stale, const Between& between) {
                                                 before.get(), before->router.own_addresses());
     });
     if (next) {
+        // Flows may refer to its names from now on; they go by the former policy until they settle.
+        if (gateway_.state != nullptr) gateway_.state->keep(gateway_.identities, before->config);
         put_in_force(before, next);
         outcome.generation = next->generation;
         outcome.flows = settle(*before, *next, stale, between);
+        if (gateway_.state != nullptr) gateway_.state->keep(gateway_.identities, next->config);
     }
     outcome.took_ms = now_ms() - begun_ms;
     return outcome;
+}
+
+ReloadOutcome::Flows Reloader::reconcile() {
+    const Shared before = std::exchange(gateway_.policy_before, nullptr);
+    const Shared now = gateway_.policy.hold();
+    return settle(before ? *before : *now, *now, StaleFlows::live_on, [] {});
 }
 
 void Reloader::put_in_force(const Shared& before, const Shared& next) {

@@ -74,6 +74,10 @@ class Reloader {
     [[nodiscard]] ReloadOutcome preview(const std::string& file, StaleFlows stale,
                                         const Between& between);
 
+    /// Has the flows of the process before this one go by the policy in force. Before any worker
+    /// runs.
+    ReloadOutcome::Flows reconcile();
+
     /// How often a rule has decided since its name got its number.
     [[nodiscard]] std::uint64_t hits(nat::RuleId rule) const;
 

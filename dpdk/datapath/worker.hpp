@@ -37,6 +37,10 @@ class alignas(64) Worker {
     Worker& operator=(const Worker&) = delete;
     ~Worker();
 
+    /// Takes free records, and its part of the flows that were adopted. Before it begins.
+    void stock(std::span<const FlowId> records) { flows_.stock(records); }
+    void adopt(const FlowAdoption<V4>& adopted, Round round) { pipeline_.adopt(adopted, round); }
+
     /// Returns soon after `stop` becomes true.
     void run(const std::atomic<bool>& stop);
 
