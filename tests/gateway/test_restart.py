@@ -308,8 +308,8 @@ class File(RestartCase):
         self.gateway.kill()
         self.assertTrue(os.path.exists(self.state), "there is no file of flows")
         damage()
-        process = self.gateway.process = self.topology.gateway.start(
-            build().daemon, "--config", self.gateway.config_path, name="noclash")
+        self.gateway.spawn(self.topology.gateway)
+        process = self.gateway.process
         try:
             self.wait_until(lambda: process.returncode is not None or
                             "ready; control" in process.log(), "it starts, or says why not", 60)

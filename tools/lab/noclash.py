@@ -161,12 +161,16 @@ class Noclash:
 
     def launch(self, namespace):
         """Starts the daemon on the configuration that is there; also after stop() or kill()."""
+        self.spawn(namespace)
+        self.process.wait_ready(self._answers, timeout_s=60)
+
+    def spawn(self, namespace):
+        """As launch(), but waits for nothing."""
         environment = {**os.environ, **self.environment}
         # A sanitized daemon must fail on the first report, not go on.
         environment.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
         self.process = namespace.start(self._build.daemon, "--config", self.config_path,
                                        name="noclash", env=environment)
-        self.process.wait_ready(self._answers, timeout_s=60)
 
     def stop(self, timeout_s=10):
         """SIGTERM; returns the exit status."""
