@@ -223,5 +223,3 @@ class RestartCase(RawCase):
         for name, goes_on in conversations.items():
             with self.subTest(name):
                 goes_on()
-
-

@@ -61,7 +61,7 @@ class Storm:
         if self._sender is not None:
             self.finish()
             # Room for the next, whose sources are the same.
-            self._case.gateway.json("flows", "flush", "--protocol", "tcp", "--source", "10.1.1.0/24")
+            self._case.gateway.json("flows", "flush", "--source", "10.1.1.0/24")
         case = self._case
         self._receiver = Receiver(build().storm, case.pod, port=POD_PORT,
                                   expected=STORM_CONNECTIONS)

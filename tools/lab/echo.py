@@ -15,7 +15,7 @@ import zlib
 
 from .process import PATIENCE, LabError, wait_until
 
-HEADER = struct.Struct("!IIII")  # the connection, the chunk's number, bytes of its content, their CRC
+HEADER = struct.Struct("!IIII")  # the connection, the chunk's number, its bytes, their CRC
 MOST_BYTES = 4096
 RECEIVE_BYTES = 1 << 16
 SOONEST_S, LATEST_S = 0.01, 0.09  # from an echo to the next chunk
@@ -125,6 +125,12 @@ class Probe:
         """As that of a line."""
         return _waited_ms(self.echoes, since_ns)
 
+    def longest_silence_ms(self, begin_ns, end_ns):
+        """The longest time in which nothing came back, of those not over at `begin_ns`."""
+        times = [echoed_ns for _, echoed_ns in self.echoes if echoed_ns <= end_ns] + [end_ns]
+        return max(later - earlier for earlier, later in zip([begin_ns, *times], times)
+                   if later >= begin_ns) / 1e6
+
 
 class Echo:
     """Clients in one namespace, an echo server in another, and a thread that is both."""
@@ -163,6 +169,12 @@ class Echo:
             side.setblocking(False)
         self._thread.start()
         self.wait_for_echoes(time.monotonic_ns(), count)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def _open_probe(self, client_namespace, server_namespace, served):
         def bound():
