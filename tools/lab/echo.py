@@ -168,7 +168,11 @@ class Echo:
         for side in self._sockets:
             side.setblocking(False)
         self._thread.start()
-        self.wait_for_echoes(time.monotonic_ns(), count)
+        try:
+            self.wait_for_echoes(time.monotonic_ns(), count)
+        except BaseException:
+            self.close()
+            raise
 
     def __enter__(self):
         return self
