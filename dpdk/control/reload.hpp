@@ -82,7 +82,7 @@ class Reloader {
     [[nodiscard]] std::uint64_t hits(nat::RuleId rule) const;
 
     /// Gives up retired addresses that no flow has any more. Costs nothing while there are none.
-    void give_up_retired();
+    void give_up_retired(const Between& between);
 
   private:
     using Shared = std::shared_ptr<const Snapshot>;
