@@ -29,7 +29,7 @@ OUTBOUND = rule("outbound", "masquerade", in_="lb", ports="30000-65535")
 
 def kept(lab):
     """The settings of an instance whose flows outlive it."""
-    return {"name": NAME, "state": lab.path(f"{NAME}.state")} if KEEPS else {}
+    return {"name": NAME, "state": lab.memory_path(f"{NAME}.state")} if KEEPS else {}
 
 
 class Segments:
@@ -119,7 +119,7 @@ class RestartCase(RawCase):
     @property
     def state(self):
         """The file of flows."""
-        return self.lab.path(f"{NAME}.state")
+        return self.lab.memory_path(f"{NAME}.state")
 
     def restart(self, end=signal.SIGKILL, **settings):
         """Ends the daemon by a signal, and starts the next on what its configuration is by now."""

@@ -52,20 +52,23 @@ class Crowd(RestartCase):
 
     COUNT = 3000
 
-    def test_as_many_as_there_is_room_for(self):
+    def test_is_refused_and_loses_nothing(self):
         here = [(self.INSIDE, 10000 + number) for number in range(self.COUNT)]
         there = (self.OUTSIDE, 7000)
         seen = {end: self.crosses(self.inside, self.outside, self.udp(end, there)).ends[0]
                 for end in here}
-        self.restart(flows=1024)
-        count = self.gateway.flow_count()
-        self.assertLessEqual(count, 1024)
-        self.assertGreater(count, 900)
-        self.assertEqual(self.adopted(), count)
-        ports = [row["original"]["source_port"] for row in self.gateway.json("flows", "list")]
-        self.assertEqual(len(set(ports)), count)
-        for port in ports[::50]:
-            end = (self.INSIDE, port)
+        self.gateway.kill()
+        self.gateway.change_configuration(flows=1024)
+        self.gateway.spawn(self.topology.gateway)
+        process = self.gateway.process
+        self.wait_until(lambda: process.returncode is not None, "it says why not", 60)
+        self.assertEqual(process.returncode, 1)
+        self.assertIn(self.state, process.log())
+        self.assertIn("raise `flows`", process.log())
+        self.gateway.change_configuration(flows=4096)
+        self.gateway.launch(self.topology.gateway)
+        self.assertEqual(self.adopted(), self.COUNT)
+        for end in here[::50]:
             back = self.crosses(self.outside, self.inside, self.udp(there, seen[end]))
             self.assertEqual(back.ends, (there, end))
 
@@ -375,9 +378,13 @@ class File(RestartCase):
 
     def test_truncated(self):
         size = os.stat(self.state).st_size
-        for left in (0, 1, 100, 4096, size // 2, size - 1):
+        for left in (1, 100, 4096, size // 2):
             with self.subTest(left=left):
                 self.assert_is_named(lambda left=left: os.truncate(self.state, left))
+        # Nothing was in it, or nothing but room beyond the last record is missing.
+        for left in (0, size - 1):
+            with self.subTest(left=left):
+                self.start_after(lambda left=left: os.truncate(self.state, left))
 
     def test_longer_than_it_says(self):
         self.start_after(lambda: os.truncate(self.state, os.stat(self.state).st_size + (1 << 20)))

@@ -70,7 +70,7 @@ def contests(build, lab):
     """The gateways, each to be started afresh, and what befalls them: (gateway, event, function of
     the gateway and the topology)."""
     def noclash():
-        return Noclash(build, name="demo", state=lab.path("flows"))
+        return Noclash(build, name="demo", state=lab.memory_path("flows"))
     return [(Netfilter("masquerade"), "ruleset reloaded (nft -f)", _reload_ruleset),
             (noclash(), "configuration reloaded", _reload_configuration),
             (noclash(), "killed and restarted", _kill)]
