@@ -84,7 +84,7 @@ std::string read_name(const Section& section) {
 }
 
 void read_general(const Section& top, Config& config) {
-    top.allow_only({"name",       "flows",          "workers",    "cores",     "idle",
+    top.allow_only({"flows",      "workers",        "name",       "cores",     "idle",
                     "log_level",  "control_socket", "tcp_window", "tcp_reuse", "tcp_timestamps",
                     "tcp_pickup", "tcp_unknown",    "memory",     "neighbors", "no_room_icmp",
                     "neighbor",   "fragments",      "limits",     "timeouts",  "reply_locality",
