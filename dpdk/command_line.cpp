@@ -3,7 +3,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "dpdk/control/version.hpp"
+#include "dpdk/config/version.hpp"
 
 namespace noclash::dpdk {
 

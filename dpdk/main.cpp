@@ -13,17 +13,20 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "dpdk/command_line.hpp"
 #include "dpdk/config/config.hpp"
+#include "dpdk/control/adopt.hpp"
 #include "dpdk/control/control.hpp"
 #include "dpdk/control/control_socket.hpp"
 #include "dpdk/control/link_monitor.hpp"
 #include "dpdk/control/memory_report.hpp"
 #include "dpdk/control/neighbor_log.hpp"
+#include "dpdk/control/service_manager.hpp"
 #include "dpdk/control/shortage_log.hpp"
 #include "dpdk/datapath/gateway.hpp"
 #include "dpdk/datapath/rss.hpp"
@@ -34,6 +37,8 @@
 #include "dpdk/device/log.hpp"
 #include "dpdk/device/memory_need.hpp"
 #include "dpdk/device/packet_pool.hpp"
+#include "dpdk/state/state.hpp"
+#include "dpdk/state/state_place.hpp"
 #include "engine/base/clock.hpp"
 #include "engine/base/random.hpp"
 
@@ -60,22 +65,28 @@ sigset_t awaited_signals() {
     return signals;
 }
 
-/// A reload that nobody waits for: what came of it is logged.
-void reload(Reloader& reloader) {
+/// A reload that nobody waits for: what came of it is logged, and returned in one line.
+std::string reload(Reloader& reloader, const Reloader::Between& between) {
     try {
-        const ReloadOutcome outcome = reloader.reload(StaleFlows::live_on, [] {});
+        const ReloadOutcome outcome = reloader.reload(StaleFlows::live_on, between);
         for (const std::string& warning : outcome.warnings)
             spdlog::warn("{}", warning);
         spdlog::log(outcome.needs_restart() ? spdlog::level::err : spdlog::level::info,
                     "SIGHUP: {}", to_string(outcome));
+        return to_string(outcome);
     } catch (const std::exception& error) {
         spdlog::error("SIGHUP: nothing was changed: {}", error.what());
+        return fmt::format("nothing was changed: {}", error.what());
     }
 }
 
 /// Does what a signal asks for that does not end the daemon.
-void heed(int signal, Reloader& reloader) {
-    if (signal == reload_signal) return reload(reloader);
+void heed(int signal, Reloader& reloader, ServiceManager& manager,
+          const Reloader::Between& between) {
+    if (signal == reload_signal) {
+        manager.reloading();
+        return manager.reloaded("forwarding; SIGHUP: " + reload(reloader, between));
+    }
     spdlog::warn("SIG{}: ignored, noclash goes on", ::sigabbrev_np(signal));
 }
 
@@ -126,6 +137,14 @@ ShortageLog::Totals shortages(const std::vector<std::unique_ptr<Worker>>& worker
     return totals;
 }
 
+/// When each worker's last round began.
+std::vector<std::uint64_t> rounds_ms(const std::vector<std::unique_ptr<Worker>>& workers) {
+    std::vector<std::uint64_t> rounds;
+    for (const auto& worker : workers)
+        rounds.push_back(worker->round_ms());
+    return rounds;
+}
+
 /// Logs what the workers heard of neighbours since it was last called.
 void tell_of_neighbors(NeighborLog& log, const std::vector<std::unique_ptr<Worker>>& workers) {
     for (const auto& worker : workers)
@@ -135,20 +154,28 @@ void tell_of_neighbors(NeighborLog& log, const std::vector<std::unique_ptr<Worke
         spdlog::warn(line);
 }
 
+timespec to_timespec(std::uint64_t ms) {
+    return {static_cast<time_t>(ms / 1000), static_cast<long>(ms % 1000) * 1'000'000};
+}
+
 /// Looks after the workers once a second, at least; returns the signal that ends it.
 int watch_until_signal(const sigset_t& signals, const Config& config,
-                       const std::vector<std::unique_ptr<Worker>>& workers, Reloader& reloader) {
+                       const std::vector<std::unique_ptr<Worker>>& workers, Reloader& reloader,
+                       ServiceManager& manager, State* state) {
     constexpr std::uint64_t retired_ms = 10'000;
     std::uint64_t looked_ms = now_ms();
     ShortageLog alarm;
     NeighborLog neighbors(config.ports);
-    const timespec second{1, 0};
+    const auto look = [&] { manager.look(rounds_ms(workers), now_ms()); };
     for (;;) {
-        const int signal = sigtimedwait(&signals, nullptr, &second);
+        look();
+        const timespec pause = to_timespec(manager.most_pause_ms());
+        const int signal = sigtimedwait(&signals, nullptr, &pause);
         if (std::ranges::find(stop_signals, signal) != stop_signals.end()) return signal;
-        if (signal > 0) heed(signal, reloader);
+        if (signal > 0) heed(signal, reloader, manager, look);
+        if (state != nullptr) state->alive(now_ms());
         if (now_ms() - looked_ms >= retired_ms) {
-            reloader.give_up_retired();
+            reloader.give_up_retired(look);
             looked_ms = now_ms();
         }
         const auto line = alarm.look(shortages(workers), now_ms());
@@ -163,10 +190,31 @@ void set_up_log(const std::string& level) {
     spdlog::set_level(spdlog::level::from_str(level));
 }
 
+/// The memory that is there for this instance: what its state file has already, is its own.
+MemoryThere memory_for(const Config& config) {
+    MemoryThere there = memory_there();
+    if (!config.state.keep) return there;
+    const MemoryOfFile kept = memory_of_file(state_path(config));
+    (kept.huge ? there.huge_bytes : there.bytes) += kept.bytes;
+    return there;
+}
+
+/// Makes the flows of the process before this one the gateway's.
+void take_over(Gateway& gateway, const std::vector<std::unique_ptr<Worker>>& workers,
+               Reloader& reloader) {
+    const State& state = *gateway.state;
+    if (!state.lost().empty())
+        spdlog::warn("{}: {}; no flows are taken over", state.path(), state.lost());
+    const AdoptionReport report = adopt(gateway, workers, reloader);
+    if (state.adopts()) spdlog::info("{}", to_string(report, gateway.config.name));
+}
+
 void serve(const Config& config) {
     const DeviceLock lock(config);
-    if (const auto shortage = memory_shortage(config, plan_memory(config), memory_there()))
+    if (const auto shortage = memory_shortage(config, plan_memory(config), memory_for(config)))
         throw std::runtime_error(*shortage);
+    std::optional<State> state;
+    if (config.state.keep) state.emplace(config);
     const Eal eal(config);
     const PacketPool buffers(eal.memory(), eal.pages());
     std::vector<std::unique_ptr<Port>> ports;
@@ -179,11 +227,13 @@ void serve(const Config& config) {
 
     std::uint64_t seed = 0;
     random_bytes(&seed, sizeof seed);
-    Gateway gateway(config, std::move(ports), buffers.get(), seed, std::move(gate));
+    Gateway gateway(config, std::move(ports), buffers.get(), seed, std::move(gate),
+                    state ? &*state : nullptr);
     std::vector<std::unique_ptr<Worker>> workers;
     for (std::uint16_t id = 0; id < config.workers; ++id)
         workers.push_back(std::make_unique<Worker>(gateway, id));
     Control control(gateway, workers);
+    if (state) take_over(gateway, workers, control.reloader());
     // Before the ports come up: it finds out whether another daemon runs already.
     ControlSocket socket({config.control_socket, control_clients},
                          [&control](const nlohmann::json& request, ResponseWriter& writer) {
@@ -199,7 +249,12 @@ void serve(const Config& config) {
     const LinkMonitor monitor(gateway);
     spdlog::info("ready; control socket {}", config.control_socket);
     const sigset_t signals = awaited_signals();
-    const int signal = watch_until_signal(signals, gateway.config, workers, control.reloader());
+    ServiceManager manager(fmt::format("forwarding: {} workers, {} flows; control socket {}",
+                                       config.workers, config.flows, config.control_socket));
+    const int signal =
+        watch_until_signal(signals, gateway.config, workers, control.reloader(), manager,
+                           gateway.state);
+    manager.stopping();
     spdlog::info("{}: stopping with {} flows", strsignal(signal), control.live_flows());
     LastMemory::leave_it();
 }

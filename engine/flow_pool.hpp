@@ -36,7 +36,15 @@ class FlowPool {
             push_chunk(ids);
         }
     }
+    /// As above, on `records_for(capacity, slack)` records that outlive the process. The pool is
+    /// empty until they are adopted (engine/flow_adoption.hpp).
+    FlowPool(std::uint32_t capacity, std::uint32_t slack, Record* kept)
+        : records_(records_for(capacity, slack), kept) {}
 
+    /// Whole chunks, and one that is none: ids begin at 1.
+    [[nodiscard]] static std::size_t records_for(std::uint32_t capacity, std::uint32_t slack) {
+        return (std::size_t{capacity} + slack + chunk - 1) / chunk * chunk + 1;
+    }
     /// The bytes of memory that a pool takes.
     [[nodiscard]] static std::size_t bytes_for(std::uint32_t capacity, std::uint32_t slack) {
         return HugeArray<Record>::bytes_for(records_for(capacity, slack));
@@ -127,10 +135,6 @@ class FlowPool {
             split(words + 4 * i, counter.packets.load(std::memory_order_relaxed));
             split(words + 4 * i + 2, counter.bytes.load(std::memory_order_relaxed));
         }
-    }
-    /// Whole chunks, and one that is none: ids begin at 1.
-    static std::size_t records_for(std::uint32_t capacity, std::uint32_t slack) {
-        return (std::size_t{capacity} + slack + chunk - 1) / chunk * chunk + 1;
     }
     auto pool_link() {
         return [this](FlowId id) -> auto& {

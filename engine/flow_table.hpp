@@ -30,11 +30,23 @@ class FlowTable {
           pool_(flows, slack_for(flows, workers)),
           index_(pool_, flows) {}
 
+    /// As above, on `records_for(flows, workers)` records that outlive the process: adopt them
+    /// (engine/flow_adoption.hpp) before any worker begins.
+    FlowTable(std::uint32_t flows, unsigned workers, unsigned readers, Record* kept)
+        : capacity_(flows),
+          workers_(workers),
+          quiescence_(readers),
+          pool_(flows, slack_for(flows, workers), kept),
+          index_(pool_, flows) {}
+
     /// Records beyond the capacity: what workers' caches hold, three chunks each, and flows whose
     /// grace runs. A worker's own cache is for its own flows; so a few flows more than `flows` may
     /// live at once, never fewer.
     [[nodiscard]] static std::uint32_t slack_for(std::uint32_t flows, unsigned workers) {
         return std::max(workers * 3 * Pool::chunk, flows / 64);
+    }
+    [[nodiscard]] static std::size_t records_for(std::uint32_t flows, unsigned workers) {
+        return Pool::records_for(flows, slack_for(flows, workers));
     }
     /// The bytes of memory that a table takes.
     [[nodiscard]] static std::size_t bytes_for(std::uint32_t flows, unsigned workers) {

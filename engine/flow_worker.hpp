@@ -43,6 +43,12 @@ class FlowWorker {
     /// Between bursts: the worker holds no flow and no lookup result any more.
     void quiescent() { table_.quiescence().quiescent(id_); }
 
+    /// Takes free records that make up no chunk. Before the worker begins.
+    void stock(std::span<const FlowId> records) {
+        for (const FlowId id : records)
+            cache_.give(id);
+    }
+
     /// Looks at flows whose time may have come and reclaims those whose grace period is over, at
     /// most `budget` of each. Called between bursts. `gone(record)` follows each release.
     template <class Gone>

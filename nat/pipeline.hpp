@@ -62,6 +62,11 @@ class Pipeline {
           slow_path_(worker, shared),
           incarnations_(worker, shared.timestamps, slow_path_.mappings().end()) {}
 
+    /// Takes this worker's flows out of those that were adopted. Before the worker begins.
+    void adopt(const FlowAdoption<Family, Traits>& adopted, Round round) {
+        slow_path_.adopt(adopted, round);
+    }
+
     /// Gives each context its verdict; at most `burst` contexts.
     void process(std::span<PacketContext<Family>> contexts, Round round) {
         assert(contexts.size() <= burst);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -8,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/flow_adoption.hpp"
 #include "engine/flow_worker.hpp"
 #include "engine/reservation.hpp"
 #include "nat/address_check.hpp"
@@ -66,6 +68,25 @@ class SlowPath {
           rule_hits_(shared.rules),
           early_drop_(worker),
           half_open_(worker, shared.rules) {}
+
+    /// Takes this worker's flows out of those that were adopted. Before the worker begins.
+    void adopt(const FlowAdoption<Family, Traits>& adopted, Round round) {
+        std::vector<FlowId> half_open;
+        adopted.for_each_of(worker_.id(), [&](FlowId id, Record& flow) {
+            flow.owner = worker_.id();
+            if (may_stay_half_open(flow))
+                half_open.push_back(id);
+            else
+                worker_.arm(id, round.now_ms);
+        });
+        // In the order in which they began, the oldest first.
+        std::ranges::sort(half_open, [&](FlowId one, FlowId other) {
+            return ms_between(worker_.record(one).expires.load(std::memory_order_relaxed),
+                              worker_.record(other).expires.load(std::memory_order_relaxed)) > 0;
+        });
+        for (const FlowId id : half_open)
+            half_open_.take(id, round.policy.half_open_percent, round.now_ms, gone(round));
+    }
 
     /// The packets' plans, in their order; the buckets of the proposals are being prefetched.
     [[nodiscard]] const FlowPlan* plan(std::span<PacketContext<Family>* const> contexts,
@@ -340,6 +361,17 @@ class SlowPath {
         const bool inbound =
             plan.redirects || (plan.source == SourceBy::keeping && !plan.binds_source);
         return inbound && is_opening(context.parsed);
+    }
+
+    /// As above, of a flow that is there.
+    static bool may_stay_half_open(const Record& flow) {
+        const auto& [original, reply] = flow.tuples;
+        if (original.protocol != ip_protocol::tcp || is_wildcard(flow) || !is_half_open(flow))
+            return false;
+        const bool redirected = original.destination != reply.source ||
+                                original.destination_port != reply.source_port;
+        return redirected || (original.source == reply.destination &&
+                              original.source_port == reply.destination_port);
     }
 
     /// The ports of a service may all have gone to connections that nobody finishes: then the

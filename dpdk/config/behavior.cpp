@@ -67,17 +67,22 @@ void read_behavior(const Section& section, nat::NatBehavior& behavior) {
     }
 }
 
-void check_behavior(const Section& section, const Rule& rule, const Config& config) {
+void check_behavior(const Section& section, const Rule& rule, const Config& config,
+                    EarlierRules& earlier) {
     if (section.is_faulty()) return;
-    for (const Rule& other : config.policy.rules) {
-        if (!maps_endpoints(rule.behavior) && !maps_endpoints(other.behavior)) continue;
+    const bool maps = maps_endpoints(rule.behavior);
+    for (const std::size_t place : maps ? earlier.masquerading : earlier.mapping) {
+        const Rule& other = config.policy.rules[place];
         if (!share_ports(rule, other)) continue;
         if (rule.behavior == other.behavior && rule.ports == other.ports) continue;
         constexpr std::array keys{"mapping"sv, "filtering"sv, "ports"sv, "action"sv};
         const auto key = std::ranges::find_if(keys, [&](auto k) { return section.has(k); });
         section.fault(*key, what_differs(other.name), remedy);
-        return;
+        break;
     }
+    if (rule.source_nat != SourceNat::masquerade) return;
+    earlier.masquerading.push_back(config.policy.rules.size());
+    if (maps) earlier.mapping.push_back(config.policy.rules.size());
 }
 
 void check_behavior(const Section& section, const Pool& pool, const Config& config) {

@@ -46,10 +46,12 @@ Config parse_config(std::string_view text, const std::string& file, const Machin
     Findings findings(file);
     Config config;
     config.file = file;
+    config.text = text;
     try {
         const toml::table table = toml::parse(text, std::string_view(file));
         const Section top(table, "", findings);
         read_general(top, config);
+        read_state(top, config);
         read_memory(top, config);
         read_neighbors(top, config);
         read_fragments(top, config);

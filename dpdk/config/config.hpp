@@ -79,8 +79,17 @@ struct FragmentsConfig {
     std::uint32_t timeout_ms = 3000;  ///< from a packet's first fragment to come to its last
 };
 
+/// What outlives the process: `[state]`.
+struct StateConfig {
+    bool keep = false;  ///< flows live on over a restart
+    std::string file;   ///< an absolute path; empty: a place is found
+};
+
 struct Config {
     std::string file;  ///< where it was read from
+    std::string text;  ///< what stood there
+    std::string name;  ///< of the instance; empty: it has none
+    StateConfig state;
     std::uint32_t flows = 1U << 20;
     std::uint16_t workers = 1;
     std::vector<std::uint16_t> cores;  ///< of the workers; empty: the first allowed ones

@@ -84,11 +84,12 @@ std::string read_name(const Section& section) {
 }
 
 void read_general(const Section& top, Config& config) {
-    top.allow_only({"flows",     "workers",        "cores",      "idle",       "control_socket",
-                    "log_level", "no_room_icmp",   "tcp_window", "tcp_pickup", "tcp_timestamps",
-                    "tcp_reuse", "memory",         "neighbors",  "neighbor",   "fragments",
-                    "limits",    "timeouts",       "port",       "route",      "pool",
-                    "rule",      "reply_locality", "tcp_unknown"});
+    top.allow_only({"flows",      "workers",        "name",       "cores",     "idle",
+                    "log_level",  "control_socket", "tcp_window", "tcp_reuse", "tcp_timestamps",
+                    "tcp_pickup", "tcp_unknown",    "memory",     "neighbors", "no_room_icmp",
+                    "neighbor",   "fragments",      "limits",     "timeouts",  "reply_locality",
+                    "port",       "route",          "pool",       "rule",      "state"});
+    if (top.has("name")) config.name = read_name(top);
     top.read("flows", config.flows, 1024, 1 << 27);
     read_workers(top, config);
 
@@ -117,6 +118,25 @@ void read_general(const Section& top, Config& config) {
             top.fault("control_socket", fmt::format("{:?} is no path of a socket", path->value),
                       expected);
         }
+    }
+}
+
+void read_state(const Section& top, Config& config) {
+    config.state.keep = !config.name.empty();
+    const auto section = top.table("state");
+    if (!section) return;
+    section->allow_only({"keep", "file"});
+    if (!top.has("name")) {
+        section->fault("", "flows are kept for an instance that has a name",
+                       "`name = \"...\"` at the top of the file");
+    }
+    config.state.keep = section->boolean("keep").value_or(config.state.keep);
+    const std::string expected = "an absolute path of a file on a tmpfs or a hugetlbfs";
+    if (const auto path = section->text("file", expected)) {
+        config.state.file = path->value;
+        if (!path->value.starts_with('/') || path->value.ends_with('/') ||
+            path->value.find('\0') != std::string::npos)
+            section->fault("file", fmt::format("{:?} is no path of a file", path->value), expected);
     }
 }
 

@@ -241,14 +241,14 @@ void read_on_change(const Section& section, Rule& rule) {
         section.fault("on_change", "needs a flow", "it only in rules without `track = false`");
 }
 
-void read_rule(const Section& section, Config& config) {
+void read_rule(const Section& section, Config& config, EarlierRules& earlier) {
     section.allow_only({"name",        "action",  "in",        "protocol", "from",
                         "to",          "to_port", "pool",      "ports",    "port_preservation",
                         "port_parity", "mapping", "filtering", "target",   "source",
                         "inside",      "outside", "mss_clamp", "track",    "on_change"});
     Rule rule;
     rule.name = read_name(section);
-    if (!rule.name.empty() && index_of(config.policy.rules, rule.name)) {
+    if (!rule.name.empty() && !earlier.names.insert(rule.name).second) {
         section.fault("name", fmt::format("another rule is called {:?}", rule.name),
                       "a name of its own");
     }
@@ -257,7 +257,7 @@ void read_rule(const Section& section, Config& config) {
     read_mss_clamp(section, rule);
     read_tracking(section, rule);
     read_on_change(section, rule);
-    check_behavior(section, rule, config);
+    check_behavior(section, rule, config, earlier);
     config.policy.rules.push_back(std::move(rule));
 }
 
@@ -290,8 +290,10 @@ void read_rules(const Section& top, Config& config) {
         top.fault("rule", "too many rules", fmt::format("at most {}", most_rules));
         return;
     }
+    EarlierRules earlier;
+    config.policy.rules.reserve(sections.size());
     for (const Section& section : sections)
-        read_rule(section, config);
+        read_rule(section, config, earlier);
 }
 
 }  // namespace noclash::dpdk

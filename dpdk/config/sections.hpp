@@ -3,6 +3,9 @@
 
 #include <array>
 #include <cstddef>
+#include <string>
+#include <unordered_set>
+#include <vector>
 
 #include "dpdk/config/config.hpp"
 #include "dpdk/config/reader.hpp"
@@ -13,6 +16,7 @@ namespace noclash::dpdk {
 /// order, since later parts refer to earlier ones by name or address.
 
 void read_general(const Section& top, Config& config);
+void read_state(const Section& top, Config& config);
 void read_memory(const Section& top, Config& config);
 void read_neighbors(const Section& top, Config& config);
 void read_fragments(const Section& top, Config& config);
@@ -46,7 +50,14 @@ void read_port_likeness(const Section& section, nat::PortRange ports, nat::PortL
 /// Reads `mapping` and `filtering`, and notes what needs the other.
 void read_behavior(const Section& section, nat::NatBehavior& behavior);
 /// Notes when what is read gives out ports that an earlier rule, or pool, gives out otherwise.
-void check_behavior(const Section& section, const nat::Rule<V4>& rule, const Config& config);
+/// The rules that were read before, as far as another one is compared with them.
+struct EarlierRules {
+    std::unordered_set<std::string> names;
+    std::vector<std::size_t> masquerading;  ///< places in the list
+    std::vector<std::size_t> mapping;       ///< of those, the ones with endpoint-independent mappings
+};
+void check_behavior(const Section& section, const nat::Rule<V4>& rule, const Config& config,
+                    EarlierRules& earlier);
 void check_behavior(const Section& section, const nat::Pool<V4>& pool, const Config& config);
 
 /// Reads `inside` and `outside` of a rule that is a static mapping, and checks that no other rule,

@@ -119,15 +119,17 @@ Table limits_table(const nat::LimitsConfig<V4>& limits, bool early_drop,
 
 std::vector<Table> tables_of(const Config& config) {
     // A port, route, neighbour, pool or rule has settings of its own: `settings_of`.
-    const auto& [file, flows, workers, cores, idle, reply_locality, control_socket, log_level,
+    const auto& [file, text, name, state, flows, workers, cores, idle, reply_locality, control_socket, log_level,
                  memory, neighbors, static_neighbors, fragments, timeouts, ports, routes, policy,
                  limits, warnings] = config;
     const auto& [pools, rules, no_room_error, early_drop, half_open_percent, tcp, tcp_timestamps,
                  tcp_reuse, tcp_unknown] = policy;
     const auto& [window, pickup] = tcp;
+    const auto& [keeps_state, state_file] = state;
     const auto core_text = [](std::uint16_t core) { return value_text(core); };
     return {{"",
-             {setting("flows", flows, restart),
+             {setting("name", name, restart),
+              setting("flows", flows, restart),
               setting("workers", workers, restart),
               {"cores", value_texts(cores, core_text), restart, "the allowed ones"},
               setting("idle", word_of(idle_words, idle), restart),
@@ -140,6 +142,8 @@ std::vector<Table> tables_of(const Config& config) {
               setting("tcp_timestamps", word_of(tcp_timestamps_words, tcp_timestamps), restart),
               setting("tcp_reuse", word_of(tcp_reuse_words, tcp_reuse)),
               setting("tcp_unknown", word_of(tcp_unknown_words, tcp_unknown))}},
+            {"state",
+             {setting("keep", keeps_state, restart), setting("file", state_file, restart)}},
             memory_table(memory),
             neighbors_table(neighbors),
             fragments_table(fragments),

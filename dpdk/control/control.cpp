@@ -18,7 +18,7 @@
 #include "dpdk/control/flow_text.hpp"
 #include "dpdk/control/flow_walk.hpp"
 #include "dpdk/control/memory_report.hpp"
-#include "dpdk/control/version.hpp"
+#include "dpdk/config/version.hpp"
 #include "engine/base/clock.hpp"
 
 namespace noclash::dpdk {

@@ -77,7 +77,7 @@ ReloadOutcome Reloader::reload(StaleFlows stale, const Between& between) {
     const Shared before = gateway_.policy.hold();
     ReloadOutcome outcome;
     Shared next;
-    in_background([&] {
+    const auto build = [&] {
         Config wanted = load_config(before->config.file);
         outcome = compare(*before, wanted);
         outcome.applied = !outcome.needs_restart();
@@ -86,14 +86,24 @@ ReloadOutcome Reloader::reload(StaleFlows stale, const Between& between) {
         // Old addresses are kept until it is known which of them flows have.
         next = std::make_shared<const Snapshot>(std::move(wanted), gateway_.identities,
                                                 before.get(), before->router.own_addresses());
-    });
+    };
+    in_background(build, between);
     if (next) {
+        // Flows may refer to its names from now on; they go by the former policy until they settle.
+        if (gateway_.state != nullptr) gateway_.state->keep(gateway_.identities, before->config);
         put_in_force(before, next);
         outcome.generation = next->generation;
         outcome.flows = settle(*before, *next, stale, between);
+        if (gateway_.state != nullptr) gateway_.state->keep(gateway_.identities, next->config);
     }
     outcome.took_ms = now_ms() - begun_ms;
     return outcome;
+}
+
+ReloadOutcome::Flows Reloader::reconcile() {
+    const Shared before = std::exchange(gateway_.policy_before, nullptr);
+    const Shared now = gateway_.policy.hold();
+    return settle(before ? *before : *now, *now, StaleFlows::live_on, [] {});
 }
 
 void Reloader::put_in_force(const Shared& before, const Shared& next) {
@@ -120,13 +130,14 @@ ReloadOutcome Reloader::preview(const std::string& file, StaleFlows stale, const
     const Shared before = gateway_.policy.hold();
     ReloadOutcome outcome;
     std::unique_ptr<const Snapshot> preview;
-    in_background([&] {
+    const auto build = [&] {
         Config wanted = load_config(file);
         outcome = compare(*before, wanted);
         // The names of a file that is only looked at get no numbers.
         nat::Identities identities = gateway_.identities;
         preview = std::make_unique<const Snapshot>(std::move(wanted), identities, before.get());
-    });
+    };
+    in_background(build, between);
     const Snapshot& next = *preview;
     const auto count = [&](FlowReader&, const FlowView& flow) {
         if (flow.is_wildcard()) return;
@@ -190,7 +201,7 @@ std::uint64_t Reloader::hits(nat::RuleId rule) const {
     return all_hits(rule) - former_hits_[rule].load(std::memory_order_relaxed);
 }
 
-void Reloader::give_up_retired() {
+void Reloader::give_up_retired(const Between& between) {
     const std::unique_lock lock(mutex_, std::try_to_lock);
     if (!lock) return;  // a reload is at it
     const Shared before = gateway_.policy.hold();
@@ -201,7 +212,7 @@ void Reloader::give_up_retired() {
         for (const V4Address& address : {flow.original.destination, flow.reply.destination})
             if (before->router.is_retired(address)) in_use.insert(address.value.wire());
     };
-    for_each_flow(gateway_, {}, note, [] {});
+    for_each_flow(gateway_, {}, note, between);
     if (in_use.size() == retired.size()) return;
     std::vector<V4Address> left;
     for (const std::uint32_t wire : in_use)

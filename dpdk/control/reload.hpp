@@ -74,11 +74,15 @@ class Reloader {
     [[nodiscard]] ReloadOutcome preview(const std::string& file, StaleFlows stale,
                                         const Between& between);
 
+    /// Has the flows of the process before this one go by the policy in force. Before any worker
+    /// runs.
+    ReloadOutcome::Flows reconcile();
+
     /// How often a rule has decided since its name got its number.
     [[nodiscard]] std::uint64_t hits(nat::RuleId rule) const;
 
     /// Gives up retired addresses that no flow has any more. Costs nothing while there are none.
-    void give_up_retired();
+    void give_up_retired(const Between& between);
 
   private:
     using Shared = std::shared_ptr<const Snapshot>;

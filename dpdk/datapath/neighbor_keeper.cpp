@@ -52,7 +52,7 @@ void NeighborKeeper::handle(std::uint16_t port, const nat::ArpMessage& message, 
 
 void NeighborKeeper::learn(std::uint16_t port, const nat::ArpMessage& message, LearnMode mode) {
     const Learned learned =
-        gateway_.neighbors.learn(port, message.sender_ip, message.sender_mac, now_ms_, mode);
+        gateway_.neighbors.learn(port, message.sender_ip, message.sender_mac, round_ms(), mode);
     const auto tell = [&](NeighborNews news) {
         events_.push({news, port, message.sender_ip, learned.known, learned.claimed});
     };
@@ -75,9 +75,9 @@ void NeighborKeeper::learn(std::uint16_t port, const nat::ArpMessage& message, L
             egress_.ask(port, message.sender_ip, learned.known);
             // Where none is unused, packets to the neighbour drive it.
             const auto unused = std::ranges::find_if(
-                doubted_, [&](const Place& one) { return one.until_ms <= now_ms_; });
+                doubted_, [&](const Place& one) { return one.until_ms <= round_ms(); });
             if (unused != doubted_.end())
-                *unused = {port, message.sender_ip, now_ms_ + verification_ms};
+                *unused = {port, message.sender_ip, round_ms() + verification_ms};
             break;
         }
     }
@@ -92,24 +92,25 @@ void NeighborKeeper::defend(std::uint16_t port, const nat::ArpMessage& message) 
     counters_.address_conflicts.add();
     events_.push(
         {NeighborNews::conflict, port, message.sender_ip, gateway_.macs[port], message.sender_mac});
-    if (gateway_.defense.due(message.sender_ip, now_ms_))
+    if (gateway_.defense.due(message.sender_ip, round_ms()))
         egress_.send_arp(port, nat::arp_announcement(gateway_.macs[port], message.sender_ip),
                          nat::broadcast_mac);
 }
 
 void NeighborKeeper::advance() {
+    const std::uint64_t now_ms = round_ms();
     for (std::size_t left = std::min(pinned_.size(), pinned_a_millisecond); left > 0; --left) {
         Pinned& one = pinned_[next_pinned_];
-        if (one.not_before_ms <= now_ms_ && advance(one.place) == NeighborState::failed)
-            one.not_before_ms = now_ms_ + pause_ms;
+        if (one.not_before_ms <= now_ms && advance(one.place) == NeighborState::failed)
+            one.not_before_ms = now_ms + pause_ms;
         next_pinned_ = next_pinned_ + 1 == pinned_.size() ? 0 : next_pinned_ + 1;
     }
     for (const Place& one : doubted_)
-        if (one.until_ms > now_ms_) (void)advance(one);
+        if (one.until_ms > now_ms) (void)advance(one);
 }
 
 NeighborState NeighborKeeper::advance(const Place& place) {
-    const Resolution found = gateway_.neighbors.advance(place.port, place.address, now_ms_);
+    const Resolution found = gateway_.neighbors.advance(place.port, place.address, round_ms());
     if (found.ask_now) egress_.ask(place.port, place.address, found.ask_at);
     return found.state;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -33,10 +34,12 @@ class NeighborKeeper {
 
     /// Once a round.
     void round(std::uint64_t now_ms) {
-        if (now_ms == now_ms_) return;
-        now_ms_ = now_ms;
+        if (now_ms == round_ms()) return;
+        now_ms_.store(now_ms, std::memory_order_relaxed);
         advance();
     }
+    /// When the last round began; 0 before the first. For any thread.
+    [[nodiscard]] std::uint64_t round_ms() const { return now_ms_.load(std::memory_order_relaxed); }
 
     /// For the thread that logs.
     [[nodiscard]] NeighborEvents& events() { return events_; }
@@ -62,7 +65,7 @@ class NeighborKeeper {
     WorkerCounters& counters_;
     Duty duty_;
     NeighborEvents events_;
-    std::uint64_t now_ms_ = 0;
+    std::atomic<std::uint64_t> now_ms_{0};  ///< written by the worker, read by anyone
     std::vector<Pinned> pinned_;
     std::size_t next_pinned_ = 0;
     std::array<Place, 32> doubted_{};

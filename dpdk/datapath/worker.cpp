@@ -239,7 +239,7 @@ void Worker::identify(const PacketContext& context) {
     if (source == context.parsed.tuple.source && destination == context.parsed.tuple.destination)
         return;
     nat::set_identification(context.packet,
-                            gateway_.packet_ids.next(source, destination, ip.protocol));
+                            gateway_.lasting.packet_ids.next(source, destination, ip.protocol));
 }
 
 void Worker::transmit_in_fragments(const PacketContext& context) {

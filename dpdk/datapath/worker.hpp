@@ -37,6 +37,10 @@ class alignas(64) Worker {
     Worker& operator=(const Worker&) = delete;
     ~Worker();
 
+    /// Takes free records, and its part of the flows that were adopted. Before it begins.
+    void stock(std::span<const FlowId> records) { flows_.stock(records); }
+    void adopt(const FlowAdoption<V4>& adopted, Round round) { pipeline_.adopt(adopted, round); }
+
     /// Returns soon after `stop` becomes true.
     void run(const std::atomic<bool>& stop);
 
@@ -60,6 +64,8 @@ class alignas(64) Worker {
     [[nodiscard]] const WorkerCounters& counters() const { return counters_; }
     /// For one thread that reads them.
     [[nodiscard]] NeighborEvents& neighbor_events() { return neighbors_.events(); }
+    /// When its last round began, by `now_ms()`; 0 before the first.
+    [[nodiscard]] std::uint64_t round_ms() const { return neighbors_.round_ms(); }
     [[nodiscard]] const EngineCounters& engine_counters() const { return flows_.counters(); }
     [[nodiscard]] const Pipeline& pipeline() const { return pipeline_; }
 

@@ -4,6 +4,7 @@
 #include <cassert>
 #include <cstddef>
 #include <new>
+#include <optional>
 #include <type_traits>
 
 #include "engine/base/huge_mapping.hpp"
@@ -18,13 +19,16 @@ template <class T>
 class HugeArray {
   public:
     explicit HugeArray(std::size_t size)
-        : size_(size), memory_(size * sizeof(T)), data_(static_cast<T*>(memory_.data())) {
+        : size_(size), memory_(size * sizeof(T)), data_(static_cast<T*>(memory_->data())) {
         parallel_for(size_, HugeMapping::two_megabytes / sizeof(T) + 1,
                      [this](std::size_t begin, std::size_t end) {
                          for (std::size_t i = begin; i != end; ++i)
                              new (data_ + i) T();
                      });
     }
+    /// Takes `size` elements as they are, in memory that somebody else keeps for longer than the
+    /// array lives.
+    HugeArray(std::size_t size, T* kept) : size_(size), data_(kept) {}
     HugeArray(const HugeArray&) = delete;
     HugeArray& operator=(const HugeArray&) = delete;
 
@@ -42,13 +46,15 @@ class HugeArray {
     }
     [[nodiscard]] std::size_t size() const { return size_; }
     /// The bytes of memory that the array takes.
-    [[nodiscard]] std::size_t bytes() const { return memory_.bytes(); }
+    [[nodiscard]] std::size_t bytes() const {
+        return memory_ ? memory_->bytes() : bytes_for(size_);
+    }
 
   private:
     static_assert(std::is_trivially_destructible_v<T>);
 
     std::size_t size_;
-    HugeMapping memory_;
+    std::optional<HugeMapping> memory_;  ///< none: it is somebody else's
     T* data_;
 };
 

@@ -15,8 +15,8 @@ namespace noclash::nat {
 /// One timestamp clock for each outside address: what a connection that opens says with TSval when
 /// the gateway speaks for many hosts. Shared by all workers.
 ///
-/// A clock ticks each millisecond, from a start that is random and new with each process. Within a
-/// connection it is the client's own clock that goes on, shifted; so
+/// A clock ticks each millisecond, from a random start. Within a connection it is the client's own
+/// clock that goes on, shifted; so
 ///
 /// * one that ticks slower (RFC 7323 allows 1 Hz to 1 kHz) falls behind, which nobody minds: its
 ///   values still rise, and the next connection begins at the address' clock;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include "engine/flow.hpp"
@@ -28,7 +29,12 @@ namespace noclash::nat {
 template <class Family, class Traits>
 class Timestamps {
   public:
-    explicit Timestamps(TcpTimestamps mode) : mode_(mode) {}
+    using Clocks = TimestampClocks<Traits>;
+
+    explicit Timestamps(TcpTimestamps mode)
+        : mode_(mode), own_(std::make_unique<Clocks>()), clocks_(*own_) {}
+    /// With clocks that go on from one process to the next.
+    Timestamps(TcpTimestamps mode, Clocks& kept) : mode_(mode), clocks_(kept) {}
 
     /// Whether segments of established connections change, too.
     [[nodiscard]] bool changes_all() const { return mode_ == TcpTimestamps::normalize; }
@@ -146,7 +152,8 @@ class Timestamps {
     }
 
     TcpTimestamps mode_;
-    TimestampClocks<Traits> clocks_;
+    std::unique_ptr<Clocks> own_;  ///< none: they are somebody else's
+    Clocks& clocks_;
 };
 
 }  // namespace noclash::nat

@@ -147,6 +147,20 @@ class Limits {
         return half_open == Admitted::yes ? result : half_open;
     }
 
+    /// Counts a flow that lived before this process did, whatever the limits say: as if it were set
+    /// up under the policy in force. @param worker  number of the calling thread
+    void adopt(const Policy& policy, Record& flow, std::uint32_t worker) {
+        const Tuple<Family>& original = flow.tuple(Direction::original);
+        const Rule<Family>* const rule = policy.find_rule(flow.rule);
+        std::uint8_t marks = 0;
+        if (rule != nullptr && counts_sources(policy) && is_subscriber(policy, original, *rule))
+            static_cast<void>(
+                enter_subscriber(policy, original, *rule, worker, marks, Bound::none));
+        if (original.protocol == ip_protocol::tcp && is_half_open(flow))
+            static_cast<void>(enter_half_open(policy, original, rule, worker, marks, Bound::none));
+        if (marks != 0) flow.marks.fetch_or(marks, std::memory_order_relaxed);
+    }
+
     /// Whether `enter` would refuse just now. Costs less than to claim and to give up again.
     [[nodiscard]] Admitted glance(const Policy& policy, const Tuple<Family>& original,
                                   const Rule<Family>& rule) const {
@@ -224,6 +238,7 @@ class Limits {
 
   private:
     using Outcome = typename Sources::Outcome;
+    enum class Bound : std::uint8_t { kept, none };
 
     bool counts_sources(const Policy& policy) const { return policy.limits_sources; }
     Sources& table_of_sources() const {
@@ -246,18 +261,21 @@ class Limits {
     }
 
     Admitted enter_subscriber(const Policy& policy, const Tuple<Family>& original,
-                              const Rule<Family>& rule, std::uint32_t worker, std::uint8_t& marks) {
-        const LimitsConfig<Family>& limits = policy.limits;
+                              const Rule<Family>& rule, std::uint32_t worker, std::uint8_t& marks,
+                              Bound bound = Bound::kept) {
+        const auto most = [&](Quota quota) {
+            return bound == Bound::kept ? policy.limits.most_of(quota) : 0;
+        };
         const auto held = table_of_sources().hold(original.source, original.zone, worker);
         if (held.outcome == Outcome::full) return Admitted::uncounted;
         if (held.outcome == Outcome::busy) return Admitted::busy;
-        if (!table_of_sources().add(held.slot, Quota::flows, limits.most_of(Quota::flows))) {
+        if (!table_of_sources().add(held.slot, Quota::flows, most(Quota::flows))) {
             table_of_sources().let_go(held.slot);
             return Admitted::over_flows;
         }
         const Quota port = port_quota<Family>(original.protocol);
         if (translates(rule)) {
-            if (!table_of_sources().add(held.slot, port, limits.most_of(port))) {
+            if (!table_of_sources().add(held.slot, port, most(port))) {
                 table_of_sources().take_off(held.slot, Quota::flows);
                 table_of_sources().let_go(held.slot);
                 return Admitted::over_ports;
@@ -270,9 +288,12 @@ class Limits {
 
     /// @param rule  null: the flow's is gone, and limits no service
     Admitted enter_half_open(const Policy& policy, const Tuple<Family>& original,
-                             const Rule<Family>* rule, std::uint32_t worker, std::uint8_t& marks) {
+                             const Rule<Family>* rule, std::uint32_t worker, std::uint8_t& marks,
+                             Bound bound = Bound::kept) {
         if (rule != nullptr && limits_service(policy, *rule)) {
-            if (!services_.begin(rule->id, policy.limits.half_open_per_service))
+            if (!services_.begin(rule->id, bound == Bound::kept
+                                               ? policy.limits.half_open_per_service
+                                               : UINT32_MAX))
                 return Admitted::over_half_open_service;
             marks |= flow_mark::half_open_service;
         }
@@ -281,7 +302,7 @@ class Limits {
         const auto held = table_of_sources().hold(original.source, original.zone, worker);
         if (held.outcome == Outcome::full) return Admitted::uncounted;
         if (held.outcome == Outcome::busy) return Admitted::busy;
-        if (!table_of_sources().add(held.slot, Quota::half_open, most)) {
+        if (!table_of_sources().add(held.slot, Quota::half_open, bound == Bound::kept ? most : 0)) {
             table_of_sources().let_go(held.slot);
             return Admitted::over_half_open_source;
         }

@@ -2,8 +2,21 @@
 #include "nat/policy/identities.hpp"
 
 #include <stdexcept>
+#include <utility>
 
 namespace noclash::nat {
+
+Names::Names(std::size_t most, std::vector<std::string> names)
+    : most_(most), names_(std::move(names)) {
+    if (names_.size() > most_) throw std::length_error("too many names of rules or pools");
+    for (std::size_t i = 0; i < names_.size(); ++i) {
+        const auto number = static_cast<std::uint16_t>(i);
+        if (names_[i].empty())
+            free_.push_back(number);
+        else if (!ids_.try_emplace(names_[i], number).second)
+            throw std::length_error("two rules or pools with the name " + names_[i]);
+    }
+}
 
 Names::Names(const Names& other) : most_(other.most_) {
     const std::scoped_lock lock(other.mutex_);
@@ -15,6 +28,11 @@ Names::Names(const Names& other) : most_(other.most_) {
 std::string Names::name_of(std::uint16_t id) const {
     const std::scoped_lock lock(mutex_);
     return id < names_.size() ? names_[id] : std::string();
+}
+
+std::vector<std::string> Names::all() const {
+    const std::scoped_lock lock(mutex_);
+    return names_;
 }
 
 std::size_t Names::size() const {
@@ -61,6 +79,21 @@ std::vector<std::uint16_t> Names::give_back(const std::vector<bool>& kept) {
     }
     free_.insert(free_.end(), given.begin(), given.end());
     return given;
+}
+
+Identities::Identities(IdentityTable kept)
+    : rules_(most_rules, std::move(kept.rules)), pools_(most_pools, std::move(kept.pools)) {
+    if (kept.pairing_keys.size() != pools_.size())
+        throw std::length_error("not one key for each pool");
+    for (const Pairing::Key& key : kept.pairing_keys)
+        pairings_.emplace_back(key);
+}
+
+IdentityTable Identities::table() const {
+    IdentityTable table{rules_.all(), pools_.all(), {}};
+    for (const Pairing& pairing : pairings_)
+        table.pairing_keys.push_back(pairing.key());
+    return table;
 }
 
 std::vector<RuleId> Identities::give_back(const std::vector<bool>& kept_rules,

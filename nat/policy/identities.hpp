@@ -25,6 +25,10 @@ class Names {
   public:
     /// @param most  names at once; at most 65,536
     explicit Names(std::size_t most) : most_(most) {}
+    /// With names that have numbers already.
+    /// @param names  by number; empty: nobody has the number
+    /// @throws std::length_error when there are more than `most`, or two are the same
+    Names(std::size_t most, std::vector<std::string> names);
     Names(const Names& other);
     Names& operator=(const Names&) = delete;
 
@@ -32,6 +36,8 @@ class Names {
     [[nodiscard]] std::uint16_t id_of(std::string_view name);
     /// Empty when no name has this number.
     [[nodiscard]] std::string name_of(std::uint16_t id) const;
+    /// All names by number; empty ones have none.
+    [[nodiscard]] std::vector<std::string> all() const;
     /// All numbers are below it.
     [[nodiscard]] std::size_t size() const;
     [[nodiscard]] std::size_t most() const { return most_; }
@@ -50,6 +56,15 @@ class Names {
     std::vector<std::uint16_t> free_;  ///< numbers that were given back
 };
 
+/// All identities at one moment, to be kept for another process.
+struct IdentityTable {
+    std::vector<std::string> rules;           ///< names by number; empty: nobody has it
+    std::vector<std::string> pools;           ///< likewise
+    std::vector<Pairing::Key> pairing_keys;  ///< by pool
+
+    friend bool operator==(const IdentityTable&, const IdentityTable&) = default;
+};
+
 /// Carries from one policy to the next the numbers of rules and pools, and how each pool pairs
 /// inside hosts with its addresses. One per gateway; used by one thread at a time, which makes a
 /// policy.
@@ -60,6 +75,11 @@ class Identities {
 
     /// @param rules  how many rules may have a number: all that is kept by rule is as long
     explicit Identities(std::size_t rules = most_rules) : rules_(rules), pools_(most_pools) {}
+    /// With those of another process.
+    /// @throws std::length_error when the table holds too many names, one of them twice, or not one
+    ///         key for each pool
+    explicit Identities(IdentityTable kept);
+    [[nodiscard]] IdentityTable table() const;
 
     [[nodiscard]] RuleId rule(std::string_view name) { return rules_.id_of(name); }
     [[nodiscard]] PoolId pool(std::string_view name);

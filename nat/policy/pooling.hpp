@@ -27,7 +27,12 @@ enum class Pooling : std::uint8_t {
 /// (Moving the host would break the applications for whose sake it is paired.)
 class Pairing {
   public:
+    using Key = std::array<std::uint64_t, 2>;
+
     Pairing() { random_bytes(key_.data(), sizeof key_); }
+    /// With the key of an earlier one, of another process: hosts keep their addresses.
+    explicit Pairing(const Key& key) : key_(key) {}
+    [[nodiscard]] const Key& key() const { return key_; }
 
     /// The number of the address that `inside` is paired with, out of `count`, at most 65,536.
     /// Uniform over hosts: no address is more likely than another by more than one in 65,536.
@@ -39,7 +44,7 @@ class Pairing {
     }
 
   private:
-    std::array<std::uint64_t, 2> key_{};
+    Key key_{};
 };
 
 }  // namespace noclash::nat

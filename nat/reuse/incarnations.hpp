@@ -47,6 +47,34 @@ enum class OfIncarnation : std::uint8_t {
     later,  ///< another worker is setting up or ending the record: look again soon
 };
 
+/// `next(progress)` is what the record's progress becomes.
+template <class Record, class Next>
+void move_progress(Record& record, Next&& next) {
+    std::uint8_t bits = record.protocol_state.load(std::memory_order_acquire);  // (34)
+    while (!record.protocol_state.compare_exchange_weak(bits, next(TcpProgress(bits)).bits(),
+                                                        std::memory_order_seq_cst,     // (32)
+                                                        std::memory_order_acquire)) {  // (34)
+    }
+}
+
+/// The new incarnation that `record` knows is the connection of `flow`. A worker that has a segment
+/// of it at this very moment may see old and new numbers, as when its words went back
+/// (nat/conntrack/tcp_window.hpp).
+template <class Record>
+void take_over(Record& flow, const Record& record, Moment expires) {
+    const auto copy = [](const auto& from, auto& to) {
+        to.store(from.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    };
+    for (std::size_t i = 0; i < flow.memory.size(); ++i)
+        copy(record.memory[i], flow.memory[i]);
+    copy(record.protocol_detail, flow.protocol_detail);
+    copy(record.protocol_word, flow.protocol_word);
+    const TcpProgress now = tcp_progress(record);
+    move_progress(flow, [now](TcpProgress) { return now; });
+    mark(flow, flow_mark::replied | flow_mark::assured);
+    refresh(flow, expires);
+}
+
 /// Tracks what may be new incarnations of live connections. One per worker.
 template <class Family, class Traits>
 class Incarnations {
@@ -178,37 +206,12 @@ class Incarnations {
             }
             release(id, round);
         } else if (direction == Direction::original && !is_half_open(state)) {
-            take_over(flow, record, round);
+            take_over(flow, record,
+                      expiry(round.now_ms,
+                             timeout_s(round.policy.timeouts, tcp_state(record))));
             release(id, round);
         } else {
             refresh(record, expiry(round.now_ms, timeout_s(round.policy.timeouts, state)));
-        }
-    }
-
-    /// The new incarnation is the connection. A worker that has a segment of it at this very moment
-    /// may see old and new numbers, as when its words went back (nat/conntrack/tcp_window.hpp).
-    void take_over(Record& flow, const Record& record, Round round) {
-        for (std::size_t i = 0; i < flow.memory.size(); ++i)
-            copy(record.memory[i], flow.memory[i]);
-        copy(record.protocol_detail, flow.protocol_detail);
-        copy(record.protocol_word, flow.protocol_word);
-        const TcpProgress now = tcp_progress(record);
-        move_progress(flow, [now](TcpProgress) { return now; });
-        mark(flow, flow_mark::replied | flow_mark::assured);
-        refresh(flow, expiry(round.now_ms, timeout_s(round.policy.timeouts, now.state())));
-    }
-    template <class Word>
-    static void copy(const Word& from, Word& to) {
-        to.store(from.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    }
-
-    /// `next(progress)` is what the record's progress becomes.
-    template <class Next>
-    static void move_progress(Record& record, Next&& next) {
-        std::uint8_t bits = record.protocol_state.load(std::memory_order_acquire);  // (34)
-        while (!record.protocol_state.compare_exchange_weak(bits, next(TcpProgress(bits)).bits(),
-                                                            std::memory_order_seq_cst,     // (32)
-                                                            std::memory_order_acquire)) {  // (34)
         }
     }
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ["engine/base", "engine",
          "nat/packet", "nat/policy", "nat/conntrack", "nat/limits", "nat/ports", "nat/mapping",
          "nat/reuse", "nat/fragments", "nat",
-         "dpdk/config", "dpdk/device", "dpdk/datapath", "dpdk/control", "dpdk"]
+         "dpdk/config", "dpdk/device", "dpdk/state", "dpdk/datapath", "dpdk/control", "dpdk"]
 INCLUDE = re.compile(r'^#include "(.*)/[^/]+"', re.MULTILINE)
 
 

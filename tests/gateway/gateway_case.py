@@ -69,9 +69,13 @@ class GatewayCase(LabCase):
         super().setUp()
         self.topology = Topology(self.lab)
         self.lb, self.pod = self.topology.lb, self.topology.pod
-        self.gateway = Noclash(build(), **self.settings)
+        self.gateway = Noclash(build(), **self.gateway_settings())
         if self.starts_gateway:
             self.gateway.start(self.topology)
+
+    def gateway_settings(self):
+        """The settings; for those that depend on the laboratory."""
+        return self.settings
 
     def tearDown(self):
         process = self.gateway.process

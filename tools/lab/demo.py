@@ -13,6 +13,7 @@ from .namespaces import require_privilege, require_root
 from .netfilter import MODES, Netfilter
 from .noclash import Noclash
 from .process import LabError, NotAvailable, run
+from .restarts import CONNECTIONS, contests, run_restart
 from .services import NAME, Services
 from .storm import run_storm
 from .topology import GATEWAY_LB, NODE_PORT, POD, Topology
@@ -30,8 +31,13 @@ touched, no huge pages and no real network interface are needed.
 First real programs talk through noclash: curl, dig, ping, iperf3. Then a load balancer's storm
 crosses each gateway in turn, this kernel's own NAT in its three modes and noclash: connections to
 one service, opened from 16 addresses with the same source ports, by two CPUs in step. Every one of
-them should arrive at the pod exactly once.
+them should arrive at the pod exactly once. At last noclash is killed and started again while 50
+connections are in use, all of which should go on.
 """
+
+GAP = """
+  gap: the longest time in which no datagram got through, of one every 5 ms. netfilter's connections
+  are the kernel's and end with the machine: there is no restart of it to compare with."""
 
 EXAMPLES = """\
 examples:
@@ -41,7 +47,7 @@ examples:
   sudo tools/demo --clean            remove what --keep left
 
 exit status:
-  0  noclash lost no connection, duplicated none, and all programs worked
+  0  noclash lost no connection, not by its restart either, duplicated none, and all programs worked
   1  it did not: the table and the lines above it say what happened
   2  usage        3  this machine lacks something (the message says what)
   130  interrupted; everything was cleaned up
@@ -80,6 +86,7 @@ class Demo:
         self._build = builds.release()
         self.storms = []
         self.services = []
+        self.restarts = []
         self.not_run = []
 
     def prepare(self):
@@ -154,6 +161,26 @@ class Demo:
         if isinstance(contestant, Noclash) and not result.all_delivered_once:
             self._console.say(f"    counted drops: {contestant.drops()}")
 
+    def run_restarts(self, lab):
+        """Connections in use while their gateway is reloaded, or killed and restarted."""
+        self._console.heading(f"The restart: {CONNECTIONS} connections in use")
+        for contestant, event, befall in contests(self._build, lab):
+            with self._console.step(f"{contestant.name}, {event}") as step:
+                self._run_restart(lab, contestant, event, befall, step)
+            lab.reset()
+
+    def _run_restart(self, lab, contestant, event, befall, step):
+        try:
+            topology = self._start(lab, contestant)
+        except NotAvailable as error:
+            if isinstance(contestant, Noclash):
+                raise
+            step.conclude(f"not run: {error}", "yellow")
+            return
+        result = run_restart(contestant, topology, event, befall)
+        self.restarts.append(result)
+        step.conclude(result.words, "green" if result.all_live else "red")
+
     @staticmethod
     def _start(lab, contestant):
         topology = Topology(lab)
@@ -171,16 +198,34 @@ class Demo:
             rows.append((name, "not run", *("-" * (len(header) - 2))))
             styles.append("yellow")
         self._console.table(header, rows, styles)
+        self._report_restarts()
         if self._options.json:
             self._write_json()
-        ours = [result for result in self.storms if result.contestant == Noclash.name]
-        if ours and ours[0].all_delivered_once and all(check.ok for check in self.services):
-            return FINE
-        return CLASHED
+        return FINE if self._all_is_well() else CLASHED
+
+    def _report_restarts(self):
+        if not self.restarts:
+            return
+        self._console.say()
+        self._console.table(
+            ("gateway", "connections live", "gap, ms"),
+            [(f"{result.contestant}, {result.event}", f"{result.live} of {result.connections}",
+              f"{result.gap_ms:.0f}") for result in self.restarts],
+            ["green" if result.all_live else "red" for result in self.restarts])
+        self._console.say(GAP)
+
+    def _all_is_well(self):
+        """Whether noclash did everything, and did it right."""
+        storms = [result for result in self.storms if result.contestant == Noclash.name]
+        restarts = [result for result in self.restarts if result.contestant == Noclash.name]
+        return (all(check.ok for check in self.services) and
+                bool(storms) and all(result.all_delivered_once for result in storms) and
+                bool(restarts) and all(result.all_live for result in restarts))
 
     def _write_json(self):
         results = {"storm": [result.row() for result in self.storms],
-                   "services": [check.row() for check in self.services]}
+                   "services": [check.row() for check in self.services],
+                   "restarts": [result.row() for result in self.restarts]}
         if self.not_run:
             results["not_run"] = [{"contestant": name, "reason": reason}
                                   for name, reason in self.not_run]
@@ -243,6 +288,7 @@ def main(argv):
             with laboratory.Lab() as lab:
                 demo.run_services(lab)
                 demo.run_storms(lab)
+                demo.run_restarts(lab)
         except LabError:
             demo.report()
             raise

@@ -17,6 +17,7 @@ from .namespaces import Namespace, existing, remove_namespace
 from .process import Process, run
 
 KEPT_PREFIX = "noclash"  # of the topology that `demo --keep` leaves
+SHARED_MEMORY = "/dev/shm"  # a tmpfs, which /tmp and /run need not be
 
 
 class Lab:
@@ -64,6 +65,12 @@ class Lab:
         """The path of a file that goes with the laboratory; the same each time."""
         return os.path.join(self.directory, name)
 
+    def memory_path(self, name):
+        """The same in memory, where flows can be kept."""
+        directory = os.path.join(SHARED_MEMORY, os.path.basename(self.directory))
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        return os.path.join(directory, name)
+
     def fresh_path(self, name):
         """The path of a file that nothing has written to yet."""
         self._files += 1
@@ -88,6 +95,7 @@ class Lab:
         with signals_ignored():
             self.reset()
             shutil.rmtree(self.directory, ignore_errors=True)
+            shutil.rmtree(os.path.dirname(self.memory_path("")), ignore_errors=True)
             restore_backlog()
 
 
@@ -98,7 +106,8 @@ def remove_kept():
 
 def clean_up_after_the_dead():
     """Removes namespaces and directories of runs that were killed; returns the prefixes."""
-    prefixes = {match[0] for name in existing() + os.listdir(tempfile.gettempdir())
+    entries = os.listdir(tempfile.gettempdir()) + os.listdir(SHARED_MEMORY)
+    prefixes = {match[0] for name in existing() + entries
                 if (match := re.match(r"noclash[0-9]+(?=-)", name))}
     dead = sorted(prefix for prefix in prefixes if not _is_ours_and_alive(prefix))
     for prefix in dead:
@@ -111,9 +120,10 @@ def _remove_all(prefix):
     names = [name for name in existing() if re.fullmatch(prefix + r"-[a-z0-9]+", name)]
     for name in names:
         remove_namespace(name)
-    for entry in os.listdir(tempfile.gettempdir()):
-        if re.fullmatch(prefix + r"-[a-z0-9_]{8}", entry):
-            shutil.rmtree(os.path.join(tempfile.gettempdir(), entry), ignore_errors=True)
+    for directory in (tempfile.gettempdir(), SHARED_MEMORY):
+        for entry in os.listdir(directory):
+            if re.fullmatch(prefix + r"-[a-z0-9_]{8}", entry):
+                shutil.rmtree(os.path.join(directory, entry), ignore_errors=True)
     return bool(names)
 
 

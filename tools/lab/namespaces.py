@@ -72,25 +72,34 @@ class Namespace:
     def nft(self, ruleset, **options):
         return self.run("nft", "-f", "-", text_in=ruleset, **options)
 
-    def packet_socket(self, interface, protocol=3):
-        """A raw socket on an interface in here; `protocol` 3: every frame that arrives."""
-        opened = []
+    def call(self, function):
+        """What `function` returns, called in here: sockets that it makes stay in here."""
+        outcome = {}
 
-        def open_in_there():
-            with open(f"/run/netns/{self.name}", "rb") as handle:
-                if ctypes.CDLL(None, use_errno=True).setns(handle.fileno(), 0x40000000) != 0:
-                    return  # CLONE_NEWNET refused
-            raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol))
-            raw.bind((interface, protocol))
-            opened.append(raw)
+        def call_in_there():
+            try:
+                with open(f"/run/netns/{self.name}", "rb") as handle:
+                    if ctypes.CDLL(None, use_errno=True).setns(handle.fileno(), 0x40000000) != 0:
+                        raise LabError(f"cannot enter {self.name}")  # CLONE_NEWNET refused
+                outcome["value"] = function()
+            except Exception as error:  # pylint: disable=broad-except  # raised below
+                outcome["error"] = error
 
-        # setns() moves one thread only: this one ends at once, and the socket stays where it is.
-        thread = threading.Thread(target=open_in_there)
+        # setns() moves one thread only: this one ends at once.
+        thread = threading.Thread(target=call_in_there)
         thread.start()
         thread.join()
-        if not opened:
-            raise LabError(f"cannot open a packet socket on {interface} in {self.name}")
-        return opened[0]
+        if "error" in outcome:
+            raise outcome["error"]
+        return outcome["value"]
+
+    def packet_socket(self, interface, protocol=3):
+        """A raw socket on an interface in here; `protocol` 3: every frame that arrives."""
+        def open_in_there():
+            raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(protocol))
+            raw.bind((interface, protocol))
+            return raw
+        return self.call(open_in_there)
 
 
 def _set(key, value):

@@ -47,6 +47,10 @@ class _Kernel:
             raise NotAvailable(f"this kernel has no netfilter NAT ({error})") from error
         topology.wait_for_gateway()
 
+    def reload(self):
+        """Loads the ruleset anew, in one transaction."""
+        self._namespace.nft("table ip gateway { }\ndelete table ip gateway\n" + self.configuration)
+
     def counters(self):
         """Sums of `conntrack -S` over all CPUs, by the names that it prints."""
         sums = {}

@@ -71,21 +71,34 @@ RESOLVER_RULES = _dnat("resolver", "udp", DNS_PORT,
                        [f"{address}:{DNS_PORT}" for address in BACKENDS], "keep")
 
 
+def _name(name):
+    return f'name = "{name}"\n' if name else ""
+
+
+def _state(state, keep):
+    """The table of what a restart finds again."""
+    keys = f'file = "{state}"\n' if state else ""
+    if keep is not None:
+        keys += f"keep = {str(keep).lower()}\n"
+    return f"\n[state]\n{keys}" if keys else ""
+
+
 def configuration(control_socket, *, rules=DEFAULT_RULES, workers=2, flows=131072, idle="nap",
                   lb_address=f"{GATEWAY_LB}/{PREFIX_LENGTH}",
                   pod_address=f"{GATEWAY_POD}/{PREFIX_LENGTH}", lb_mtu=1500, pod_mtu=1500,
                   lb_device="af_packet:gw-lb", pod_device="af_packet:gw-pod",
                   descriptors=1024, huge_pages="none",
-                  log_level="info", top="", ports="", extra=""):
+                  log_level="info", top="", ports="", extra="", name=None, state=None, keep=None):
     """The text of a configuration file; `top` is TOML of further keys, `ports` of further keys of
-    both ports, `extra` of sections."""
+    both ports, `extra` of sections. `name` is the instance's, `state` the file of its flows, and
+    `keep` whether there is one."""
     return f"""# SPDX-License-Identifier: Apache-2.0
 flows = {flows}
 workers = {workers}
 idle = "{idle}"
 control_socket = "{control_socket}"
 log_level = "{log_level}"
-{top}
+{_name(name)}{top}
 
 [memory]
 huge_pages = "{huge_pages}"
@@ -105,7 +118,7 @@ address = "{pod_address}"
 mtu = {pod_mtu}
 descriptors = {descriptors}
 {ports}
-{extra}
+{_state(state, keep)}{extra}
 {rules}"""
 
 
@@ -148,12 +161,16 @@ class Noclash:
 
     def launch(self, namespace):
         """Starts the daemon on the configuration that is there; also after stop() or kill()."""
+        self.spawn(namespace)
+        self.process.wait_ready(self._answers, timeout_s=60)
+
+    def spawn(self, namespace):
+        """As launch(), but waits for nothing."""
         environment = {**os.environ, **self.environment}
         # A sanitized daemon must fail on the first report, not go on.
         environment.setdefault("UBSAN_OPTIONS", "halt_on_error=1:print_stacktrace=1")
         self.process = namespace.start(self._build.daemon, "--config", self.config_path,
                                        name="noclash", env=environment)
-        self.process.wait_ready(self._answers, timeout_s=60)
 
     def stop(self, timeout_s=10):
         """SIGTERM; returns the exit status."""

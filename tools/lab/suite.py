@@ -25,12 +25,15 @@ QUICK_GATEWAY_TESTS = ("services", "rules", "router Router", "control Flows",
 SANITIZED_GATEWAY_TESTS = ("services", "rules", "router", "malformed", "control",
                            "control_clients", "noclashctl", "json_fields", "mappings", "icmp",
                            "field", "protocols", "behavior", "limits", "tcp_window",
-                           "lifecycle Ends Configuration Expiry", "untracked Untracked", "reload")
+                           "lifecycle Ends Configuration Expiry", "untracked Untracked", "reload",
+                           "restart")
 # Counted to the last packet at rates that need the machine, or with workers that poll and huge pages
 # of the whole machine: no other test of the gateway beside.
-GATEWAY_TESTS_ALONE = ("million_flows", "storm", "reload_storm", "cpsload", "baseline", "devices")
+GATEWAY_TESTS_ALONE = ("million_flows", "storm", "reload_storm", "restart_storm", "cpsload",
+                       "baseline", "devices")
 # Some minutes each: started first, so that none of them is left over at the end.
-LONG_GATEWAY_TESTS = ("behavior", "reuse", "limits", "pools", "mappings", "static", "tcp_window")
+LONG_GATEWAY_TESTS = ("behavior", "restart", "reuse", "limits", "pools", "mappings", "static",
+                      "tcp_window")
 
 # Minutes that a part may take, others beside it, where not the two that a part has by default: a
 # third more than it was seen to take.
@@ -41,12 +44,13 @@ BUDGETS_MIN = {
     "engine tests (TSan)": 1, "fuzz targets": 4, "clang-tidy": 8,
     "models (Spin)": 7, "mutants of the engine": 6,
     "gateway: closing": 3, "gateway: control_clients": 3, "gateway: fragments": 5,
+    "gateway: restart": 6,
     "gateway (ASan, UBSan): behavior": 4, "gateway (ASan, UBSan): control": 3,
     "gateway (ASan, UBSan): control_clients": 5, "gateway (ASan, UBSan): icmp": 4,
     "gateway (ASan, UBSan): malformed": 3, "gateway (ASan, UBSan): protocols": 3,
     "gateway (ASan, UBSan): router": 3, "gateway (ASan, UBSan): rules": 3,
     "gateway (ASan, UBSan): limits": 3, "gateway (ASan, UBSan): tcp_window": 3,
-    "gateway (ASan, UBSan): reload": 3,
+    "gateway (ASan, UBSan): reload": 3, "gateway (ASan, UBSan): restart": 9,
 }
 
 # Suite of the unit and stress tests whose threads race on purpose.

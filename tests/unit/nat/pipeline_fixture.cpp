@@ -8,9 +8,10 @@
 namespace noclash::nat::test {
 
 TestGateway::TestGateway(PolicyConfig<V4> with, unsigned workers, std::uint32_t flows,
-                         LimitsConfig<V4> most, TcpTimestamps mode)
+                         LimitsConfig<V4> most, TcpTimestamps mode, Flow<V4, Production>* kept)
     : policy(std::move(with)),
-      table(flows, workers, workers),
+      table(kept == nullptr ? FlowTable<V4>(flows, workers, workers)
+                            : FlowTable<V4>(flows, workers, workers, kept)),
       crowded(table),
       timestamps(mode),
       limits_config(std::move(most)),
@@ -47,6 +48,15 @@ void TestGateway::keep_policy() {
 
 RuleId TestGateway::id_of(std::size_t rule) {
     return round().policy.rules[rule].id;
+}
+
+AdoptionCounts TestGateway::adopt(std::uint64_t left_ms) {
+    const RoutedRound<V4, TestRouter> first = round();
+    const Adoption<V4, Production> adoption(table, limits, first, left_ms);
+    engines[0]->stock(adoption.spare());
+    for (const auto& pipeline : pipelines)
+        pipeline->adopt(adoption.flows(), first);
+    return adoption.counts();
 }
 
 PacketContext<V4> TestGateway::decide(Bytes& packet, std::uint16_t port, unsigned worker) {

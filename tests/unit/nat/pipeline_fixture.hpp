@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "nat/adoption.hpp"
 #include "nat/pipeline.hpp"
 #include "tests/unit/nat/packets.hpp"
 
@@ -97,7 +98,8 @@ struct TestGateway {
                 const LimitsConfig<V4>& most)
         : TestGateway(PolicyConfig<V4>{{}, std::move(rules)}, workers, flows, most) {}
     TestGateway(PolicyConfig<V4> with, unsigned workers, std::uint32_t flows,
-                LimitsConfig<V4> most = {}, TcpTimestamps mode = TcpTimestamps::preserve);
+                LimitsConfig<V4> most = {}, TcpTimestamps mode = TcpTimestamps::preserve,
+                Flow<V4, Production>* kept = nullptr);
     ~TestGateway();
     TestGateway(const TestGateway&) = delete;
     TestGateway& operator=(const TestGateway&) = delete;
@@ -110,6 +112,8 @@ struct TestGateway {
     PacketContext<V4> decide(Bytes& packet, std::uint16_t port = 0, unsigned worker = 0);
     /// A burst through the first worker.
     void process(std::span<PacketContext<V4>> contexts);
+    /// Takes over the records that it was given, which another gateway left at `left_ms`.
+    AdoptionCounts adopt(std::uint64_t left_ms);
     /// Does a worker's work between bursts.
     void maintain(std::uint32_t budget, unsigned worker = 0);
     /// Passes time; timers fire and records are reclaimed.

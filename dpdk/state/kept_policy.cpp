@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpdk/state/kept_policy.hpp"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+
+#include "dpdk/state/mapped_file.hpp"
+
+namespace noclash::dpdk {
+
+namespace {
+
+constexpr int format = 1;
+
+}  // namespace
+
+std::string kept_policy_path(const std::string& state_file) {
+    return state_file + ".policy";
+}
+
+void write_kept_policy(const std::string& path, const KeptPolicy& policy) {
+    const nlohmann::json json{
+        {"format", format},
+        {"instance", policy.instance},
+        {"rules", policy.identities.rules},
+        {"pools", policy.identities.pools},
+        {"pairing_keys", policy.identities.pairing_keys},
+        {"configuration_file", policy.configuration_file},
+        {"configuration", policy.configuration},
+    };
+    replace_file(path, json.dump());
+}
+
+KeptPolicy read_kept_policy(const std::string& path) {
+    try {
+        const auto json = nlohmann::json::parse(read_replaced(path));
+        if (json.at("format") != format) throw std::runtime_error("it has another format");
+        KeptPolicy policy;
+        json.at("instance").get_to(policy.instance);
+        json.at("rules").get_to(policy.identities.rules);
+        json.at("pools").get_to(policy.identities.pools);
+        json.at("pairing_keys").get_to(policy.identities.pairing_keys);
+        json.at("configuration_file").get_to(policy.configuration_file);
+        json.at("configuration").get_to(policy.configuration);
+        return policy;
+    } catch (const nlohmann::json::exception& error) {
+        throw std::runtime_error(fmt::format("{}: damaged: {}", path, error.what()));
+    }
+}
+
+}  // namespace noclash::dpdk

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpdk/state/state.hpp"
+
+#include <spdlog/spdlog.h>
+
+#include <exception>
+#include <stdexcept>
+
+#include "dpdk/config/error.hpp"
+#include "dpdk/device/memory_plan.hpp"
+#include "dpdk/state/state_place.hpp"
+#include "engine/flow_table.hpp"
+
+namespace noclash::dpdk {
+
+namespace {
+
+std::size_t records_of(const Config& config) {
+    return FlowTable<V4>::records_for(config.flows, config.workers);
+}
+
+}  // namespace
+
+std::string state_path(const Config& config) {
+    if (!config.state.file.empty()) return config.state.file;
+    // DPDK takes its part of the huge pages, too.
+    const std::uint64_t huge = config.memory.huge_pages == HugePages::none
+                                   ? 0
+                                   : state_bytes(records_of(config)) +
+                                         plan_memory(config).megabytes * mebibyte;
+    return state_place(config.name, huge);
+}
+
+State::State(const Config& config) : file_(state_path(config), records_of(config)) {
+    if (!file_.adopts()) return;
+    const std::string path = kept_policy_path(file_.path());
+    try {
+        before_ = read_kept_policy(path);
+        if (before_->instance != file_.instance())
+            throw std::runtime_error(path + ": belongs to another state file");
+        static_cast<void>(identities());
+    } catch (const std::exception& error) {
+        before_.reset();
+        file_.begin_anew(std::string("the names of its rules are lost: ") + error.what());
+    }
+}
+
+nat::Identities State::identities() const {
+    return before_ ? nat::Identities(before_->identities) : nat::Identities();
+}
+
+std::optional<Config> State::configuration_before() const {
+    if (!before_) return std::nullopt;
+    try {
+        return parse_config(before_->configuration, before_->configuration_file);
+    } catch (const ConfigError& error) {
+        spdlog::warn("the configuration that was in force before is not understood any more ({}); "
+                     "flows of rules that are gone live on",
+                     error.findings().empty() ? "" : error.findings().front().text);
+        return std::nullopt;
+    }
+}
+
+void State::keep(const nat::Identities& identities, const Config& in_force) {
+    write_kept_policy(kept_policy_path(file_.path()),
+                      {file_.instance(), identities.table(), in_force.file, in_force.text});
+}
+
+}  // namespace noclash::dpdk
