@@ -58,10 +58,11 @@ class Reloads {
     void reload(const dpdk::Config& config) {
         const auto before = gateway_.policy.hold();
         std::shared_ptr<const dpdk::Snapshot> next;
-        dpdk::in_background([&] {
+        const auto make = [&] {
             next = std::make_shared<const dpdk::Snapshot>(config, gateway_.identities, before.get(),
                                                           before->router.own_addresses());
-        });
+        };
+        dpdk::in_background(make, [] {});
         const auto old = gateway_.policy.replace(std::move(next));
         auto& quiescence = gateway_.flows.quiescence();
         const std::uint64_t token = quiescence.start();
