@@ -64,11 +64,22 @@ TEST_F(StatePolicy, EachKeyIsNeededAndHasItsType) {
         EXPECT_THAT(damage(without.dump()), HasSubstr(path())) << key;
         nlohmann::json other = whole;
         other[key] = value.is_string() ? nlohmann::json(3) : nlohmann::json("text");
-        EXPECT_NE(damage(other.dump()), "") << key;
+        EXPECT_THAT(damage(other.dump()), HasSubstr(path())) << key;
     }
+    nlohmann::json later = whole;
+    later["format"] = 2;
+    EXPECT_THAT(damage(later.dump()), HasSubstr(path()));
     nlohmann::json half = whole;
     half["pairing_keys"][0] = {1};
     EXPECT_THAT(damage(half.dump()), HasSubstr(path()));
+}
+
+// A path is bytes, and JSON is text.
+TEST_F(StatePolicy, AnyPathOfAConfigurationCanBeKept) {
+    KeptPolicy policy = example();
+    policy.configuration_file = "/etc/\xff.toml";
+    write_kept_policy(path(), policy);
+    EXPECT_EQ(read_kept_policy(path()).identities, policy.identities);
 }
 
 TEST(IdentitiesTest, FromATableAndBack) {
