@@ -201,12 +201,14 @@ MemoryThere memory_for(const Config& config) {
 
 /// Makes the flows of the process before this one the gateway's.
 void take_over(Gateway& gateway, const std::vector<std::unique_ptr<Worker>>& workers,
-               Reloader& reloader) {
+               Control& control) {
     const State& state = *gateway.state;
     if (!state.lost().empty())
         spdlog::warn("{}: {}; no flows are taken over", state.path(), state.lost());
-    const AdoptionReport report = adopt(gateway, workers, reloader);
-    if (state.adopts()) spdlog::info("{}", to_string(report, gateway.config.name));
+    const AdoptionReport report = adopt(gateway, workers, control.reloader());
+    if (!state.adopts()) return;
+    spdlog::info("{}", to_string(report, gateway.config.name));
+    control.tell_adoption(report);
 }
 
 void serve(const Config& config) {
@@ -233,7 +235,7 @@ void serve(const Config& config) {
     for (std::uint16_t id = 0; id < config.workers; ++id)
         workers.push_back(std::make_unique<Worker>(gateway, id));
     Control control(gateway, workers);
-    if (state) take_over(gateway, workers, control.reloader());
+    if (state) take_over(gateway, workers, control);
     // Before the ports come up: it finds out whether another daemon runs already.
     ControlSocket socket({config.control_socket, control_clients},
                          [&control](const nlohmann::json& request, ResponseWriter& writer) {
@@ -251,9 +253,8 @@ void serve(const Config& config) {
     const sigset_t signals = awaited_signals();
     ServiceManager manager(fmt::format("forwarding: {} workers, {} flows; control socket {}",
                                        config.workers, config.flows, config.control_socket));
-    const int signal =
-        watch_until_signal(signals, gateway.config, workers, control.reloader(), manager,
-                           gateway.state);
+    const int signal = watch_until_signal(signals, gateway.config, workers, control.reloader(),
+                                          manager, gateway.state);
     manager.stopping();
     spdlog::info("{}: stopping with {} flows", strsignal(signal), control.live_flows());
     LastMemory::leave_it();

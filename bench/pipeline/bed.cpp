@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "bench/scenario.hpp"
+#include "dpdk/control/adopt.hpp"
 #include "engine/base/clock.hpp"
 
 namespace noclash::bench {
@@ -95,11 +96,17 @@ Bed::Bed(Dpdk& dpdk, const Wish& wish) : wish_(wish) {
         ports.push_back(std::make_unique<dpdk::Port>(config, i, dpdk.buffers()));
         ports.back()->start();
     }
-    gateway_ =
-        std::make_unique<dpdk::Gateway>(config, std::move(ports), dpdk.buffers(), number_ + 1);
+    if (config.state.keep) state_.emplace(config);
+    gateway_ = std::make_unique<dpdk::Gateway>(config, std::move(ports), dpdk.buffers(),
+                                               number_ + 1, nullptr, state_ ? &*state_ : nullptr);
     for (unsigned id = 0; id < wish.workers; ++id)
         workers_.push_back(
             std::make_unique<dpdk::Worker>(*gateway_, static_cast<std::uint16_t>(id)));
+    if (state_) {
+        dpdk::FlowFlush flush(*gateway_);
+        dpdk::Reloader reloader(*gateway_, workers_, flush);
+        static_cast<void>(dpdk::adopt(*gateway_, workers_, reloader));
+    }
     on_workers(1, [this](unsigned) {
         introduce(Side::inside);
         introduce(Side::outside);

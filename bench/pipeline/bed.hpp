@@ -7,6 +7,7 @@
 #include <array>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -44,9 +45,10 @@ struct Wish {
     std::string action = "action = \"snat\"\npool = \"bench\"";
     std::string pool = "198.51.100.0/26";
     std::string timeouts{};  ///< lines of [timeouts]
-    std::string general{};   ///< lines that stand before any table
-    std::string rules{};     ///< [[rule]]s before the one for what clients send
-    std::string routes{};    ///< [[route]]s beside the two that the traffic needs
+    /// Lines that stand before any table. With a `name`, flows outlive the bed.
+    std::string general{};
+    std::string rules{};   ///< [[rule]]s before the one for what clients send
+    std::string routes{};  ///< [[route]]s beside the two that the traffic needs
 };
 
 /// The configuration of such a gateway.
@@ -102,6 +104,7 @@ class Bed {
     Wish wish_;
     unsigned number_;
     std::array<std::vector<rte_ring*>, 2> rings_;
+    std::optional<dpdk::State> state_;
     std::unique_ptr<dpdk::Gateway> gateway_;
     std::vector<std::unique_ptr<dpdk::Worker>> workers_;
 };

@@ -35,10 +35,8 @@ std::string to_string(const AdoptionReport& report, const std::string& instance)
     return fmt::format(
         "adopted {} flows of {} in {} ms ({} rolled back, {} over, {} refused; by the "
         "configuration: {} unchanged, {} living on, {} ended)",
-        report.flows.unchanged + report.flows.live_on, instance, report.took_ms,
-        records.rolled_back, records.over,
-        records.conflicting + records.orphaned + records.implausible, report.flows.unchanged,
-        report.flows.live_on, report.flows.ended);
+        report.adopted(), instance, report.took_ms, records.rolled_back, records.over,
+        report.refused(), report.flows.unchanged, report.flows.live_on, report.flows.ended);
 }
 
 }  // namespace noclash::dpdk

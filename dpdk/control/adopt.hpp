@@ -15,9 +15,16 @@ namespace noclash::dpdk {
 
 /// What came of the flows that the process before this one left.
 struct AdoptionReport {
-    AdoptionCounts records;       ///< by what became of them; mappings among them
-    ReloadOutcome::Flows flows;   ///< by what the policy makes of them
+    AdoptionCounts records;      ///< by what became of them; mappings among them
+    ReloadOutcome::Flows flows;  ///< by what the policy makes of them
     std::uint64_t took_ms = 0;
+
+    /// Flows that live.
+    [[nodiscard]] std::uint64_t adopted() const { return flows.unchanged + flows.live_on; }
+    /// Records that cannot be what some process has left.
+    [[nodiscard]] std::uint32_t refused() const {
+        return records.conflicting + records.orphaned + records.implausible;
+    }
 };
 
 /// Makes the flows of the process before this one the gateway's, and has them go by its policy.

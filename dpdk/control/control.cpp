@@ -13,12 +13,12 @@
 #include <utility>
 
 #include "dpdk/config/rule_text.hpp"
+#include "dpdk/config/version.hpp"
 #include "dpdk/control/control_request.hpp"
 #include "dpdk/control/flow_filter.hpp"
 #include "dpdk/control/flow_text.hpp"
 #include "dpdk/control/flow_walk.hpp"
 #include "dpdk/control/memory_report.hpp"
-#include "dpdk/config/version.hpp"
 #include "engine/base/clock.hpp"
 
 namespace noclash::dpdk {
@@ -174,8 +174,23 @@ void Control::flows_flush(const json& request, ResponseWriter& writer) {
     writer.row(json{{"flushed", ended}}.dump());
 }
 
+json Control::adoption() const {
+    if (!adoption_) return nullptr;
+    const AdoptionReport& report = *adoption_;
+    return {{"instance", gateway_.config.name},
+            {"flows", report.adopted()},
+            {"rolled_back", report.records.rolled_back},
+            {"over", report.records.over},
+            {"refused", report.refused()},
+            {"unchanged", report.flows.unchanged},
+            {"live_on", report.flows.live_on},
+            {"ended", report.flows.ended},
+            {"took_ms", report.took_ms}};
+}
+
 void Control::stats(ResponseWriter& writer) const {
     using nat::DropReason;
+    const json of_all = adoption();
     for (std::size_t id = 0; id < workers_.size(); ++id) {
         const Worker& worker = *workers_[id];
         const WorkerCounters& c = worker.counters();
@@ -244,7 +259,8 @@ void Control::stats(ResponseWriter& writer) const {
                m.permissions_ended.value() + flush_.mappings(id).permissions_ended.value()},
               {"naps", c.naps.value()},
               {"woken", c.woken.value()}}},
-            {"drops", drops}};
+            {"drops", drops},
+            {"adoption", of_all}};
         writer.row(row.dump());
     }
 }

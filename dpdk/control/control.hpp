@@ -4,8 +4,10 @@
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <vector>
 
+#include "dpdk/control/adopt.hpp"
 #include "dpdk/control/control_socket.hpp"
 #include "dpdk/control/flow_flush.hpp"
 #include "dpdk/control/reload.hpp"
@@ -26,6 +28,8 @@ class Control {
     /// Flows that live now; mappings and permissions are none.
     [[nodiscard]] std::uint64_t live_flows() const;
     [[nodiscard]] Reloader& reloader() { return reloader_; }
+    /// What became of the flows of the process before this one. Before the control socket is there.
+    void tell_adoption(const AdoptionReport& report) { adoption_ = report; }
 
   private:
     void flows_list(const nlohmann::json& request, ResponseWriter& writer);
@@ -34,6 +38,7 @@ class Control {
     void reload(const nlohmann::json& request, ResponseWriter& writer);
     void config_diff(const nlohmann::json& request, ResponseWriter& writer);
     void stats(ResponseWriter& writer) const;
+    [[nodiscard]] nlohmann::json adoption() const;
     void ports(ResponseWriter& writer) const;
     void neighbors(ResponseWriter& writer) const;
     void rules(ResponseWriter& writer) const;
@@ -46,6 +51,7 @@ class Control {
     std::uint64_t started_ms_;
     FlowFlush flush_;
     Reloader reloader_;
+    std::optional<AdoptionReport> adoption_;
 };
 
 }  // namespace noclash::dpdk

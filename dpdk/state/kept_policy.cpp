@@ -30,13 +30,15 @@ void write_kept_policy(const std::string& path, const KeptPolicy& policy) {
         {"configuration_file", policy.configuration_file},
         {"configuration", policy.configuration},
     };
-    replace_file(path, json.dump());
+    // The path of a configuration may be no text.
+    replace_file(path, json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
 KeptPolicy read_kept_policy(const std::string& path) {
     try {
         const auto json = nlohmann::json::parse(read_replaced(path));
-        if (json.at("format") != format) throw std::runtime_error("it has another format");
+        if (json.at("format") != format)
+            throw std::runtime_error(path + ": another release has written it");
         KeptPolicy policy;
         json.at("instance").get_to(policy.instance);
         json.at("rules").get_to(policy.identities.rules);

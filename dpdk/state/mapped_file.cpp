@@ -68,8 +68,11 @@ MappedFile::MappedFile(std::string path) : path_(std::move(path)) {
     try {
         struct statfs system {};
         struct stat file {};
-        if (::fstatfs(descriptor_, &system) != 0 || ::fstat(descriptor_, &file) != 0)
-            refuse(std::strerror(errno));
+        const auto look = [&] {
+            if (::fstat(descriptor_, &file) != 0) refuse(std::strerror(errno));
+        };
+        look();
+        if (::fstatfs(descriptor_, &system) != 0) refuse(std::strerror(errno));
         if (!S_ISREG(file.st_mode)) refuse("it is no regular file");
         if (file.st_uid != ::geteuid()) refuse("it belongs to another user; remove it");
         const bool huge = system.f_type == HUGETLBFS_MAGIC;
@@ -80,6 +83,7 @@ MappedFile::MappedFile(std::string path) : path_(std::move(path)) {
                 "tmpfs or a hugetlbfs");
         }
         lock();
+        look();  // again: the process that had it may have resized it meanwhile
         ::fchmod(descriptor_, owner_only);
         page_ = huge ? static_cast<std::size_t>(system.f_bsize) : two_megabytes;
         size_ = static_cast<std::size_t>(file.st_size);
@@ -153,7 +157,9 @@ void MappedFile::populate() {
                  [&](std::size_t begin, std::size_t end) {
                      std::byte* const first = data_ + begin * page_;
                      const std::size_t bytes = (end - begin) * page_;
-                     if (::madvise(first, bytes, populate_write) != 0) failure = errno;
+                     // A kernel that does not know it brings each page in when it is first used.
+                     if (::madvise(first, bytes, populate_write) != 0 && errno != EINVAL)
+                         failure = errno;
                      // A tmpfs has huge pages only when its mount says so, or for the asking. Where
                      // there are none, ordinary ones serve.
                      static_cast<void>(::madvise(first, bytes, collapse));

@@ -132,7 +132,9 @@ class RestartCase(RawCase):
         """How many flows the daemon says it has adopted."""
         match = re.search(rf"adopted (\d+) flows of {NAME}\b", self.gateway.process.log())
         self.assertIsNotNone(match, self.gateway.process.log_tail(40))
-        return int(match[1])
+        told = self.gateway.json("stats")[0]["adoption"]
+        self.assertEqual((told["instance"], told["flows"]), (NAME, int(match[1])))
+        return told["flows"]
 
     def translations(self):
         """What each flow is made into: by protocol and original tuple, its reply and its rule."""

@@ -9,6 +9,7 @@ import re
 from gateway_case import ROOT, GatewayCase, build, main, rule
 from lab.process import run
 from lab.topology import GATEWAY_LB, LB, POD
+from restart_case import kept
 
 
 class Description(GatewayCase):
@@ -19,6 +20,9 @@ class Description(GatewayCase):
                 + rule("mapped", "masquerade", in_="lb", mapping="endpoint-independent",
                        filtering="address-dependent"),
                 "extra": "[limits]\nflows_per_subscriber = 1000\n"}
+
+    def gateway_settings(self):
+        return self.settings | kept(self.lab)
 
     def setUp(self):
         super().setUp()
@@ -59,6 +63,10 @@ class Description(GatewayCase):
         self.assertEqual(real, documented, title)
 
     def test_every_field(self):
+        # Only who comes second adopts something.
+        self.gateway.kill()
+        self.gateway.launch(self.topology.gateway)
+        self.topology.wait_for_gateway()
         self.serve(8000)
         self.assertIsNotNone(self.ask("udp", f"{POD}:8000", f"{LB}:5001"))
         listed = ("flows", "list")

@@ -5,7 +5,7 @@ import argparse
 import os
 import sys
 
-from . import bench_cps, bench_engine, bench_pipeline, bench_racelab, builds, interrupts
+from . import bench_cps, bench_engine, bench_pipeline, bench_racelab, bench_restart, builds, interrupts
 from .bench_report import print_rows, read_baseline, write_json
 from .console import Console
 from .process import LabError, NotAvailable, run
@@ -15,7 +15,7 @@ FINE, WRONG, USAGE, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 130
 # Each is a module with SUMMARY, HELP, targets(build) and measure(build, options, console), which
 # returns a Report; with options of its own, add_options(parser) and check_options(parser, options).
 BENCHMARKS = {"engine": bench_engine, "racelab": bench_racelab, "cps": bench_cps,
-              "pipeline": bench_pipeline}
+              "pipeline": bench_pipeline, "restart": bench_restart}
 
 DESCRIPTION = """\
 Measures noclash on this machine. Nothing is installed but Debian packages, nothing outside the

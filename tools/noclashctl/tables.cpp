@@ -33,6 +33,17 @@ std::string cell(const json& row, const std::string& key) {
     return found->is_string() ? found->get<std::string>() : found->dump();
 }
 
+/// What the daemon has adopted from the process before it; nothing when it has adopted none.
+std::string adoption_text(const json& worker) {
+    const auto adoption = worker.find("adoption");
+    if (adoption == worker.end() || !adoption->is_object()) return "";
+    std::string text = fmt::format("\nadopted {} flows of {} in {} ms:", cell(*adoption, "flows"),
+                                   cell(*adoption, "instance"), cell(*adoption, "took_ms"));
+    for (const char* count : {"rolled_back", "over", "refused", "unchanged", "live_on", "ended"})
+        text += fmt::format(" {}={}", count, cell(*adoption, count));
+    return text + "\n";
+}
+
 std::string_view help_of(std::string_view reason) {
     for (std::size_t i = 0; i < nat::drop_reasons; ++i) {
         if (nat::drop_reason_names[i] == reason) return nat::drop_reason_help[i];
@@ -138,6 +149,7 @@ std::string stats_text(const std::vector<json>& workers) {
     }
     text += group_table(workers, "datapath", "datapath", Rows::all);
     text += group_table(workers, "drops", "dropped", Rows::drops_that_occurred);
+    if (!workers.empty()) text += adoption_text(workers.front());
     return text;
 }
 

@@ -15,6 +15,9 @@ using testing::ElementsAre;
 
 TEST(Config, LeavesDefaultsWhereNothingIsSaid) {
     const Config config = parse_config(small, "f");
+    EXPECT_EQ(config.name, "");
+    EXPECT_FALSE(config.state.keep);
+    EXPECT_EQ(config.state.file, "");
     EXPECT_EQ(config.flows, 1U << 20);
     EXPECT_EQ(config.workers, 1);
     EXPECT_EQ(config.idle, Idle::poll);
@@ -115,6 +118,20 @@ icmp_s = 11
 )") + small,
                                        "f");
     EXPECT_EQ(config.timeouts, (nat::Timeouts{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}));
+}
+
+TEST(Config, AnInstanceWithANameKeepsItsFlows) {
+    const auto state = [](const std::string& text) {
+        const Config config = parse_config(text + std::string(small), "f");
+        EXPECT_EQ(config.name, "edge-1.a_b");
+        return config.state;
+    };
+    const std::string name = "name = \"edge-1.a_b\"\n";
+    EXPECT_TRUE(state(name).keep);
+    EXPECT_FALSE(state(name + "[state]\nkeep = false\n").keep);
+    const StateConfig elsewhere = state(name + "[state]\nfile = \"/dev/shm/edge\"\n");
+    EXPECT_TRUE(elsewhere.keep);
+    EXPECT_EQ(elsewhere.file, "/dev/shm/edge");
 }
 
 // [RFC 6888 REQ-4] [RFC 6888 REQ-5]

@@ -33,6 +33,7 @@ constexpr const char* masquerade = R"(action = "masquerade")";
 constexpr const char* dnat = "action = \"dnat\"\ntarget = \"10.1.0.2\"";
 
 const Key keys[]{
+    {"", "name", "'a'", "'b'", restart},
     {"", "flows", "4096", "8192", restart},
     {"", "workers", "1", "2", restart},
     {"", "cores", "[0]", "[1]", restart},
@@ -47,6 +48,8 @@ const Key keys[]{
     {"", "tcp_timestamps", "'preserve'", "'strip'", restart},
     {"", "tcp_reuse", "'safe'", "'never'"},
     {"", "tcp_unknown", "'drop'", "'reset'"},
+    {"state", "keep", "true", "false", restart},
+    {"state", "file", "'/dev/shm/a'", "'/dev/shm/b'", restart},
     {"memory", "huge_pages", "'auto'", "'none'", restart},
     {"memory", "dpdk_megabytes", "0", "64", restart},
     {"memory", "packet_buffers", "0", "9000", restart},
@@ -144,6 +147,7 @@ Config with(const Key& key, const std::string& value) {
     const std::string section = key.section;
     std::string text;
     if (section.empty()) text = body;
+    if (section == "state") text = "name = 'a'\n";  // nothing is kept without one
     text += R"(
 [[port]]
 name = 'p'

@@ -62,6 +62,22 @@ TEST(Tables, StatsBeginAsConntrackDoes) {
     EXPECT_THAT(text, testing::Not(HasSubstr("a rule says drop")));
 }
 
+TEST(Tables, StatsEndWithTheAdoption) {
+    json worker{{"worker", 0},
+                {"netfilter", json::object()},
+                {"datapath", json::object()},
+                {"drops", json::object()},
+                {"adoption", nullptr}};
+    EXPECT_THAT(stats_text({worker}), testing::Not(HasSubstr("adopted")));
+    worker["adoption"] = {{"instance", "edge"}, {"flows", 9},   {"rolled_back", 1},
+                          {"over", 2},          {"refused", 3}, {"unchanged", 4},
+                          {"live_on", 5},       {"ended", 6},   {"took_ms", 7}};
+    EXPECT_THAT(
+        stats_text({worker, worker}),
+        testing::EndsWith("\nadopted 9 flows of edge in 7 ms: rolled_back=1 over=2 refused=3 "
+                          "unchanged=4 live_on=5 ended=6\n"));
+}
+
 TEST(FlowRequest, SendsOnlyWhatWasAskedFor) {
     FlowFilter filter;
     filter.source = "10.1.0.0/16";
