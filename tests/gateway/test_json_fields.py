@@ -20,6 +20,10 @@ class Description(GatewayCase):
                        filtering="address-dependent"),
                 "extra": "[limits]\nflows_per_subscriber = 1000\n"}
 
+    def gateway_settings(self):
+        self.state = self.lab.memory_path("edge1.state")
+        return self.settings | {"name": "edge1", "state": self.state}
+
     def setUp(self):
         super().setUp()
         text = pathlib.Path(ROOT, "docs", "json.md").read_text(encoding="utf-8")
@@ -77,6 +81,7 @@ class Description(GatewayCase):
         pathlib.Path(changed).write_text(
             self.gateway.configuration + rule("late", "drop", in_="lb"), encoding="utf-8")
         self.assert_described("reload and config diff", json_of("config", "diff", changed))
+        self.assert_described("state show", json_of("state", "show", "--path", self.state))
         self.assertEqual(self.fields, {}, "described, but not tried here")
 
 
