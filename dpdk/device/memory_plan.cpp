@@ -18,7 +18,7 @@ constexpr std::uint32_t headroom = 128;               // RTE_PKTMBUF_HEADROOM
 constexpr std::uint32_t least_room = 2048;            // what drivers expect of a buffer
 constexpr std::uint32_t link_layer = 14 + 2 * 4;      // Ethernet with two VLAN tags
 constexpr std::uint32_t per_buffer = 128 + 64 + 128;  // rte_mbuf, mempool header, padding
-constexpr std::uint32_t page = 4096;
+constexpr std::uint32_t page_bytes = 4096;
 constexpr std::uint32_t cache_size = 256;
 constexpr std::uint32_t xdp_ring = 2048;        // AF_XDP fills rings of this size whatever one asks
 constexpr std::uint32_t parked_packets = 512;   // of a worker, while another sets their flow up
@@ -39,7 +39,7 @@ std::uint32_t largest_mtu(const Config& config) {
 std::uint64_t bytes_for_reassembly(const Config& config) {
     if (config.fragments.capacity == 0) return 0;
     const std::uint64_t datagram = long_buffer_bytes + per_buffer;
-    return config.workers * (datagrams_at_once * datagram + page);
+    return config.workers * (datagrams_at_once * datagram + page_bytes);
 }
 
 /// Bytes of one table of routes: rte_lpm's 2^24 entries of four bytes, 256 more for each /24 in which
@@ -102,7 +102,7 @@ MemoryPlan plan_memory(const Config& config) {
     }
     // A device that uses addresses of its own needs each buffer within a page.
     std::uint64_t size = plan.buffer_room + per_buffer;
-    if (plan.device_dma) size = std::max<std::uint64_t>(size, page);
+    if (plan.device_dma) size = std::max<std::uint64_t>(size, page_bytes);
     plan.megabytes = config.memory.dpdk_megabytes;
     if (plan.megabytes == 0) {
         const std::uint64_t total = base_megabytes +

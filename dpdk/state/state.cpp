@@ -7,31 +7,10 @@
 #include <stdexcept>
 
 #include "dpdk/config/error.hpp"
-#include "dpdk/device/memory_plan.hpp"
-#include "dpdk/state/state_place.hpp"
-#include "engine/flow_table.hpp"
 
 namespace noclash::dpdk {
 
-namespace {
-
-std::size_t records_of(const Config& config) {
-    return FlowTable<V4>::records_for(config.flows, config.workers);
-}
-
-}  // namespace
-
-std::string state_path(const Config& config) {
-    if (!config.state.file.empty()) return config.state.file;
-    // DPDK takes its part of the huge pages, too.
-    const std::uint64_t huge = config.memory.huge_pages == HugePages::none
-                                   ? 0
-                                   : state_bytes(records_of(config)) +
-                                         plan_memory(config).megabytes * mebibyte;
-    return state_place(config.name, huge);
-}
-
-State::State(const Config& config) : file_(state_path(config), records_of(config)) {
+State::State(const Config& config) : file_(state_path(config), state_records(config)) {
     if (!file_.adopts()) return;
     const std::string path = kept_policy_path(file_.path());
     try {
@@ -54,9 +33,10 @@ std::optional<Config> State::configuration_before() const {
     try {
         return parse_config(before_->configuration, before_->configuration_file);
     } catch (const ConfigError& error) {
-        spdlog::warn("the configuration that was in force before is not understood any more ({}); "
-                     "flows of rules that are gone live on",
-                     error.findings().empty() ? "" : error.findings().front().text);
+        spdlog::warn(
+            "the configuration that was in force before is not understood any more ({}); "
+            "flows of rules that are gone live on",
+            error.findings().empty() ? "" : error.findings().front().text);
         return std::nullopt;
     }
 }

@@ -8,6 +8,7 @@
 #include "dpdk/config/config.hpp"
 #include "dpdk/state/kept_policy.hpp"
 #include "dpdk/state/state_file.hpp"
+#include "dpdk/state/state_path.hpp"
 
 namespace noclash::dpdk {
 
@@ -41,8 +42,5 @@ class State {
     StateFile file_;
     std::optional<KeptPolicy> before_;
 };
-
-/// Where the state of an instance lies, or will lie.
-[[nodiscard]] std::string state_path(const Config& config);
 
 }  // namespace noclash::dpdk

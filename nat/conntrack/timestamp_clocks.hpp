@@ -64,6 +64,32 @@ class TimestampClocks {
                 return;
     }
 
+    /// A clock at one moment, for another process, which may run on another machine.
+    struct Kept {
+        std::uint32_t value = 0;     ///< what it shows
+        std::uint32_t ahead_ms = 0;  ///< so long it is held; 0: it ticks
+    };
+    [[nodiscard]] std::array<Kept, clocks> keep(std::uint64_t now_ms) const {
+        std::array<Kept, clocks> kept{};
+        for (std::size_t i = 0; i < clocks; ++i) {
+            const std::uint64_t latest = clocks_[i].latest_ms.load(std::memory_order_relaxed);
+            kept[i].value = clocks_[i].start + static_cast<std::uint32_t>(now_ms);
+            kept[i].ahead_ms = latest > now_ms ? static_cast<std::uint32_t>(latest - now_ms) : 0U;
+        }
+        return kept;
+    }
+    /// Goes on with these, which were kept so long ago. Before any thread reads a clock.
+    void go_on(const std::array<Kept, clocks>& kept, std::uint64_t now_ms,
+               std::uint64_t elapsed_ms) {
+        for (std::size_t i = 0; i < clocks; ++i) {
+            const std::uint64_t ahead = kept[i].ahead_ms;
+            clocks_[i].start = kept[i].value + static_cast<std::uint32_t>(elapsed_ms) -
+                               static_cast<std::uint32_t>(now_ms);
+            clocks_[i].latest_ms.store(ahead > elapsed_ms ? now_ms + ahead - elapsed_ms : 0,
+                                       std::memory_order_relaxed);
+        }
+    }
+
   private:
     static constexpr int most_tries = 64;
 

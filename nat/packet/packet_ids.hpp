@@ -26,6 +26,8 @@ namespace noclash::nat {
 template <class Family>
 class PacketIds {
   public:
+    static constexpr std::size_t counters = 4096;
+
     PacketIds() { random_bytes(key_.data(), sizeof key_); }
 
     [[nodiscard]] std::uint32_t next(const typename Family::Address& source,
@@ -41,9 +43,25 @@ class PacketIds {
         return offset + counters_[hash % counters].fetch_add(1, std::memory_order_relaxed);
     }
 
-  private:
-    static constexpr std::size_t counters = 4096;
+    /// All that makes the next ones, for another process.
+    struct Kept {
+        std::array<std::uint64_t, 2> key{};
+        std::array<std::uint32_t, counters> counts{};
+    };
+    [[nodiscard]] Kept keep() const {
+        Kept kept{key_, {}};
+        for (std::size_t i = 0; i < counters; ++i)
+            kept.counts[i] = counters_[i].load(std::memory_order_relaxed);
+        return kept;
+    }
+    /// Goes on with these. Before any thread asks for one.
+    void go_on(const Kept& kept) {
+        key_ = kept.key;
+        for (std::size_t i = 0; i < counters; ++i)
+            counters_[i].store(kept.counts[i], std::memory_order_relaxed);
+    }
 
+  private:
     std::array<std::uint64_t, 2> key_{};
     std::array<std::atomic<std::uint32_t>, counters> counters_{};
 };

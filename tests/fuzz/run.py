@@ -96,6 +96,9 @@ def seeds(target):
         return list(connections())
     if target == "worker":
         return [b"".join(steps) for steps in journeys()] + stored(target)
+    if target == "flow_stream":
+        streams = ROOT / "tests" / "unit" / "dpdk" / "streams"
+        return [file.read_bytes() for file in sorted(streams.glob("*"))]
     if target == "config":
         return [file.read_bytes() for file in sorted(ROOT.glob("**/examples/**/*.toml"))]
     return stored(target)

@@ -9,7 +9,6 @@ import re
 from gateway_case import ROOT, GatewayCase, build, main, rule
 from lab.process import run
 from lab.topology import GATEWAY_LB, LB, POD
-from restart_case import kept
 
 
 class Description(GatewayCase):
@@ -22,7 +21,8 @@ class Description(GatewayCase):
                 "extra": "[limits]\nflows_per_subscriber = 1000\n"}
 
     def gateway_settings(self):
-        return self.settings | kept(self.lab)
+        self.state = self.lab.memory_path("edge1.state")
+        return self.settings | {"name": "edge1", "state": self.state}
 
     def setUp(self):
         super().setUp()
@@ -85,6 +85,7 @@ class Description(GatewayCase):
         pathlib.Path(changed).write_text(
             self.gateway.configuration + rule("late", "drop", in_="lb"), encoding="utf-8")
         self.assert_described("reload and config diff", json_of("config", "diff", changed))
+        self.assert_described("state show", json_of("state", "show", "--path", self.state))
         self.assertEqual(self.fields, {}, "described, but not tried here")
 
 

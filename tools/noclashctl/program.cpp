@@ -12,11 +12,13 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "tools/noclashctl/client.hpp"
 #include "tools/noclashctl/commands.hpp"
 #include "tools/noclashctl/options.hpp"
 #include "tools/noclashctl/output.hpp"
+#include "tools/noclashctl/state_program.hpp"
 #include "tools/noclashctl/usage.hpp"
 
 namespace {
@@ -43,9 +45,10 @@ constexpr const char* examples = R"(Examples:
   noclashctl config check /etc/noclash/gateway.toml   needs no running noclash
   noclashctl config diff /etc/noclash/gateway.toml    what a reload of it would change
   noclashctl reload                                take the changed file over, all of it or nothing
+  noclashctl state show --name edge1               the flows that outlive noclash; needs no running one
 
 Exit status: 0 fine, 1 an error, a faulty configuration or a reload that needs a restart, 2 wrong
-usage, 3 no noclash answers, 4 `flows show` found no such flow.)";
+usage, 3 no noclash answers, 4 `flows show` found no such flow, or `state` no state file.)";
 
 constexpr const char* about_reload =
     R"(noclash reads the file that it was started with, as at SIGHUP. When the file is faulty, or changes
@@ -70,6 +73,8 @@ struct Wish {
     bool end_stale = false;
     bool fit = true;
     bool found = true;
+    const char* sought = "flow";  ///< what was not found
+    noclash::tools::StateWish state;
     std::function<void(Wish&)> action;
 };
 
@@ -173,6 +178,15 @@ void add_configuration(CLI::App& app, Wish& wish) {
     });
 }
 
+void add_state_files(CLI::App& app, Wish& wish) {
+    noclash::tools::add_state(app, wish.state, [&wish](noclash::tools::StateAction action) {
+        wish.sought = "state file";
+        wish.action = [action = std::move(action)](Wish& all) {
+            all.found = action(all.settings, all.state);
+        };
+    });
+}
+
 /// Prints what there is to be printed, even before an error.
 void act(Wish& wish) {
     try {
@@ -202,7 +216,7 @@ int run(Wish& wish) {
         return exit_error;
     }
     if (!wish.found) {
-        fmt::print(stderr, "noclashctl: no such flow\n");
+        fmt::print(stderr, "noclashctl: no such {}\n", wish.sought);
         return exit_nothing_found;
     }
     return wish.fit ? exit_fine : exit_error;
@@ -213,8 +227,9 @@ int run(Wish& wish) {
 int noclash::tools::noclashctl(int argc, char** argv) {
     // A reader that has seen enough, such as `head`, ends us without a word.
     std::signal(SIGPIPE, SIG_DFL);
-    CLI::App app("Looks into a running noclash, and checks and reloads configurations.",
-                 "noclashctl");
+    CLI::App app(
+        "Looks into a running noclash, checks and reloads configurations, and carries flows over.",
+        "noclashctl");
     app.set_version_flag("--version", "noclashctl " NOCLASH_VERSION);
     app.footer(examples);
     app.require_subcommand(1);
@@ -230,6 +245,7 @@ int noclash::tools::noclashctl(int argc, char** argv) {
     add_flows(app, wish);
     add_others(app, wish);
     add_configuration(app, wish);
+    add_state_files(app, wish);
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& help) {
