@@ -37,10 +37,7 @@ class Adoption {
     /// @param left_ms  when the last process was alive last, as `now_ms`
     Adoption(Table& table, Limits<Family, Traits>& limits, Round<Family> round,
              std::uint64_t left_ms)
-        : table_(table),
-          flows_(table),
-          round_(round),
-          left_ms_(std::min(left_ms, round.now_ms)) {
+        : table_(table), flows_(table), round_(round), left_ms_(std::min(left_ms, round.now_ms)) {
         flows_.enter_index([this](Record& record, FlowStatus status) {
             return is_wildcard(record) ? judge_wildcard(record, status)
                                        : judge_flow(record, status);
@@ -60,8 +57,7 @@ class Adoption {
     [[nodiscard]] const std::vector<FlowId>& spare() const { return spare_; }
 
   private:
-    static constexpr std::uint8_t mapped =
-        flow_mark::source_mapped | flow_mark::destination_mapped;
+    static constexpr std::uint8_t mapped = flow_mark::source_mapped | flow_mark::destination_mapped;
 
     /// How long the record would have lived from now on, in ms. Moments wrap around after 49 days;
     /// so they are read as of the time when they were written.
@@ -74,8 +70,8 @@ class Adoption {
     [[nodiscard]] Adoptable judge_flow(Record& flow, FlowStatus status) const {
         if (!is_plausible(flow)) return Adoptable::implausible;
         if (time_left(flow) <= 0) return Adoptable::over;
-        const bool proven_over = flow.tuples[0].protocol == ip_protocol::tcp &&
-                                 tcp_state(flow) == TcpState::time_wait;
+        const bool proven_over =
+            flow.tuples[0].protocol == ip_protocol::tcp && tcp_state(flow) == TcpState::time_wait;
         if (status == FlowStatus::ending && proven_over) return Adoptable::over;
         // What counted it is gone; so is whoever would take the count off.
         constexpr auto rest = static_cast<std::uint8_t>(~flow_mark::counted);
@@ -182,8 +178,8 @@ class Adoption {
     void end_idle(std::uint8_t kind) {
         for (const FlowId id : wildcards_) {
             const Record& record = table_.pool()[id];
-            if (record.tuples[0].reserved == kind && record.memory[flow_memory::references].load(
-                                                         std::memory_order_relaxed) == 0)
+            if (record.tuples[0].reserved == kind &&
+                record.memory[flow_memory::references].load(std::memory_order_relaxed) == 0)
                 flows_.drop(id, &AdoptionCounts::over);
         }
     }
@@ -211,9 +207,9 @@ class Adoption {
                 flow != nullptr && incarnation_of(flow->tuples[1]) == record.tuples[1];
             if (is_its && !is_proven(record)) continue;
             if (is_its) {
-                take_over(*flow, record,
-                          expiry(round_.now_ms,
-                                 timeout_s(round_.policy.timeouts, tcp_state(record))));
+                take_over(
+                    *flow, record,
+                    expiry(round_.now_ms, timeout_s(round_.policy.timeouts, tcp_state(record))));
             }
             flows_.drop(id, &AdoptionCounts::over);
         }
@@ -228,12 +224,10 @@ class Adoption {
     void count(Limits<Family, Traits>& limits) {
         parallel_for(table_.workers(), 1, [&](std::size_t begin, std::size_t end) {
             for (std::size_t worker = begin; worker != end; ++worker)
-                flows_.for_each_of(static_cast<std::uint16_t>(worker),
-                                   [&](FlowId, Record& record) {
-                                       if (!is_wildcard(record))
-                                           limits.adopt(round_.policy, record,
-                                                        static_cast<std::uint32_t>(worker));
-                                   });
+                flows_.for_each_of(static_cast<std::uint16_t>(worker), [&](FlowId, Record& record) {
+                    if (!is_wildcard(record))
+                        limits.adopt(round_.policy, record, static_cast<std::uint32_t>(worker));
+                });
         });
     }
 

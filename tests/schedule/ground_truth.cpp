@@ -33,6 +33,12 @@ void GroundTruth::watch(const Key& key) {
     watched_.push_back({key, table_.index().hash(key), {{{}, 0}}});
 }
 
+void GroundTruth::adopts(FlowId id) {
+    const Record& record = table_.pool()[id];
+    flow(id) = {Phase::published, record.tuples,         record.rule,
+                record.owner,     record.expires.load(), {}};
+}
+
 auto GroundTruth::at(const Key& key) const -> const Watched& {
     const auto place = std::ranges::find(watched_, key, &Watched::key);
     if (place == watched_.end()) fail(name(key) + " is not watched: a fault of the scenario");

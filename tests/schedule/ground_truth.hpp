@@ -31,6 +31,8 @@ class GroundTruth {
 
     /// Every tuple that the workers use has to be made known before they run.
     void watch(const Key& key);
+    /// The flow was adopted as it is: it has been published before this world began.
+    void adopts(FlowId id);
     /// Compares the table with what may be, and notes changes of owner.
     void look();
 

@@ -5,6 +5,7 @@
 
 #include <set>
 #include <string>
+#include <vector>
 
 #include "tests/schedule/failure.hpp"
 #include "tests/schedule/world.hpp"
@@ -18,7 +19,10 @@ void World::check_end() {
     settle();
     if (shape.collisions == Collisions::one_bucket || shape.collisions == Collisions::equal)
         fill_bucket();
-    count_records();
+    std::vector<std::vector<FlowId>> taken;
+    for (auto& actor : actors)
+        taken.push_back(take_all(*actor));
+    count_records(taken, table.pool().last_id());
 }
 
 /// Lets every grace period end and every flow's turn in the wheel come.
@@ -58,20 +62,39 @@ void World::fill_bucket() {
     settle();
 }
 
-void World::count_records() {
+void World::check_free_records() {
+    std::vector<std::vector<FlowId>> taken;
+    std::size_t live = 0;
+    for (FlowId id = 1; id <= table.pool().last_id(); ++id)
+        if (table.pool()[id].status.load() == FlowStatus::live) ++live;
+    for (auto& actor : actors)
+        taken.push_back(take_all(*actor));
+    count_records(taken, table.pool().last_id() - live);
+    for (std::size_t i = 0; i < taken.size(); ++i)
+        for (const FlowId id : taken[i])
+            actors[i]->engine().give_back_record(id);
+}
+
+std::vector<FlowId> World::take_all(Actor& actor) {
+    std::vector<FlowId> taken;
+    for (FlowId id = actor.engine().take_record(); id != no_flow; id = actor.engine().take_record())
+        taken.push_back(id);
+    return taken;
+}
+
+void World::count_records(const std::vector<std::vector<FlowId>>& taken, std::size_t expected) {
     std::set<FlowId> seen;
-    for (auto& actor : actors) {
-        for (FlowId id = actor->engine().take_record(); id != no_flow;
-             id = actor->engine().take_record()) {
+    for (const auto& ids : taken) {
+        for (const FlowId id : ids) {
             if (!seen.insert(id).second)
                 fail("no record twice: " + std::to_string(id) + " is free twice");
             if (table.pool()[id].status.load() != FlowStatus::free)
-                fail("flow " + std::to_string(id) + " is among the free records and is not free");
+                fail("no record twice: flow " + std::to_string(id) + " is taken and not free");
         }
     }
-    if (seen.size() != table.pool().last_id())
-        fail("no leak: " + std::to_string(seen.size()) + " of " +
-             std::to_string(table.pool().last_id()) + " records came back");
+    if (seen.size() != expected)
+        fail("no leak: " + std::to_string(seen.size()) + " of " + std::to_string(expected) +
+             " records came back");
 }
 
 }  // namespace noclash::schedule

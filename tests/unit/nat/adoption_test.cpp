@@ -259,9 +259,8 @@ TEST_F(AdoptionTest, NoiseIsNoFlow) {
 }
 
 TEST_F(AdoptionTest, MappingsAreHeldByTheirFlowsAgain) {  // [RFC 4787 REQ-1]
-    for (const Filtering filtering :
-         {Filtering::endpoint_independent, Filtering::address_dependent,
-          Filtering::address_and_port_dependent}) {
+    for (const Filtering filtering : {Filtering::endpoint_independent, Filtering::address_dependent,
+                                      Filtering::address_and_port_dependent}) {
         start({mapped(filtering)});
         const Tuple<V4> sent = send(client);
         kill_and_start();
@@ -308,18 +307,18 @@ TEST_F(AdoptionTest, LimitsCountWhatLives) {
     EXPECT_EQ(verdict.reason, DropReason::subscriber_flows);
     gateway->pass_time(1000 * gateway->timeouts.udp_s + 20'000);
     for (std::uint32_t n = 0; n < 10; ++n)
-        EXPECT_NE(send({client.source, client.destination, static_cast<std::uint16_t>(3000 + n),
-                        80}),
-                  Tuple<V4>{});
+        EXPECT_NE(
+            send({client.source, client.destination, static_cast<std::uint16_t>(3000 + n), 80}),
+            Tuple<V4>{});
     // Without limits nothing is counted, and what was is forgotten.
     limits = {};
     kill_and_start();
     gateway->limits_config.most[static_cast<std::size_t>(Quota::flows)] = 5;
     gateway->pass_time(1000 * gateway->timeouts.udp_s + 20'000);
     for (std::uint32_t n = 0; n < 5; ++n)
-        EXPECT_NE(send({client.source, client.destination, static_cast<std::uint16_t>(4000 + n),
-                        80}),
-                  Tuple<V4>{});
+        EXPECT_NE(
+            send({client.source, client.destination, static_cast<std::uint16_t>(4000 + n), 80}),
+            Tuple<V4>{});
     send({client.source, client.destination, 5000, 80});
     EXPECT_EQ(verdict.reason, DropReason::subscriber_flows);
 }
@@ -393,8 +392,7 @@ TEST_F(AdoptionTest, NewConnectionsOfOldPortsGoOn) {
     // Killed in the middle of the flow's taking over, which is done again.
     start({masquerade()});
     outside = connect();
-    Record& beside =
-        flow_of(incarnation_of(tuple(client, ip_protocol::tcp)));
+    Record& beside = flow_of(incarnation_of(tuple(client, ip_protocol::tcp)));
     beside.protocol_state = static_cast<std::uint8_t>(TcpState::established);
     kill_and_start();
     goes_on(outside);
