@@ -70,6 +70,37 @@ auto lives_on(const Shape& first, const Shape& later, std::function<void(Actor&)
     };
 }
 
+/// In a damaged memory two live records have a tuple in common. One of them is refused.
+RunReport damaged(std::uint64_t seed, Tracing tracing) {
+    SeededRandom random(seed);
+    Remains remains(World::records_for(three_workers));
+    {
+        World world(three_workers, seed, remains.records());
+        watch_keys(world, wanted_originals, wanted_replies);
+        world.take_over(world.adopt());
+        for (std::uint32_t i = 0; i < wanted_replies; ++i)
+            world.actor(i % 2).open(original(i), reply(i));
+    }
+    remains.note();
+    const Left& one = remains.left()[random.below(wanted_replies)];
+    Record& other = remains.records()[1 + random.below(100)];
+    other.tuples = {original(wanted_replies), reply(wanted_replies - 1)};
+    const std::uint32_t shared = random.below(2);
+    other.tuples[shared] = one.tuples[shared];
+    other.status.store(FlowStatus::live);
+
+    World world(three_workers, seed, remains.records());
+    const Adopted adopted = world.adopt();
+    Remains::check_tuples(world.table);
+    if (adopted.flows.counts().conflicting == 0)
+        fail("adopted: of two records with one tuple none is refused");
+    watch_keys(world, wanted_originals, wanted_replies);
+    world.take_over(adopted);
+    world.check_free_records();
+    return run_world(
+        world, tracing, [](World&) {}, live_and_end, [](World&) {});
+}
+
 }  // namespace
 
 std::vector<Scenario> adoption_scenarios() {
@@ -90,6 +121,11 @@ std::vector<Scenario> adoption_scenarios() {
          lives_on(three_workers, two_workers, live_and_end),
          {killed, adopted, rolled_back, brought_back, had_ended, killed_again},
          2},
+        {"adopted_damaged",
+         "a world goes on after a memory in which two flows have one tuple",
+         damaged,
+         {published},
+         1},
     };
 }
 

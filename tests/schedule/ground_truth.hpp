@@ -43,7 +43,10 @@ class GroundTruth {
     void found(const Key& key, Found answer, std::uint64_t since);
 
     // The next act of a worker.
+    /// @param from  `no_flow`: whichever has the tuple
     void hands_over(FlowId from, FlowId to, const Key& reply);
+    /// The flow that had the reply tuple before its heir.
+    [[nodiscard]] FlowId predecessor(FlowId heir) const { return flows_[heir].predecessor; }
     void publishes(FlowId id, std::uint16_t rule, Moment expires, std::uint16_t owner);
     void refreshes(FlowId id, Moment expires) { flow(id).expires_too = expires; }
     void gives_up(FlowId id);
@@ -80,6 +83,7 @@ class GroundTruth {
         std::uint16_t rule = 0;
         std::uint16_t owner = 0;
         Moment expires = 0;
+        FlowId predecessor = no_flow;
         std::optional<Moment> expires_too;  ///< somebody is about to set it
     };
     struct Held {

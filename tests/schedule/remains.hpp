@@ -20,6 +20,7 @@ struct Left {
     std::uint16_t rule = 0;
     Moment expires = 0;
     std::uint8_t protocol_state = 0;
+    std::uint8_t marks = 0;
 };
 
 /// The memory that is left of a killed world, its records, and what has to be so when another world
@@ -35,7 +36,7 @@ class Remains {
     void note();
     [[nodiscard]] const std::vector<Left>& left() const { return left_; }
 
-    /// Whether a record may live on, by what it says of itself.
+    /// Whether a record has to live on, by what it says of itself.
     using Lives = std::function<bool(const Left&)>;
     /// Every flow that was live lives on, whole. One that was ending does so unless another has one
     /// of its tuples. Nothing else lives, every tuple leads to its one owner, and every other

@@ -20,7 +20,7 @@
 namespace noclash::schedule {
 
 /// A run with two lives.
-template <class AWorld>
+template <class AWorld, class Worker = Actor>
 struct Story {
     Shape first;
     Shape later;  ///< with no more records
@@ -29,20 +29,21 @@ struct Story {
         make;
     std::function<void(AWorld&)> watch = [](AWorld&) {};    ///< makes tuples known, in both lives
     std::function<void(AWorld&)> prepare = [](AWorld&) {};  ///< what was before the first
-    std::function<void(AWorld&, Actor&)> program;           ///< of each worker, in both lives
-    /// Whether a flow may live on, by what it says of itself.
-    std::function<bool(const Left&, std::uint64_t now_ms)> may_live_on =
+    std::function<void(AWorld&, Worker&)> program;          ///< of each worker, in both lives
+    /// Whether a flow has to live on, by what it says of itself.
+    std::function<bool(const Left&, std::uint64_t now_ms)> must_live_on =
         [](const Left&, std::uint64_t) { return true; };
     std::function<void(AWorld&)> when_adopted = [](AWorld&) {};
     std::function<void(AWorld&)> at_end = [](AWorld&) {};
 };
 
-inline World& engine_of(World& world) {
-    return world;
-}
-template <class Above>
-World& engine_of(Above& above) {
-    return above.engine;
+/// The world that has the table: this one, or the one below it.
+template <class AWorld>
+auto& engine_of(AWorld& world) {
+    if constexpr (requires { world.engine; })
+        return world.engine;
+    else
+        return world;
 }
 
 /// Steps, and what was seen, of several schedules.
@@ -63,8 +64,8 @@ Adopted fit_and_adopt(AWorld& world, Remains& remains) {
     return world.adopt();
 }
 
-template <class AWorld>
-RunReport run_two_lives(const Story<AWorld>& story, std::uint64_t seed, Tracing tracing) {
+template <class AWorld, class Worker>
+RunReport run_two_lives(const Story<AWorld, Worker>& story, std::uint64_t seed, Tracing tracing) {
     SeededRandom random(SeededRandom::mix(seed));
     const auto say = [tracing](const char* what) {
         if (tracing == Tracing::on) std::printf("-- %s\n", what);
@@ -74,7 +75,7 @@ RunReport run_two_lives(const Story<AWorld>& story, std::uint64_t seed, Tracing 
     std::uint64_t now_ms = 0;
     {
         auto world = story.make(story.first, seed, remains.records(), now_ms);
-        World& engine = engine_of(*world);
+        auto& engine = engine_of(*world);
         story.watch(*world);
         engine.take_over(world->adopt());
         story.prepare(*world);
@@ -82,7 +83,7 @@ RunReport run_two_lives(const Story<AWorld>& story, std::uint64_t seed, Tracing 
         if (tracing == Tracing::on) engine.scheduler.trace();
         const std::uint32_t horizon = 16U << random.below(7);
         engine.scheduler.kill_at(random.below(horizon));
-        engine.run([&](Actor& me) { story.program(*world, me); });
+        engine.run([&](Worker& me) { story.program(*world, me); });
         if (engine.scheduler.killed()) engine.events.saw(Event::killed);
         say(engine.scheduler.killed() ? "killed" : "all have ended");
         add(report, engine.scheduler);
@@ -104,19 +105,19 @@ RunReport run_two_lives(const Story<AWorld>& story, std::uint64_t seed, Tracing 
         say("killed while it adopted");
     }
     auto world = story.make(story.later, random.next(), remains.records(), now_ms);
-    World& engine = engine_of(*world);
+    auto& engine = engine_of(*world);
     const Adopted adopted = fit_and_adopt(*world, remains);
     remains.check(
         engine.table, adopted.flows.counts(),
-        [&](const Left& left) { return story.may_live_on(left, now_ms); },
+        [&](const Left& left) { return story.must_live_on(left, now_ms); },
         story.first.workers == story.later.workers ? 0 : kills, engine.events);
     story.watch(*world);
     engine.take_over(adopted);
     engine.check_free_records();
     story.when_adopted(*world);
-    engine.truth.look();
+    engine.look();
     if (tracing == Tracing::on) engine.scheduler.trace();
-    engine.run([&](Actor& me) { story.program(*world, me); });
+    engine.run([&](Worker& me) { story.program(*world, me); });
     add(report, engine.scheduler);
     report.events.add(engine.events);
     story.at_end(*world);

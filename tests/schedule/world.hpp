@@ -149,9 +149,6 @@ class World final : public Observer {
     void settle();
     void release_all();
     void fill_bucket();
-    [[nodiscard]] static std::vector<FlowId> take_all(Actor& actor);
-    /// @param taken  free records, by who took them
-    void count_records(const std::vector<std::vector<FlowId>>& taken, std::size_t expected);
 
     PlaceNames names_{table};
 };

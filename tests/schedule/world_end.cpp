@@ -3,11 +3,11 @@
 // The conditions when every worker has come to the end of its program, whatever happened: every
 // flow can be released, every record comes back, every slot is usable again.
 
-#include <set>
 #include <string>
 #include <vector>
 
 #include "tests/schedule/failure.hpp"
+#include "tests/schedule/free_records.hpp"
 #include "tests/schedule/world.hpp"
 
 namespace noclash::schedule {
@@ -19,10 +19,7 @@ void World::check_end() {
     settle();
     if (shape.collisions == Collisions::one_bucket || shape.collisions == Collisions::equal)
         fill_bucket();
-    std::vector<std::vector<FlowId>> taken;
-    for (auto& actor : actors)
-        taken.push_back(take_all(*actor));
-    count_records(taken, table.pool().last_id());
+    check_free_records();
 }
 
 /// Lets every grace period end and every flow's turn in the wheel come.
@@ -63,38 +60,10 @@ void World::fill_bucket() {
 }
 
 void World::check_free_records() {
-    std::vector<std::vector<FlowId>> taken;
-    std::size_t live = 0;
-    for (FlowId id = 1; id <= table.pool().last_id(); ++id)
-        if (table.pool()[id].status.load() == FlowStatus::live) ++live;
+    std::vector<FlowWorker<V4, Scheduled>*> engines;
     for (auto& actor : actors)
-        taken.push_back(take_all(*actor));
-    count_records(taken, table.pool().last_id() - live);
-    for (std::size_t i = 0; i < taken.size(); ++i)
-        for (const FlowId id : taken[i])
-            actors[i]->engine().give_back_record(id);
-}
-
-std::vector<FlowId> World::take_all(Actor& actor) {
-    std::vector<FlowId> taken;
-    for (FlowId id = actor.engine().take_record(); id != no_flow; id = actor.engine().take_record())
-        taken.push_back(id);
-    return taken;
-}
-
-void World::count_records(const std::vector<std::vector<FlowId>>& taken, std::size_t expected) {
-    std::set<FlowId> seen;
-    for (const auto& ids : taken) {
-        for (const FlowId id : ids) {
-            if (!seen.insert(id).second)
-                fail("no record twice: " + std::to_string(id) + " is free twice");
-            if (table.pool()[id].status.load() != FlowStatus::free)
-                fail("no record twice: flow " + std::to_string(id) + " is taken and not free");
-        }
-    }
-    if (seen.size() != expected)
-        fail("no leak: " + std::to_string(seen.size()) + " of " + std::to_string(expected) +
-             " records came back");
+        engines.push_back(&actor->engine());
+    schedule::check_free_records(table, engines);
 }
 
 }  // namespace noclash::schedule
