@@ -154,23 +154,33 @@ class Adoption {
         std::array<Record*, 2> held{};
         std::size_t count = 0;
         if ((marks & flow_mark::source_mapped) != 0)
-            held[count++] = holder_of(to_source(original, reply, marks));
+            held[count++] = holder_of(to_source(original, reply, marks), original);
         if ((marks & flow_mark::destination_mapped) != 0)
-            held[count++] = holder_of(to_destination(original, reply));
+            held[count++] = holder_of(to_destination(original, reply), reply);
         for (std::size_t i = 0; i < count; ++i)
             if (held[i] == nullptr) return false;
-        for (std::size_t i = 0; i < count; ++i)
+        for (std::size_t i = 0; i < count; ++i) {
             references(*held[i]).fetch_add(1, std::memory_order_relaxed);
+            idle(*held[i]).store(0, std::memory_order_relaxed);
+        }
         return true;
     }
 
-    /// As `FlowEnd` finds it: a permission holds the mapping, and the flow the permission.
+    /// As `FlowEnd` finds it: a permission holds the mapping, and the flow the permission. Null
+    /// when there is none of the flow's inside endpoint: a flow that was ending may have lost its
+    /// mapping, and the outside endpoint may be another's by now.
     /// @param from_remote  `remote -> outside`, as a packet from the remote has it
-    [[nodiscard]] Record* holder_of(const Tuple<Family>& from_remote) {
+    /// @param from_inside  as the inside endpoint's packets are
+    [[nodiscard]] Record* holder_of(const Tuple<Family>& from_remote,
+                                    const Tuple<Family>& from_inside) {
         Record* const mapping = find(mapping_of_destination(from_remote));
-        if (mapping == nullptr || filtering_of(*mapping) != Filtering::address_dependent)
-            return mapping;
+        if (mapping == nullptr || !is_of(*mapping, from_inside)) return nullptr;
+        if (filtering_of(*mapping) != Filtering::address_dependent) return mapping;
         return find(permission_of(from_remote));
+    }
+    [[nodiscard]] static bool is_of(const Record& mapping, const Tuple<Family>& from_inside) {
+        const Tuple<Family>& inside = mapping.tuples[0];
+        return inside.source == from_inside.source && inside.source_port == from_inside.source_port;
     }
 
     /// Ends mappings, or permissions, that nothing holds. One that refers to itself is in its

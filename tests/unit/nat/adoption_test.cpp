@@ -295,6 +295,27 @@ TEST_F(AdoptionTest, AMappingWithoutFlowsEndsAndAFlowWithoutItsMappingToo) {
     EXPECT_EQ(entries(), 0U);
 }
 
+TEST_F(AdoptionTest, AFlowThatWasEndingDoesNotJoinAnothersMapping) {
+    start({mapped(Filtering::address_and_port_dependent)});
+    // Its mapping had ended, and the outside endpoint was another's.
+    const Tuple<V4> outside = mapping_of_destination(send(client).inverse());
+    const Ends next{client.source + 1, client.destination + 1, 5000, 80};
+    Record& mapping = flow_of(mapping_of_destination(send(next).inverse()));
+    flow_of(outside).status = FlowStatus::dead;
+    flow_of(client).status = FlowStatus::ending;
+    Record& flow = flow_of(next);
+    mapping.tuple(Direction::reply) = outside;
+    flow.tuple(Direction::reply).destination_port = outside.destination_port;
+    Tuple<V4> to;
+    Tuple<V4>::invert(flow.tuple(Direction::reply), to);
+    keep(flow, translation(flow.tuple(Direction::original), to));
+    const AdoptionCounts counts = kill_and_start();
+    EXPECT_EQ(counts.orphaned, 1U);
+    EXPECT_EQ(counts.adopted, 2U);
+    EXPECT_EQ(references(flow_of(outside)), 1U);
+    EXPECT_EQ(send(next).source_port, outside.destination_port);
+}
+
 TEST_F(AdoptionTest, LimitsCountWhatLives) {
     limits.most[static_cast<std::size_t>(Quota::flows)] = 10;
     start({masquerade()});
