@@ -117,7 +117,8 @@ class Adoption {
         const auto& [original, reply] = record.tuples;
         if (!of_one_flow(original, reply)) return false;
         if (original.reserved == wildcard::incarnation)
-            return is_plausible_state(original.protocol, record);
+            return original.protocol == ip_protocol::tcp &&
+                   is_plausible_state(original.protocol, record);
         return (original.reserved == wildcard::remote ||
                 original.reserved == wildcard::remote_port) &&
                filtering_of(record) <= Filtering::endpoint_independent;

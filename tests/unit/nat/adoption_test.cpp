@@ -7,6 +7,7 @@
 #include <random>
 #include <set>
 
+#include "tests/fuzz/adoption_driver.hpp"
 #include "tests/unit/nat/pipeline_fixture.hpp"
 #include "tests/unit/nat/spoken.hpp"
 
@@ -237,6 +238,14 @@ TEST_F(AdoptionTest, WhatCannotBeIsSkipped) {
     spoil([](Record& flow) { flow.tuples[0].zone = 9; }, "zone");
     spoil([](Record& flow) { flow.tuples[1].reserved = 7; }, "kind of one tuple");
     spoil([](Record& flow) { flow.tuples[0].reserved = flow.tuples[1].reserved = 7; }, "kind");
+    spoil(
+        [](Record& flow) {
+            for (auto& tuple : flow.tuples) {
+                tuple.protocol = 17;
+                tuple.reserved = wildcard::incarnation;
+            }
+        },
+        "new incarnation, not of TCP");
     spoil([](Record& flow) { flow.sum_changes[0] ^= 1; }, "checksum");
     spoil([](Record& flow) { flow.protocol_state = 15; }, "state of TCP");
     spoil([](Record& flow) { flow.status = static_cast<FlowStatus>(77); }, "status");
@@ -256,6 +265,22 @@ TEST_F(AdoptionTest, NoiseIsNoFlow) {
         gateway->pass_time(100'000);
         EXPECT_NE(send(client), Tuple<V4>{});
     }
+}
+
+/// As tests/fuzz/fuzz_adoption.cpp.
+TEST(AnyAdoption, EveryRecordIsAFlowWithItsTuplesOrFree) {
+    std::minstd_rand random(12);
+    std::uint32_t adopted = 0, refused = 0;
+    for (int round = 0; round < 200; ++round) {
+        std::vector<std::uint8_t> input(300 + random() % 900);
+        std::ranges::generate(input, [&] { return static_cast<std::uint8_t>(random() >> 8U); });
+        AdoptionDriver driver;
+        driver.drive(input);
+        adopted += driver.counts().adopted;
+        refused += driver.counts().conflicting;
+    }
+    EXPECT_GT(adopted, 200U);
+    EXPECT_GT(refused, 20U);
 }
 
 TEST_F(AdoptionTest, MappingsAreHeldByTheirFlowsAgain) {  // [RFC 4787 REQ-1]
