@@ -75,7 +75,7 @@ class FlowAdoption {
                 ++place;
             if (place >= size) return false;
             copy(records[i], records[place]);
-            records[i].status.store(FlowStatus::free, std::memory_order_release);
+            records[i].status.store(FlowStatus::free, std::memory_order_release);  // (82)
         }
         return true;
     }
@@ -334,7 +334,8 @@ class FlowAdoption {
         }
         for (std::size_t i = 0; i < to.memory.size(); ++i)
             same(from.memory[i], to.memory[i]);
-        to.status.store(status_of(from), std::memory_order_release);  // complete before it is live
+        // Complete before it is live.
+        to.status.store(status_of(from), std::memory_order_release);  // (82)
     }
 
     static void add(AdoptionCounts& sum, const AdoptionCounts& part) {

@@ -97,6 +97,7 @@ RunReport damaged(std::uint64_t seed, Tracing tracing) {
     watch_keys(world, wanted_originals, wanted_replies);
     world.take_over(adopted);
     world.check_free_records();
+    world.look();
     return run_world(
         world, tracing, [](World&) {}, live_and_end, [](World&) {});
 }
