@@ -281,7 +281,7 @@ std::vector<Scenario> limits_scenarios() {
         {"adopted_counts",
          "as limit_reached, killed at any step, and another world goes on",
          limits_adopted,
-         {published, over_limit, gave_up, killed, adopted, rolled_back, brought_back, killed_again},
+         {published, over_limit, gave_up, killed, adopted, rolled_back, killed_again},
          1},
         {"sources_held", "few sources that come and go", sources_held, {}, 1},
     };

@@ -394,7 +394,7 @@ std::vector<Scenario> mapping_scenarios() {
          "packets come to an outside endpoint that goes from one inside endpoint to another",
          mapping_runs({Filtering::address_dependent, 0, one_port}, &MappingWorld::change_hands),
          {published, found_ending, exhausted},
-         2},
+         1},
         {"quarantine",
          "as mappings, and the mapping stays a while after its last flow",
          mapping_runs({Filtering::endpoint_independent, 120}),

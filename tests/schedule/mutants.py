@@ -302,7 +302,7 @@ MUTANTS = {
           'static_cast<void>(0,')]),
     'adopted_permission_holds_nothing': (
         'a permission does not hold its mapping',
-        'adopted_permissions', 'references,mapping outlives flows',
+        'adopted_permissions', 'adopted,references,mapping outlives flows',
         [(NAT_ADOPTION, 'refer_permissions();', '')]),
     'adopted_under_anothers_mapping': (
         'a flow is brought back under a mapping that is another inside endpoint\'s',

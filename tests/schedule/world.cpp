@@ -239,9 +239,14 @@ Adopted World::adopt() {
 
 void World::take_over(const Adopted& adopted) {
     actor(0).engine().stock(adopted.spare);
+    std::size_t given = 0;
     for (const auto& actor : actors)
-        adopted.flows.give(actor->id(),
-                           [&](FlowId id, Record&) { actor->engine().arm(id, now_ms); });
+        adopted.flows.give(actor->id(), [&](FlowId id, const Record& record) {
+            if (record.owner != actor->id()) fail("adopted: a flow says that another owns it");
+            actor->engine().arm(id, now_ms);
+            ++given;
+        });
+    if (given != adopted.flows.counts().adopted) fail("adopted: a flow is in nobody's wheel");
     for (FlowId id = 1; id <= table.pool().last_id(); ++id)
         if (table.pool()[id].status.load() == FlowStatus::live) truth.adopts(id);
 }
