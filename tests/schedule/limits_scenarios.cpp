@@ -89,6 +89,14 @@ class LimitsWorld {
         }
     }
 
+    /// The flow is established, and its worker has not come to say so.
+    void touch_and_stall(std::uint32_t number) {
+        const Unseen unseen;
+        const Key key = numbered(number);
+        const Found found = engine.table.index().find(key, engine.table.index().hash(key));
+        if (found) set_state(engine.table.pool()[found.flow], nat::TcpState::established);
+    }
+
     [[nodiscard]] Adopted adopt() {
         const nat::Adoption<V4, Scheduled> adoption(engine.table, limits, {policy(), engine.now_ms},
                                                     engine.now_ms);
@@ -240,13 +248,25 @@ auto limits_runs(Program program) {
     };
 }
 
+/// At the limit, with workers that stall between what they see and what they count.
+void stall_at_the_limit(LimitsWorld& world, Actor& me) {
+    for (int round = 0; round < 3; ++round) {
+        const std::uint32_t number = me.random.below(numbers);
+        world.open(me, number);
+        if (me.random.one_in(2)) world.touch(me, number);
+        if (me.random.one_in(2)) world.touch_and_stall(number);
+        if (me.random.one_in(3)) me.find_and_release(numbered(me.random.below(numbers)));
+        if (me.random.one_in(3)) me.rest();
+    }
+}
+
 RunReport limits_adopted(std::uint64_t seed, Tracing tracing) {
     Story<LimitsWorld> story;
     story.first = story.later = two_sources;
     story.make = [](const Shape&, std::uint64_t of_world, Record* kept, std::uint64_t now_ms) {
         return std::make_unique<LimitsWorld>(of_world, kept, now_ms);
     };
-    story.program = at_the_limit;
+    story.program = stall_at_the_limit;
     story.must_live_on = [](const Left& left, std::uint64_t now_ms) {
         return ms_between(to_moment(now_ms), left.expires) > 0;
     };
