@@ -75,7 +75,7 @@ class FlowAdoption {
                 ++place;
             if (place >= size) return false;
             copy(records[i], records[place]);
-            records[i].status.store(FlowStatus::free, std::memory_order_release);
+            records[i].status.store(FlowStatus::free, std::memory_order_release);  // (82)
         }
         return true;
     }
@@ -123,6 +123,16 @@ class FlowAdoption {
              first += std::uint64_t{table_.workers()} * chunk)
             for (auto id = static_cast<FlowId>(first); id < first + chunk && id <= last_id; ++id)
                 if (is_live(id)) each(id, table_.pool()[id]);
+    }
+
+    /// Gives a worker its part: it is the owner of each from now on, and `take(id, record)` has it
+    /// in a list of its own. By the calling thread.
+    template <class Take>
+    void give(std::uint16_t worker, const Take& take) const {
+        for_each_of(worker, [&](FlowId id, Record& record) {
+            record.owner = worker;
+            take(id, record);
+        });
     }
 
     /// Frees an adopted record after all. One thread, and no other call meanwhile.
@@ -208,9 +218,12 @@ class FlowAdoption {
             count = 0;
         }
         void count_unused(FlowStatus status) {
-            if (status == FlowStatus::setup) ++counts.rolled_back;
-            else if (status > FlowStatus::succeeded) ++counts.implausible;
-            else if (status != FlowStatus::free) ++counts.over;
+            if (status == FlowStatus::setup)
+                ++counts.rolled_back;
+            else if (status > FlowStatus::succeeded)
+                ++counts.implausible;
+            else if (status != FlowStatus::free)
+                ++counts.over;
         }
 
         FlowAdoption& adoption;
@@ -263,8 +276,8 @@ class FlowAdoption {
                                  EngineCounters& engine) {
         Record& record = table_.pool()[id];
         for (std::size_t i = 0; i < 2; ++i) {
-            const auto result = index().insert(id, static_cast<Direction>(i), record.tuples[i],
-                                               hashes[i], engine);
+            const auto result =
+                index().insert(id, static_cast<Direction>(i), record.tuples[i], hashes[i], engine);
             if (result.error != SetupError::none) {
                 record.status.store(FlowStatus::free, std::memory_order_relaxed);
                 return i == 0 ? Entered::nothing : Entered::original;
@@ -281,8 +294,7 @@ class FlowAdoption {
         const std::array hashes{index().hash(record.tuples[0]), index().hash(record.tuples[1])};
         EngineCounters engine;
         const Entered entered = insert(id, hashes, engine);
-        if (entered == Entered::original)
-            index().reclaim_slot(removed(id, Direction::original));
+        if (entered == Entered::original) index().reclaim_slot(removed(id, Direction::original));
         if (entered != Entered::both) {
             ++counts_.over;  // somebody else has got its tuple: it had ended
             return;
@@ -322,7 +334,8 @@ class FlowAdoption {
         }
         for (std::size_t i = 0; i < to.memory.size(); ++i)
             same(from.memory[i], to.memory[i]);
-        to.status.store(status_of(from), std::memory_order_release);  // complete before it is live
+        // Complete before it is live.
+        to.status.store(status_of(from), std::memory_order_release);  // (82)
     }
 
     static void add(AdoptionCounts& sum, const AdoptionCounts& part) {

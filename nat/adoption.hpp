@@ -37,10 +37,7 @@ class Adoption {
     /// @param left_ms  when the last process was alive last, as `now_ms`
     Adoption(Table& table, Limits<Family, Traits>& limits, Round<Family> round,
              std::uint64_t left_ms)
-        : table_(table),
-          flows_(table),
-          round_(round),
-          left_ms_(std::min(left_ms, round.now_ms)) {
+        : table_(table), flows_(table), round_(round), left_ms_(std::min(left_ms, round.now_ms)) {
         flows_.enter_index([this](Record& record, FlowStatus status) {
             return is_wildcard(record) ? judge_wildcard(record, status)
                                        : judge_flow(record, status);
@@ -60,8 +57,7 @@ class Adoption {
     [[nodiscard]] const std::vector<FlowId>& spare() const { return spare_; }
 
   private:
-    static constexpr std::uint8_t mapped =
-        flow_mark::source_mapped | flow_mark::destination_mapped;
+    static constexpr std::uint8_t mapped = flow_mark::source_mapped | flow_mark::destination_mapped;
 
     /// How long the record would have lived from now on, in ms. Moments wrap around after 49 days;
     /// so they are read as of the time when they were written.
@@ -74,8 +70,8 @@ class Adoption {
     [[nodiscard]] Adoptable judge_flow(Record& flow, FlowStatus status) const {
         if (!is_plausible(flow)) return Adoptable::implausible;
         if (time_left(flow) <= 0) return Adoptable::over;
-        const bool proven_over = flow.tuples[0].protocol == ip_protocol::tcp &&
-                                 tcp_state(flow) == TcpState::time_wait;
+        const bool proven_over =
+            flow.tuples[0].protocol == ip_protocol::tcp && tcp_state(flow) == TcpState::time_wait;
         if (status == FlowStatus::ending && proven_over) return Adoptable::over;
         // What counted it is gone; so is whoever would take the count off.
         constexpr auto rest = static_cast<std::uint8_t>(~flow_mark::counted);
@@ -121,7 +117,8 @@ class Adoption {
         const auto& [original, reply] = record.tuples;
         if (!of_one_flow(original, reply)) return false;
         if (original.reserved == wildcard::incarnation)
-            return is_plausible_state(original.protocol, record);
+            return original.protocol == ip_protocol::tcp &&
+                   is_plausible_state(original.protocol, record);
         return (original.reserved == wildcard::remote ||
                 original.reserved == wildcard::remote_port) &&
                filtering_of(record) <= Filtering::endpoint_independent;
@@ -158,23 +155,33 @@ class Adoption {
         std::array<Record*, 2> held{};
         std::size_t count = 0;
         if ((marks & flow_mark::source_mapped) != 0)
-            held[count++] = holder_of(to_source(original, reply, marks));
+            held[count++] = holder_of(to_source(original, reply, marks), original);
         if ((marks & flow_mark::destination_mapped) != 0)
-            held[count++] = holder_of(to_destination(original, reply));
+            held[count++] = holder_of(to_destination(original, reply), reply);
         for (std::size_t i = 0; i < count; ++i)
             if (held[i] == nullptr) return false;
-        for (std::size_t i = 0; i < count; ++i)
+        for (std::size_t i = 0; i < count; ++i) {
             references(*held[i]).fetch_add(1, std::memory_order_relaxed);
+            idle(*held[i]).store(0, std::memory_order_relaxed);
+        }
         return true;
     }
 
-    /// As `FlowEnd` finds it: a permission holds the mapping, and the flow the permission.
+    /// As `FlowEnd` finds it: a permission holds the mapping, and the flow the permission. Null
+    /// when there is none of the flow's inside endpoint: a flow that was ending may have lost its
+    /// mapping, and the outside endpoint may be another's by now.
     /// @param from_remote  `remote -> outside`, as a packet from the remote has it
-    [[nodiscard]] Record* holder_of(const Tuple<Family>& from_remote) {
+    /// @param from_inside  as the inside endpoint's packets are
+    [[nodiscard]] Record* holder_of(const Tuple<Family>& from_remote,
+                                    const Tuple<Family>& from_inside) {
         Record* const mapping = find(mapping_of_destination(from_remote));
-        if (mapping == nullptr || filtering_of(*mapping) != Filtering::address_dependent)
-            return mapping;
+        if (mapping == nullptr || !is_of(*mapping, from_inside)) return nullptr;
+        if (filtering_of(*mapping) != Filtering::address_dependent) return mapping;
         return find(permission_of(from_remote));
+    }
+    [[nodiscard]] static bool is_of(const Record& mapping, const Tuple<Family>& from_inside) {
+        const Tuple<Family>& inside = mapping.tuples[0];
+        return inside.source == from_inside.source && inside.source_port == from_inside.source_port;
     }
 
     /// Ends mappings, or permissions, that nothing holds. One that refers to itself is in its
@@ -182,8 +189,8 @@ class Adoption {
     void end_idle(std::uint8_t kind) {
         for (const FlowId id : wildcards_) {
             const Record& record = table_.pool()[id];
-            if (record.tuples[0].reserved == kind && record.memory[flow_memory::references].load(
-                                                         std::memory_order_relaxed) == 0)
+            if (record.tuples[0].reserved == kind &&
+                record.memory[flow_memory::references].load(std::memory_order_relaxed) == 0)
                 flows_.drop(id, &AdoptionCounts::over);
         }
     }
@@ -211,9 +218,9 @@ class Adoption {
                 flow != nullptr && incarnation_of(flow->tuples[1]) == record.tuples[1];
             if (is_its && !is_proven(record)) continue;
             if (is_its) {
-                take_over(*flow, record,
-                          expiry(round_.now_ms,
-                                 timeout_s(round_.policy.timeouts, tcp_state(record))));
+                take_over(
+                    *flow, record,
+                    expiry(round_.now_ms, timeout_s(round_.policy.timeouts, tcp_state(record))));
             }
             flows_.drop(id, &AdoptionCounts::over);
         }
@@ -228,12 +235,10 @@ class Adoption {
     void count(Limits<Family, Traits>& limits) {
         parallel_for(table_.workers(), 1, [&](std::size_t begin, std::size_t end) {
             for (std::size_t worker = begin; worker != end; ++worker)
-                flows_.for_each_of(static_cast<std::uint16_t>(worker),
-                                   [&](FlowId, Record& record) {
-                                       if (!is_wildcard(record))
-                                           limits.adopt(round_.policy, record,
-                                                        static_cast<std::uint32_t>(worker));
-                                   });
+                flows_.for_each_of(static_cast<std::uint16_t>(worker), [&](FlowId, Record& record) {
+                    if (!is_wildcard(record))
+                        limits.adopt(round_.policy, record, static_cast<std::uint32_t>(worker));
+                });
         });
     }
 

@@ -72,8 +72,7 @@ class SlowPath {
     /// Takes this worker's flows out of those that were adopted. Before the worker begins.
     void adopt(const FlowAdoption<Family, Traits>& adopted, Round round) {
         std::vector<FlowId> half_open;
-        adopted.for_each_of(worker_.id(), [&](FlowId id, Record& flow) {
-            flow.owner = worker_.id();
+        adopted.give(worker_.id(), [&](FlowId id, const Record& flow) {
             if (may_stay_half_open(flow))
                 half_open.push_back(id);
             else
@@ -368,8 +367,8 @@ class SlowPath {
         const auto& [original, reply] = flow.tuples;
         if (original.protocol != ip_protocol::tcp || is_wildcard(flow) || !is_half_open(flow))
             return false;
-        const bool redirected = original.destination != reply.source ||
-                                original.destination_port != reply.source_port;
+        const bool redirected =
+            original.destination != reply.source || original.destination_port != reply.source_port;
         return redirected || (original.source == reply.destination &&
                               original.source_port == reply.destination_port);
     }

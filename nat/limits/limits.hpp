@@ -153,11 +153,18 @@ class Limits {
         const Tuple<Family>& original = flow.tuple(Direction::original);
         const Rule<Family>* const rule = policy.find_rule(flow.rule);
         std::uint8_t marks = 0;
-        if (rule != nullptr && counts_sources(policy) && is_subscriber(policy, original, *rule))
-            static_cast<void>(
-                enter_subscriber(policy, original, *rule, worker, marks, Bound::none));
-        if (original.protocol == ip_protocol::tcp && is_half_open(flow))
-            static_cast<void>(enter_half_open(policy, original, rule, worker, marks, Bound::none));
+        const bool held =
+            rule != nullptr && counts_sources(policy) && is_subscriber(policy, original, *rule);
+        const auto enter_it = [&] {
+            return enter_subscriber(policy, original, *rule, worker, marks, Bound::none);
+        };
+        while (held && enter_it() == Admitted::busy) {  // others make its source's entry, too
+        }
+        const bool half_open = original.protocol == ip_protocol::tcp && is_half_open(flow);
+        const Rule<Family>* service = rule;
+        while (half_open && enter_half_open(policy, original, service, worker, marks,
+                                            Bound::none) == Admitted::busy)
+            service = nullptr;  // which has been counted
         if (marks != 0) flow.marks.fetch_or(marks, std::memory_order_relaxed);
     }
 

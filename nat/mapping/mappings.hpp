@@ -133,7 +133,9 @@ class Mappings {
         if (!found || !admits(mapping, from_remote)) return SetupError::filtered;
         if (!join_live(found.flow)) return SetupError::pending;
         flow.add(found.flow, flow_mark::destination_mapped);
-        return SetupError::none;
+        // The mapping may have ended since the caller found it, and the permission be one of the
+        // mapping that has its outside endpoint now. As long as it is live, it has that itself.
+        return is_live(mapping) ? SetupError::none : SetupError::pending;
     }
 
     /// Holds a flow's references once more, for as long as another is set up in its place: else
@@ -292,10 +294,10 @@ class Mappings {
     Held join_found(FlowId id) {
         return join_live(id) ? Held{id, SetupError::none} : Held{no_flow, SetupError::pending};
     }
-    bool join_live(FlowId id) {
-        Record& record = worker_.record(id);
-        return record.status.load(std::memory_order_acquire) == FlowStatus::live &&  // (5)
-               join(record);
+    bool join_live(FlowId id) { return is_live(id) && join(worker_.record(id)); }
+    [[nodiscard]] bool is_live(FlowId id) const {
+        return worker_.record(id).status.load(std::memory_order_acquire) ==
+               FlowStatus::live;  // (5)
     }
 
     [[nodiscard]] auto& index() const { return worker_.table().index(); }

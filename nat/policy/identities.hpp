@@ -58,8 +58,8 @@ class Names {
 
 /// All identities at one moment, to be kept for another process.
 struct IdentityTable {
-    std::vector<std::string> rules;           ///< names by number; empty: nobody has it
-    std::vector<std::string> pools;           ///< likewise
+    std::vector<std::string> rules;          ///< names by number; empty: nobody has it
+    std::vector<std::string> pools;          ///< likewise
     std::vector<Pairing::Key> pairing_keys;  ///< by pool
 
     friend bool operator==(const IdentityTable&, const IdentityTable&) = default;

@@ -207,8 +207,7 @@ class Incarnations {
             release(id, round);
         } else if (direction == Direction::original && !is_half_open(state)) {
             take_over(flow, record,
-                      expiry(round.now_ms,
-                             timeout_s(round.policy.timeouts, tcp_state(record))));
+                      expiry(round.now_ms, timeout_s(round.policy.timeouts, tcp_state(record))));
             release(id, round);
         } else {
             refresh(record, expiry(round.now_ms, timeout_s(round.policy.timeouts, state)));

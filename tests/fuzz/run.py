@@ -87,11 +87,38 @@ def journeys():
         [bytes([2 | port, flags, 30, 40]) for port in (0, 8) for flags in range(16)])
 
 
+def remains():
+    """Inputs of fuzz_adoption: how the gateway is, records, then packets and time."""
+    live, ending = 96, 64
+    mapping, permission, beside, inward, flow, noise = 0, 1, 2, 3, 4, 7
+
+    def record(kind, *, ends=16, ports=9, spoilt=0, state=3, marks=0, rule=0, place=1):
+        return bytes([place, kind, ends, ports, spoilt, 1, 244, state, marks, rule, *[1] * 7])
+
+    source_mapped, quarantine, destination_mapped = 64, 32, 128
+    packets = bytes([2 << 2 | 2, 0, 9, 130, 16, 9, 129, 16, 9, 0, 50, 0, 131, 17, 10])
+    for variant in (0, 1, 2, 6, 64, 65, 66, 128):
+        for records in (
+                [record(live + flow), record(ending + flow, ports=10)],
+                [record(live + flow), record(ending + flow), record(live + flow)],
+                [record(live + flow, marks=source_mapped),
+                 record(live + mapping, state=2 - variant % 3, marks=quarantine),
+                 record(live + permission, state=0)],
+                [record(live + inward, marks=destination_mapped),
+                 record(ending + mapping, state=2)],
+                [record(live + flow, ends=0), record(live + beside, ends=0, state=1)],
+                [record(live + flow, spoilt=spoilt, rule=spoilt) for spoilt in range(6)],
+                [bytes([1, noise]) + bytes(range(128)), record(live + flow)]):
+            yield bytes([variant, len(records)]) + b"".join(records) + b"\x05" + packets
+
+
 def seeds(target):
     if target == "packet":
         return [bytes([checked]) + packet for packet in golden(arp=False) for checked in (0, 1)]
     if target == "arp":
         return [packet for whole in golden(arp=True) for packet in (whole, whole[14:])]
+    if target == "adoption":
+        return list(remains()) + stored(target)
     if target == "tcp":
         return list(connections())
     if target == "worker":

@@ -32,6 +32,12 @@ enum class Event : std::uint8_t {
     revived,           ///< one that had begun to end another let it live
     client_came_back,  ///< a finished connection was opened anew before another could have its
                        ///< tuple
+    killed,            ///< all workers stopped for ever before they had ended
+    adopted,           ///< a flow lives on in the next world
+    rolled_back,       ///< ... was being set up, and does not
+    brought_back,      ///< ... was ending, and lives on
+    had_ended,         ///< ... was ending, and another has one of its tuples
+    killed_again,      ///< the adoption was killed, too
     count
 };
 
@@ -52,9 +58,11 @@ class Events {
 };
 
 inline constexpr std::array<const char*, static_cast<std::size_t>(Event::count)> event_names = {
-    "published",    "claim lost",   "reserve lost", "gave up",    "found in setup",
-    "found ending", "release lost", "reused",       "scan again", "busy",
-    "bucket full",  "shared slot",  "expired",      "refreshed",  "exhausted",
-    "map gone",     "over limit",   "succeeded",    "revived",    "client came back"};
+    "published",    "claim lost",   "reserve lost", "gave up",      "found in setup",
+    "found ending", "release lost", "reused",       "scan again",   "busy",
+    "bucket full",  "shared slot",  "expired",      "refreshed",    "exhausted",
+    "map gone",     "over limit",   "succeeded",    "revived",      "client came back",
+    "killed",       "adopted",      "rolled back",  "brought back", "had ended",
+    "killed again"};
 
 }  // namespace noclash::schedule

@@ -14,6 +14,7 @@
 #ifdef NOCLASH_ADDRESS_SANITIZER
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
+#include <sanitizer/lsan_interface.h>
 #endif
 
 namespace noclash::schedule {
@@ -43,6 +44,17 @@ void clean([[maybe_unused]] const void* bottom, [[maybe_unused]] std::size_t byt
 
 }  // namespace
 
+Abandoning::Abandoning() {
+#ifdef NOCLASH_ADDRESS_SANITIZER
+    __lsan_disable();
+#endif
+}
+Abandoning::~Abandoning() {
+#ifdef NOCLASH_ADDRESS_SANITIZER
+    __lsan_enable();
+#endif
+}
+
 Fiber* Fiber::left = nullptr;
 Fiber* Fiber::entered = nullptr;
 
@@ -52,7 +64,6 @@ Fiber::Fiber(std::size_t stack_bytes)
 void Fiber::prepare(Entry entry, void* argument) {
     entry_ = entry;
     argument_ = argument;
-    fake_stack_ = nullptr;
     clean(bottom_, bytes_);
     if (::getcontext(&context_) != 0) std::abort();
     context_.uc_stack.ss_sp = stack_.get();
@@ -83,6 +94,7 @@ void Fiber::go_on(Fiber& from) {
 void Fiber::end(Fiber& from) {
     left = &from;
     entered = this;
+    from.fake_stack_ = nullptr;
     leaving(nullptr, bottom_, bytes_);
     ::setcontext(&context_);
     std::abort();

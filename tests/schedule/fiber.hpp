@@ -19,13 +19,14 @@ class Fiber {
     Fiber(const Fiber&) = delete;
     Fiber& operator=(const Fiber&) = delete;
 
-    /// The next `go_on` calls `entry(argument)`, which must not return but leave by `end`.
+    /// The next `go_on` calls `entry(argument)`, which must not return but leave by `end`. What ran
+    /// on the stack before and has not left by `end` is abandoned: no destructor runs.
     void prepare(Entry entry, void* argument);
 
     /// Leaves `from`, which is running, and goes on with this one.
     void go_on(Fiber& from);
     /// The same, and `from` will not be gone on with.
-    void end(Fiber& from);
+    [[noreturn]] void end(Fiber& from);
 
   private:
     static void start();
@@ -37,10 +38,20 @@ class Fiber {
     void* argument_ = nullptr;
     const void* bottom_ = nullptr;  ///< of the stack; the thread's own is learnt on the way
     std::size_t bytes_ = 0;
-    void* fake_stack_ = nullptr;  ///< AddressSanitizer's, while not running
+    /// AddressSanitizer's, while not running. Who is abandoned leaves it to the next on the stack.
+    void* fake_stack_ = nullptr;
 
     static Fiber* left;
     static Fiber* entered;
+};
+
+/// While it lives, what is allocated is not meant to be freed: fibers are going to be abandoned.
+class Abandoning {
+  public:
+    Abandoning();
+    ~Abandoning();
+    Abandoning(const Abandoning&) = delete;
+    Abandoning& operator=(const Abandoning&) = delete;
 };
 
 }  // namespace noclash::schedule

@@ -33,6 +33,16 @@ void GroundTruth::watch(const Key& key) {
     watched_.push_back({key, table_.index().hash(key), {{{}, 0}}});
 }
 
+void GroundTruth::adopts(FlowId id) {
+    const Record& record = table_.pool()[id];
+    flow(id) = {.phase = Phase::published,
+                .tuples = record.tuples,
+                .rule = record.rule,
+                .owner = record.owner,
+                .expires = record.expires.load(),
+                .expires_too = {}};
+}
+
 auto GroundTruth::at(const Key& key) const -> const Watched& {
     const auto place = std::ranges::find(watched_, key, &Watched::key);
     if (place == watched_.end()) fail(name(key) + " is not watched: a fault of the scenario");
@@ -75,12 +85,14 @@ void GroundTruth::changed(Watched& watched, Found now) {
             fail("lost: " + name(watched.key) + " of " + name(before) +
                  " cannot be found any more");
     }
+    if (before && now) flow(now.flow).predecessor = before.flow;
     watched.spans.push_back({now, scheduler_.steps()});
 }
 
 bool GroundTruth::inherits(Found before, Found now) const {
-    return heirs_.contains({before.flow, now.flow}) && now.direction == Direction::reply &&
-           before.direction == Direction::reply &&
+    const bool announced =
+        heirs_.contains({before.flow, now.flow}) || heirs_.contains({no_flow, now.flow});
+    return announced && now.direction == Direction::reply && before.direction == Direction::reply &&
            table_.pool()[before.flow].status.load() == FlowStatus::ending;
 }
 

@@ -31,6 +31,8 @@ class GroundTruth {
 
     /// Every tuple that the workers use has to be made known before they run.
     void watch(const Key& key);
+    /// The flow was adopted as it is: it has been published before this world began.
+    void adopts(FlowId id);
     /// Compares the table with what may be, and notes changes of owner.
     void look();
 
@@ -41,7 +43,10 @@ class GroundTruth {
     void found(const Key& key, Found answer, std::uint64_t since);
 
     // The next act of a worker.
+    /// @param from  `no_flow`: whichever has the tuple
     void hands_over(FlowId from, FlowId to, const Key& reply);
+    /// The flow that had the reply tuple before its heir.
+    [[nodiscard]] FlowId predecessor(FlowId heir) const { return flows_[heir].predecessor; }
     void publishes(FlowId id, std::uint16_t rule, Moment expires, std::uint16_t owner);
     void refreshes(FlowId id, Moment expires) { flow(id).expires_too = expires; }
     void gives_up(FlowId id);
@@ -78,6 +83,7 @@ class GroundTruth {
         std::uint16_t rule = 0;
         std::uint16_t owner = 0;
         Moment expires = 0;
+        FlowId predecessor = no_flow;
         std::optional<Moment> expires_too;  ///< somebody is about to set it
     };
     struct Held {

@@ -6,12 +6,16 @@
 
 #include <array>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "nat/adoption.hpp"
 #include "nat/limits/limits.hpp"
 #include "tests/schedule/failure.hpp"
+#include "tests/schedule/no_rules.hpp"
 #include "tests/schedule/run_world.hpp"
+#include "tests/schedule/second_life.hpp"
 
 namespace noclash::schedule {
 namespace {
@@ -31,7 +35,8 @@ class LimitsWorld {
   public:
     using Limits = nat::Limits<V4, Scheduled>;
 
-    explicit LimitsWorld(std::uint64_t seed) : engine(two_sources, seed) {
+    explicit LimitsWorld(std::uint64_t seed, Record* kept = nullptr, std::uint64_t now_ms = 0)
+        : engine(two_sources, seed, kept, now_ms) {
         for (std::uint32_t i = 0; i < numbers; ++i) {
             engine.watch(numbered(i));
             engine.watch(reply(i));
@@ -61,7 +66,9 @@ class LimitsWorld {
         }
         engine.truth.reserved(claim.id(), reply(number), since);
         claim.record().rule = rule.id;
-        claim.record().protocol_state.store(0, std::memory_order_relaxed);
+        fill_in(claim.record());
+        claim.record().protocol_state.store(static_cast<std::uint8_t>(nat::TcpState::syn_sent),
+                                            std::memory_order_relaxed);
         admission.commit(claim.record());
         me.publish(claim);
     }
@@ -73,10 +80,46 @@ class LimitsWorld {
         Record& flow = me.engine().record(found.flow);
         if (flow.status.load(std::memory_order_acquire) != FlowStatus::live) return;
         const Operation operation(me, "half-open, or not", 1200);
-        if (me.random.one_in(2))
+        if (me.random.one_in(2)) {
+            set_state(flow, nat::TcpState::established);
             limits.opened(flow);
-        else
+        } else {
+            set_state(flow, nat::TcpState::syn_sent);
             static_cast<void>(limits.reopen(policy(), flow, me.id()));
+        }
+    }
+
+    /// The flow is established, and its worker has not come to say so.
+    void touch_and_stall(std::uint32_t number) {
+        const Unseen unseen;
+        const Key key = numbered(number);
+        const Found found = engine.table.index().find(key, engine.table.index().hash(key));
+        if (found) set_state(engine.table.pool()[found.flow], nat::TcpState::established);
+    }
+
+    [[nodiscard]] Adopted adopt() {
+        const nat::Adoption<V4, Scheduled> adoption(engine.table, limits, {policy(), engine.now_ms},
+                                                    engine.now_ms);
+        return {adoption.flows(), adoption.spare()};
+    }
+    /// What is counted are the flows that live.
+    void check_counts() {
+        std::map<std::uint32_t, std::array<std::uint32_t, nat::quotas>> expected;
+        for (FlowId id = 1; id <= engine.table.pool().last_id(); ++id) {
+            const Record& flow = engine.table.pool()[id];
+            if (flow.status.load() != FlowStatus::live) continue;
+            auto& counts = expected[flow.tuple(Direction::original).source.value.host()];
+            ++counts[static_cast<std::size_t>(nat::Quota::flows)];
+            ++counts[static_cast<std::size_t>(nat::Quota::tcp_ports)];
+            if (nat::is_half_open(flow)) ++counts[static_cast<std::size_t>(nat::Quota::half_open)];
+            ++live_[flow.tuple(Direction::original).source.value.host()];
+        }
+        limits.sources()->for_each([&](const auto& source) {
+            if (expected[source.address.value.host()] != source.used)
+                fail("limits: the counts are not those of the flows that were adopted");
+            expected.erase(source.address.value.host());
+        });
+        if (!expected.empty()) fail("limits: flows that were adopted are not counted");
     }
 
     void check_empty() {
@@ -100,6 +143,10 @@ class LimitsWorld {
     Limits limits{engine.table, config(), rules};
 
   private:
+    static void set_state(Record& flow, nat::TcpState state) {
+        const Unseen unseen;
+        flow.protocol_state.store(static_cast<std::uint8_t>(state));
+    }
     Limits::Sources& limits_table() {
         return const_cast<Limits::Sources&>(*limits.sources());  // NOLINT: the test's own
     }
@@ -113,7 +160,7 @@ class LimitsWorld {
         }();
         return limits;
     }
-    static constexpr std::size_t rules = 2000;
+    static constexpr std::size_t rules = 2500;
 
     /// Each rule has its place in the list for its number.
     static const nat::Policy<V4>& policy() {
@@ -201,6 +248,33 @@ auto limits_runs(Program program) {
     };
 }
 
+/// At the limit, with workers that stall between what they see and what they count.
+void stall_at_the_limit(LimitsWorld& world, Actor& me) {
+    for (int round = 0; round < 3; ++round) {
+        const std::uint32_t number = me.random.below(numbers);
+        world.open(me, number);
+        if (me.random.one_in(2)) world.touch(me, number);
+        if (me.random.one_in(2)) world.touch_and_stall(number);
+        if (me.random.one_in(3)) me.find_and_release(numbered(me.random.below(numbers)));
+        if (me.random.one_in(3)) me.rest();
+    }
+}
+
+RunReport limits_adopted(std::uint64_t seed, Tracing tracing) {
+    Story<LimitsWorld> story;
+    story.first = story.later = two_sources;
+    story.make = [](const Shape&, std::uint64_t of_world, Record* kept, std::uint64_t now_ms) {
+        return std::make_unique<LimitsWorld>(of_world, kept, now_ms);
+    };
+    story.program = stall_at_the_limit;
+    story.must_live_on = [](const Left& left, std::uint64_t now_ms) {
+        return ms_between(to_moment(now_ms), left.expires) > 0;
+    };
+    story.when_adopted = [](LimitsWorld& world) { world.check_counts(); };
+    story.at_end = [](LimitsWorld& world) { world.check_empty(); };
+    return run_two_lives(story, seed, tracing);
+}
+
 RunReport sources_held(std::uint64_t seed, Tracing tracing) {
     World world(two_sources, seed);
     Holders holders(world);
@@ -224,6 +298,11 @@ std::vector<Scenario> limits_scenarios() {
          limits_runs(half_open_ends),
          {published, release_lost},
          8},  // that two take off one mark at once is rare: of 1,000 runs, one
+        {"adopted_counts",
+         "as limit_reached, killed at any step, and another world goes on",
+         limits_adopted,
+         {published, over_limit, gave_up, killed, adopted, rolled_back, killed_again},
+         1},
         {"sources_held", "few sources that come and go", sources_held, {}, 1},
     };
 }

@@ -31,6 +31,8 @@ MAPPINGS = 'nat/mapping/mappings.hpp'
 FLOW_END = 'nat/mapping/flow_end.hpp'
 SOURCES = 'nat/limits/source_table.hpp'
 LIMITS = 'nat/limits/limits.hpp'
+ADOPTION = 'engine/flow_adoption.hpp'
+NAT_ADOPTION = 'nat/adoption.hpp'
 
 # name: (what is wrong, scenario, checks of which one has to catch it, [(file, original, instead)])
 MUTANTS = {
@@ -206,6 +208,11 @@ MUTANTS = {
         'a permission keeps its reference to the mapping when it ends',
         'permissions', 'no leak',
         [(FLOW_END, 'leave_found(mapping_of_destination(record.tuple(Direction::reply)));', '')]),
+    'permission_of_another': (
+        'a flow to a mapping joins the permission of the one that came after it',
+        'endpoint_changes_hands', 'one mapping',
+        [(MAPPINGS, 'return is_live(mapping) ? SetupError::none : SetupError::pending;',
+          'return SetupError::none;')]),
     # Limits.
     'source_made_twice': (
         'who makes an entry for a source does not look whether another one does',
@@ -232,6 +239,83 @@ MUTANTS = {
         'half_open_ends', 'limits',
         [(LIMITS, 'if (flow.status.load(std::memory_order_relaxed) != FlowStatus::live) opened(flow);',
           '')]),
+    # Adoption.
+    'adopted_ending_first': (
+        'what was ending goes into the index together with what was live',
+        'adopted', 'adopted',
+        [(ADOPTION, 'if (status == FlowStatus::ending) {',
+          'if (status == FlowStatus::ending) record.status.store(FlowStatus::live); else if (false) {'),
+         (ADOPTION, 'if (status != FlowStatus::live) {',
+          'if (status != FlowStatus::live && status != FlowStatus::ending) {')]),
+    'adopted_ending_unasked': (
+        'what was ending is live again, whoever has its tuples',
+        'adopted', 'one owner,adopted',
+        [(ADOPTION, 'if (entered != Entered::both) {', 'if (false) {')]),
+    'adopted_nothing_ending': (
+        'what was ending is dropped',
+        'adopted', 'adopted',
+        [(ADOPTION, 'enter_ending(id, judge);',
+          'table_.pool()[id].status.store(FlowStatus::free);')]),
+    'adopted_setup': (
+        'what was being set up counts as live',
+        'adopted', 'adopted,one owner',
+        [(ADOPTION, 'const FlowStatus status = status_of(record);',
+          '''if (status_of(record) == FlowStatus::setup) record.status.store(FlowStatus::live);
+             const FlowStatus status = status_of(record);''')]),
+    'adopted_ending_keeps_original': (
+        'of a flow that is refused after all, the original tuple stays in the index',
+        'adopted', 'one owner',
+        [(ADOPTION, '''if (entered == Entered::original)
+             index().reclaim_slot(removed(id, Direction::original));''', '')]),
+    'adopted_conflict_keeps_original': (
+        'the same, of one that was live',
+        'adopted_damaged', 'one owner',
+        [(ADOPTION, '''for (const FlowId id : refused)
+             index().reclaim_slot(removed(id, Direction::original));''', '')]),
+    'adopted_slot_taken': (
+        'the slot of a tuple that was refused is not emptied',
+        'adopted', 'no leak',
+        [(ADOPTION, '''if (entered == Entered::original)
+             index().reclaim_slot(removed(id, Direction::original));''',
+          'if (entered == Entered::original) removed(id, Direction::original);')]),
+    'adopted_part_of_a_chunk_lost': (
+        'free records that make up no chunk are lost',
+        'adopted', 'no leak',
+        [(ADOPTION, 'rest.push_back(id);', '')]),
+    'adopted_without_owner': (
+        'a worker takes flows over that say they are another one\'s',
+        'adopted', 'complete when live,adopted',
+        [(ADOPTION, 'record.owner = worker;', '')]),
+    'adopted_copy_live_too_early': (
+        'a record that is moved is live before it is complete',
+        'adopted_by_fewer', 'adopted,one owner',
+        [(ADOPTION, 'to.tuples = from.tuples;',
+          'to.tuples = from.tuples; to.status.store(status_of(from));')]),
+    'adopted_dropped_in_index': (
+        'a record that is dropped keeps its reply tuple',
+        'adopted_mappings', 'one owner,no leak',
+        [(ADOPTION, 'index().reclaim_slot(removed(id, Direction::reply));', '')]),
+    'adopted_old_references': (
+        'a mapping keeps the references that it had',
+        'adopted_mappings', 'references,no leak',
+        [(NAT_ADOPTION, 'references(record).store(is_mapping(record) && has_quarantine(record) ? 1 : 0,',
+          'static_cast<void>(0,')]),
+    'adopted_permission_holds_nothing': (
+        'a permission does not hold its mapping',
+        'adopted_permissions', 'adopted,references,mapping outlives flows',
+        [(NAT_ADOPTION, 'refer_permissions();', '')]),
+    'adopted_under_anothers_mapping': (
+        'a flow is brought back under a mapping that is another inside endpoint\'s',
+        'adopted_mappings', 'one mapping',
+        [(NAT_ADOPTION, 'mapping == nullptr || !is_of(*mapping, from_inside)', 'mapping == nullptr')]),
+    'adopted_old_counts': (
+        'a flow keeps the marks of what counted it',
+        'adopted_counts', 'limits',
+        [(NAT_ADOPTION, 'flow.marks.fetch_and(rest, std::memory_order_relaxed);', '{}')]),
+    'adopted_uncounted': (
+        'what was adopted is not counted',
+        'adopted_counts', 'limits',
+        [(NAT_ADOPTION, 'if (limits.active()) count(limits);', '')]),
 }
 
 

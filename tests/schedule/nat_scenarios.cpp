@@ -3,6 +3,8 @@
 // Programs on the choice of ports: a range so small that the last port is what everybody wants.
 
 #include <array>
+#include <functional>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -11,6 +13,7 @@
 #include "tests/schedule/failure.hpp"
 #include "tests/schedule/nat_world.hpp"
 #include "tests/schedule/run_world.hpp"
+#include "tests/schedule/second_life.hpp"
 
 namespace noclash::schedule {
 namespace {
@@ -175,6 +178,54 @@ class OnePort {
     bool came_back_ = false;
 };
 
+/// Flows that are not over, by what they say of themselves.
+bool has_time_left(const Left& left, std::uint64_t now_ms) {
+    const bool over = left.status == FlowStatus::ending &&
+                      nat::TcpProgress(left.protocol_state).state() == nat::TcpState::time_wait;
+    return !over && ms_between(to_moment(now_ms), left.expires) > 0;
+}
+
+auto nat_lives_on(nat::PortRange ports, std::function<void(NatWorld&)> prepare,
+                  std::function<void(NatWorld&, Actor&)> program) {
+    Story<NatWorld> story;
+    story.first = story.later = spread;
+    story.make = [ports](const Shape& shape, std::uint64_t seed, Record* kept,
+                         std::uint64_t now_ms) {
+        return std::make_unique<NatWorld>(shape, seed, ports, kept, now_ms);
+    };
+    story.watch = watch_originals;
+    story.prepare = std::move(prepare);
+    story.program = std::move(program);
+    story.must_live_on = has_time_left;
+    story.at_end = [](NatWorld& world) { world.check_complete(); };
+    return [story](std::uint64_t seed, Tracing tracing) {
+        return run_two_lives(story, seed, tracing);
+    };
+}
+
+/// The flow of an original tuple is finished, having said `sent` last; now, or it is nobody's.
+void finish(NatWorld& world, std::uint32_t number, std::uint32_t sent) {
+    const Unseen unseen;
+    auto& table = world.engine.table;
+    const Found found = table.index().find(original(number), table.index().hash(original(number)));
+    if (!found || table.pool()[found.flow].status.load() != FlowStatus::live) return;
+    Record& flow = table.pool()[found.flow];
+    flow.protocol_state.store(static_cast<std::uint8_t>(nat::TcpState::time_wait));
+    flow.memory[nat::flow_memory::timestamp_sent].store(sent);
+}
+
+/// The one port goes from finished flow to finished flow.
+void take_turns(NatWorld& world, Actor& me) {
+    for (std::uint32_t round = 0; round < 2; ++round) {
+        const std::uint32_t number = 1 + me.id() * 2 + round;
+        const std::uint32_t now = 1000 + number;
+        if (world.succeed(me, number, {{}, now}) || world.open(me, number) == SetupError::none)
+            if (!me.random.one_in(3)) finish(world, number, now);
+        if (me.random.one_in(4)) world.release(me, number);
+        if (me.random.one_in(2)) world.rest(me);
+    }
+}
+
 RunReport client_comes_back(std::uint64_t seed, Tracing tracing) {
     NatWorld world(spread, seed, {5000, 5000});
     OnePort port(world);
@@ -210,6 +261,28 @@ std::vector<Scenario> nat_scenarios() {
          "a finished connection is opened anew while its tuple is given away",
          client_comes_back,
          {client_came_back, succeeded, gave_up},
+         1},
+        {"adopted_ports",
+         "as ports_freed, killed at any step, and another world goes on",
+         nat_lives_on(
+             three_ports,
+             [](NatWorld& world) {
+                 for (std::uint32_t i = 0; i < 3; ++i)
+                     world.open(world.engine.actor(i), i);
+             },
+             port_freed),
+         {published, exhausted, killed, adopted, rolled_back, brought_back, killed_again},
+         1},
+        {"adopted_port_reuse",
+         "the same, of one port that goes from finished flow to flow",
+         nat_lives_on(
+             {5000, 5000},
+             [](NatWorld& world) {
+                 world.open(world.engine.actor(0), 0);
+                 finish(world, 0, 1000);
+             },
+             take_turns),
+         {published, succeeded, killed, adopted, rolled_back, killed_again},
          1},
         {"maps_in_use", "more destinations than maps", maps_in_use, {map_gone}, 1},
     };

@@ -34,13 +34,30 @@ class NatWorld::InHand {
     unsigned worker_;
 };
 
-NatWorld::NatWorld(const Shape& shape, std::uint64_t seed, nat::PortRange ports)
-    : engine(shape, seed), crowded(engine.table), ports_(ports) {
+NatWorld::NatWorld(const Shape& shape, std::uint64_t seed, nat::PortRange ports, Record* kept,
+                   std::uint64_t now_ms)
+    : engine(shape, seed, kept, now_ms), crowded(engine.table), ports_(ports) {
     for (unsigned worker = 0; worker < shape.workers; ++worker)
         proposals_.push_back(std::make_unique<Proposals>(crowded));
     for (std::uint32_t port = ports.first; port <= ports.last; ++port)
         engine.watch(reply_with(port));
     engine.when_gone = [this](const Record& record) { crowded.ended(record); };
+}
+
+Adopted NatWorld::adopt() {
+    const nat::Adoption<V4, Scheduled> adoption(engine.table, limits_, {policy_, engine.now_ms},
+                                                engine.now_ms);
+    return {adoption.flows(), adoption.spare()};
+}
+
+/// With what else the record of an established connection says.
+void NatWorld::publish(Actor& me, Claim& claim) {
+    {
+        const Unseen unseen;
+        fill_in(claim.record());
+        claim.record().protocol_state.store(static_cast<std::uint8_t>(nat::TcpState::established));
+    }
+    me.publish(claim);
 }
 
 Key NatWorld::reply_with(std::uint32_t port) const {
@@ -62,7 +79,7 @@ SetupError NatWorld::open(Actor& me, std::uint32_t number) {
         to_moment(engine.now_ms));
     if (proposed == SetupError::none) {
         engine.truth.reserved(claim.id(), claim.record().tuple(Direction::reply), since);
-        me.publish(claim);
+        publish(me, claim);
     } else {
         if (proposed == SetupError::exhausted) check_exhausted(me, since);
         me.give_up(claim);
@@ -75,8 +92,7 @@ bool NatWorld::succeed(Actor& me, std::uint32_t number, const nat::OpeningSegmen
     Claim claim(me.engine(), original(number));
     if (!me.claimed(claim, original(number), operation.since())) return false;
     const std::array<V4Address, 1> addresses{reply(0).destination};
-    const Found before = engine.truth.owner(reply_with(ports_.first));
-    engine.truth.hands_over(before.flow, claim.id(), reply_with(ports_.first));
+    engine.truth.hands_over(no_flow, claim.id(), reply_with(ports_.first));
     nat::TimeWaitReuse<V4, Scheduled> reuse(engine.table, limits_);
     const bool done =
         reuse.succeed(claim, reply_with(0), addresses, ports_, proposals_[me.id()]->random(),
@@ -85,10 +101,10 @@ bool NatWorld::succeed(Actor& me, std::uint32_t number, const nat::OpeningSegmen
         me.give_up(claim);
         return false;
     }
-    engine.truth.ended(before.flow);
+    engine.truth.ended(engine.truth.predecessor(claim.id()));
     engine.truth.reserved(claim.id(), claim.record().tuple(Direction::reply), operation.since());
     engine.events.saw(Event::succeeded);
-    me.publish(claim);
+    publish(me, claim);
     return true;
 }
 

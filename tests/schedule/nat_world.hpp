@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "nat/adoption.hpp"
 #include "nat/ports/port_allocator.hpp"
 #include "nat/reuse/time_wait_reuse.hpp"
 #include "tests/schedule/no_rules.hpp"
@@ -19,7 +20,11 @@ class NatWorld {
     using Crowded = nat::OccupancyMaps<V4, Scheduled>;
     using Proposals = nat::PortAllocator<V4, Scheduled>;
 
-    NatWorld(const Shape& shape, std::uint64_t seed, nat::PortRange ports);
+    /// @param kept, now_ms  as for `World`
+    NatWorld(const Shape& shape, std::uint64_t seed, nat::PortRange ports, Record* kept = nullptr,
+             std::uint64_t now_ms = 0);
+
+    [[nodiscard]] Adopted adopt();
 
     /// Sets a flow up with a port that the gateway chooses. Checks "exhausted": see nat_world.cpp.
     SetupError open(Actor& me, std::uint32_t number);
@@ -40,6 +45,7 @@ class NatWorld {
     [[nodiscard]] std::size_t hidden_since(const Actor& me, std::uint64_t since) const;
     void check_exhausted(const Actor& me, std::uint64_t since);
     [[nodiscard]] Key reply_with(std::uint32_t port) const;
+    static void publish(Actor& me, Claim& claim);
 
     nat::PortRange ports_;
     const nat::Policy<V4>& policy_ = no_rules();

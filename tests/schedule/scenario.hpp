@@ -33,5 +33,6 @@ std::vector<Scenario> engine_scenarios();
 std::vector<Scenario> nat_scenarios();
 std::vector<Scenario> mapping_scenarios();
 std::vector<Scenario> limits_scenarios();
+std::vector<Scenario> adoption_scenarios();
 
 }  // namespace noclash::schedule

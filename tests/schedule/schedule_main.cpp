@@ -131,7 +131,8 @@ void run_seeds(const Scenario& scenario, const Options& options) {
 
 int run_all(const Options& options) {
     bool any = false;
-    for (auto* list : {&engine_scenarios, &nat_scenarios, &mapping_scenarios, &limits_scenarios}) {
+    for (auto* list : {&engine_scenarios, &nat_scenarios, &mapping_scenarios, &limits_scenarios,
+                       &adoption_scenarios}) {
         for (const Scenario& scenario : (*list)()) {
             if (!options.scenario.empty() && options.scenario != scenario.name) continue;
             any = true;

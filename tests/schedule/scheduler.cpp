@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/schedule/scheduler.hpp"
 
+#include <optional>
 #include <utility>
 
 #include "tests/schedule/failure.hpp"
@@ -31,7 +32,9 @@ void Scheduler::run() {
     for (unsigned worker = 0; worker < workers_.size(); ++worker)
         fiber_of(worker).prepare(&Scheduler::enter, this);
     current = this;
-    for (int phase = 0; phase < 2; ++phase) {
+    std::optional<Abandoning> abandoning;
+    if (kill_at_ != ~0ULL) abandoning.emplace();
+    for (int phase = 0; phase < 2 && !killed_; ++phase) {
         if (const unsigned first = choose(); first != nobody) {
             running_ = first;
             active = this;
@@ -58,10 +61,16 @@ void Scheduler::enter(void* scheduler) {
 
 void Scheduler::point() {
     look();
+    if (steps_ >= kill_at_) kill();
     if (++steps_ > most_steps) fail("no worker waits: this one goes on and on");
     ++workers_[running_].steps;
     const unsigned next = choose();
     if (next != running_) go_on_with(next);
+}
+
+void Scheduler::kill() {
+    killed_ = true;
+    main_.end(fiber_of(running_));
 }
 
 void Scheduler::go_on_with(unsigned worker) {

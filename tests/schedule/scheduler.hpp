@@ -61,6 +61,12 @@ class Scheduler {
     void trace() { tracing_ = true; }
     void spawn(std::function<void()> body);
 
+    /// All workers stop for ever before step `step`, as when their process is killed: what they had
+    /// on their stacks is never seen again.
+    void kill_at(std::uint64_t step) { kill_at_ = step; }
+    /// Whether that came before they had ended.
+    [[nodiscard]] bool killed() const { return killed_; }
+
     /// Runs all workers until they have ended, first without waking one that stalled for good: then
     /// the others have to end without it.
     void run();
@@ -102,6 +108,7 @@ class Scheduler {
     [[nodiscard]] unsigned choose();
     void go_on_with(unsigned worker);
     void look();
+    [[noreturn]] void kill();
 
     SeededRandom random_;
     SeededRandom chance_;
@@ -113,6 +120,8 @@ class Scheduler {
     std::uint64_t steps_ = 0;
     std::uint64_t writes_ = 0;
     std::uint64_t fingerprint_ = 0;
+    std::uint64_t kill_at_ = ~0ULL;
+    bool killed_ = false;
     bool wrote_ = false;
     bool tracing_ = false;
 };

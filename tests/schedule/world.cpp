@@ -214,11 +214,13 @@ void Actor::rest() {
     });
 }
 
-World::World(const Shape& the_shape, std::uint64_t seed)
+World::World(const Shape& the_shape, std::uint64_t seed, Record* kept, std::uint64_t now)
     : shape(the_shape),
       scheduler(seed),
-      table(flows_of(shape), shape.workers, shape.workers),
-      truth(table, scheduler, events) {
+      table(kept == nullptr ? Table(flows_of(shape), shape.workers, shape.workers)
+                            : Table(flows_of(shape), shape.workers, shape.workers, kept)),
+      truth(table, scheduler, events),
+      now_ms(now) {
     SeededRandom seeds(~seed);
     for (unsigned id = 0; id < shape.workers; ++id) {
         actors.push_back(
@@ -226,6 +228,27 @@ World::World(const Shape& the_shape, std::uint64_t seed)
         actors.back()->engine().online();
     }
     scheduler.observe(*this);
+}
+
+Adopted World::adopt() {
+    FlowAdoption<V4, Scheduled> flows(table);
+    flows.enter_index([](const Record&, FlowStatus) { return Adoptable::yes; });
+    std::vector<FlowId> spare = flows.free_the_rest();
+    return {flows, std::move(spare)};
+}
+
+void World::take_over(const Adopted& adopted) {
+    actor(0).engine().stock(adopted.spare);
+    std::size_t given = 0;
+    for (const auto& actor : actors)
+        adopted.flows.give(actor->id(), [&](FlowId id, const Record& record) {
+            if (record.owner != actor->id()) fail("adopted: a flow says that another owns it");
+            actor->engine().arm(id, now_ms);
+            ++given;
+        });
+    if (given != adopted.flows.counts().adopted) fail("adopted: a flow is in nobody's wheel");
+    for (FlowId id = 1; id <= table.pool().last_id(); ++id)
+        if (table.pool()[id].status.load() == FlowStatus::live) truth.adopts(id);
 }
 
 void World::run(const std::function<void(Actor&)>& program) {

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/flow_adoption.hpp"
 #include "engine/reservation.hpp"
 #include "tests/schedule/ground_truth.hpp"
 #include "tests/schedule/place_names.hpp"
@@ -14,6 +15,12 @@
 namespace noclash::schedule {
 
 using Claim = Reservation<V4, Scheduled>;
+
+/// What a world adopted.
+struct Adopted {
+    FlowAdoption<V4, Scheduled> flows;
+    std::vector<FlowId> spare;
+};
 
 /// The table of one run, and how its tuples collide.
 struct Shape {
@@ -101,7 +108,20 @@ class Operation {
 /// Everything of one run: the table, its workers, the schedule and the truth.
 class World final : public Observer {
   public:
-    World(const Shape& shape, std::uint64_t seed);
+    /// @param kept    records that outlive the world, as many as `records_for(shape)`; none: its
+    /// own
+    /// @param now_ms  the time when it begins
+    World(const Shape& shape, std::uint64_t seed, Record* kept = nullptr, std::uint64_t now_ms = 0);
+    [[nodiscard]] static std::size_t records_for(const Shape& shape) {
+        return Table::records_for(shape.flows, shape.workers);
+    }
+
+    /// Adopts the records that another world left, all of which may live.
+    [[nodiscard]] Adopted adopt();
+    /// The workers take over what was adopted. Before they run.
+    void take_over(const Adopted& adopted);
+    /// All records that are not in use can be taken, each once; then they are given back.
+    void check_free_records();
 
     void watch(const Key& key) { truth.watch(key); }
     /// Lets every worker run `program` to its end.
@@ -122,14 +142,13 @@ class World final : public Observer {
     Table table;
     GroundTruth truth;
     std::vector<std::unique_ptr<Actor>> actors;
-    std::uint64_t now_ms = 0;
+    std::uint64_t now_ms;
     std::function<void(Record&)> when_gone;  ///< what stands above the engine
 
   private:
     void settle();
     void release_all();
     void fill_bucket();
-    void count_records();
 
     PlaceNames names_{table};
 };

@@ -3,10 +3,11 @@
 // The conditions when every worker has come to the end of its program, whatever happened: every
 // flow can be released, every record comes back, every slot is usable again.
 
-#include <set>
 #include <string>
+#include <vector>
 
 #include "tests/schedule/failure.hpp"
+#include "tests/schedule/free_records.hpp"
 #include "tests/schedule/world.hpp"
 
 namespace noclash::schedule {
@@ -18,7 +19,7 @@ void World::check_end() {
     settle();
     if (shape.collisions == Collisions::one_bucket || shape.collisions == Collisions::equal)
         fill_bucket();
-    count_records();
+    check_free_records();
 }
 
 /// Lets every grace period end and every flow's turn in the wheel come.
@@ -58,20 +59,11 @@ void World::fill_bucket() {
     settle();
 }
 
-void World::count_records() {
-    std::set<FlowId> seen;
-    for (auto& actor : actors) {
-        for (FlowId id = actor->engine().take_record(); id != no_flow;
-             id = actor->engine().take_record()) {
-            if (!seen.insert(id).second)
-                fail("no record twice: " + std::to_string(id) + " is free twice");
-            if (table.pool()[id].status.load() != FlowStatus::free)
-                fail("flow " + std::to_string(id) + " is among the free records and is not free");
-        }
-    }
-    if (seen.size() != table.pool().last_id())
-        fail("no leak: " + std::to_string(seen.size()) + " of " +
-             std::to_string(table.pool().last_id()) + " records came back");
+void World::check_free_records() {
+    std::vector<FlowWorker<V4, Scheduled>*> engines;
+    for (auto& actor : actors)
+        engines.push_back(&actor->engine());
+    schedule::check_free_records(table, engines);
 }
 
 }  // namespace noclash::schedule

@@ -42,7 +42,7 @@ BUDGETS_MIN = {
     "build (clang, ASan, UBSan)": 25, "build (clang, libFuzzer)": 23,
     "unit and stress tests": 3, "unit and stress tests (ASan, UBSan)": 16,
     "engine tests (TSan)": 1, "fuzz targets": 4, "clang-tidy": 8,
-    "models (Spin)": 7, "mutants of the engine": 6,
+    "models (Spin)": 7, "mutants of the engine": 9,
     "gateway: closing": 3, "gateway: control_clients": 3, "gateway: fragments": 5,
     "gateway: restart": 6,
     "gateway (ASan, UBSan): behavior": 4, "gateway (ASan, UBSan): control": 3,

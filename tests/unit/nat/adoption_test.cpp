@@ -7,6 +7,7 @@
 #include <random>
 #include <set>
 
+#include "tests/fuzz/adoption_driver.hpp"
 #include "tests/unit/nat/pipeline_fixture.hpp"
 #include "tests/unit/nat/spoken.hpp"
 
@@ -237,6 +238,14 @@ TEST_F(AdoptionTest, WhatCannotBeIsSkipped) {
     spoil([](Record& flow) { flow.tuples[0].zone = 9; }, "zone");
     spoil([](Record& flow) { flow.tuples[1].reserved = 7; }, "kind of one tuple");
     spoil([](Record& flow) { flow.tuples[0].reserved = flow.tuples[1].reserved = 7; }, "kind");
+    spoil(
+        [](Record& flow) {
+            for (auto& tuple : flow.tuples) {
+                tuple.protocol = 17;
+                tuple.reserved = wildcard::incarnation;
+            }
+        },
+        "new incarnation, not of TCP");
     spoil([](Record& flow) { flow.sum_changes[0] ^= 1; }, "checksum");
     spoil([](Record& flow) { flow.protocol_state = 15; }, "state of TCP");
     spoil([](Record& flow) { flow.status = static_cast<FlowStatus>(77); }, "status");
@@ -258,10 +267,25 @@ TEST_F(AdoptionTest, NoiseIsNoFlow) {
     }
 }
 
+/// As tests/fuzz/fuzz_adoption.cpp.
+TEST(AnyAdoption, EveryRecordIsAFlowWithItsTuplesOrFree) {
+    std::minstd_rand random(12);
+    std::uint32_t adopted = 0, refused = 0;
+    for (int round = 0; round < 200; ++round) {
+        std::vector<std::uint8_t> input(300 + random() % 900);
+        std::ranges::generate(input, [&] { return static_cast<std::uint8_t>(random() >> 8U); });
+        AdoptionDriver driver;
+        driver.drive(input);
+        adopted += driver.counts().adopted;
+        refused += driver.counts().conflicting;
+    }
+    EXPECT_GT(adopted, 200U);
+    EXPECT_GT(refused, 20U);
+}
+
 TEST_F(AdoptionTest, MappingsAreHeldByTheirFlowsAgain) {  // [RFC 4787 REQ-1]
-    for (const Filtering filtering :
-         {Filtering::endpoint_independent, Filtering::address_dependent,
-          Filtering::address_and_port_dependent}) {
+    for (const Filtering filtering : {Filtering::endpoint_independent, Filtering::address_dependent,
+                                      Filtering::address_and_port_dependent}) {
         start({mapped(filtering)});
         const Tuple<V4> sent = send(client);
         kill_and_start();
@@ -296,6 +320,27 @@ TEST_F(AdoptionTest, AMappingWithoutFlowsEndsAndAFlowWithoutItsMappingToo) {
     EXPECT_EQ(entries(), 0U);
 }
 
+TEST_F(AdoptionTest, AFlowThatWasEndingDoesNotJoinAnothersMapping) {
+    start({mapped(Filtering::address_and_port_dependent)});
+    // Its mapping had ended, and the outside endpoint was another's.
+    const Tuple<V4> outside = mapping_of_destination(send(client).inverse());
+    const Ends next{client.source + 1, client.destination + 1, 5000, 80};
+    Record& mapping = flow_of(mapping_of_destination(send(next).inverse()));
+    flow_of(outside).status = FlowStatus::dead;
+    flow_of(client).status = FlowStatus::ending;
+    Record& flow = flow_of(next);
+    mapping.tuple(Direction::reply) = outside;
+    flow.tuple(Direction::reply).destination_port = outside.destination_port;
+    Tuple<V4> to;
+    Tuple<V4>::invert(flow.tuple(Direction::reply), to);
+    keep(flow, translation(flow.tuple(Direction::original), to));
+    const AdoptionCounts counts = kill_and_start();
+    EXPECT_EQ(counts.orphaned, 1U);
+    EXPECT_EQ(counts.adopted, 2U);
+    EXPECT_EQ(references(flow_of(outside)), 1U);
+    EXPECT_EQ(send(next).source_port, outside.destination_port);
+}
+
 TEST_F(AdoptionTest, LimitsCountWhatLives) {
     limits.most[static_cast<std::size_t>(Quota::flows)] = 10;
     start({masquerade()});
@@ -308,18 +353,18 @@ TEST_F(AdoptionTest, LimitsCountWhatLives) {
     EXPECT_EQ(verdict.reason, DropReason::subscriber_flows);
     gateway->pass_time(1000 * gateway->timeouts.udp_s + 20'000);
     for (std::uint32_t n = 0; n < 10; ++n)
-        EXPECT_NE(send({client.source, client.destination, static_cast<std::uint16_t>(3000 + n),
-                        80}),
-                  Tuple<V4>{});
+        EXPECT_NE(
+            send({client.source, client.destination, static_cast<std::uint16_t>(3000 + n), 80}),
+            Tuple<V4>{});
     // Without limits nothing is counted, and what was is forgotten.
     limits = {};
     kill_and_start();
     gateway->limits_config.most[static_cast<std::size_t>(Quota::flows)] = 5;
     gateway->pass_time(1000 * gateway->timeouts.udp_s + 20'000);
     for (std::uint32_t n = 0; n < 5; ++n)
-        EXPECT_NE(send({client.source, client.destination, static_cast<std::uint16_t>(4000 + n),
-                        80}),
-                  Tuple<V4>{});
+        EXPECT_NE(
+            send({client.source, client.destination, static_cast<std::uint16_t>(4000 + n), 80}),
+            Tuple<V4>{});
     send({client.source, client.destination, 5000, 80});
     EXPECT_EQ(verdict.reason, DropReason::subscriber_flows);
 }
@@ -393,8 +438,7 @@ TEST_F(AdoptionTest, NewConnectionsOfOldPortsGoOn) {
     // Killed in the middle of the flow's taking over, which is done again.
     start({masquerade()});
     outside = connect();
-    Record& beside =
-        flow_of(incarnation_of(tuple(client, ip_protocol::tcp)));
+    Record& beside = flow_of(incarnation_of(tuple(client, ip_protocol::tcp)));
     beside.protocol_state = static_cast<std::uint8_t>(TcpState::established);
     kill_and_start();
     goes_on(outside);
