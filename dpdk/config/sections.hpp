@@ -54,7 +54,7 @@ void read_behavior(const Section& section, nat::NatBehavior& behavior);
 struct EarlierRules {
     std::unordered_set<std::string> names;
     std::vector<std::size_t> masquerading;  ///< places in the list
-    std::vector<std::size_t> mapping;       ///< of those, the ones with endpoint-independent mappings
+    std::vector<std::size_t> mapping;  ///< of those, the ones with endpoint-independent mappings
 };
 void check_behavior(const Section& section, const nat::Rule<V4>& rule, const Config& config,
                     EarlierRules& earlier);

@@ -119,36 +119,36 @@ Table limits_table(const nat::LimitsConfig<V4>& limits, bool early_drop,
 
 std::vector<Table> tables_of(const Config& config) {
     // A port, route, neighbour, pool or rule has settings of its own: `settings_of`.
-    const auto& [file, text, name, state, flows, workers, cores, idle, reply_locality, control_socket, log_level,
-                 memory, neighbors, static_neighbors, fragments, timeouts, ports, routes, policy,
-                 limits, warnings] = config;
+    const auto& [file, text, name, state, flows, workers, cores, idle, reply_locality,
+                 control_socket, log_level, memory, neighbors, static_neighbors, fragments,
+                 timeouts, ports, routes, policy, limits, warnings] = config;
     const auto& [pools, rules, no_room_error, early_drop, half_open_percent, tcp, tcp_timestamps,
                  tcp_reuse, tcp_unknown] = policy;
     const auto& [window, pickup] = tcp;
     const auto& [keeps_state, state_file] = state;
     const auto core_text = [](std::uint16_t core) { return value_text(core); };
-    return {{"",
-             {setting("name", name, restart),
-              setting("flows", flows, restart),
-              setting("workers", workers, restart),
-              {"cores", value_texts(cores, core_text), restart, "the allowed ones"},
-              setting("idle", word_of(idle_words, idle), restart),
-              setting("reply_locality", reply_locality, restart),
-              setting("control_socket", control_socket, restart),
-              setting("log_level", log_level),
-              setting("no_room_icmp", no_room_word(no_room_error)),
-              setting("tcp_window", word_of(tcp_window_words, window)),
-              setting("tcp_pickup", pickup),
-              setting("tcp_timestamps", word_of(tcp_timestamps_words, tcp_timestamps), restart),
-              setting("tcp_reuse", word_of(tcp_reuse_words, tcp_reuse)),
-              setting("tcp_unknown", word_of(tcp_unknown_words, tcp_unknown))}},
-            {"state",
-             {setting("keep", keeps_state, restart), setting("file", state_file, restart)}},
-            memory_table(memory),
-            neighbors_table(neighbors),
-            fragments_table(fragments),
-            timeouts_table(timeouts),
-            limits_table(limits, early_drop, half_open_percent)};
+    return {
+        {"",
+         {setting("name", name, restart),
+          setting("flows", flows, restart),
+          setting("workers", workers, restart),
+          {"cores", value_texts(cores, core_text), restart, "the allowed ones"},
+          setting("idle", word_of(idle_words, idle), restart),
+          setting("reply_locality", reply_locality, restart),
+          setting("control_socket", control_socket, restart),
+          setting("log_level", log_level),
+          setting("no_room_icmp", no_room_word(no_room_error)),
+          setting("tcp_window", word_of(tcp_window_words, window)),
+          setting("tcp_pickup", pickup),
+          setting("tcp_timestamps", word_of(tcp_timestamps_words, tcp_timestamps), restart),
+          setting("tcp_reuse", word_of(tcp_reuse_words, tcp_reuse)),
+          setting("tcp_unknown", word_of(tcp_unknown_words, tcp_unknown))}},
+        {"state", {setting("keep", keeps_state, restart), setting("file", state_file, restart)}},
+        memory_table(memory),
+        neighbors_table(neighbors),
+        fragments_table(fragments),
+        timeouts_table(timeouts),
+        limits_table(limits, early_drop, half_open_percent)};
 }
 
 std::string shown_values(const Values& values) {

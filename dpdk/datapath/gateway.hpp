@@ -57,10 +57,9 @@ struct Gateway {
           policy_before(kept == nullptr ? nullptr : snapshot_before(*kept, config, identities)),
           policy(first_policy(config, identities, policy_before.get())),
           neighbors(config.neighbors, config.ports, policy.of_round().pinned, seed),
-          flows(kept == nullptr
-                    ? Table(config.flows, config.workers, config.workers + flow_readers)
-                    : Table(config.flows, config.workers, config.workers + flow_readers,
-                            kept->records())),
+          flows(kept == nullptr ? Table(config.flows, config.workers, config.workers + flow_readers)
+                                : Table(config.flows, config.workers, config.workers + flow_readers,
+                                        kept->records())),
           crowded(flows),
           state(kept),
           own_lasting(kept == nullptr ? std::make_unique<Lasting>() : nullptr),
@@ -85,8 +84,8 @@ struct Gateway {
                                                         const Snapshot* before) {
         // Addresses that flows of the process before may have are retired at worst.
         return before == nullptr ? std::make_shared<const Snapshot>(config, identities)
-                                 : std::make_shared<const Snapshot>(
-                                       config, identities, before, before->router.own_addresses());
+                                 : std::make_shared<const Snapshot>(config, identities, before,
+                                                                    before->router.own_addresses());
     }
 
   public:
@@ -105,7 +104,7 @@ struct Gateway {
     AddressDefense defense;
     Table flows;
     Crowded crowded;
-    State* state;  ///< what outlives this process; null: nothing does
+    State* state;                          ///< what outlives this process; null: nothing does
     std::unique_ptr<Lasting> own_lasting;  ///< none: `lasting` is the state's
     Lasting& lasting;
     Timestamps timestamps;

@@ -42,8 +42,8 @@ std::uint64_t bytes_for_reassembly(const Config& config) {
     return config.workers * (datagrams_at_once * datagram + page_bytes);
 }
 
-/// Bytes of one table of routes: rte_lpm's 2^24 entries of four bytes, 256 more for each /24 in which
-/// longer prefixes lie, and its list of the routes.
+/// Bytes of one table of routes: rte_lpm's 2^24 entries of four bytes, 256 more for each /24 in
+/// which longer prefixes lie, and its list of the routes.
 std::uint64_t bytes_for_routes(const Config& config) {
     constexpr std::uint64_t first_level = 64 * mebibyte, group = 1024, rule = 8;
     std::vector<std::uint32_t> divided;

@@ -104,7 +104,7 @@ void StateFile::make() {
     new (&lasting()) Lasting();
     // Zeros are free records. Last, so that a process that is killed meanwhile leaves nothing that
     // looks finished.
-    std::atomic_signal_fence(std::memory_order_release);
+    std::atomic_signal_fence(std::memory_order_release);  // (83)
     fresh.magic = state_magic;
 }
 

@@ -38,13 +38,9 @@ class StateFile {
     }
     /// When the last process was alive, as `now_ms`.
     [[nodiscard]] std::uint64_t left_ms() const { return left_ms_; }
-    [[nodiscard]] const std::array<std::uint64_t, 2>& instance() const {
-        return header().instance;
-    }
+    [[nodiscard]] const std::array<std::uint64_t, 2>& instance() const { return header().instance; }
     /// This process is alive. About once a second.
-    void alive(std::uint64_t now_ms) {
-        header().alive_ms.store(now_ms, std::memory_order_relaxed);
-    }
+    void alive(std::uint64_t now_ms) { header().alive_ms.store(now_ms, std::memory_order_relaxed); }
 
   private:
     [[nodiscard]] StateHeader& header() const {

@@ -44,7 +44,6 @@ def add_options(parser):
     parser.add_argument("--most-flows", type=int, default=16 * MILLION, metavar="N",
                         help="leave out rows with more flows than so many")
 
-
     parser.add_argument("--realtime", action="store_true",
                         help="start the daemon at a real-time priority (chrt), so that other "
                              "programs take no CPU from it")
