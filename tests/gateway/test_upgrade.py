@@ -7,7 +7,7 @@ import select
 import signal
 
 from gateway_case import ROOT, build, main
-from lab.process import PATIENCE
+from lab.process import PATIENCE, run
 from restart_case import NAME, RestartCase
 
 UPGRADE = os.path.join(ROOT, "tools", "upgrade")
@@ -149,6 +149,33 @@ class Refused(UpgradeCase):
                 self.assertEqual(status, 1, said)
                 self.assertIn("nothing was stopped", said)
                 self.assertEqual(self.gateway.process.pid, old)
+        self.assert_goes_on()
+
+
+class ByHand(UpgradeCase):
+    """noclashctl state, with no tool around it."""
+
+    def state_command(self, *words, check=True):
+        return run([build().control, "state", *words], check=check)
+
+    def refused(self, *words):
+        result = self.state_command(*words, check=False)
+        self.assertEqual(result.returncode, 1, result.stdout)
+        return result.stderr
+
+    def test_export_and_import(self):
+        whose = ("--config", self.gateway.config_path)
+        stream = self.lab.path("edge1.flows")
+        for words in (("export", *whose, stream), ("remove", *whose)):
+            self.assertRegex(self.refused(*words), rf"\bpid {self.gateway.process.pid}\b")
+        self.before = self.translations()
+        self.gateway.stop()
+        self.state_command("export", *whose, stream)
+        self.assertIn("--replace", self.refused("import", *whose, stream))
+        self.state_command("remove", "--path", self.state)
+        self.assertEqual(self.state_command("show", *whose, check=False).returncode, 4)
+        self.state_command("import", *whose, stream)
+        self.gateway.launch(self.topology.gateway)
         self.assert_goes_on()
 
 

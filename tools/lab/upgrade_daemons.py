@@ -3,7 +3,6 @@
 started, by themselves or as a unit of systemd."""
 
 import os
-import re
 import select
 import signal
 import subprocess
@@ -105,6 +104,13 @@ class Bare:
         return f"pid {self._child.pid}"
 
 
+def quoted(word):
+    """As systemd takes a word in ExecStart literally."""
+    for special, literal in (("\\", "\\\\"), ('"', '\\"'), ("%", "%%"), ("$", "$$")):
+        word = word.replace(special, literal)
+    return f'"{word}"'
+
+
 class Unit:
     """A unit of systemd. A drop-in, which lasts until the machine is started again, has it run the
     new program."""
@@ -120,6 +126,10 @@ class Unit:
         directory = os.readlink(f"/proc/{self.pid}/cwd")
         self.config = os.path.join(directory, words[number][len(before):])
         self._program = os.readlink(f"/proc/{self.pid}/exe")
+        self._before = None  # the drop-in of an earlier upgrade, which the unit runs by
+        if os.path.exists(self._drop_in):
+            with open(self._drop_in, encoding="utf-8") as file:
+                self._before = file.read()
 
     def _property(self, name):
         return run(["systemctl", "show", "--value", "--property", name, self._unit]).stdout.strip()
@@ -127,20 +137,24 @@ class Unit:
     def stop_old(self):
         run(["systemctl", "stop", self._unit], timeout_s=120)
 
-    def start_new(self, program, config):
-        if program != self._program:
-            quoted = " ".join('"' + re.sub(r'(["\\])', r"\\\1", word).replace("%", "%%") + '"'
-                              for word in (program, "--config", config))
+    def _drop(self, text):
+        """Makes this the drop-in; None: there is none."""
+        if text is not None:
             os.makedirs(os.path.dirname(self._drop_in), exist_ok=True)
             with open(self._drop_in, "w", encoding="utf-8") as file:
-                file.write(f"[Service]\nExecStart=\nExecStart={quoted}\n")
-            run(["systemctl", "daemon-reload"], timeout_s=120)
+                file.write(text)
+        elif os.path.exists(self._drop_in):
+            os.unlink(self._drop_in)
+        run(["systemctl", "daemon-reload"], timeout_s=120)
+
+    def start_new(self, program, config):
+        if (program, config) != (self._program, self.config):
+            command = " ".join(quoted(word) for word in (program, "--config", config))
+            self._drop(f"[Service]\nExecStart=\nExecStart={command}\n")
         run(["systemctl", "start", self._unit], timeout_s=600)
 
     def start_old(self):
-        if os.path.exists(self._drop_in):
-            os.unlink(self._drop_in)
-            run(["systemctl", "daemon-reload"], timeout_s=120)
+        self._drop(self._before)
         run(["systemctl", "reset-failed", self._unit], check=False)
         run(["systemctl", "start", self._unit], timeout_s=600)
 
