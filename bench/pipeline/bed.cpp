@@ -10,7 +10,6 @@
 #include <stdexcept>
 
 #include "bench/scenario.hpp"
-#include "dpdk/control/adopt.hpp"
 #include "engine/base/clock.hpp"
 
 namespace noclash::bench {
@@ -105,7 +104,7 @@ Bed::Bed(Dpdk& dpdk, const Wish& wish) : wish_(wish) {
     if (state_) {
         dpdk::FlowFlush flush(*gateway_);
         dpdk::Reloader reloader(*gateway_, workers_, flush);
-        static_cast<void>(dpdk::adopt(*gateway_, workers_, reloader));
+        adoption_ = dpdk::adopt(*gateway_, workers_, reloader);
     }
     on_workers(1, [this](unsigned) {
         introduce(Side::inside);

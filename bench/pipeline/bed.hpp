@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "bench/pipeline/flows.hpp"
+#include "dpdk/control/adopt.hpp"
 #include "dpdk/datapath/gateway.hpp"
 #include "dpdk/datapath/worker.hpp"
 #include "dpdk/device/eal.hpp"
@@ -89,6 +90,8 @@ class Bed {
     /// Ends all flows, and has the workers reclaim their records.
     void forget_flows();
 
+    /// What came of the flows that a bed before it has left.
+    [[nodiscard]] const dpdk::AdoptionReport& adoption() const { return adoption_; }
     [[nodiscard]] std::uint64_t live_flows() const;
     /// Frames that workers dropped, for whatever reason.
     [[nodiscard]] std::uint64_t dropped() const;
@@ -105,6 +108,7 @@ class Bed {
     unsigned number_;
     std::array<std::vector<rte_ring*>, 2> rings_;
     std::optional<dpdk::State> state_;
+    dpdk::AdoptionReport adoption_;
     std::unique_ptr<dpdk::Gateway> gateway_;
     std::vector<std::unique_ptr<dpdk::Worker>> workers_;
 };

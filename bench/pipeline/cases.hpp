@@ -94,6 +94,8 @@ void rules_by_number(Dpdk& dpdk, const Options& options, PipelineReport& report)
 void routes_by_number(Dpdk& dpdk, const Options& options, PipelineReport& report);
 /// Established flows while another thread replaces the policy all the time.
 void reloads(Dpdk& dpdk, const Options& options, PipelineReport& report);
+/// A hundred million flows in one gateway, and another one that adopts them: some 18 GiB of memory.
+void huge(Dpdk& dpdk, const Options& options, PipelineReport& report);
 /// The limit of all gateways on this machine: the same traffic, and the least to do with it.
 void limit(Dpdk& dpdk, const Options& options, PipelineReport& report);
 

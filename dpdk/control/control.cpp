@@ -128,6 +128,10 @@ std::uint64_t Control::live_flows() const {
         removed += workers_[id]->engine_counters().removed.value() - ended(mappings);
     }
     std::uint64_t inserted = 0;
+    if (adoption_) {
+        const ReloadOutcome::Flows& adopted = adoption_->flows;
+        inserted = adopted.unchanged + adopted.live_on + adopted.ended;
+    }
     for (const auto& worker : workers_)
         inserted += worker->engine_counters().insert.value() -
                     opened(worker->pipeline().slow_path().mappings().counters());

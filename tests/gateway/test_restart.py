@@ -68,6 +68,7 @@ class Crowd(RestartCase):
         self.gateway.change_configuration(flows=4096)
         self.gateway.launch(self.topology.gateway)
         self.assertEqual(self.adopted(), self.COUNT)
+        self.assertEqual(self.gateway.flow_count(), self.COUNT)
         for end in here[::50]:
             back = self.crosses(self.outside, self.inside, self.udp(there, seen[end]))
             self.assertEqual(back.ends, (there, end))
