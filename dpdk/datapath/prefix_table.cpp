@@ -23,8 +23,8 @@ std::uint32_t count_groups(std::span<const PrefixTable::Entry> entries) {
     for (const PrefixTable::Entry& entry : entries)
         if (entry.prefix.length > 24) divided.push_back(entry.prefix.network.value.host() >> 8U);
     std::ranges::sort(divided);
-    const auto doubles = std::ranges::unique(divided);
-    return static_cast<std::uint32_t>(divided.size() - doubles.size());
+    return static_cast<std::uint32_t>(std::unique(divided.begin(), divided.end()) -
+                                      divided.begin());
 }
 
 }  // namespace

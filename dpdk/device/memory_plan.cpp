@@ -55,9 +55,10 @@ std::uint64_t bytes_for_routes(const Config& config) {
     for (const RouteConfig& route : config.routes)
         note(route.to.network, route.to.length);
     std::ranges::sort(divided);
-    const auto doubles = std::ranges::unique(divided);
-    return first_level + (divided.size() - doubles.size()) * group +
-           (config.routes.size() + config.ports.size() + 2) * rule + mebibyte;
+    const auto groups =
+        static_cast<std::uint64_t>(std::unique(divided.begin(), divided.end()) - divided.begin());
+    return first_level + groups * group + (config.routes.size() + config.ports.size() + 2) * rule +
+           mebibyte;
 }
 
 std::uint64_t count_buffers(const Config& config) {
