@@ -72,7 +72,7 @@ constexpr Case general[] = {
     {"LogLevel", "log_level = \"loud\"", "", "f:2:13: log_level: \"loud\" is not known"},
     {"SocketRelative", "control_socket = \"x.sock\"", "",
      "f:2:18: control_socket: \"x.sock\" is no path"},
-    {"UnknownKey", "zebra = 1", "", "f:2:1: zebra: unknown key; expected one of name, flows"},
+    {"UnknownKey", "zebra = 1", "", "f:2:1: zebra: unknown key; expected one of flows, workers"},
     {"UnknownKeyNear", "worker = 1", "", "f:2:1: worker: unknown key; did you mean `workers`?"},
     {"NoRoomIcmp", "no_room_icmp = \"3/13\"", "",
      "f:2:16: no_room_icmp: \"3/13\" is not known; expected \"host-unreachable\""},
