@@ -121,7 +121,7 @@ class Restarts(unittest.TestCase):
 
     def test_noclash_is_killed_with_a_file_of_flows_and_started_again(self):
         lab, topology = mock.Mock(), mock.Mock()
-        lab.path.return_value = "/somewhere/flows"
+        lab.memory_path.return_value = "/somewhere/flows"
         *_, (gateway, event, befall) = contests(mock.Mock(), lab)
         self.assertEqual(event, "killed and restarted")
         self.assertIn('file = "/somewhere/flows"', gateway.configuration)
