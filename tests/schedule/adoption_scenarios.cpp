@@ -115,7 +115,7 @@ std::vector<Scenario> adoption_scenarios() {
         {"adopted_again",
          "the same, of flows that end and are opened anew at once",
          lives_on(three_workers, three_workers, end_and_reopen),
-         {killed, adopted, rolled_back, brought_back, had_ended, killed_again, claim_lost},
+         {killed, adopted, rolled_back, brought_back, killed_again, claim_lost},
          2},
         {"adopted_by_fewer",
          "the same, in a world with fewer workers and so fewer records",

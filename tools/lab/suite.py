@@ -26,7 +26,7 @@ SANITIZED_GATEWAY_TESTS = ("services", "rules", "router", "malformed", "control"
                            "control_clients", "noclashctl", "json_fields", "mappings", "icmp",
                            "field", "protocols", "behavior", "limits", "tcp_window",
                            "lifecycle Ends Configuration Expiry", "untracked Untracked", "reload",
-                           "restart")
+                           "restart Changed Clock Limits Pairs GoesOn.test_after_kill")
 # Counted to the last packet at rates that need the machine, or with workers that poll and huge pages
 # of the whole machine: no other test of the gateway beside.
 GATEWAY_TESTS_ALONE = ("million_flows", "storm", "reload_storm", "restart_storm", "cpsload",
