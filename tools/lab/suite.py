@@ -23,8 +23,8 @@ QUICK_GATEWAY_TESTS = ("services", "rules", "router Router", "control Flows",
                        "storm Instrument Storm.test_in_step",
                        "cpsload OverMemif.test_mix OtherGateways.test_the_kernels_nat")
 SANITIZED_GATEWAY_TESTS = ("services", "rules", "router", "malformed", "control",
-                           "control_clients", "noclashctl", "json_fields", "mappings", "icmp",
-                           "field", "protocols", "behavior", "limits", "tcp_window",
+                           "control_clients", "noclashctl", "json_fields", "mappings", "field",
+                           "protocols", "limits", "tcp_window",
                            "lifecycle Ends Configuration Expiry", "untracked Untracked", "reload",
                            "restart Changed Clock Limits Pairs GoesOn.test_after_kill")
 # Counted to the last packet at rates that need the machine, or with workers that poll and huge pages
@@ -42,15 +42,14 @@ BUDGETS_MIN = {
     "build (clang, ASan, UBSan)": 25, "build (clang, libFuzzer)": 23,
     "unit and stress tests": 3, "unit and stress tests (ASan, UBSan)": 16,
     "engine tests (TSan)": 1, "fuzz targets": 4, "clang-tidy": 8,
-    "models (Spin)": 7, "mutants of the engine": 9,
+    "models (Spin)": 7, "mutants of the engine": 10,
     "gateway: closing": 3, "gateway: control_clients": 3, "gateway: fragments": 5,
     "gateway: restart": 6,
-    "gateway (ASan, UBSan): behavior": 4, "gateway (ASan, UBSan): control": 3,
-    "gateway (ASan, UBSan): control_clients": 5, "gateway (ASan, UBSan): icmp": 4,
+    "gateway (ASan, UBSan): control": 3, "gateway (ASan, UBSan): control_clients": 5,
     "gateway (ASan, UBSan): malformed": 3, "gateway (ASan, UBSan): protocols": 3,
     "gateway (ASan, UBSan): router": 3, "gateway (ASan, UBSan): rules": 3,
     "gateway (ASan, UBSan): limits": 3, "gateway (ASan, UBSan): tcp_window": 3,
-    "gateway (ASan, UBSan): reload": 3, "gateway (ASan, UBSan): restart": 9,
+    "gateway (ASan, UBSan): reload": 3, "gateway (ASan, UBSan): restart": 5,
 }
 
 # Suite of the unit and stress tests whose threads race on purpose.
