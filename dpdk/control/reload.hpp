@@ -5,11 +5,12 @@
 //
 // Another configuration takes the place of the one in force, and no worker waits for it:
 //
-//     read and check the file; compare it with the one in force      a faulty file changes nothing
-//     build its snapshot beside the old one                          shares what has not changed
-//     make what its limits need; pin its neighbours; grace period
-//     one store                                                      workers take it with their
-//     next round grace period; free the old one look at the flows: which go on, which end
+//     read and check the file, compare it with the one in force    a faulty file changes nothing
+//     build its snapshot beside the old one                        shares what has not changed
+//     make what its limits need, pin its neighbours                and wait for a grace period
+//     one store                                                    each worker takes it next round
+//     free the old one after a grace period
+//     look at the flows                                            which go on, and which end
 //
 // All or nothing: a file that changes something which needs a restart is refused as a whole. It is
 // done by whoever asks for it, at the lowest priority, one at a time.

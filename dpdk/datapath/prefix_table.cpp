@@ -11,23 +11,9 @@
 #include <string>
 
 #include "dpdk/device/last_memory.hpp"
+#include "dpdk/device/memory_plan.hpp"
 
 namespace noclash::dpdk {
-
-namespace {
-
-/// Second-level groups that a table of these entries takes: one for each /24 with longer prefixes.
-/// Exactly as many, for the library looks for a free one from the first on.
-std::uint32_t count_groups(std::span<const PrefixTable::Entry> entries) {
-    std::vector<std::uint32_t> divided;
-    for (const PrefixTable::Entry& entry : entries)
-        if (entry.prefix.length > 24) divided.push_back(entry.prefix.network.value.host() >> 8U);
-    std::ranges::sort(divided);
-    return static_cast<std::uint32_t>(std::unique(divided.begin(), divided.end()) -
-                                      divided.begin());
-}
-
-}  // namespace
 
 void PrefixTable::Free::operator()(rte_lpm* lpm) const {
     if (!LastMemory::is_left()) rte_lpm_free(lpm);
@@ -36,7 +22,11 @@ void PrefixTable::Free::operator()(rte_lpm* lpm) const {
 PrefixTable::PrefixTable(std::vector<Entry> entries) {
     rte_lpm_config settings{};
     settings.max_rules = static_cast<std::uint32_t>(entries.size() + 2);
-    settings.number_tbl8s = std::max(1U, count_groups(entries));
+    // Exactly as many as are needed, for the library looks for a free one from the first on.
+    std::vector<Prefix<V4>> prefixes;
+    for (const Entry& entry : entries)
+        prefixes.push_back(entry.prefix);
+    settings.number_tbl8s = std::max(1U, route_groups(prefixes));
     // Of the policy that is in force and the one that will replace it, each has a table.
     static std::atomic<unsigned> made{0};
     const std::string name = fmt::format("noclash_routes_{}", ++made);

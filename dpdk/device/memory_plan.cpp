@@ -42,23 +42,16 @@ std::uint64_t bytes_for_reassembly(const Config& config) {
     return config.workers * (datagrams_at_once * datagram + page_bytes);
 }
 
-/// Bytes of one table of routes: rte_lpm's 2^24 entries of four bytes, 256 more for each /24 in
-/// which longer prefixes lie, and its list of the routes.
+/// Bytes of one table of routes: rte_lpm's 2^24 entries of four bytes, 256 more for each group, and
+/// its list of the routes.
 std::uint64_t bytes_for_routes(const Config& config) {
     constexpr std::uint64_t first_level = 64 * mebibyte, group = 1024, rule = 8;
-    std::vector<std::uint32_t> divided;
-    const auto note = [&](V4Address network, std::uint8_t length) {
-        if (length > 24) divided.push_back(network.value.host() >> 8U);
-    };
+    std::vector<Prefix<V4>> prefixes;
     for (const PortConfig& port : config.ports)
-        note(port.address, port.prefix_length);
+        prefixes.push_back({port.address, port.prefix_length});
     for (const RouteConfig& route : config.routes)
-        note(route.to.network, route.to.length);
-    std::ranges::sort(divided);
-    const auto groups =
-        static_cast<std::uint64_t>(std::unique(divided.begin(), divided.end()) - divided.begin());
-    return first_level + groups * group + (config.routes.size() + config.ports.size() + 2) * rule +
-           mebibyte;
+        prefixes.push_back(route.to);
+    return first_level + route_groups(prefixes) * group + (prefixes.size() + 2) * rule + mebibyte;
 }
 
 std::uint64_t count_buffers(const Config& config) {
@@ -78,6 +71,15 @@ std::uint64_t count_buffers(const Config& config) {
 }
 
 }  // namespace
+
+std::uint32_t route_groups(std::span<const Prefix<V4>> prefixes) {
+    std::vector<std::uint32_t> divided;
+    for (const Prefix<V4>& prefix : prefixes)
+        if (prefix.length > 24) divided.push_back(prefix.network.value.host() >> 8U);
+    std::ranges::sort(divided);
+    return static_cast<std::uint32_t>(std::unique(divided.begin(), divided.end()) -
+                                      divided.begin());
+}
 
 std::uint32_t hold_packets(const Config& config) {
     const std::uint32_t wanted = config.neighbors.queue_packets;

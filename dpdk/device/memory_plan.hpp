@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "dpdk/config/config.hpp"
 
@@ -20,6 +21,10 @@ struct MemoryPlan {
 };
 
 [[nodiscard]] MemoryPlan plan_memory(const Config& config);
+
+/// Second-level groups that rte_lpm needs for these prefixes: one for each /24 in which longer ones
+/// lie.
+[[nodiscard]] std::uint32_t route_groups(std::span<const Prefix<V4>> prefixes);
 
 /// Packets of a worker that may wait for neighbours' addresses: as configured, but together not
 /// more than a quarter of the packet buffers, should their number be configured.

@@ -30,6 +30,7 @@ class StateDirectory : public testing::Test {
         std::filesystem::remove_all(directory_, error);
     }
 
+    [[nodiscard]] const std::string& directory() const { return directory_; }
     [[nodiscard]] std::string path(const std::string& name = "x.state") const {
         return directory_ + "/" + name;
     }

@@ -15,6 +15,7 @@
 #include "dpdk/state/stream_flow.hpp"
 #include "engine/base/clock.hpp"
 #include "nat/packet/translation.hpp"
+#include "tests/unit/dpdk/state_directory.hpp"
 #include "tests/unit/dpdk/stream_samples.hpp"
 #include "tools/noclashctl/state_text.hpp"
 
@@ -106,19 +107,8 @@ TEST(PacketIds, GoOn) {
     EXPECT_EQ(after.next(one, two, 17), last + 1);
 }
 
-/// State files on a tmpfs, where they have to be.
-class StateFiles : public testing::Test {
+class StateFiles : public test::StateDirectory {
   protected:
-    void SetUp() override {
-        std::string pattern = "/dev/shm/noclash-test-XXXXXX";
-        ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-        directory_ = pattern;
-    }
-    void TearDown() override { std::filesystem::remove_all(directory_); }
-
-    [[nodiscard]] std::string path(const std::string& name = "one.state") const {
-        return directory_ + "/" + name;
-    }
     Transferred import(const std::string& to, const StreamBytes& bytes,
                        Replace replace = Replace::no, std::size_t size = records) const {
         return import_state(to, size, source_of(bytes), replace, [](auto, auto) {});
@@ -142,13 +132,11 @@ class StateFiles : public testing::Test {
         return content;
     }
     [[nodiscard]] bool is_alone(const std::string& name) const {
-        const auto entries = std::filesystem::directory_iterator(directory_);
+        const auto entries = std::filesystem::directory_iterator(directory());
         return std::ranges::all_of(entries, [&](const auto& entry) {
             return entry.path().filename().string().starts_with(name);
         });
     }
-
-    std::string directory_;
 };
 
 TEST_F(StateFiles, CarryFlowsOver) {
@@ -169,7 +157,7 @@ TEST_F(StateFiles, CarryFlowsOver) {
     EXPECT_EQ(again.kept.identities, content.kept.identities);
     EXPECT_EQ(again.kept.configuration, content.kept.configuration);
     EXPECT_EQ(again.clocks.packet_ids.counts, content.clocks.packet_ids.counts);
-    EXPECT_TRUE(is_alone("one.state"));
+    EXPECT_TRUE(is_alone("x.state"));
 }
 
 TEST_F(StateFiles, OfAnotherBootAgeByTheWall) {
@@ -194,12 +182,12 @@ TEST_F(StateFiles, StayAsTheyAreWhenAStreamIsFaulty) {
     StreamBytes bytes = written(content);
     bytes[bytes.size() - 100] ^= 1;
     EXPECT_THAT(refusal([&] { static_cast<void>(import(path(), bytes)); }), HasSubstr("damaged"));
-    EXPECT_TRUE(std::filesystem::is_empty(directory_));
+    EXPECT_TRUE(std::filesystem::is_empty(directory()));
     static_cast<void>(import(path(), written(content)));
     EXPECT_THAT(refusal([&] { static_cast<void>(import(path(), bytes, Replace::yes)); }),
                 HasSubstr("damaged"));
     EXPECT_EQ(read_stream(exported(path())).flows.size(), 4U);
-    EXPECT_TRUE(is_alone("one.state"));
+    EXPECT_TRUE(is_alone("x.state"));
 }
 
 TEST_F(StateFiles, WithTooLittleRoomAreRefused) {
@@ -275,7 +263,7 @@ TEST_F(StateFiles, AreShown) {
     EXPECT_EQ(row["in_use"], false);
     EXPECT_THAT(tools::state_text(row), HasSubstr("1, and 1 mappings, 1 permissions"));
     remove_state(path());
-    EXPECT_TRUE(std::filesystem::is_empty(directory_));
+    EXPECT_TRUE(std::filesystem::is_empty(directory()));
 }
 
 }  // namespace
