@@ -20,7 +20,7 @@
 #include "dpdk/device/device_sockets.hpp"
 #include "dpdk/device/dpdk_log.hpp"
 #include "dpdk/device/log.hpp"
-#include "dpdk/device/packet_fanout.hpp"
+#include "dpdk/device/packet_sockets.hpp"
 #include "dpdk/device/unix_socket.hpp"
 #include "engine/base/random.hpp"
 
@@ -166,6 +166,7 @@ void Port::attach() {
     const std::uint64_t joined_before = sockets_without_defragmentation();
     if (!there && !device.arguments.empty()) {
         const int error = ::rte_dev_probe(device.arguments.c_str());
+        open_packet_sockets();
         if (error != 0) fail("DPDK cannot open the device", error);
         if (device.kind == DeviceKind::af_packet &&
             sockets_without_defragmentation() == joined_before) {

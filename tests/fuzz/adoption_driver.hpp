@@ -69,7 +69,8 @@ class AdoptionDriver {
         const std::uint8_t kind = input.byte();
         if (kind % 8 == 7) {
             const auto noise = input.bytes(sizeof(Record));
-            std::memcpy(static_cast<void*>(&record), noise.data(), noise.size());
+            if (!noise.empty())  // memcpy takes no null pointer, even for no bytes
+                std::memcpy(static_cast<void*>(&record), noise.data(), noise.size());
             return;
         }
         const std::uint8_t ends = input.byte(), ports = input.byte(), spoilt = input.byte();
