@@ -5,7 +5,7 @@
 
 #include "engine/setup_error.hpp"
 #include "nat/packet/verdict.hpp"
-#include "nat/policy/policy.hpp"
+#include "nat/policy/policy_config.hpp"
 
 namespace noclash::nat {
 

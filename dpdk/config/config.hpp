@@ -11,7 +11,7 @@
 #include "engine/base/address.hpp"
 #include "nat/packet/headers.hpp"
 #include "nat/policy/limits_config.hpp"
-#include "nat/policy/policy.hpp"
+#include "nat/policy/policy_config.hpp"
 #include "nat/policy/timeouts.hpp"
 
 namespace noclash::dpdk {

@@ -12,7 +12,7 @@
 #include "nat/packet/packet.hpp"
 #include "nat/packet/tcp_options.hpp"
 #include "nat/packet/timestamp_option.hpp"
-#include "nat/policy/policy.hpp"
+#include "nat/policy/tcp_policy.hpp"
 
 namespace noclash::nat {
 

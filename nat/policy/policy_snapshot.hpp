@@ -11,7 +11,7 @@
 #include "nat/policy/backends.hpp"
 #include "nat/policy/identities.hpp"
 #include "nat/policy/limits_config.hpp"
-#include "nat/policy/policy.hpp"
+#include "nat/policy/policy_config.hpp"
 #include "nat/policy/reserved_ports.hpp"
 #include "nat/policy/rule_classifier.hpp"
 #include "nat/policy/static_bindings.hpp"

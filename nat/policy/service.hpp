@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nat/policy/policy.hpp"
+
+namespace noclash::nat {
+
+/// What keeps a client at its backend from one flow to the next.
+enum class Affinity : std::uint8_t {
+    none,    ///< flows are spread by both ends' addresses and ports
+    client,  ///< all flows of a source address go to one backend, as long as backends stay the same
+};
+
+/// What a client hears of a service that has no backend for it.
+enum class NoBackend : std::uint8_t {
+    reject,  ///< at once: a RST for TCP, else "port unreachable" (RFC 1122, section 3.2.2.1)
+    drop,    ///< nothing
+};
+
+/// What becomes of TCP connections to a backend that the service does not have any more.
+enum class OnGone : std::uint8_t {
+    reset,  ///< both ends get a RST
+    keep,   ///< they live on, until they end by themselves
+};
+
+/// The weight of a backend that gets no new flow while another can have it: it drains.
+inline constexpr std::uint16_t no_weight = 0;
+inline constexpr std::uint16_t most_weight = 256;
+
+/// A server behind a service. Its address and port are its identity.
+template <class Family>
+struct Backend {
+    typename Family::Address address;
+    std::uint16_t port = 0;
+    std::uint16_t weight = 1;  ///< share of new flows; 0 to `most_weight`
+    friend bool operator==(const Backend&, const Backend&) = default;
+};
+
+/// A virtual address and port, whose flows are spread over backends. Services are asked before
+/// rules: no rule can take a service's packets.
+template <class Family>
+struct Service {
+    std::string name;                           ///< of its own among services and rules
+    typename Family::Address address;           ///< the VIP
+    std::vector<PortRange> ports;               ///< of the VIP; at least one
+    std::uint8_t protocol = 0;                  ///< TCP, UDP or SCTP
+    std::optional<std::uint16_t> ingress_port;  ///< index of the port; absent: any
+    SourceNat source_nat = SourceNat::keep;
+    std::uint16_t pool = 0;  ///< index into the pools, when `source_nat` is `pool`
+    Affinity affinity = Affinity::none;
+    NoBackend no_backend = NoBackend::reject;
+    OnGone on_gone = OnGone::reset;
+    /// So long may TCP connections to a backend of weight 0 live (seconds); 0: as long as they
+    /// like.
+    std::uint32_t drain_s = 0;
+    std::vector<Backend<Family>> backends;
+    friend bool operator==(const Service&, const Service&) = default;
+};
+
+}  // namespace noclash::nat
