@@ -40,7 +40,9 @@ struct FlowPlan {
     bool routed;        ///< the packet's hop leads towards the flow's destination
     bool binds_source;  ///< a static mapping says what the source becomes
     bool redirects;     ///< the destination is translated
-    FlowId mapping;     ///< whose outside endpoint the packet goes to, or `no_flow`
+    /// Whom the flow goes to, of a service; null: the service has no backend, or it is none.
+    const typename BackendTable<Family>::Entry* backend;
+    FlowId mapping;  ///< whose outside endpoint the packet goes to, or `no_flow`
     /// The choice of source NAT; without locality where a mapping translates the source.
     PortOffer<Family> offer;
     Tuple<Family> proposal;  ///< the reply tuple to try first; or the mapping's original tuple
@@ -165,19 +167,26 @@ class FlowPlanner {
         plan.routed = false;
         plan.binds_source = false;
         plan.mapping = no_flow;
-        plan.rule = policy.classifier.find(context.parsed.tuple, context.ingress_port);
+        plan.backend = nullptr;
+        plan.rule = policy.find_rule(context.parsed.tuple, context.ingress_port);
         if (plan.rule == nullptr) return;
         const Rule<Family>& rule = *plan.rule;
         Tuple<Family>::invert(context.parsed.tuple, plan.reply);
         plan.redirects = !rule.targets.empty();
         if (plan.redirects) redirect(plan.reply, rule.targets);
         if (rule.mapping) bind(context.parsed.tuple, policy.bindings, plan);
+        if (rule.is_service()) [[unlikely]]
+            if (!balance(context.parsed.tuple, policy, plan)) return;
         plan.routed = policy.router.route(plan.reply.source, context.hop);
         if (!plan.routed) return;
         plan.source_rule = &rule;
         plan.outside = policy.router.port_address(context.hop.port);
-        if (rule.action == Action::dnat && context.hop.port == context.ingress_port)
-            let_answers_come_back(context, round, plan);
+        if (rule.action == Action::dnat && context.hop.port == context.ingress_port) {
+            if (rule.is_service())
+                plan.source_rule = &service_source(rule, policy);
+            else
+                let_answers_come_back(context, round, plan);
+        }
         choose_source(*plan.source_rule, context.hop.port, round, plan);
     }
 
@@ -249,6 +258,25 @@ class FlowPlanner {
         const Target<Family>& target = targets[count == 1 ? 0 : proposals_.random().below(count)];
         reply.source = target.address;
         if (target.port) reply.source_port = Be16::from_host(*target.port);
+    }
+
+    /// Lets the flow go to a backend of its service. False: there is none.
+    [[gnu::noinline]] static bool balance(const Tuple<Family>& tuple, const Policy<Family>& policy,
+                                          FlowPlan<Family>& plan) {
+        const ServiceRules<Family>& services = policy.service_rules;
+        const Rule<Family>& rule = *plan.rule;
+        plan.redirects = true;
+        plan.backend = services.backends_of(rule).choose(tuple, services.service_of(rule).affinity);
+        if (plan.backend == nullptr) return false;
+        const Backend<Family>& backend = plan.backend->backend;
+        plan.reply.source = backend.address;
+        if (backend.port != 0) plan.reply.source_port = Be16::from_host(backend.port);
+        return true;
+    }
+    /// How the source of a service's flow is translated that leaves by the port that it came by.
+    static const Rule<Family>& service_source(const Rule<Family>& rule,
+                                              const Policy<Family>& policy) {
+        return rule.source_nat == SourceNat::keep ? policy.service_rules.hairpin() : rule;
     }
 
     /// Either end of the flow may be bound, or both: then inside hosts meet by their outside

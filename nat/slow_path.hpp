@@ -125,6 +125,8 @@ class SlowPath {
 
         const Rule<Family>* rule = plan.rule;
         if (rule != nullptr && forbids(rule->action)) return forbid(context, *rule);
+        if (rule != nullptr && rule->is_service() && plan.backend == nullptr) [[unlikely]]
+            return no_backend(context, *rule, policy);
         if (to_us) [[unlikely]] {
             if (policy.maps_endpoints)
                 if (const std::optional<Found> found = to_mapping(context, plan, round))
@@ -208,16 +210,30 @@ class SlowPath {
                        Verdict::reject(DropReason::rejected, icmp_error::admin_prohibited));
     }
 
-    /// A TCP segment of no flow that opens none. An inside host may be told so by a RST; a host
-    /// that sends to an address of ours hears nothing [RFC 5382 REQ-4], and no RST answers a RST
-    /// (RFC 9293, section 3.10.7.1).
+    /// To a service that has nobody to send it to.
+    [[gnu::noinline]] Found no_backend(PacketContext<Family>& context, const Rule<Family>& rule,
+                                       const Snapshot& policy) {
+        constexpr auto reason = DropReason::no_backend;
+        if (policy.service_rules.service_of(rule).no_backend == NoBackend::drop)
+            return drop(context, reason);
+        return decided(context, context.parsed.kind == PacketKind::tcp
+                                    ? Verdict::reset(reason)
+                                    : Verdict::reject(reason, icmp_error::port_unreachable));
+    }
+
+    /// A TCP segment of no flow that opens none. An inside host may be told so by a RST; a client
+    /// of a service always is, as by a server that has forgotten it. A host that sends to another
+    /// address of ours hears nothing [RFC 5382 REQ-4], and no RST answers a RST (RFC 9293, section
+    /// 3.10.7.1).
     [[gnu::noinline]] Found belongs_to_nothing(PacketContext<Family>& context, const FlowPlan& plan,
                                                const Snapshot& policy) {
         constexpr auto reason = DropReason::tcp_not_syn;
-        const bool answers = policy.tcp_unknown == TcpUnknown::reset &&
-                             (context.parsed.tcp_flags & tcp_flag::rst) == 0 &&
-                             !policy.router.is_own(context.parsed.tuple.destination) &&
-                             is_outbound(plan);
+        const bool of_service = plan.rule != nullptr && plan.rule->is_service();
+        const bool for_outside = policy.tcp_unknown == TcpUnknown::reset &&
+                                 !policy.router.is_own(context.parsed.tuple.destination) &&
+                                 is_outbound(plan);
+        const bool answers =
+            (of_service || for_outside) && (context.parsed.tcp_flags & tcp_flag::rst) == 0;
         return decided(context, answers ? Verdict::reset(reason) : Verdict::drop(reason));
     }
     /// Whether the packet is of a host whose source is translated, or that a rule forwards as it
@@ -311,6 +327,8 @@ class SlowPath {
         if (policy.untracked.any() && leaves_answers_untracked(policy, flow, context)) [[unlikely]]
             return drop(context, DropReason::untracked_answers);
         rule_hits_[rule.id].add();
+        if (plan.backend != nullptr) [[unlikely]]
+            plan.backend->counters->openings.fetch_add(1, std::memory_order_relaxed);
         flow.rule = rule.id;
         Tuple<Family> to;
         Tuple<Family>::invert(flow.tuple(Direction::reply), to);

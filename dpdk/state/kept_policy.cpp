@@ -27,6 +27,7 @@ void write_kept_policy(const std::string& path, const KeptPolicy& policy) {
         {"rules", policy.identities.rules},
         {"pools", policy.identities.pools},
         {"pairing_keys", policy.identities.pairing_keys},
+        {"service_key", policy.identities.service_key},
         {"configuration_file", policy.configuration_file},
         {"configuration", policy.configuration},
     };
@@ -44,6 +45,8 @@ KeptPolicy read_kept_policy(const std::string& path) {
         json.at("rules").get_to(policy.identities.rules);
         json.at("pools").get_to(policy.identities.pools);
         json.at("pairing_keys").get_to(policy.identities.pairing_keys);
+        if (const auto key = json.find("service_key"); key != json.end())
+            key->get_to(policy.identities.service_key);  // releases without services had none
         json.at("configuration_file").get_to(policy.configuration_file);
         json.at("configuration").get_to(policy.configuration);
         return policy;

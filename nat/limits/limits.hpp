@@ -221,8 +221,13 @@ class Limits {
         const bool unanswered =
             (before & flow_mark::half_open_service) != 0 && (before & flow_mark::replied) == 0;
         if (!unanswered) return;
-        if (const Rule<Family>* rule = policy.find_rule(flow.rule))
-            policy.backends.ended_unanswered(policy.place_of(*rule), flow.tuple(Direction::reply));
+        const Rule<Family>* rule = policy.find_rule(flow.rule);
+        if (rule == nullptr) return;
+        const Tuple<Family>& reply = flow.tuple(Direction::reply);
+        if (rule->is_service())
+            policy.service_rules.ended_unanswered(*rule, reply);
+        else
+            policy.backends.ended_unanswered(policy.place_of(*rule), reply);
     }
 
     /// Takes off again what `marks` say was counted.

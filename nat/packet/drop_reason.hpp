@@ -41,6 +41,7 @@ namespace noclash::nat {
     X(rule, "a rule says drop")                                                               \
     X(rejected, "a rule says reject")                                                         \
     X(no_rule, "no rule matches")                                                             \
+    X(no_backend, "to a service that has no backend")                                         \
     X(unsolicited, "to an address of our own, belonging to no flow and no service")           \
     X(filtered, "to a mapping, whose filtering does not admit the sender")                    \
     X(untracked_answers,                                                                      \

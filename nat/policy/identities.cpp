@@ -87,10 +87,14 @@ Identities::Identities(IdentityTable kept)
         throw std::length_error("not one key for each pool");
     for (const Pairing::Key& key : kept.pairing_keys)
         pairings_.emplace_back(key);
+    if (kept.service_key != SecretKey{})
+        service_key_ = kept.service_key;
+    else
+        random_bytes(service_key_.data(), sizeof service_key_);
 }
 
 IdentityTable Identities::table() const {
-    IdentityTable table{rules_.all(), pools_.all(), {}};
+    IdentityTable table{rules_.all(), pools_.all(), {}, service_key_};
     for (const Pairing& pairing : pairings_)
         table.pairing_keys.push_back(pairing.key());
     return table;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -9,6 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/base/random.hpp"
 #include "nat/policy/pooling.hpp"
 
 namespace noclash::nat {
@@ -56,25 +58,30 @@ class Names {
     std::vector<std::uint16_t> free_;  ///< numbers that were given back
 };
 
+using SecretKey = std::array<std::uint64_t, 2>;
+
 /// All identities at one moment, to be kept for another process.
 struct IdentityTable {
     std::vector<std::string> rules;          ///< names by number; empty: nobody has it
     std::vector<std::string> pools;          ///< likewise
     std::vector<Pairing::Key> pairing_keys;  ///< by pool
+    SecretKey service_key{};                 ///< of services' tables; 0: not known
 
     friend bool operator==(const IdentityTable&, const IdentityTable&) = default;
 };
 
-/// Carries from one policy to the next the numbers of rules and pools, and how each pool pairs
-/// inside hosts with its addresses. One per gateway; used by one thread at a time, which makes a
-/// policy.
+/// Carries from one policy to the next the numbers of rules, services and pools, and how each pool
+/// pairs inside hosts with its addresses. One per gateway; used by one thread at a time, which
+/// makes a policy.
 class Identities {
   public:
     static constexpr std::size_t most_rules = 65536;
     static constexpr std::size_t most_pools = 65535;  // mappings count them from 1
 
     /// @param rules  how many rules may have a number: all that is kept by rule is as long
-    explicit Identities(std::size_t rules = most_rules) : rules_(rules), pools_(most_pools) {}
+    explicit Identities(std::size_t rules = most_rules) : rules_(rules), pools_(most_pools) {
+        random_bytes(service_key_.data(), sizeof service_key_);
+    }
     /// With those of another process.
     /// @throws std::length_error when the table holds too many names, one of them twice, or not one
     ///         key for each pool
@@ -84,6 +91,9 @@ class Identities {
     [[nodiscard]] RuleId rule(std::string_view name) { return rules_.id_of(name); }
     [[nodiscard]] PoolId pool(std::string_view name);
     [[nodiscard]] const Pairing& pairing_of(PoolId pool) const { return pairings_[pool]; }
+    /// What services choose backends by: the same in every policy, so that few flows of a client
+    /// move to another backend when backends change.
+    [[nodiscard]] const SecretKey& service_key() const { return service_key_; }
     [[nodiscard]] const Names& rules() const { return rules_; }
     [[nodiscard]] const Names& pools() const { return pools_; }
 
@@ -97,6 +107,7 @@ class Identities {
     Names rules_;
     Names pools_;
     std::vector<Pairing> pairings_;  ///< by pool
+    SecretKey service_key_{};
 };
 
 }  // namespace noclash::nat

@@ -16,6 +16,9 @@ namespace noclash::nat {
 /// `Rule::mss_clamp` that leaves it to the MTU.
 inline constexpr std::uint16_t any_mss = 65535;
 
+/// `Rule::service` of what is no service.
+inline constexpr std::uint32_t no_service = UINT32_MAX;
+
 /// A rule's action on the first packet of a flow.
 enum class Action : std::uint8_t { drop, reject, forward, snat, masquerade, dnat, bind };
 
@@ -122,6 +125,10 @@ struct Rule {
     /// ports).
     std::optional<StaticMapping<Family>> mapping;
     OnChange on_change = OnChange::keep;
+    /// Of a `dnat` rule that the policy made of a service: the place of the service in its list.
+    std::uint32_t service = no_service;
+
+    [[nodiscard]] bool is_service() const { return service != no_service; }
 };
 
 /// Addresses and ports that sources are translated to. Ranges may be anywhere [RFC 6888 REQ-3].

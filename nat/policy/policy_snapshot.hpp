@@ -14,6 +14,7 @@
 #include "nat/policy/policy_config.hpp"
 #include "nat/policy/reserved_ports.hpp"
 #include "nat/policy/rule_classifier.hpp"
+#include "nat/policy/service_rules.hpp"
 #include "nat/policy/static_bindings.hpp"
 #include "nat/policy/timeouts.hpp"
 #include "nat/policy/untracked_rules.hpp"
@@ -40,17 +41,18 @@ struct Policy : PolicyConfig<Family> {
                                                  return rule.behavior.mapping ==
                                                         Mapping::endpoint_independent;
                                              })),
+          service_rules(this->services, identities, previous),
           classifier(this->rules),
           outward(this->rules),
           bindings(this->rules),
-          reserved_ports(this->rules, previous == nullptr ? nullptr : &previous->reserved_ports),
+          reserved_ports(this->rules, service_rules.rules(),
+                         previous == nullptr ? nullptr : &previous->reserved_ports),
           untracked(this->rules),
           backends(this->rules, previous) {
-        for (const Rule<Family>& rule : this->rules) {
-            if (rule.id >= by_id_.size()) by_id_.resize(rule.id + std::size_t{1});
-            assert(by_id_[rule.id] == nullptr);  // each has a name of its own
-            by_id_[rule.id] = &rule;
-        }
+        for (const Rule<Family>& rule : this->rules)
+            number(rule);
+        for (const Rule<Family>& rule : service_rules.rules())
+            if (find_rule(rule.id) == nullptr) number(rule);  // one for each of its port ranges
     }
     Policy(const Policy&) = delete;
     Policy& operator=(const Policy&) = delete;
@@ -59,17 +61,27 @@ struct Policy : PolicyConfig<Family> {
     [[nodiscard]] const Rule<Family>* find_rule(RuleId id) const {
         return id < by_id_.size() ? by_id_[id] : nullptr;
     }
-    /// The place of one of its rules in the list.
+    /// The rule that decides about a first packet: a service, or the first of the list that
+    /// matches. Null: none.
+    [[nodiscard, gnu::always_inline]] const Rule<Family>* find_rule(
+        const Tuple<Family>& tuple, std::uint16_t ingress_port) const {
+        if (service_rules.any()) [[unlikely]]
+            if (const Rule<Family>* service = service_rules.find(tuple, ingress_port))
+                return service;
+        return classifier.find(tuple, ingress_port);
+    }
+    /// The place of one of its rules in the list; of no service.
     [[nodiscard]] std::size_t place_of(const Rule<Family>& rule) const {
         return static_cast<std::size_t>(&rule - this->rules.data());
     }
 
     const Timeouts timeouts;
     const LimitsConfig<Family> limits;
-    const bool limits_sources;                ///< there is a limit on a source
-    const bool limits_anything;               ///< or on a service
-    const bool maps_endpoints;                ///< some rule makes endpoint-independent mappings
-    const RuleClassifier<Family> classifier;  ///< the rule that decides about a first packet
+    const bool limits_sources;                 ///< there is a limit on a source
+    const bool limits_anything;                ///< or on a service
+    const bool maps_endpoints;                 ///< some rule makes endpoint-independent mappings
+    const ServiceRules<Family> service_rules;  ///< what `services` say, and their backends
+    const RuleClassifier<Family> classifier;   ///< which of `rules` decides about a first packet
     const RuleClassifier<Family, NotRedirecting> outward;  ///< which would, were there no `dnat`
     const StaticBindings<Family> bindings;
     const ReservedPorts<Family> reserved_ports;
@@ -85,6 +97,12 @@ struct Policy : PolicyConfig<Family> {
             pool.pairing = identities.pairing_of(pool.id);
         }
         return config;
+    }
+
+    void number(const Rule<Family>& rule) {
+        if (rule.id >= by_id_.size()) by_id_.resize(rule.id + std::size_t{1});
+        assert(by_id_[rule.id] == nullptr);  // each has a name of its own
+        by_id_[rule.id] = &rule;
     }
 
     std::vector<const Rule<Family>*> by_id_;

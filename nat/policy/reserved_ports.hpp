@@ -14,7 +14,7 @@
 
 namespace noclash::nat {
 
-/// Ports of port-forwards and static mappings. They are never proposed as the source of a
+/// Ports of services, port-forwards and static mappings. They are never proposed as the source of a
 /// translated flow, so that no answer to a flow is mistaken for a request to the service, nor the
 /// other way round. A rule that forwards all ports of an address reserves none: the address may be
 /// shared with flows from inside, whose answers are found before any rule is asked. (An address
@@ -24,9 +24,13 @@ namespace noclash::nat {
 template <class Family>
 class ReservedPorts {
   public:
+    /// @param services  the rules that the policy made of services
     /// @param previous  of the policy before this one; null when there is none
     explicit ReservedPorts(std::span<const Rule<Family>> rules,
+                           std::span<const Rule<Family>> services = {},
                            const ReservedPorts* previous = nullptr) {
+        for (const Rule<Family>& service : services)
+            add({service.protocol, service.to, *service.to_port});
         for (const Rule<Family>& rule : rules) {
             if (rule.action == Action::dnat && rule.to_port)
                 add({rule.protocol, rule.to, *rule.to_port});

@@ -59,6 +59,7 @@ struct Service {
     /// like.
     std::uint32_t drain_s = 0;
     std::vector<Backend<Family>> backends;
+    bool by_command = false;  ///< made while the gateway runs; no file has it
     friend bool operator==(const Service&, const Service&) = default;
 };
 
