@@ -306,7 +306,7 @@ class Pipeline {
                 return false;
             }
             if (is_opening(context.parsed)) {
-                if (gives_way(flow, tcp_state(flow), direction, policy.tcp.window, now_ms)) {
+                if (slow_path_.gives_way(flow, tcp_state(flow), direction, round)) {
                     ask_anew(context);
                     return false;
                 }

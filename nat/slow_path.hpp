@@ -138,6 +138,20 @@ class SlowPath {
         return create_flow(context, plan, round);
     }
 
+    /// Whether a SYN from `direction` has its tuple's flow end, and is asked anew: see
+    /// `nat::gives_way`; or the flow is of a service that sends the SYN elsewhere today.
+    [[nodiscard, gnu::noinline]] static bool gives_way(const Record& flow, TcpState state,
+                                                       Direction direction, Round round) {
+        const auto& [policy, now_ms] = round;
+        if (nat::gives_way(flow, state, direction, policy.tcp.window, now_ms)) return true;
+        if (direction == Direction::reply || !policy.service_rules.any()) return false;
+        const Rule<Family>* rule = policy.find_rule(flow.rule);
+        return rule != nullptr && rule->is_service() &&
+               policy.service_rules.leads_elsewhere(*rule, flow.tuple(Direction::original),
+                                                    flow.tuple(Direction::reply),
+                                                    is_over(state, policy.tcp.window));
+    }
+
     /// As `set_up`, of a SYN of `direction` whose tuple a flow still has that gives way to it
     /// (`gives_way`). The SYN is asked as if there were no such flow: rules, filtering and all.
     /// Only when it may open one does that one end; and what the two both refer to does not end
@@ -364,8 +378,7 @@ class SlowPath {
         if (!table.begin_end(found.flow)) return false;
         Record& flow = worker_.record(found.flow);
         const TcpProgress seen(flow.protocol_state.load(std::memory_order_seq_cst));  // (32)
-        if (!gives_way(flow, seen.state(), found.direction, round.policy.tcp.window,
-                       round.now_ms)) {
+        if (!gives_way(flow, seen.state(), found.direction, round)) {
             table.revive(found.flow);
             return false;
         }

@@ -66,6 +66,17 @@ class ServiceRules {
     [[nodiscard]] const Table& backends_of(const Rule<Family>& rule) const {
         return backends_[rule.service]->current();
     }
+    /// Whether a client's SYN on the flow of an earlier connection goes to another backend: a SYN
+    /// always goes by the backends of today. A connection that is over is asked in any case; one
+    /// that may live, only when its backend is gone or down: else its backend answers the SYN
+    /// itself (RFC 9293, section 3.10.7.4: a challenge ACK), since anybody can forge one.
+    [[nodiscard]] bool leads_elsewhere(const Rule<Family>& rule, const Tuple<Family>& original,
+                                       const Tuple<Family>& reply, bool is_over) const {
+        const Table& table = backends_of(rule);
+        const auto* now = table.find(reply.source, reply.source_port.host());
+        if (!is_over && now != nullptr && now->state() != BackendState::down) return false;
+        return table.choose(original, service_of(rule).affinity) != now;
+    }
     /// A connection that a backend was to answer has ended without a word from it.
     /// @param reply  the flow's reply tuple, whose source is the backend
     void ended_unanswered(const Rule<Family>& rule, const Tuple<Family>& reply) const {

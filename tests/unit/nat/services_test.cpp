@@ -8,11 +8,12 @@
 
 #include "nat/policy/flow_fate.hpp"
 #include "tests/unit/nat/pipeline_fixture.hpp"
+#include "tests/unit/nat/spoken.hpp"
 
 namespace noclash::nat::test::services_test {
 namespace {
 
-using tcp_flag::ack, tcp_flag::rst, tcp_flag::syn;
+using tcp_flag::ack, tcp_flag::fin, tcp_flag::rst, tcp_flag::syn;
 
 constexpr const char* vip = "203.0.113.7";
 
@@ -176,9 +177,10 @@ TEST_F(Balanced, ABackendReachesItsOwnService) {
 
 TEST_F(Balanced, ADrainingBackendKeepsItsFlowsAndGetsNoNewOnes) {
     serve({web({backend(2), backend(3)})});
-    Ends old{};
-    for (std::uint32_t i = 0; old.source == 0; ++i)
-        if (send(from_client(i)).destination == ip("10.2.0.2")) old = from_client(i);
+    std::uint32_t number = 0;
+    while (send(from_client(number)).destination != ip("10.2.0.2"))
+        ++number;
+    const Ends old = from_client(number);
     change([](auto& entries) { entries[0].drains = true; });
     for (std::uint32_t i = 100; i < 200; ++i)
         EXPECT_EQ(send(from_client(i)).destination, ip("10.2.0.3"));
@@ -189,6 +191,88 @@ TEST_F(Balanced, ADrainingBackendKeepsItsFlowsAndGetsNoNewOnes) {
     for (std::uint32_t i = 200; i < 300; ++i)
         met.insert(send(from_client(i)).destination.value.host());
     EXPECT_EQ(met.size(), 2U) << "a backend that drains is better than none";
+}
+
+// A SYN on a port that a client uses again.
+
+struct Reused : Balanced {
+    /// A connection to the first of two backends.
+    void connect() {
+        serve({web({backend(2), backend(3)})});
+        for (std::uint32_t i = 0; there.destination != ip("10.2.0.2"); ++i) {
+            ends = from_client(i);
+            there = send(ends);
+        }
+    }
+    void client_says(const Spoken& spoken) {
+        Bytes packet = segment(ends, spoken);
+        pass(packet, 0);
+        ASSERT_TRUE(verdict.transmits());
+    }
+    void backend_says(const Spoken& spoken) {
+        Bytes packet = segment(answer_to(there), spoken);
+        pass(packet, 1);
+        ASSERT_TRUE(verdict.transmits());
+    }
+    void answer() {
+        client_says({syn, 1000});
+        backend_says({syn | ack, 9000, 1001});
+        client_says({ack, 1001, 9001});
+    }
+    /// Both ends close it.
+    void close() {
+        answer();
+        client_says({fin | ack, 1001, 9001});
+        backend_says({fin | ack, 9001, 1002});
+        client_says({ack, 1002, 9002});
+    }
+    Ends ends{};
+    Tuple<V4> there{};
+};
+
+TEST_F(Reused, AfterTheEndItGoesByTheBackendsOfToday) {
+    connect();
+    close();
+    Bytes again = segment(ends, {syn, 500'000});
+    EXPECT_EQ(pass(again, 0).destination, ip("10.2.0.2")) << "nothing has changed";
+    gateway.pass_time(3'600'000);
+    gateway.keeps_policy = false;
+    there = {};
+    connect();
+    close();
+    change([](auto& entries) { entries[0].drains = true; });
+    again = segment(ends, {syn, 500'000});
+    EXPECT_EQ(pass(again, 0).destination, ip("10.2.0.3"));
+    EXPECT_EQ(verdict.outcome, Outcome::transmit);
+}
+
+TEST_F(Reused, OfABackendThatIsDownOrGoneItGoesElsewhereAtOnce) {
+    for (const bool is_gone : {false, true}) {
+        for (const bool is_answered : {false, true}) {
+            gateway.keeps_policy = false;
+            serve({});
+            static_cast<void>(gateway.round());  // nothing is known of its backends any more
+            there = {};
+            connect();
+            if (is_answered) answer();
+            change([&](auto& entries) {
+                if (is_gone)
+                    entries.erase(entries.begin());
+                else
+                    entries[0].health = Health::down;
+            });
+            EXPECT_EQ(send(ends).destination, ip("10.2.0.3")) << is_gone << is_answered;
+            EXPECT_EQ(send(ends).destination, ip("10.2.0.3"));
+            gateway.pass_time(3'600'000);
+        }
+    }
+}
+
+TEST_F(Reused, WhileItLivesABackendThatDrainsAnswersItself) {
+    connect();
+    answer();
+    change([](auto& entries) { entries[0].drains = true; });
+    EXPECT_EQ(send(ends).destination, ip("10.2.0.2"));
 }
 
 TEST_F(Balanced, WhenAllAreDownAllAreAsked) {
