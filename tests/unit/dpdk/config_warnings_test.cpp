@@ -343,8 +343,8 @@ TEST(Warnings, TooFewNeighbours) {
                             with("[[rule]]\nname = \"r\"\nin = \"wan\"\naction = \"dnat\"\ntarget "
                                  "= [" +
                                  targets + "]\n")),
-                ElementsAre(HasSubstr("capacity: 16 neighbours are kept, and routes and rules name "
-                                      "21")));
+                ElementsAre(HasSubstr("capacity: 16 neighbours are kept, and routes, rules and "
+                                      "services name 21")));
 }
 
 // Warnings about a configuration with faults are told, too.
