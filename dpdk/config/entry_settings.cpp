@@ -130,9 +130,9 @@ Settings settings_of(const nat::Pool<V4>& pool) {
 }
 
 Settings settings_of(const nat::Rule<V4>& rule, const Config& config) {
-    // The policy gives the number.
+    // The policy gives the number, and says what it made of a service.
     const auto& [name, id, ingress_port, protocol, from, to, to_port, action, tracking, source_nat,
-                 pool, ports, likeness, behavior, mss_clamp, targets, mapping, on_change] = rule;
+                 pool, ports, likeness, behavior, mss_clamp, targets, mapping, on_change, of_service] = rule;
     Values target;
     for (const auto& one_of_them : targets)
         target.push_back(target_text(one_of_them));
@@ -168,8 +168,9 @@ Settings settings_of(const nat::Rule<V4>& rule, const Config& config) {
 }
 
 Settings settings_of(const nat::Service<V4>& service, const Config& config) {
+    // Whether a command made it is no setting.
     const auto& [name, address, ports, protocol, ingress_port, source_nat, pool, affinity,
-                 no_backend, on_gone, drain_s, backends] = service;
+                 no_backend, on_gone, drain_s, backends, by_command] = service;
     // Neither ports nor backends have an order.
     auto ranges = ports;
     std::ranges::sort(ranges, {}, &nat::PortRange::first);

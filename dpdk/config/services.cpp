@@ -101,6 +101,12 @@ void read_service_source(const Section& section, const Config& config, Service& 
     const auto [source_nat, pool] = read_source(section, config);
     service.source_nat = source_nat;
     service.pool = pool.value_or(0);
+    // A service's flows get a port each, and mappings share theirs with nobody.
+    if (pool && config.policy.pools[*pool].behavior.mapping == nat::Mapping::endpoint_independent)
+        section.fault("source",
+                      fmt::format("pool {:?} has endpoint-independent mappings",
+                                  config.policy.pools[*pool].name),
+                      "a pool with `mapping = \"endpoint-dependent\"`");
 }
 
 }  // namespace

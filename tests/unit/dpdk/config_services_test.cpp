@@ -319,6 +319,12 @@ const Fault of_others[] = {
      with_rule("action = 'dnat'\nin = 'out'\ntarget = '10.1.0.9'",
                service("s", "10.1.0.9", "80", "")),
      "f:26:10: [rule \"b\"] target: 10.1.0.9 is the address of service \"s\", and nothing listens"},
+    {"PoolOfMappings",
+     "[[pool]]\nname = 'q'\naddresses = '192.0.2.51'\nmapping = 'endpoint-independent'\n" +
+         with_rule("action = 'snat'\nin = 'in'\npool = 'q'",
+                   service("s", "192.0.2.7", "80", "source = 'pool:q'")),
+     "f:36:10: [service \"s\"] source: pool \"q\" has endpoint-independent mappings; expected a "
+     "pool with `mapping = \"endpoint-dependent\"`"},
     {"SourceOfMappings",
      with_rule("action = 'masquerade'\nin = 'in'\nmapping = 'endpoint-independent'",
                service("s", "192.0.2.7", "80", "source = 'masquerade'")),
