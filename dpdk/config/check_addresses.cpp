@@ -2,62 +2,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
-#include <optional>
-#include <string>
 #include <string_view>
-#include <vector>
 
 #include "dpdk/config/checks.hpp"
+#include "dpdk/config/other_addresses.hpp"
 #include "dpdk/config/own_addresses.hpp"
 #include "dpdk/config/values.hpp"
 
 namespace noclash::dpdk {
 
 namespace {
-
-/// Addresses that others have: of routers, and those that stand for a subnet or for all in it.
-class Others {
-  public:
-    explicit Others(const Config& config) {
-        for (const RouteConfig& route : config.routes)
-            routers_.emplace(route.via.value.host(), route.to);
-        for (const PortConfig& port : config.ports)
-            if (port.prefix_length != 0 && port.prefix_length < 31) subnets_.push_back(&port);
-    }
-
-    /// Describes the first address of `range` that a host cannot share; nothing when there is none.
-    [[nodiscard]] std::optional<std::string> router_or_subnet(AddressRange range) const {
-        const auto router = routers_.lower_bound(range.first);
-        if (router == routers_.end() || router->first > range.last) return subnet_end(range);
-        return fmt::format("{} is the router of the route to {}",
-                           to_string<V4>(V4Address::from_host(router->first)),
-                           to_text(router->second));
-    }
-    /// Likewise, of subnets alone (RFC 1122, section 3.2.1.3). /31 (RFC 3021) and /32 have no such
-    /// addresses.
-    [[nodiscard]] std::optional<std::string> subnet_end(AddressRange range) const {
-        for (const PortConfig* port : subnets_) {
-            const V4Address network = network_of(port->address, port->prefix_length);
-            const V4Address broadcast = broadcast_of(port->address, port->prefix_length);
-            if (holds(range, network)) return end_text(network, "network", *port);
-            if (holds(range, broadcast)) return end_text(broadcast, "broadcast", *port);
-        }
-        return std::nullopt;
-    }
-
-  private:
-    static bool holds(AddressRange range, V4Address address) {
-        return range.first <= address.value.host() && address.value.host() <= range.last;
-    }
-    static std::string end_text(V4Address address, std::string_view kind, const PortConfig& port) {
-        return fmt::format("{} is the {} address of the subnet of port {:?}",
-                           to_string<V4>(address), kind, port.name);
-    }
-
-    std::map<std::uint32_t, Prefix<V4>> routers_;  ///< by address: the first route by each
-    std::vector<const PortConfig*> subnets_;
-};
 
 constexpr AddressRange just(V4Address address) {
     return {address.value.host(), address.value.host()};
@@ -66,7 +20,7 @@ constexpr AddressRange just(V4Address address) {
 constexpr std::string_view of_nobody = "an address that no other host has";
 constexpr std::string_view of_a_host = "the address of a host";
 
-void check_pool(const Section& section, const Others& others) {
+void check_pool(const Section& section, const OtherAddresses& others) {
     if (section.is_faulty()) return;
     for (const Text& text : section.texts("addresses", "")) {
         const auto range = parse_address_range(text.value);
@@ -77,7 +31,7 @@ void check_pool(const Section& section, const Others& others) {
 }
 
 void check_static(const Section& section, const nat::StaticMapping<V4>& mapping,
-                  const Others& others, const OwnAddresses& own) {
+                  const OtherAddresses& others, const OwnAddresses& own) {
     const V4Address inside = mapping.inside.address;
     if (const auto taken = others.router_or_subnet(just(mapping.outside.address)))
         section.fault("outside", *taken, of_nobody);
@@ -88,7 +42,7 @@ void check_static(const Section& section, const nat::StaticMapping<V4>& mapping,
     }
 }
 
-void check_targets(const Section& section, const Others& others, const OwnAddresses& own) {
+void check_targets(const Section& section, const OtherAddresses& others, const OwnAddresses& own) {
     for (const Text& text : section.texts("target", "")) {
         const auto target = parse_target(text.value);
         if (!target) continue;
@@ -105,7 +59,7 @@ void check_targets(const Section& section, const Others& others, const OwnAddres
 
 /// The address of a service is the gateway's: it answers ARP for it where it is in a port's subnet.
 void check_service(const Section& section, const nat::Rule<V4>& rule, const Config& config,
-                   const Others& others) {
+                   const OtherAddresses& others) {
     for (const Prefix<V4>& to : rule.to) {
         if (to.length != V4::address_bits) continue;
         if (const auto taken = others.router_or_subnet(just(to.network))) {
@@ -126,8 +80,9 @@ void check_service(const Section& section, const nat::Rule<V4>& rule, const Conf
 }  // namespace
 
 void check_addresses(const Whole& whole) {
-    const Others others(whole.config);
-    const OwnAddresses own(whole.config);
+    const OtherAddresses others(whole.config);
+    OwnAddresses own(whole.config);
+    own.add(whole.config.policy.services);
     for (const Section& pool : whole.pools)
         check_pool(pool, others);
     for (std::size_t i = 0; i < whole.rules.size(); ++i) {

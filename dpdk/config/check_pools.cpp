@@ -45,13 +45,17 @@ void check_overlap(const Whole& whole) {
 void check_pools(const Whole& whole) {
     check_overlap(whole);
     const auto& rules = whole.config.policy.rules;
-    if (std::ranges::any_of(whole.rules, &Section::is_faulty)) return;
+    const auto& services = whole.config.policy.services;
+    if (std::ranges::any_of(whole.rules, &Section::is_faulty) ||
+        std::ranges::any_of(whole.services, &Section::is_faulty))
+        return;
     for (std::size_t i = 0; i < whole.pools.size(); ++i) {
-        const bool used = std::ranges::any_of(rules, [&](const nat::Rule<V4>& rule) {
-            return rule.source_nat == nat::SourceNat::pool && rule.pool == i;
-        });
+        const auto uses = [i](const auto& user) {
+            return user.source_nat == nat::SourceNat::pool && user.pool == i;
+        };
+        const bool used = std::ranges::any_of(rules, uses) || std::ranges::any_of(services, uses);
         if (!used && !whole.pools[i].is_faulty())
-            whole.pools[i].warn("name", "no rule uses this pool",
+            whole.pools[i].warn("name", "no rule and no service uses this pool",
                                 "name it in a rule, as `action = \"snat\"` with `pool`");
     }
 }

@@ -89,6 +89,21 @@ void check_pool(const Section& section, const Config& config) {
     }
 }
 
+/// Services outlive their backends, and routes to these may be added later: no fault.
+void check_service(const Section& section, const nat::Service<V4>& service, const Config& config,
+                   const Routed& routed) {
+    if (config.routes.empty() && !is_on_link(config, service.address))
+        section.warn("address", in_no_subnet(service.address), advice_outside);
+    std::vector<std::size_t> lost;
+    for (std::size_t i = 0; i < service.backends.size(); ++i)
+        if (!routed.contains(service.backends[i].address)) lost.push_back(i);
+    if (lost.empty()) return;
+    std::string what = no_route(service.backends[lost.front()].address);
+    if (lost.size() > 1) what += fmt::format(", nor to {} more of the backends", lost.size() - 1);
+    section.warn_at(section.elements("backends")[lost.front()].where(), "backends", what,
+                    expected_route);
+}
+
 /// A route that no packet takes.
 void check_route(const Section& section, const Config& config) {
     const auto text = section.text("to", "");
@@ -134,6 +149,9 @@ void check_reachability(const Whole& whole) {
             !is_on_link(config, rule.mapping->outside.address))
             section.warn("outside", in_no_subnet(rule.mapping->outside.address), advice_outside);
     }
+    for (std::size_t i = 0; i < whole.services.size(); ++i)
+        if (!whole.services[i].is_faulty())
+            check_service(whole.services[i], config.policy.services[i], config, routed);
     if (!config.routes.empty()) return;
     for (const Section& section : whole.pools)
         if (!section.is_faulty()) check_pool(section, config);

@@ -26,8 +26,10 @@ bool overlap(const std::vector<Prefix<V4>>& a, const std::vector<Prefix<V4>>& b)
     });
 }
 
-/// A gateway without a rule that lets something pass answers ARP and ping, and no more.
+/// A gateway without services, and without a rule that lets something pass, answers ARP and ping,
+/// and no more.
 void check_for_any(const Whole& whole) {
+    if (!whole.config.policy.services.empty()) return;
     const auto& rules = whole.config.policy.rules;
     if (rules.empty()) {
         whole.top.warn("rule", "there is no [[rule]]: nothing is forwarded",

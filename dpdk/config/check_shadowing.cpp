@@ -2,14 +2,17 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bitset>
 #include <random>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "dpdk/config/checks.hpp"
 #include "dpdk/config/rule_region.hpp"
+#include "dpdk/config/service_endpoints.hpp"
 #include "nat/policy/rule_classifier.hpp"
 
 namespace noclash::dpdk {
@@ -19,10 +22,12 @@ namespace {
 /// Comparisons of boxes in all: some seconds. Lists that need more are not looked at to their end.
 constexpr std::size_t most_comparisons = 50'000'000;
 
-/// Which of the packets of a rule, or of one direction of a static mapping, earlier rules take.
+/// Which of the packets of a rule, or of one direction of a static mapping, earlier rules and
+/// services take.
 struct Cover {
     bool complete = false;
-    std::vector<std::size_t> by;  ///< rules that took some
+    std::vector<std::size_t> by;           ///< rules that took some
+    std::vector<std::size_t> by_services;  ///< which are asked before all rules
 };
 
 /// Packets of a box, one after another: its corners, then any.
@@ -71,7 +76,16 @@ class Shadows {
     explicit Shadows(const Whole& whole)
         : whole_(whole),
           regions_(whole.config),
-          classifier_(std::span<const nat::Rule<V4>>(whole.config.policy.rules)) {}
+          classifier_(std::span<const nat::Rule<V4>>(whole.config.policy.rules)),
+          endpoints_(whole.config.ports.size()) {
+        const auto& services = whole.config.policy.services;
+        for (std::size_t i = 0; i < services.size(); ++i) {
+            if (whole.services[i].is_faulty()) continue;
+            endpoints_.insert(services[i]);
+            vips_.emplace_back(services[i].address.value.host(), i);
+        }
+        std::ranges::sort(vips_);
+    }
 
     void check() {
         for (std::size_t rule = 0; rule < whole_.rules.size(); ++rule) {
@@ -120,30 +134,34 @@ class Shadows {
             if (rule(number).mapping) check_directions(number, covers);
             return;
         }
-        std::vector<std::size_t> by;
-        for (const Cover& one : covers)
+        std::vector<std::size_t> by, by_services;
+        for (const Cover& one : covers) {
             by.insert(by.end(), one.by.begin(), one.by.end());
-        whole_.rules[number].warn("action",
-                                  fmt::format("the rule is never reached: {} before it {} all that "
-                                              "it matches",
-                                              names(by), by.size() == 1 ? "matches" : "match"),
-                                  "move the rule up, or leave it out");
+            by_services.insert(by_services.end(), one.by_services.begin(), one.by_services.end());
+        }
+        const std::string takers = takers_text(by, by_services);
+        whole_.rules[number].warn(
+            "action",
+            fmt::format("the rule is never reached: {} {} all that it matches", takers,
+                        by.size() + by_services.size() == 1 ? "matches" : "match"),
+            by.empty() ? "leave the rule out: services are asked before rules"
+                       : "move the rule up, or leave it out");
     }
 
     /// Warns where rules before a static mapping take one of its directions, unless they forbid it.
     void check_directions(std::size_t number, const std::vector<Cover>& covers) {
         for (std::size_t i = 0; i < covers.size(); ++i) {
             const Cover& cover = covers[i];
-            if (!cover.complete || std::ranges::all_of(cover.by, [&](std::size_t other) {
-                    return nat::forbids(rule(other).action);
-                }))
-                continue;
+            const bool forbidden = std::ranges::all_of(
+                cover.by, [&](std::size_t other) { return nat::forbids(rule(other).action); });
+            if (!cover.complete || (forbidden && cover.by_services.empty())) continue;
+            auto by = cover.by, by_services = cover.by_services;
+            const std::string takers = takers_text(by, by_services);
             whole_.rules[number].warn(
                 i == 0 ? "inside" : "outside",
-                fmt::format(
-                    "{} before it {} all that {}: the mapping has no effect in this direction",
-                    names(cover.by), cover.by.size() == 1 ? "matches" : "match",
-                    i == 0 ? "`inside` sends" : "is sent to `outside`"),
+                fmt::format("{} {} all that {}: the mapping has no effect in this direction",
+                            takers, by.size() + by_services.size() == 1 ? "matches" : "match",
+                            i == 0 ? "`inside` sends" : "is sent to `outside`"),
                 "move the rule up");
         }
     }
@@ -155,15 +173,24 @@ class Shadows {
         PacketsOf packets(box);
         for (unsigned i = 0; i < tries && !packets.empty(); ++i) {
             const auto [tuple, ingress] = packets.next();
-            if (classifier_.find(tuple, ingress) == &rule(number)) return true;
+            if (classifier_.find(tuple, ingress) == &rule(number) &&
+                endpoints_.owner(tuple, ingress) == nullptr)
+                return true;
         }
         return false;
     }
 
-    /// The part of `box`, which belongs to rule `number`, that rules before it take.
+    /// The part of `box`, which belongs to rule `number`, that rules before it and services take.
     Cover cover(const PacketBox& box, std::size_t number) {
-        PacketSet rest(box);
+        // Services are asked first; but many of them would cut what rules are then asked about into
+        // too many boxes.
         Cover found;
+        PacketSet all(box);
+        take_services(box, all, found.by_services);
+        found.complete = all.empty();
+        if (found.complete) return found;
+        found.by_services.clear();
+        PacketSet rest(box);
         for (std::size_t other = 0; other < number && !rest.is_settled(); ++other) {
             if (!is_known(other)) continue;
             bool some = false;
@@ -173,31 +200,65 @@ class Shadows {
             if (some) found.by.push_back(other);
             if (comparisons_ > most_comparisons) return found;
         }
+        take_services(box, rest, found.by_services);
         found.complete = rest.empty();
         return found;
     }
 
-    /// As `rule "a" (line 7)`, or `rules "a" (line 7) and "b" (line 12)`; `by` is made unique.
-    std::string names(std::vector<std::size_t>& by) const {
+    /// Takes what services have of the packets of `box` away from `rest`.
+    void take_services(const PacketBox& box, PacketSet& rest, std::vector<std::size_t>& by) {
+        auto vip =
+            std::ranges::lower_bound(vips_, std::pair(box.destination.first, std::size_t{0}));
+        for (; vip != vips_.end() && vip->first <= box.destination.last; ++vip) {
+            if (rest.is_settled() || comparisons_ > most_comparisons) return;
+            const nat::Service<V4>& service = whole_.config.policy.services[vip->second];
+            PacketBox taken = regions_.everything();
+            if (service.ingress_port) taken.ingress = 1U << *service.ingress_port;
+            taken.protocols = std::bitset<256>().set(service.protocol);
+            taken.destination = {vip->first, vip->first};
+            bool some = false;
+            for (const nat::PortRange range : service.ports) {
+                taken.destination_port = {range.first, range.last};
+                some = rest.take_away(taken) || some;
+            }
+            comparisons_ += service.ports.size();
+            if (some) by.push_back(vip->second);
+        }
+    }
+
+    /// As `rules "a" (line 7) and "b" (line 12) before it and service "web" (line 30)`; both lists
+    /// are made unique.
+    std::string takers_text(std::vector<std::size_t>& by,
+                            std::vector<std::size_t>& by_services) const {
+        std::string text;
+        if (!by.empty())
+            text = names("rule", whole_.config.policy.rules, whole_.rules, by) + " before it";
+        if (!by_services.empty())
+            text += (text.empty() ? "" : " and ") +
+                    names("service", whole_.config.policy.services, whole_.services, by_services);
+        return text;
+    }
+
+    template <class Element>
+    static std::string names(std::string_view kind, const std::vector<Element>& elements,
+                             const std::vector<Section>& sections, std::vector<std::size_t>& by) {
         std::ranges::sort(by);
         by.erase(std::unique(by.begin(), by.end()), by.end());
         constexpr std::size_t most_named = 3;
-        std::string text = by.size() == 1 ? "rule " : "rules ";
+        std::string text = fmt::format("{}{} ", kind, by.size() == 1 ? "" : "s");
         for (std::size_t i = 0; i < by.size() && i < most_named; ++i) {
             if (i > 0) text += i + 1 == by.size() ? " and " : ", ";
-            text += fmt::format("{:?} (line {})", rule(by[i]).name, whole_.rules[by[i]].line());
+            text += fmt::format("{:?} (line {})", elements[by[i]].name, sections[by[i]].line());
         }
         if (by.size() > most_named) text += fmt::format(" and {} more", by.size() - most_named);
         return text;
-    }
-    std::string names(const std::vector<std::size_t>& by) const {
-        auto copy = by;
-        return names(copy);
     }
 
     const Whole& whole_;
     const RuleRegions regions_;
     const nat::RuleClassifier<V4> classifier_;
+    ServiceEndpoints endpoints_;
+    std::vector<std::pair<std::uint32_t, std::size_t>> vips_;  ///< with their services; sorted
     std::size_t comparisons_ = 0;
 };
 

@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
 #include <string_view>
+#include <unordered_set>
 
 #include "dpdk/config/checks.hpp"
 #include "nat/policy/rule_classifier.hpp"
@@ -27,18 +27,18 @@ void check_limits(const Whole& whole) {
                 key, fmt::format("nothing reaches this limit: `flows` are only {}", config.flows),
                 "a limit below `flows`, or 0 for none");
     }
-    if (config.limits.half_open_per_service != 0 &&
+    if (config.limits.half_open_per_service != 0 && config.policy.services.empty() &&
         std::ranges::none_of(config.policy.rules, [](const nat::Rule<V4>& rule) {
             return rule.action == nat::Action::dnat;
         }))
-        section->warn("half_open_per_service", "there is no service: no rule is a `dnat` one",
-                      "leave it out");
+        section->warn("half_open_per_service",
+                      "there is no [[service]], and no rule is a `dnat` one", "leave it out");
 }
 
 /// Neighbours that the configuration names have to find room beside all others.
 void check_neighbors(const Whole& whole) {
     const Config& config = whole.config;
-    std::set<std::uint32_t> named;
+    std::unordered_set<std::uint32_t> named;
     const auto add = [&](V4Address address) {
         for (const PortConfig& port : config.ports)
             if (port.prefix_length != 0 &&
@@ -52,11 +52,14 @@ void check_neighbors(const Whole& whole) {
         for (const auto& target : rule.targets)
             add(target.address);
     }
+    for (const auto& service : config.policy.services)
+        for (const auto& backend : service.backends)
+            add(backend.address);
     if (named.size() <= config.neighbors.capacity) return;
     const auto section = whole.top.table("neighbors");
     if (section && !section->is_faulty())
         section->warn("capacity",
-                      fmt::format("{} neighbours are kept, and routes and rules name {}",
+                      fmt::format("{} neighbours are kept, and routes, rules and services name {}",
                                   config.neighbors.capacity, named.size()),
                       fmt::format("say {} at least", named.size()));
 }

@@ -20,16 +20,19 @@ void check_whole(const Section& top, const Config& config, const Machine& machin
                       top.tables("port"),
                       top.tables("route"),
                       top.tables("pool"),
-                      top.tables("rule")};
+                      top.tables("rule"),
+                      top.tables("service")};
     // A list that is too long, or no list at all, has been refused unread.
     if (whole.ports.size() != config.ports.size() ||
         whole.pools.size() != config.policy.pools.size() ||
-        whole.rules.size() != config.policy.rules.size())
+        whole.rules.size() != config.policy.rules.size() ||
+        whole.services.size() != config.policy.services.size())
         return;
     check_addresses(whole);
     check_reachability(whole);
     check_shadowing(whole);
     check_rules(whole);
+    check_services(whole);
     check_pools(whole);
     check_sizes(whole);
     check_cpus(whole, machine);

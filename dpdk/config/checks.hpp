@@ -17,7 +17,7 @@ namespace noclash::dpdk {
 struct Whole {
     const Section& top;
     const Config& config;
-    std::vector<Section> ports, routes, pools, rules;
+    std::vector<Section> ports, routes, pools, rules, services;
 };
 
 /// Whether an address is in the subnet of a port whose address is known.
@@ -30,10 +30,12 @@ void check_whole(const Section& top, const Config& config, const Machine& machin
 void check_addresses(const Whole& whole);
 /// Addresses that nobody can reach.
 void check_reachability(const Whole& whole);
-/// Rules that are never reached, since earlier ones decide.
+/// Rules that are never reached, since earlier ones decide, or services.
 void check_shadowing(const Whole& whole);
 /// Rules that do less, or more, than they look like.
 void check_rules(const Whole& whole);
+/// Services that serve nobody, and keys that do nothing for them.
+void check_services(const Whole& whole);
 /// Pools that overlap, or that nobody uses.
 void check_pools(const Whole& whole);
 /// Limits that nothing meets, tables that are too small for what is configured.

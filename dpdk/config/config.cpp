@@ -60,6 +60,7 @@ Config parse_config(std::string_view text, const std::string& file, const Machin
         read_routes(top, config);
         read_pools(top, config);
         read_rules(top, config);
+        read_services(top, config);
         read_limits(top, config);
         read_static_neighbors(top, config);
         check_whole(top, config, machine);

@@ -30,6 +30,33 @@ Values without(const Values& values, const Values& others) {
     return left;
 }
 
+std::string_view first_word(std::string_view value) {
+    return value.substr(0, value.find(' '));
+}
+
+/// Values that went and came with another end: `10.2.0.2:80 -> 10.2.0.2:80 weight 5`. They are
+/// taken out of both lists.
+Values take_pairs(Values& removed, Values& added) {
+    std::unordered_map<std::string_view, std::string_view> came;
+    for (const std::string& value : added)
+        came.emplace(first_word(value), value);
+    Values pairs;
+    Values left;
+    std::unordered_set<std::string> paired;
+    for (std::string& value : removed) {
+        const auto other = came.find(first_word(value));
+        if (other == came.end()) {
+            left.push_back(std::move(value));
+            continue;
+        }
+        pairs.push_back(fmt::format("{} -> {}", value, other->second));
+        paired.emplace(other->second);
+    }
+    removed = std::move(left);
+    std::erase_if(added, [&](const std::string& value) { return paired.contains(value); });
+    return pairs;
+}
+
 /// `300 -> 120`; of lists what came and what went.
 std::string words_of(const Setting& before, const Setting& after) {
     const auto one = [](const Setting& setting) {
@@ -38,12 +65,18 @@ std::string words_of(const Setting& before, const Setting& after) {
     const bool lists = before.values.size() > 1 || after.values.size() > 1;
     if (!lists || before.values.empty() || after.values.empty())
         return fmt::format("{} -> {}", one(before), one(after));
-    const Values added = without(after.values, before.values);
-    const Values removed = without(before.values, after.values);
+    Values added = without(after.values, before.values);
+    Values removed = without(before.values, after.values);
     if (added.empty() && removed.empty()) return "in another order, or number";
-    std::string words = added.empty() ? "" : "added " + shown_values(added);
-    if (!removed.empty())
-        words += fmt::format("{}removed {}", words.empty() ? "" : ", ", shown_values(removed));
+    const Values became = take_pairs(removed, added);
+    std::string words;
+    const auto tell = [&](std::string_view what, const Values& values) {
+        if (values.empty()) return;
+        words += fmt::format("{}{} {}", words.empty() ? "" : ", ", what, shown_values(values));
+    };
+    tell("added", added);
+    tell("removed", removed);
+    tell("changed", became);
     return words;
 }
 
@@ -150,7 +183,8 @@ std::string_view to_string(Kind kind) {
 }
 
 std::string title_of(const ConfigChange& change) {
-    constexpr std::array<std::string_view, 5> arrays{"port", "route", "neighbor", "pool", "rule"};
+    constexpr std::array<std::string_view, 6> arrays{"port", "route", "neighbor",
+                                                     "pool", "rule",  "service"};
     if (std::ranges::find(arrays, change.section) != arrays.end())
         return fmt::format("{} {:?}", change.section, change.name);
     return change.section.empty() ? change.name
@@ -187,6 +221,8 @@ std::vector<ConfigChange> config_changes(const Config& running, const Config& wa
                     changes);
     compare_entries({"rule", Order::fixed, Reload::live, rules_of(running), rules_of(wanted)},
                     changes);
+    compare_entries(
+        {"service", Order::free, Reload::live, services_of(running), services_of(wanted)}, changes);
     return changes;
 }
 

@@ -19,11 +19,11 @@ struct ConfigChange {
         moved,    ///< stands at another place among the others: a rule; a port
     };
     Kind kind;
-    /// As the file names it: "rule", "pool", "port", "route", "neighbor"; or a table, "limits";
-    /// empty for a key at the top of the file.
+    /// As the file names it: "rule", "service", "pool", "port", "route", "neighbor"; or a table,
+    /// "limits"; empty for a key at the top of the file.
     std::string section;
-    /// Of the rule, pool or port; of a route its prefix; of a neighbour its address; of a setting
-    /// its key, "udp_s".
+    /// Of the rule, service, pool or port; of a route its prefix; of a neighbour its address; of a
+    /// setting its key, "udp_s".
     std::string name;
     std::string words;   ///< for people: `action: masquerade -> drop`; `300 -> 120`
     bool needs_restart;  ///< cannot be changed while noclash runs
@@ -44,9 +44,9 @@ struct ConfigChange {
 /// been checked. What has a name, a prefix or an address is the same in both when that is: it is
 /// changed, never removed and added anew. A port of which some changes need a restart has one
 /// change for these and one for the others. Comments and warnings make no difference, nor does the
-/// order of pools, routes and neighbours.
+/// order of pools, routes, neighbours, services and backends.
 ///
-/// In the order of the file: keys at the top, tables, ports, routes, neighbours, pools, rules; of
+/// In this order: keys at the top, tables, ports, routes, neighbours, pools, rules, services; of
 /// each of these, what was removed comes first, then the others as `wanted` has them.
 [[nodiscard]] std::vector<ConfigChange> config_changes(const Config& running, const Config& wanted);
 

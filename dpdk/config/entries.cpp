@@ -70,4 +70,14 @@ std::vector<Entry> rules_of(const Config& config) {
     return entries;
 }
 
+std::vector<Entry> services_of(const Config& config) {
+    std::vector<Entry> entries;
+    entries.reserve(config.policy.services.size());
+    for (const auto& service : config.policy.services)
+        entries.push_back({service.name, settings_of(service, config),
+                           fmt::format("{}, backends: {}", endpoint_text(service, config),
+                                       service.backends.size())});
+    return entries;
+}
+
 }  // namespace noclash::dpdk

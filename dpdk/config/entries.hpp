@@ -21,5 +21,6 @@ struct Entry {
 [[nodiscard]] std::vector<Entry> neighbors_of(const Config& config);
 [[nodiscard]] std::vector<Entry> pools_of(const Config& config);
 [[nodiscard]] std::vector<Entry> rules_of(const Config& config);
+[[nodiscard]] std::vector<Entry> services_of(const Config& config);
 
 }  // namespace noclash::dpdk

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// The settings of ports, routes, neighbours, pools and rules. As in settings.cpp, a new member does
-// not compile here until somebody has said which setting it is.
+// The settings of ports, routes, neighbours, pools, rules and services. As in settings.cpp, a new
+// member does not compile here until somebody has said which setting it is.
 
 #include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
 
 #include "dpdk/config/protocol_names.hpp"
 #include "dpdk/config/settings.hpp"
@@ -69,19 +72,25 @@ void add_behavior(Settings& settings, nat::NatBehavior behavior) {
     settings.push_back(single("filtering", to_text(filtering)));
 }
 
-/// `pool` of an `snat` rule, or `source` of a `dnat` rule.
-Values source_of(const nat::Rule<V4>& rule, nat::Action action, const Config& config) {
-    if (rule.action != action) return {};
-    const bool dnat = action == nat::Action::dnat;
-    switch (rule.source_nat) {
+/// `source` of a `dnat` rule or a service.
+std::string source_text(SourceNat source_nat, std::uint16_t pool, const Config& config) {
+    switch (source_nat) {
         case SourceNat::keep:
-            return {"keep"};
+            return "keep";
         case SourceNat::masquerade:
-            return {"masquerade"};
+            return "masquerade";
         case SourceNat::pool:
-            return {(dnat ? "pool:" : "") + config.policy.pools[rule.pool].name};
+            return "pool:" + config.policy.pools[pool].name;
     }
     return {};
+}
+
+/// As `10.2.0.2:80`, or `10.2.0.2:80 weight 5`.
+std::string weighted_text(const nat::Backend<V4>& with_weight) {
+    const auto& [address, port, weight] = with_weight;
+    std::string text = backend_text(with_weight);
+    if (weight != 1) text += fmt::format(" weight {}", weight);
+    return text;
 }
 
 std::string mss_text(std::uint16_t mss) {
@@ -121,12 +130,15 @@ Settings settings_of(const nat::Pool<V4>& pool) {
 }
 
 Settings settings_of(const nat::Rule<V4>& rule, const Config& config) {
-    // The policy gives the number.
+    // The policy gives the number, and says what it made of a service.
     const auto& [name, id, ingress_port, protocol, from, to, to_port, action, tracking, source_nat,
-                 pool, ports, likeness, behavior, mss_clamp, targets, mapping, on_change] = rule;
+                 pool, ports, likeness, behavior, mss_clamp, targets, mapping, on_change, of_service] = rule;
     Values target;
     for (const auto& one_of_them : targets)
         target.push_back(target_text(one_of_them));
+    Values source, from_pool;
+    if (action == nat::Action::dnat) source = {source_text(source_nat, pool, config)};
+    if (action == nat::Action::snat) from_pool = {config.policy.pools[pool].name};
     Values inside_end, outside_end;
     if (mapping) {
         const auto& [inside, outside] = *mapping;
@@ -143,8 +155,8 @@ Settings settings_of(const nat::Rule<V4>& rule, const Config& config) {
         {"inside", std::move(inside_end)},
         {"outside", std::move(outside_end)},
         {"target", std::move(target)},
-        {"source", source_of(rule, nat::Action::dnat, config)},
-        {"pool", source_of(rule, nat::Action::snat, config)},
+        {"source", std::move(source)},
+        {"pool", std::move(from_pool)},
         single("ports", to_text(ports)),
         {"mss_clamp", if_there(mss_clamp, mss_text), Reload::live, "false"},
         flag("track", tracking == nat::Tracking::flow),
@@ -153,6 +165,34 @@ Settings settings_of(const nat::Rule<V4>& rule, const Config& config) {
     // A pool's behaviour is the pool's own setting.
     add_behavior(settings, source_nat == SourceNat::pool ? nat::NatBehavior{} : behavior);
     return settings;
+}
+
+Settings settings_of(const nat::Service<V4>& service, const Config& config) {
+    // Whether a command made it is no setting.
+    const auto& [name, address, ports, protocol, ingress_port, source_nat, pool, affinity,
+                 no_backend, on_gone, drain_s, backends, by_command] = service;
+    // Neither ports nor backends have an order.
+    auto ranges = ports;
+    std::ranges::sort(ranges, {}, &nat::PortRange::first);
+    auto sorted = backends;
+    std::ranges::sort(sorted, {}, [](const nat::Backend<V4>& backend) {
+        return std::pair(backend.address.value.host(), backend.port);
+    });
+    Values port_values, backend_values;
+    for (const nat::PortRange range : ranges)
+        port_values.push_back(to_text(range));
+    for (const auto& backend : sorted)
+        backend_values.push_back(weighted_text(backend));
+    return {single("address", to_string<V4>(address)),
+            {"ports", std::move(port_values)},
+            single("protocol", protocol_name(protocol)),
+            condition("in", if_there(ingress_port, [&](auto i) { return config.ports[i].name; })),
+            single("source", source_text(source_nat, pool, config)),
+            single("affinity", word_of(affinity_words, affinity)),
+            single("no_backend", word_of(no_backend_words, no_backend)),
+            single("on_gone", word_of(on_gone_words, on_gone)),
+            single("drain_s", std::to_string(drain_s)),
+            {"backends", std::move(backend_values)}};
 }
 
 }  // namespace noclash::dpdk

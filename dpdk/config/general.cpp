@@ -88,7 +88,8 @@ void read_general(const Section& top, Config& config) {
                     "log_level",  "control_socket", "tcp_window", "tcp_reuse", "tcp_timestamps",
                     "tcp_pickup", "tcp_unknown",    "memory",     "neighbors", "no_room_icmp",
                     "neighbor",   "fragments",      "limits",     "timeouts",  "reply_locality",
-                    "port",       "route",          "pool",       "rule",      "state"});
+                    "port",       "route",          "pool",       "rule",      "state",
+                    "service"});
     if (top.has("name")) config.name = read_name(top);
     top.read("flows", config.flows, 1024, 1 << 27);
     read_workers(top, config);

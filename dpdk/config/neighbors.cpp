@@ -42,6 +42,9 @@ std::string owner_of(const Config& config, V4Address address) {
                             });
         if (bound || served) return fmt::format("an address that rule {:?} serves", rule.name);
     }
+    const auto& services = config.policy.services;
+    const auto service = std::ranges::find(services, address, &nat::Service<V4>::address);
+    if (service != services.end()) return fmt::format("the address of service {:?}", service->name);
     return {};
 }
 

@@ -23,4 +23,11 @@ OwnAddresses::OwnAddresses(const Config& config) {
     }
 }
 
+void OwnAddresses::add(const std::vector<nat::Service<V4>>& services) {
+    for (const auto& service : services) {
+        owners_.push_back(fmt::format("the address of service {:?}", service.name));
+        add(service.address);
+    }
+}
+
 }  // namespace noclash::dpdk

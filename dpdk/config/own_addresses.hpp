@@ -11,9 +11,12 @@
 namespace noclash::dpdk {
 
 /// The addresses that a configuration gives to the gateway, and what they are there: for messages.
+/// Those of services are added by whoever wants to know of them, too.
 class OwnAddresses {
   public:
+    /// @param config  is not needed afterwards
     explicit OwnAddresses(const Config& config);
+    void add(const std::vector<nat::Service<V4>>& services);
 
     /// As "an address of pool "p""; null when the address is not the gateway's.
     [[nodiscard]] const std::string* owner(V4Address address) const {

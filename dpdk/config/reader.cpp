@@ -72,8 +72,9 @@ void Findings::add(Severity severity, Where where, const toml::table* table,
                    std::string_view section, std::string_view key, std::string_view what,
                    std::string_view expected) {
     const bool warning = severity == Severity::warning;
-    std::string text =
-        fmt::format("{}:{}:{}: {}", file_, where.line, where.column, warning ? "warning: " : "");
+    std::string text = file_;
+    if (places_ == Places::lines) text += fmt::format(":{}:{}", where.line, where.column);
+    text += warning ? ": warning: " : ": ";
     if (!section.empty()) text += fmt::format("{}{} ", section, key.empty() ? ":" : "");
     if (!key.empty()) text += fmt::format("{}: ", key);
     text += what;
@@ -103,6 +104,20 @@ std::vector<Finding> Findings::take() {
     return std::move(findings_);
 }
 
+Where Element::where() const {
+    return where_of(node_->source());
+}
+
+std::optional<std::int64_t> Element::integer() const {
+    const auto* value = node_->as_integer();
+    return value != nullptr ? std::optional(value->get()) : std::nullopt;
+}
+
+std::optional<std::string_view> Element::text() const {
+    const auto* value = node_->as_string();
+    return value != nullptr ? std::optional<std::string_view>(value->get()) : std::nullopt;
+}
+
 Where Section::position(std::string_view key) const {
     const toml::node* node = table_->get(key);
     return where_of(node != nullptr ? node->source() : table_->source());
@@ -119,7 +134,7 @@ void Section::fault(std::string_view key, std::string_view what, std::string_vie
 
 void Section::fault_at(Where where, std::string_view key, std::string_view what,
                        std::string_view expected) const {
-    findings_->add(Severity::fault, where, table_, title_, key, what, expected);
+    findings_->add(Severity::fault, where, blamed_, title_, key, what, expected);
 }
 
 void Section::warn(std::string_view key, std::string_view what, std::string_view advice) const {
@@ -128,7 +143,7 @@ void Section::warn(std::string_view key, std::string_view what, std::string_view
 
 void Section::warn_at(Where where, std::string_view key, std::string_view what,
                       std::string_view advice) const {
-    findings_->add(Severity::warning, where, table_, title_, key, what, advice);
+    findings_->add(Severity::warning, where, blamed_, title_, key, what, advice);
 }
 
 std::uint32_t Section::line() const {
@@ -245,6 +260,30 @@ std::vector<std::int64_t> Section::integers(std::string_view key, std::int64_t l
         }
     }
     return found;
+}
+
+std::vector<Element> Section::elements(std::string_view key) const {
+    std::vector<Element> found;
+    const toml::node* node = table_->get(key);
+    if (node == nullptr) return found;
+    const toml::array* array = node->as_array();
+    if (array == nullptr) return {Element(*node)};
+    found.reserve(array->size());
+    for (const toml::node& element : *array)
+        found.emplace_back(element);
+    return found;
+}
+
+Section Section::part(std::string_view key, const Element& element) const {
+    std::string title = title_;
+    title += title_.empty() ? "" : " ";
+    title += key;
+    return {*element.node_->as_table(), std::move(title), *findings_, *blamed_};
+}
+
+void Section::wrong_type(std::string_view key, const Element& element,
+                         std::string_view expected) const {
+    wrong_type(key, *element.node_, expected);
 }
 
 std::optional<std::size_t> Section::choice(std::string_view key,

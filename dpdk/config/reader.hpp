@@ -23,10 +23,16 @@ struct Where {
     std::uint32_t column = 1;
 };
 
+/// Whether findings name the line and column that they are about: tables that come from elsewhere
+/// than a file have none.
+enum class Places : std::uint8_t { lines, none };
+
 /// Collects what is wrong with a configuration, so that one run reports all of it.
 class Findings {
   public:
-    explicit Findings(std::string file) : file_(std::move(file)) {}
+    /// @param file  how findings name the file, or, when `places` says so, what stands in none
+    explicit Findings(std::string file, Places places = Places::lines)
+        : file_(std::move(file)), places_(places) {}
 
     /// Notes `file:line:column: section key: what; expected ...`, or, of a warning, `...: warning:
     /// what; advice`. `section`, `key` and `expected` may be empty.
@@ -44,6 +50,7 @@ class Findings {
 
   private:
     std::string file_;
+    Places places_;
     std::vector<Finding> findings_;
     std::unordered_set<const toml::table*> faulty_;
 };
@@ -54,13 +61,29 @@ struct Text {
     Where where;
 };
 
+/// A value, or one of the values of an array, where several types may stand. Lives as long as the
+/// table that it stands in.
+class Element {
+  public:
+    explicit Element(const toml::node& node) : node_(&node) {}
+
+    [[nodiscard]] Where where() const;
+    [[nodiscard]] std::optional<std::int64_t> integer() const;
+    [[nodiscard]] std::optional<std::string_view> text() const;
+    [[nodiscard]] bool is_table() const { return node_->is_table(); }
+
+  private:
+    friend class Section;
+    const toml::node* node_;
+};
+
 /// One table of the file. Every reader returns nothing when the key is absent, and also when its
 /// value is unfit; then the fault has been noted.
 class Section {
   public:
     /// `title` is how faults name it: empty for the top of the file, else like `[memory]`.
     Section(const toml::table& table, std::string title, Findings& findings)
-        : table_(&table), title_(std::move(title)), findings_(&findings) {}
+        : Section(table, std::move(title), findings, table) {}
 
     [[nodiscard]] bool has(std::string_view key) const { return table_->contains(key); }
     [[nodiscard]] bool is_integer(std::string_view key) const;
@@ -79,7 +102,7 @@ class Section {
                  std::string_view advice) const;
     /// Whether a fault has been noted about this section. What does not fit together is looked at
     /// only where it has none: a second fault might be no fault but the first one's echo.
-    [[nodiscard]] bool is_faulty() const { return findings_->is_faulty(table_); }
+    [[nodiscard]] bool is_faulty() const { return findings_->is_faulty(blamed_); }
     /// In the file, from 1: where the section begins.
     [[nodiscard]] std::uint32_t line() const;
 
@@ -91,6 +114,12 @@ class Section {
     [[nodiscard]] std::vector<Text> texts(std::string_view key, std::string_view expected) const;
     [[nodiscard]] std::vector<std::int64_t> integers(std::string_view key, std::int64_t low,
                                                      std::int64_t high) const;
+    /// The value of the key, or those of its array, of whatever type.
+    [[nodiscard]] std::vector<Element> elements(std::string_view key) const;
+    /// An element of `key` that is a table; what is wrong with it is wrong with this section.
+    [[nodiscard]] Section part(std::string_view key, const Element& element) const;
+    /// Notes that an element of `key` has the wrong type.
+    void wrong_type(std::string_view key, const Element& element, std::string_view expected) const;
     /// The index of the value in `choices`.
     [[nodiscard]] std::optional<std::size_t> choice(
         std::string_view key, std::span<const std::string_view> choices) const;
@@ -107,12 +136,18 @@ class Section {
     [[nodiscard]] std::vector<Section> tables(std::string_view key) const;
 
   private:
+    /// @param blamed  the table that faults are noted about
+    Section(const toml::table& table, std::string title, Findings& findings,
+            const toml::table& blamed)
+        : table_(&table), title_(std::move(title)), findings_(&findings), blamed_(&blamed) {}
+
     [[nodiscard]] Where position(std::string_view key) const;
     void wrong_type(std::string_view key, const toml::node& node, std::string_view expected) const;
 
     const toml::table* table_;
     std::string title_;
     Findings* findings_;
+    const toml::table* blamed_;
 };
 
 /// The word of `known` that `word` was probably meant to be; empty when none is near.

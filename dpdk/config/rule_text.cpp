@@ -95,4 +95,13 @@ std::string action_text(const nat::Rule<V4>& rule, const Config& config) {
     return text;
 }
 
+std::string endpoint_text(const nat::Service<V4>& service, const Config& config) {
+    std::string text =
+        fmt::format("{} {} port ", protocol_name(service.protocol), to_string<V4>(service.address));
+    for (const nat::PortRange range : service.ports)
+        text += (range == service.ports.front() ? "" : ", ") + to_text(range);
+    if (service.ingress_port) text += " in " + config.ports[*service.ingress_port].name;
+    return text;
+}
+
 }  // namespace noclash::dpdk

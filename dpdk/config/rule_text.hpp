@@ -12,4 +12,7 @@ namespace noclash::dpdk {
 [[nodiscard]] std::string match_text(const nat::Rule<V4>& rule, const Config& config);
 [[nodiscard]] std::string action_text(const nat::Rule<V4>& rule, const Config& config);
 
+/// What packets a service has: "tcp 192.0.2.7 port 80, 8000-8010 in outside".
+[[nodiscard]] std::string endpoint_text(const nat::Service<V4>& service, const Config& config);
+
 }  // namespace noclash::dpdk

@@ -20,26 +20,6 @@ using Rule = nat::Rule<V4>;
 constexpr std::size_t most_rules = 16384;
 constexpr std::size_t most_targets = 1024;  // of a rule
 
-std::string names_of(const auto& elements) {
-    std::string text;
-    for (const auto& element : elements) {
-        if (element.name.empty()) continue;
-        text += fmt::format("{}{:?}", text.empty() ? "" : ", ", element.name);
-    }
-    return text.empty() ? "none is configured" : text;
-}
-
-void read_ingress(const Section& section, const Config& config, Rule& rule) {
-    const auto name = section.text("in", "the name of a port");
-    if (!name) return;
-    rule.ingress_port = index_of(config.ports, name->value);
-    // A port whose name is unfit may be the one.
-    if (!rule.ingress_port && !index_of(config.ports, "")) {
-        section.fault("in", fmt::format("no port is called {:?}", name->value),
-                      "a port: " + names_of(config.ports));
-    }
-}
-
 constexpr std::string_view with_ports = "`protocol` \"tcp\", \"udp\", \"sctp\" or \"udplite\"";
 
 void read_protocol(const Section& section, Rule& rule) {
@@ -62,7 +42,7 @@ void read_protocol(const Section& section, Rule& rule) {
 }
 
 void read_match(const Section& section, const Config& config, Rule& rule) {
-    read_ingress(section, config, rule);
+    rule.ingress_port = read_ingress(section, config);
     read_protocol(section, rule);
     rule.from = read_prefixes(section, "from");
     rule.to = read_prefixes(section, "to");
@@ -82,29 +62,11 @@ void read_match(const Section& section, const Config& config, Rule& rule) {
     }
 }
 
-void read_pool_name(const Section& section, std::string_view key, const std::string& name,
-                    const Config& config, Rule& rule) {
-    rule.source_nat = SourceNat::pool;
-    if (const auto index = index_of(config.policy.pools, name)) {
-        rule.pool = *index;
-        rule.behavior = config.policy.pools[*index].behavior;
-    } else if (!index_of(config.policy.pools, "")) {
-        section.fault(key, fmt::format("no pool is called {:?}", name),
-                      "a pool: " + names_of(config.policy.pools));
-    }
-}
-
-void read_dnat_source(const Section& section, const Config& config, Rule& rule) {
-    constexpr std::string_view expected = "\"keep\", \"masquerade\" or \"pool:NAME\"";
-    const auto source = section.text("source", expected);
-    if (!source || source->value == "keep") return;
-    if (source->value == "masquerade") {
-        rule.source_nat = SourceNat::masquerade;
-    } else if (source->value.starts_with("pool:")) {
-        read_pool_name(section, "source", source->value.substr(5), config, rule);
-    } else {
-        section.fault("source", fmt::format("{:?} is not known", source->value), expected);
-    }
+/// Also what the pool's sources are translated with.
+void use_pool(Rule& rule, std::optional<std::uint16_t> pool, const Config& config) {
+    if (!pool) return;
+    rule.pool = *pool;
+    rule.behavior = config.policy.pools[*pool].behavior;
 }
 
 void read_target(const Section& section, const Text& text, std::string_view expected, Rule& rule) {
@@ -127,7 +89,9 @@ void read_target(const Section& section, const Text& text, std::string_view expe
 void read_dnat(const Section& section, const Config& config, Rule& rule) {
     constexpr std::string_view expected =
         "a target, as \"10.2.0.2:80\" or \"10.2.0.2\", or an array of targets";
-    read_dnat_source(section, config, rule);
+    const auto [source_nat, pool] = read_source(section, config);
+    rule.source_nat = source_nat;
+    use_pool(rule, pool, config);
     if (!section.require("target", expected)) return;
     const auto texts = section.texts("target", expected);
     if (texts.size() > most_targets) {
@@ -189,7 +153,7 @@ void read_action(const Section& section, const Config& config, Rule& rule) {
         constexpr std::string_view expected = "the name of a pool";
         if (section.require("pool", expected)) {
             const auto name = section.text("pool", expected);
-            if (name) read_pool_name(section, "pool", name->value, config, rule);
+            if (name) use_pool(rule, find_pool(section, "pool", name->value, config), config);
         }
     } else if (rule.action == Action::masquerade) {
         rule.source_nat = SourceNat::masquerade;

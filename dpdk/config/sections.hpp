@@ -25,10 +25,11 @@ void read_ports(const Section& top, Config& config);
 void read_routes(const Section& top, Config& config);
 void read_pools(const Section& top, Config& config);
 void read_rules(const Section& top, Config& config);
+void read_services(const Section& top, Config& config);
 void read_limits(const Section& top, Config& config);
 void read_static_neighbors(const Section& top, Config& config);
 
-/// Reads the `name` of a port, pool or rule; an unfit or missing one has been noted.
+/// Reads the `name` of a port, pool, rule or service; an unfit or missing one has been noted.
 [[nodiscard]] std::string read_name(const Section& section);
 
 /// Reads the word for a value of an enum; `words` are in its order.
@@ -47,6 +48,21 @@ void read_port_range(const Section& section, std::string_view key, nat::PortRang
 /// Reads how ports of `ports` are chosen: `port_preservation` and `port_parity`.
 void read_port_likeness(const Section& section, nat::PortRange ports, nat::PortLikeness& likeness);
 
+/// Reads `in`; the index of the port that it names.
+[[nodiscard]] std::optional<std::uint16_t> read_ingress(const Section& section,
+                                                        const Config& config);
+
+/// The index of the pool that `key` names; there being none has been noted.
+[[nodiscard]] std::optional<std::uint16_t> find_pool(const Section& section, std::string_view key,
+                                                     std::string_view name, const Config& config);
+
+/// What `source` says of a flow whose destination is translated.
+struct Source {
+    nat::SourceNat source_nat = nat::SourceNat::keep;
+    std::optional<std::uint16_t> pool;  ///< its index
+};
+[[nodiscard]] Source read_source(const Section& section, const Config& config);
+
 /// Reads `mapping` and `filtering`, and notes what needs the other.
 void read_behavior(const Section& section, nat::NatBehavior& behavior);
 /// Notes when what is read gives out ports that an earlier rule, or pool, gives out otherwise.
@@ -63,6 +79,9 @@ void check_behavior(const Section& section, const nat::Pool<V4>& pool, const Con
 /// Reads `inside` and `outside` of a rule that is a static mapping, and checks that no other rule,
 /// pool or port has either of them.
 void read_static_mapping(const Section& section, const Config& config, nat::Rule<V4>& rule);
+
+/// Reads `backends` of a service.
+[[nodiscard]] std::vector<nat::Backend<V4>> read_backends(const Section& section);
 
 /// The index of the element with this name.
 template <class Elements>

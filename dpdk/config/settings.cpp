@@ -118,12 +118,12 @@ Table limits_table(const nat::LimitsConfig<V4>& limits, bool early_drop,
 }  // namespace
 
 std::vector<Table> tables_of(const Config& config) {
-    // A port, route, neighbour, pool or rule has settings of its own: `settings_of`.
+    // A port, route, neighbour, pool, rule or service has settings of its own: `settings_of`.
     const auto& [file, text, name, state, flows, workers, cores, idle, reply_locality,
                  control_socket, log_level, memory, neighbors, static_neighbors, fragments,
                  timeouts, ports, routes, policy, limits, warnings] = config;
-    const auto& [pools, rules, no_room_error, early_drop, half_open_percent, tcp, tcp_timestamps,
-                 tcp_reuse, tcp_unknown] = policy;
+    const auto& [pools, rules, services, no_room_error, early_drop, half_open_percent, tcp,
+                 tcp_timestamps, tcp_reuse, tcp_unknown] = policy;
     const auto& [window, pickup] = tcp;
     const auto& [keeps_state, state_file] = state;
     const auto core_text = [](std::uint16_t core) { return value_text(core); };

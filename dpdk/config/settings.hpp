@@ -46,6 +46,7 @@ struct Table {
 [[nodiscard]] Settings settings_of(const StaticNeighbor& neighbor, const Config& config);
 [[nodiscard]] Settings settings_of(const nat::Pool<V4>& pool);
 [[nodiscard]] Settings settings_of(const nat::Rule<V4>& rule, const Config& config);
+[[nodiscard]] Settings settings_of(const nat::Service<V4>& service, const Config& config);
 
 /// With commas between them; of many, the first ones and how many more there are.
 [[nodiscard]] std::string shown_values(const Values& values);

@@ -118,4 +118,9 @@ std::string target_text(const nat::Target<V4>& target) {
     return to_string<V4>(address) + (port ? fmt::format(":{}", *port) : "");
 }
 
+std::string backend_text(const nat::Backend<V4>& backend) {
+    const std::uint16_t port = backend.port;
+    return target_text({backend.address, port != 0 ? std::optional(port) : std::nullopt});
+}
+
 }  // namespace noclash::dpdk

@@ -9,6 +9,7 @@
 #include "engine/base/address.hpp"
 #include "nat/packet/headers.hpp"
 #include "nat/policy/policy.hpp"
+#include "nat/policy/service.hpp"
 
 namespace noclash::dpdk {
 
@@ -52,6 +53,8 @@ struct AddressRange {
 [[nodiscard]] std::string to_text(const Prefix<V4>& prefix);
 [[nodiscard]] std::string to_text(nat::PortRange range);
 [[nodiscard]] std::string target_text(const nat::Target<V4>& target);
+/// Without its weight: `10.2.0.2:80`, or `10.2.0.2` when it has no port of its own.
+[[nodiscard]] std::string backend_text(const nat::Backend<V4>& backend);
 /// As the configuration has them.
 [[nodiscard]] std::string_view to_text(nat::Mapping mapping);
 [[nodiscard]] std::string_view to_text(nat::Filtering filtering);

@@ -29,6 +29,9 @@ inline constexpr std::array<Word, 3> filtering_words{"address-and-port-dependent
                                                      "address-dependent", "endpoint-independent"};
 
 inline constexpr std::array<Word, 2> on_change_words{"keep", "end"};
+inline constexpr std::array<Word, 2> affinity_words{"none", "client"};
+inline constexpr std::array<Word, 2> no_backend_words{"reject", "drop"};
+inline constexpr std::array<Word, 2> on_gone_words{"reset", "keep"};
 
 template <std::size_t count, class Enum>
 [[nodiscard]] constexpr Word word_of(const std::array<Word, count>& words, Enum value) {

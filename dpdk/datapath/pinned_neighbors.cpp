@@ -43,6 +43,9 @@ std::vector<PinnedNeighbor> pinned_neighbors(const Config& config) {
         for (const auto& target : rule.targets)
             collector.add_where_connected(target.address);
     }
+    for (const auto& service : config.policy.services)
+        for (const auto& backend : service.backends)
+            collector.add_where_connected(backend.address);
     return collector.take();
 }
 

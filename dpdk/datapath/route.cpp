@@ -107,6 +107,11 @@ void RouteTable::collect_translated(const Config& config) {
         for (const Prefix<V4>& prefix : rule.to)
             if (prefix.length == 32) add_own(prefix.network);
     }
+    for (const auto& service : config.policy.services) {
+        add_own(service.address);
+        for (const auto& backend : service.backends)
+            translated_.add(backend.address);
+    }
 }
 
 std::vector<V4Address> RouteTable::own_on(std::uint16_t port) const {

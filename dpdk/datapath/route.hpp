@@ -101,8 +101,8 @@ class RouteTable {
     /// are retired.
     [[nodiscard]] std::vector<V4Address> own_on(std::uint16_t port) const;
 
-    /// Whether `address` belongs to a port, a pool, a static mapping's outside, or a service that a
-    /// dnat rule names by address; or did so, and is retired.
+    /// Whether `address` belongs to a port, a pool, a static mapping's outside, a service, or a
+    /// dnat rule that names it by address; or did so, and is retired.
     [[nodiscard]] bool is_own(const V4Address& address) const { return own_.contains(address); }
     /// Whether it is own only for the sake of flows that still have it.
     [[nodiscard]] bool is_retired(const V4Address& address) const {
@@ -118,8 +118,9 @@ class RouteTable {
     [[nodiscard, gnu::always_inline]] bool is_reserved(const V4Address& address) const {
         return reserved_.contains(address);
     }
-    /// Whether it is reserved, the target of a dnat rule, or a static mapping's inside: packets of
-    /// translated flows have such an address, but for those that first packets look like.
+    /// Whether it is reserved, the target of a dnat rule, the backend of a service, or a static
+    /// mapping's inside: packets of translated flows have such an address, but for those that first
+    /// packets look like.
     [[nodiscard]] bool is_translated(const V4Address& address) const {
         return translated_.contains(address);
     }

@@ -36,7 +36,7 @@ inline constexpr std::uint16_t most_weight = 256;
 template <class Family>
 struct Backend {
     typename Family::Address address;
-    std::uint16_t port = 0;
+    std::uint16_t port = 0;    ///< 0: the port that the client asked for
     std::uint16_t weight = 1;  ///< share of new flows; 0 to `most_weight`
     friend bool operator==(const Backend&, const Backend&) = default;
 };

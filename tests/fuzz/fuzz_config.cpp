@@ -20,6 +20,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
             const bool dnat = rule.action == noclash::nat::Action::dnat;
             if (dnat == rule.targets.empty()) __builtin_trap();
         }
+        for (const auto& service : config.policy.services) {
+            const bool pool = service.source_nat == noclash::nat::SourceNat::pool;
+            if (pool && service.pool >= config.policy.pools.size()) __builtin_trap();
+            if (service.ingress_port && *service.ingress_port >= config.ports.size())
+                __builtin_trap();
+            if (service.ports.empty() || service.protocol == 0) __builtin_trap();
+        }
     } catch (const noclash::dpdk::ConfigError& error) {
         if (error.faults().empty()) __builtin_trap();
     }

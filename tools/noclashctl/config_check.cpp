@@ -37,9 +37,10 @@ json as_json(const std::string& file, bool fit, const std::vector<Finding>& find
 
 std::string summary(const dpdk::Config& config) {
     return fmt::format(
-        "{}: fit for use (workers: {}, flows: {}, ports: {}, routes: {}, pools: {}, rules: {})\n",
+        "{}: fit for use (workers: {}, flows: {}, ports: {}, routes: {}, pools: {}, rules: {}, "
+        "services: {})\n",
         config.file, config.workers, config.flows, config.ports.size(), config.routes.size(),
-        config.policy.pools.size(), config.policy.rules.size());
+        config.policy.pools.size(), config.policy.rules.size(), config.policy.services.size());
 }
 
 }  // namespace

@@ -24,7 +24,7 @@ TEST(Config, EveryExampleLoads) {
         EXPECT_NO_THROW(static_cast<void>(load_config(entry.path()))) << entry.path();
         ++examples;
     }
-    EXPECT_GE(examples, 3U);
+    EXPECT_GE(examples, 5U);
 }
 
 TEST(Config, NamesAFileThatCannotBeRead) {

@@ -30,6 +30,8 @@ void PrintTo(const Key& key, std::ostream* out) {
 
 constexpr Needs restart = Needs::restart;
 constexpr const char* masquerade = R"(action = "masquerade")";
+constexpr const char* udp_service = "protocol = 'udp'\naddress = '10.9.0.7'";
+constexpr const char* service = "ports = 80\nprotocol = 'udp'\naddress = '10.9.0.7'";
 constexpr const char* dnat = "action = \"dnat\"\ntarget = \"10.1.0.2\"";
 
 const Key keys[]{
@@ -132,6 +134,22 @@ const Key keys[]{
     {"rule", "mss_clamp", "true", "1400", Needs::reload, masquerade},
     {"rule", "track", "true", "false", Needs::reload, "action = 'forward'"},
     {"rule", "on_change", "'keep'", "'end'", Needs::reload, masquerade},
+    {"service", "address", "'10.9.0.7'", "'10.9.0.8'", Needs::reload,
+     "ports = 80\nprotocol = 'tcp'"},
+    {"service", "ports", "80", "[80, '90-99']", Needs::reload, udp_service},
+    {"service", "protocol", "'tcp'", "'sctp'", Needs::reload, "ports = 80\naddress = '10.9.0.7'"},
+    {"service", "in", "", "'p'", Needs::reload, service},
+    {"service", "in", "'p'", "'q'", Needs::reload, service},
+    {"service", "source", "'keep'", "'masquerade'", Needs::reload, service},
+    {"service", "source", "'pool:one'", "'pool:two'", Needs::reload, service},
+    {"service", "affinity", "'none'", "'client'", Needs::reload, service},
+    {"service", "no_backend", "'reject'", "'drop'", Needs::reload, service},
+    {"service", "on_gone", "'reset'", "'keep'", Needs::reload, service},
+    {"service", "drain_s", "0", "1", Needs::reload, service},
+    {"service", "backends", "[]", "'10.9.0.9'", Needs::reload, service},
+    {"service", "backends", "'10.9.0.9'", "'10.9.0.9:80'", Needs::reload, service},
+    {"service", "backends", "'10.9.0.9'", "{ address = '10.9.0.9', weight = 0 }", Needs::reload,
+     service},
 };
 
 /// A file in which the key has this value, and all else has its default.
@@ -139,11 +157,10 @@ Config with(const Key& key, const std::string& value) {
     const std::string line = value.empty() ? "" : fmt::format("{} = {}\n", key.key, value);
     const std::string body = fmt::format("{}\n{}", key.other_keys, line);
     // What rules, routes and neighbours of the others refer to; the entry that is changed is 'x'.
-    const std::map<std::string, std::string> array_heads{{"port", "[[port]]\nname = 'x'\n"},
-                                                         {"route", "[[route]]\n"},
-                                                         {"neighbor", "[[neighbor]]\n"},
-                                                         {"pool", "[[pool]]\nname = 'x'\n"},
-                                                         {"rule", "[[rule]]\nname = 'x'\n"}};
+    const std::map<std::string, std::string> array_heads{
+        {"port", "[[port]]\nname = 'x'\n"}, {"route", "[[route]]\n"},
+        {"neighbor", "[[neighbor]]\n"},     {"pool", "[[pool]]\nname = 'x'\n"},
+        {"rule", "[[rule]]\nname = 'x'\n"}, {"service", "[[service]]\nname = 'x'\n"}};
     const std::string section = key.section;
     std::string text;
     if (section.empty()) text = body;

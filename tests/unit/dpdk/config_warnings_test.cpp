@@ -252,7 +252,7 @@ constexpr Case hardly_meant[] = {
      "f:24:13: warning: [pool \"q\"] addresses: pool \"p\" (line 19) has 203.0.113.15 too, and "
      "gives out the same ports"},
     {"PoolOfNobody", "[[pool]]\nname = \"p\"\naddresses = \"203.0.113.9\"",
-     "f:20:8: warning: [pool \"p\"] name: no rule uses this pool"},
+     "f:20:8: warning: [pool \"p\"] name: no rule and no service uses this pool"},
     {"SourceOfAnotherPort",
      "[[rule]]\nname = \"r\"\nin = \"wan\"\nfrom = \"10.1.0.128/25\"\naction = \"forward\"",
      "f:22:8: warning: [rule \"r\"] from: 10.1.0.128/25 is in the subnet of port \"lan\", and does "
@@ -282,7 +282,7 @@ constexpr Case hardly_meant[] = {
     {"LimitAboveFlows", "[limits]\nflows_per_subscriber = 2000000",
      "f:20:24: warning: [limits] flows_per_subscriber: nothing reaches this limit"},
     {"LimitOfNoService", "[limits]\nhalf_open_per_service = 200",
-     "f:20:25: warning: [limits] half_open_per_service: there is no service"},
+     "f:20:25: warning: [limits] half_open_per_service: there is no [[service]]"},
     {"StreamsEndFirst", "[timeouts]\nudp_stream_s = 120",
      "f:20:16: warning: [timeouts] udp_stream_s: with `udp_stream_s` 120 and `udp_s` 300"},
 };
@@ -343,8 +343,8 @@ TEST(Warnings, TooFewNeighbours) {
                             with("[[rule]]\nname = \"r\"\nin = \"wan\"\naction = \"dnat\"\ntarget "
                                  "= [" +
                                  targets + "]\n")),
-                ElementsAre(HasSubstr("capacity: 16 neighbours are kept, and routes and rules name "
-                                      "21")));
+                ElementsAre(HasSubstr("capacity: 16 neighbours are kept, and routes, rules and "
+                                      "services name 21")));
 }
 
 // Warnings about a configuration with faults are told, too.

@@ -128,13 +128,26 @@ TEST_F(RouteTest, KnowsItsOwnAddressesAndThoseItTranslates) {
     service.to = {{ip("203.0.113.6"), 32}};
     service.targets = {{ip("10.1.0.20"), {}}};
     with.policy.rules = {service};
+    nat::Service<V4> vip;
+    vip.address = ip("203.0.113.8");
+    vip.backends = {{ip("10.1.0.21"), 80, 1}};
+    nat::Service<V4> elsewhere;
+    elsewhere.address = ip("198.51.100.9");
+    with.policy.services = {vip, elsewhere};
     const RouteTable table(with);
-    for (const char* own : {"10.1.0.1", "203.0.113.2", "203.0.113.5", "203.0.113.6"}) {
+    const auto told = table.own_on(1);
+    EXPECT_EQ(told.size(), 4U) << "not the VIP in no subnet";
+    EXPECT_NE(std::ranges::find(told, vip.address), told.end());
+    for (const char* own :
+         {"10.1.0.1", "203.0.113.2", "203.0.113.5", "203.0.113.6", "203.0.113.8", "198.51.100.9"}) {
+        EXPECT_TRUE(table.is_reserved(ip(own))) << own;
         EXPECT_TRUE(table.is_own(ip(own))) << own;
         EXPECT_TRUE(table.is_translated(ip(own))) << own;
     }
-    EXPECT_FALSE(table.is_own(ip("10.1.0.20")));
-    EXPECT_TRUE(table.is_translated(ip("10.1.0.20")));
+    for (const char* behind : {"10.1.0.20", "10.1.0.21"}) {
+        EXPECT_FALSE(table.is_own(ip(behind))) << behind;
+        EXPECT_TRUE(table.is_translated(ip(behind))) << behind;
+    }
     for (const char* other : {"10.1.0.2", "203.0.113.7"}) {
         EXPECT_FALSE(table.is_own(ip(other))) << other;
         EXPECT_FALSE(table.is_translated(ip(other))) << other;

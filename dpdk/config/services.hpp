@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <string_view>
+
+#include "dpdk/config/config.hpp"
+#include "dpdk/config/reader.hpp"
+
+namespace noclash::dpdk {
+
+inline constexpr std::size_t most_services = 16384;
+inline constexpr std::size_t most_service_ports = 64;  ///< ports and ranges of a service
+inline constexpr std::size_t most_backends = 1024;     ///< of a service
+inline constexpr std::size_t most_backends_in_all = 262144;
+
+/// Reads one service, from the file or from anywhere else, and notes what is wrong with it by
+/// itself. Whether it gets on with all others is a question for `ServiceConflicts`.
+/// @param config  its ports and pools are what the service may name
+[[nodiscard]] nat::Service<V4> read_service(const Section& section, const Config& config);
+
+/// `10.2.0.2:80`, or `10.2.0.2` for the port that the client asked for; nothing when the text is no
+/// address that a host may have.
+[[nodiscard]] std::optional<nat::Backend<V4>> parse_backend(std::string_view text);
+
+/// What a backend is written as, for messages.
+inline constexpr std::string_view backend_form =
+    "the address of a host, with a port or without, as \"10.2.0.2:80\"";
+
+}  // namespace noclash::dpdk
