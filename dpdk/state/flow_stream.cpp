@@ -22,7 +22,13 @@ constexpr std::size_t boot_id_size = 40;
 constexpr std::uint64_t most_flows = std::uint64_t{1} << 28U;
 
 /// Kinds of sections.
-enum : std::uint32_t { end_kind = 0, policy_kind = 1, lasting_kind = 2, flows_kind = 3 };
+enum : std::uint32_t {
+    end_kind = 0,
+    policy_kind = 1,
+    lasting_kind = 2,
+    flows_kind = 3,
+    services_kind = 4
+};
 /// A reader that does not know the section may not skip it.
 constexpr std::uint32_t needed = 1;
 constexpr std::size_t head_bytes = 16;
@@ -55,6 +61,15 @@ KeptPolicy read_policy(ByteReader& from) {
         throw StreamError(fmt::format("its names are implausible: {}", error.what()));
     }
     return policy;
+}
+
+/// What a policy says of services, of which releases before them know nothing.
+StreamServices read_services(ByteReader& from) {
+    StreamServices services;
+    for (auto& word : services.key)
+        word = from.number<std::uint64_t>();
+    services.text = from.text<std::uint32_t>();
+    return services;
 }
 
 StreamLasting read_lasting(ByteReader& from) {
@@ -95,7 +110,7 @@ FlowStreamWriter::FlowStreamWriter(Sink sink, const StreamHeader& header) : sink
 void FlowStreamWriter::section(std::uint32_t kind, ByteWriter& content) {
     ByteWriter to;
     to.number(kind);
-    to.number(needed);
+    to.number(kind == services_kind ? 0U : needed);
     to.number(static_cast<std::uint64_t>(content.bytes().size()));
     to.raw(content.bytes().data(), content.bytes().size());
     to.number(checksum_of(to.bytes()));
@@ -106,6 +121,12 @@ void FlowStreamWriter::section(std::uint32_t kind, ByteWriter& content) {
 void FlowStreamWriter::write(const KeptPolicy& policy) {
     const nat::IdentityTable& names = policy.identities;
     ByteWriter to;
+    if (names.service_key != nat::SecretKey{} || !policy.services.empty()) {
+        for (const std::uint64_t word : names.service_key)
+            to.number(word);
+        to.text<std::uint32_t>(policy.services);
+        section(services_kind, to);
+    }
     to.number(static_cast<std::uint32_t>(names.rules.size()));
     for (const std::string& name : names.rules)
         to.text<std::uint16_t>(name);
@@ -212,7 +233,7 @@ std::uint32_t FlowStreamReader::next_section() {
             fill(std::span(section_).subspan(begin));
         }
         verify("a section");
-        if (kind <= flows_kind) return kind;
+        if (kind <= services_kind) return kind;
         if ((flags & needed) != 0)
             throw StreamError(
                 fmt::format("it has a section of kind {}, which this release does "
@@ -223,9 +244,19 @@ std::uint32_t FlowStreamReader::next_section() {
 
 void FlowStreamReader::take(std::uint32_t kind, Content& content) {
     ByteReader from(std::span<const std::uint8_t>(section_).subspan(head_bytes), "a section");
+    if (kind == services_kind) {
+        if (has_policy_ || services_) throw StreamError("its services stand in a wrong place");
+        services_ = read_services(from);
+        return;
+    }
     if (kind == policy_kind) {
         if (std::exchange(has_policy_, true)) throw StreamError("it has two policies");
-        content.policy(read_policy(from));
+        KeptPolicy policy = read_policy(from);
+        if (services_) {
+            policy.identities.service_key = services_->key;
+            policy.services = std::move(services_->text);
+        }
+        content.policy(std::move(policy));
         return;
     }
     if (!has_policy_) throw StreamError("its policy is missing");

@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -56,6 +57,12 @@ struct StreamFlow {
     std::array<std::uint32_t, 7> memory{};
 
     friend bool operator==(const StreamFlow&, const StreamFlow&) = default;
+};
+
+/// What a policy says of services.
+struct StreamServices {
+    nat::SecretKey key{};
+    std::string text;
 };
 
 /// Writes a stream: the header, then the policy, what lasts, all flows, and the end.
@@ -112,6 +119,7 @@ class FlowStreamReader {
     StreamHeader header_;
     std::vector<std::uint8_t> section_;  ///< its head and content
     std::uint64_t flows_ = 0;            ///< that have been read
+    std::optional<StreamServices> services_;  ///< they stand before the policy
     bool has_policy_ = false;
     bool has_lasting_ = false;
 };

@@ -30,6 +30,7 @@ void write_kept_policy(const std::string& path, const KeptPolicy& policy) {
         {"service_key", policy.identities.service_key},
         {"configuration_file", policy.configuration_file},
         {"configuration", policy.configuration},
+        {"services", policy.services},
     };
     // The path of a configuration may be no text.
     replace_file(path, json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace));
@@ -47,6 +48,8 @@ KeptPolicy read_kept_policy(const std::string& path) {
         json.at("pairing_keys").get_to(policy.identities.pairing_keys);
         if (const auto key = json.find("service_key"); key != json.end())
             key->get_to(policy.identities.service_key);  // releases without services had none
+        if (const auto services = json.find("services"); services != json.end())
+            services->get_to(policy.services);
         json.at("configuration_file").get_to(policy.configuration_file);
         json.at("configuration").get_to(policy.configuration);
         return policy;

@@ -18,6 +18,7 @@ State::State(const Config& config) : file_(state_path(config), state_records(con
         if (before_->instance != file_.instance())
             throw std::runtime_error(path + ": belongs to another state file");
         static_cast<void>(identities());
+        services_ = before_->services;
     } catch (const std::exception& error) {
         before_.reset();
         file_.begin_anew(std::string("the names of its rules are lost: ") + error.what());
@@ -43,7 +44,8 @@ std::optional<Config> State::configuration_before() const {
 
 void State::keep(const nat::Identities& identities, const Config& in_force) {
     write_kept_policy(kept_policy_path(file_.path()),
-                      {file_.instance(), identities.table(), in_force.file, in_force.text});
+                      {file_.instance(), identities.table(), in_force.file, in_force.text,
+                       services_});
 }
 
 }  // namespace noclash::dpdk

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "dpdk/config/config.hpp"
 #include "dpdk/state/kept_policy.hpp"
@@ -34,13 +35,20 @@ class State {
     /// The configuration that was in force last; nothing when there is none that can be read.
     [[nodiscard]] std::optional<Config> configuration_before() const;
 
+    /// What commands had made of services, as text; empty: nothing.
+    [[nodiscard]] std::string services_before() const { return before_ ? before_->services : ""; }
+
     /// Keeps the names that flows may refer to from now on, and the configuration that flows go by.
     /// Before any flow may refer to a new name. @throws std::runtime_error
     void keep(const nat::Identities& identities, const Config& in_force);
+    /// Keeps what commands have made of services, from the next `keep` on.
+    /// @param services  as `to_text(KeptServices)` writes it
+    void set_services(std::string services) { services_ = std::move(services); }
 
   private:
     StateFile file_;
     std::optional<KeptPolicy> before_;
+    std::string services_;
 };
 
 }  // namespace noclash::dpdk

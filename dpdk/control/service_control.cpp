@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dpdk/control/service_control.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <array>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <unordered_set>
+
+#include "dpdk/config/values.hpp"
+#include "dpdk/config/words.hpp"
+#include "dpdk/state/kept_services.hpp"
+#include "engine/base/clock.hpp"
+
+namespace noclash::dpdk {
+
+using nlohmann::json;
+
+namespace {
+
+constexpr std::array<Word, 3> state_words{"active", "draining", "down"};
+constexpr std::array<Word, 3> health_words{"unknown", "up", "down"};
+constexpr std::array<Word, 4> condition_words{"ok", "draining", "all_down", "no_backend"};
+
+json row_of(const nat::Service<V4>& service, const nat::BackendTable<V4>& table,
+            const Config& config) {
+    json row = service_json(service, config);
+    if (!service.ingress_port) row["in"] = nullptr;
+    row["origin"] = service.by_command ? "control" : "file";
+    row["condition"] = word_of(condition_words, table.condition());
+    row["slots"] = 0;
+    json backends = json::array();
+    const std::vector<std::uint32_t> shares = table.shares();
+    std::uint32_t slots = 0;
+    for (std::size_t i = 0; i < shares.size(); ++i) {
+        const auto& entry = table.entries()[i];
+        slots += shares[i];
+        backends.push_back({{"backend", backend_text(entry.backend)},
+                            {"weight", entry.backend.weight},
+                            {"state", word_of(state_words, entry.state())},
+                            {"health", word_of(health_words, entry.health)},
+                            {"slots", shares[i]},
+                            {"openings", entry.counters->openings.load(std::memory_order_relaxed)},
+                            {"unanswered",
+                             entry.counters->unanswered.load(std::memory_order_relaxed)}});
+    }
+    row["slots"] = slots;
+    row["backends"] = std::move(backends);
+    return row;
+}
+
+}  // namespace
+
+std::vector<json> ServiceControl::list() const {
+    const Shared policy = gateway_.policy.hold();
+    std::vector<json> rows;
+    rows.reserve(policy->services.size());
+    const auto lock = reloader_.lock([] {});  // tables are not replaced while they are read
+    for (std::size_t place = 0; place < policy->services.size(); ++place)
+        rows.push_back(row_of(policy->services[place],
+                              *policy->service_rules.changeable(place).table(), policy->config));
+    return rows;
+}
+
+ServiceOutcome ServiceControl::change(const json& requested, const Between& between) {
+    if (!requested.is_array() || requested.empty())
+        throw std::runtime_error("changes: expected an array of changes, at least one");
+    const auto lock = reloader_.lock(between);
+    const std::uint64_t begun_ms = now_ms();
+    const Shared before = gateway_.policy.hold();
+    if (!conflicts_ || generation_ != before->generation) {
+        conflicts_.emplace(before->config);
+        for (std::size_t place = 0; place < before->services.size(); ++place) {
+            nat::Service<V4> service = before->services[place];
+            service.backends.clear();
+            for (const auto& entry : before->service_rules.changeable(place).table()->entries())
+                service.backends.push_back(entry.backend);
+            conflicts_->insert(service);
+        }
+        generation_ = before->generation;
+    }
+    ServiceChanges changes(*before, *conflicts_);
+    Shared next;
+    // Another policy costs more, and is needed when services come or go; and where rules without
+    // tracking ask for backends' addresses (Router::is_translated).
+    const auto is_rebuilt = [&](const ServiceEdit& edit) {
+        return edit.is_rebuilt || (edit.is_changed && before->untracked.any());
+    };
+    try {
+        for (std::size_t i = 0; i < requested.size(); ++i)
+            changes.add(requested[i], fmt::format("changes[{}]", i));
+        if (std::ranges::any_of(changes.edits(),
+                                [&](const auto& edit) { return is_rebuilt(edit.second); }))
+            next = with_services(*before, changes);
+    } catch (...) {
+        conflicts_.reset();  // it knows of changes that were not made
+        throw;
+    }
+    ServiceOutcome outcome{changes.changed(), changes.unchanged(), before->generation, 0, {}};
+    std::vector<std::shared_ptr<const Table>> former;
+    bool may_end_flows = false;
+    for (auto& [name, edit] : changes.edits()) {
+        if (!edit.is_there || !edit.is_changed) continue;
+        may_end_flows = may_end_flows || edit.may_end_flows;
+        note_draining(edit);
+        const Snapshot& policy = next ? *next : *before;
+        const nat::RuleId id = gateway_.identities.rule(name);
+        auto& backends = policy.service_rules.changeable(policy.find_rule(id)->service);
+        former.push_back(backends.replace(std::make_shared<const Table>(
+            std::move(edit.entries), gateway_.identities.service_key())));
+    }
+    if (outcome.changed > 0) is_to_keep_ = true;
+    if (next) {
+        if (gateway_.state != nullptr) gateway_.state->keep(gateway_.identities, next->config);
+        reloader_.put_in_force(before, next);
+        outcome.generation = generation_ = next->generation;
+        outcome.flows = reloader_.settle(*before, *next, StaleFlows::live_on, between);
+        keep(*next);
+    } else if (!former.empty()) {
+        reloader_.wait_for_workers();
+        if (may_end_flows)
+            outcome.flows = reloader_.settle(*before, *before, StaleFlows::live_on, between);
+    }
+    outcome.took_ms = now_ms() - begun_ms;
+    return outcome;
+}
+
+/// The policy in force with other services.
+ServiceControl::Shared ServiceControl::with_services(const Snapshot& before,
+                                                     ServiceChanges& changes) {
+    Config config = before.config;
+    auto& services = config.policy.services;
+    std::vector<nat::Service<V4>> others;
+    others.reserve(services.size());
+    for (std::size_t place = 0; place < services.size(); ++place) {
+        const auto edit = changes.edits().find(services[place].name);
+        if (edit != changes.edits().end() && !edit->second.is_there) continue;
+        others.push_back(std::move(services[place]));
+        auto& backends = others.back().backends;
+        backends.clear();
+        if (edit != changes.edits().end()) {
+            others.back() = edit->second.service;
+            continue;
+        }
+        for (const auto& entry : before.service_rules.changeable(place).table()->entries())
+            backends.push_back(entry.backend);
+    }
+    for (const auto& [name, edit] : changes.edits())
+        if (edit.is_there && !edit.before) others.push_back(edit.service);
+    services = std::move(others);
+    return std::make_shared<const Snapshot>(std::move(config), gateway_.identities, &before,
+                                            before.router.own_addresses());
+}
+
+void ServiceControl::restore(const std::vector<KeptBackend>& backends) {
+    const Shared policy = gateway_.policy.hold();
+    for (std::size_t place = 0; place < policy->services.size(); ++place) {
+        auto& current = policy->service_rules.changeable(place);
+        const auto entries = current.table()->entries();
+        std::vector<Table::Entry> changed(entries.begin(), entries.end());
+        bool is_changed = false;
+        for (Table::Entry& entry : changed) {
+            const auto known = std::ranges::find_if(backends, [&](const KeptBackend& kept) {
+                return kept.service == policy->services[place].name &&
+                       kept.backend.address == entry.backend.address &&
+                       kept.backend.port == entry.backend.port;
+            });
+            if (known == backends.end()) continue;
+            entry.drains = known->drains;
+            entry.health = known->health;
+            is_changed = true;
+        }
+        if (is_changed)
+            static_cast<void>(current.replace(std::make_shared<const Table>(
+                std::move(changed), gateway_.identities.service_key())));
+    }
+    is_to_keep_ = !policy->services.empty();
+}
+
+void ServiceControl::note_draining(const ServiceEdit& edit) {
+    std::erase_if(draining_, [&](const Draining& one) { return one.service == edit.service.name; });
+    if (edit.service.drain_s == 0) return;
+    const std::uint64_t until_ms = now_ms() + std::uint64_t{1000} * edit.service.drain_s;
+    for (const auto& entry : edit.entries)
+        if (entry.state() == nat::BackendState::draining)
+            draining_.push_back({edit.service.name, entry.backend, until_ms});
+}
+
+void ServiceControl::look(const Between& between) {
+    if (!is_to_keep_ && draining_.empty()) return;
+    const auto lock = reloader_.lock(between);
+    const Shared policy = gateway_.policy.hold();
+    if (std::exchange(is_to_keep_, false)) keep(*policy);
+    const std::uint64_t now = now_ms();
+    for (const Draining& one : draining_)
+        if (one.until_ms <= now)
+            reloader_.end_drained(gateway_.identities.rule(one.service), one.backend, between);
+    std::erase_if(draining_, [&](const Draining& one) { return one.until_ms <= now; });
+}
+
+KeptServices ServiceControl::kept(const Snapshot& policy) const {
+    KeptServices kept;
+    for (std::size_t place = 0; place < policy.services.size(); ++place) {
+        const nat::Service<V4>& service = policy.services[place];
+        const auto entries = policy.service_rules.changeable(place).table()->entries();
+        for (const auto& entry : entries)
+            if (entry.drains || entry.health != nat::Health::unknown)
+                kept.backends.push_back({service.name, entry.backend, entry.drains, entry.health});
+        if (!service.by_command) continue;
+        kept.services.push_back(service);
+        kept.services.back().backends.clear();
+        for (const auto& entry : entries)
+            kept.services.back().backends.push_back(entry.backend);
+    }
+    return kept;
+}
+
+void ServiceControl::keep(const Snapshot& policy) {
+    is_to_keep_ = false;
+    if (gateway_.state == nullptr) return;
+    gateway_.state->set_services(to_text(kept(policy), policy.config));
+    gateway_.state->keep(gateway_.identities, policy.config);
+}
+
+}  // namespace noclash::dpdk

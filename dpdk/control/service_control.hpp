@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// # Services that change while the gateway runs
+//
+// A service is a part of the policy in force; its backends stand in a table of its own, which
+// another table replaces (nat::ServiceBackends). So a change of backends, weights or health builds
+// one table, and a change of services themselves another policy:
+//
+//     work out the whole batch       a fault changes nothing
+//     tables: one store for each     or another policy, by one store: Reloader
+//     a grace period                 no worker chooses by the old tables any more
+//     look at the flows              of services that have lost a backend, or have one that gets no
+//                                    new flows: which end, and which of their ends are told
+//     keep what commands have made   with the state, for the next process
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dpdk/config/service_conflicts.hpp"
+#include "dpdk/control/reload.hpp"
+#include "dpdk/control/service_changes.hpp"
+
+namespace noclash::dpdk {
+
+/// What a batch of changes has done.
+struct ServiceOutcome {
+    std::size_t changed = 0, unchanged = 0;
+    std::uint64_t generation = 0;  ///< of the policy in force afterwards
+    std::uint64_t took_ms = 0;
+    ReloadOutcome::Flows flows;
+};
+
+/// Lists and changes services. Any thread but a worker; changes go one at a time, with reloads.
+class ServiceControl {
+  public:
+    using Between = Reloader::Between;
+
+    /// All outlive this.
+    ServiceControl(Gateway& gateway, Reloader& reloader) : gateway_(gateway), reloader_(reloader) {}
+
+    /// The services of the policy in force, as objects.
+    [[nodiscard]] std::vector<nlohmann::json> list() const;
+    /// @param changes  an array
+    /// @throws std::runtime_error whose text is the answer: nothing has changed
+    [[nodiscard]] ServiceOutcome change(const nlohmann::json& changes, const Between& between);
+
+    /// Takes over what commands of the process before this one have said of backends. Before any
+    /// worker runs.
+    void restore(const std::vector<KeptBackend>& backends);
+    /// Looks after what takes its time: connections to backends that have drained for as long as
+    /// they may, and what is to be kept. Once a second.
+    void look(const Between& between);
+
+  private:
+    using Table = nat::BackendTable<V4>;
+    using Shared = std::shared_ptr<const Snapshot>;
+
+    /// A backend that drains, and how long its connections may live.
+    struct Draining {
+        std::string service;
+        nat::Backend<V4> backend;
+        std::uint64_t until_ms;
+    };
+
+    [[nodiscard]] Shared with_services(const Snapshot& before, ServiceChanges& changes);
+    void note_draining(const ServiceEdit& edit);
+    [[nodiscard]] KeptServices kept(const Snapshot& policy) const;
+    void keep(const Snapshot& policy);
+
+    Gateway& gateway_;
+    Reloader& reloader_;
+    std::optional<ServiceConflicts> conflicts_;  ///< of the policy with `generation_`
+    std::uint64_t generation_ = 0;
+    std::vector<Draining> draining_;
+    bool is_to_keep_ = false;  ///< something has changed since it was kept
+};
+
+}  // namespace noclash::dpdk
