@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "nat/adoption.hpp"
+#include "nat/conntrack/reset_ends.hpp"
 #include "nat/pipeline.hpp"
 #include "tests/unit/nat/packets.hpp"
 
@@ -137,6 +138,7 @@ struct TestGateway {
     Timestamps<V4, Production> timestamps;
     LimitsConfig<V4> limits_config;
     Limits<V4, Production> limits;
+    ResetEnds reset_ends;
     std::vector<std::unique_ptr<FlowWorker<V4>>> engines;
     std::vector<std::unique_ptr<TestPipeline>> pipelines;
     std::uint64_t now_ms = 1000;
