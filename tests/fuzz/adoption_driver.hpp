@@ -240,9 +240,8 @@ class AdoptionDriver {
                 for (const EndSegment& segment : end_segments(records_[id], mode)) {
                     const Tuple<V4> way = records_[id].tuple(segment.to).inverse();
                     Bytes bytes(bare_segment_bytes<V4>);
-                    build_bare_segment<V4>(
-                        way, segment.numbers,
-                        std::span<std::uint8_t, bare_segment_bytes<V4>>(bytes));
+                    build_bare_segment<V4>(way, segment.numbers,
+                                           std::span<std::uint8_t, bare_segment_bytes<V4>>(bytes));
                     require(read(bytes).tuple == way);
                 }
             }

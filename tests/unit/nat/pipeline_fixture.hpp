@@ -51,8 +51,8 @@ struct TestRouter {
     }
     [[nodiscard]] bool checks_reverse_path() const { return strict; }
     [[nodiscard]] bool has_way_back(const V4Address& source, std::uint16_t ingress) const {
-        const auto back = route(source);
-        return !strict || (back && back->port == ingress);
+        const auto way = route(source);
+        return !strict || (way && way->port == ingress);
     }
     [[nodiscard]] bool is_translated(const V4Address& address) const {
         return is_reserved(address) || std::ranges::find(inside, address) != inside.end();
