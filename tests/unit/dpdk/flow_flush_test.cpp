@@ -53,8 +53,10 @@ struct Ground {
     PacketPool pool{eal.memory(), eal.pages()};
     std::vector<std::unique_ptr<Port>> ports() const {
         std::vector<std::unique_ptr<Port>> made;
-        for (std::size_t i = 0; i < config.ports.size(); ++i)
+        for (std::size_t i = 0; i < config.ports.size(); ++i) {
             made.push_back(std::make_unique<Port>(config, i, pool.get()));
+            made.back()->start();
+        }
         return made;
     }
 };
