@@ -14,6 +14,7 @@
 #include "engine/reservation.hpp"
 #include "nat/address_check.hpp"
 #include "nat/conntrack/conntrack.hpp"
+#include "nat/conntrack/reset_ends.hpp"
 #include "nat/conntrack/timestamps.hpp"
 #include "nat/flow_plan.hpp"
 #include "nat/forwarding.hpp"
@@ -40,6 +41,7 @@ struct PipelineShared {
     std::size_t rules;                                 ///< how many may have a number
     Timestamps<Family, Traits>* timestamps = nullptr;  ///< null: they pass as they are
     std::span<const RssModel<Family>> steering = {};   ///< by port; empty: no locality
+    const ResetEnds* reset_ends = nullptr;             ///< null: no connection is ever reset
 };
 
 /// Packets without a flow: whether they may set one up, and how it is set up. Policy, route and MTU
@@ -60,6 +62,7 @@ class SlowPath {
         : worker_(worker),
           limits_(shared.limits),
           timestamps_(shared.timestamps),
+          reset_ends_(shared.reset_ends),
           proposals_(shared.crowded),
           planner_(worker.table().index(), proposals_,
                    Localities<Family>(shared.steering, worker.id())),
@@ -118,8 +121,12 @@ class SlowPath {
         // A packet that may open a flow is checked whole: a corrupted one must not make state.
         if (!l4_checksum_ok<Family>(context.packet, packet))
             return drop(context, DropReason::bad_l4_checksum);
-        if (packet.kind == PacketKind::tcp && !may_open(packet.tcp_flags, policy.tcp))
-            return belongs_to_nothing(context, plan, policy);
+        if (packet.kind == PacketKind::tcp && !is_opening(packet)) [[unlikely]] {
+            if (was_reset(context, now_ms))
+                return decided(context, Verdict::reset(DropReason::tcp_ended));
+            if (!may_open(packet.tcp_flags, policy.tcp))
+                return belongs_to_nothing(context, plan, policy);
+        }
         if (packet.kind == PacketKind::sctp && (packet.tcp_flags & tcp_flag::syn) == 0)
             return drop(context, DropReason::sctp_not_init);
 
@@ -233,6 +240,13 @@ class SlowPath {
         return decided(context, context.parsed.kind == PacketKind::tcp
                                     ? Verdict::reset(reason)
                                     : Verdict::reject(reason, icmp_error::port_unreachable));
+    }
+
+    /// A segment, no SYN, of an end whose connection was reset here: `tcp_pickup` has no say about
+    /// it. No RST answers a RST (RFC 9293, section 3.10.7.1).
+    bool was_reset(const PacketContext<Family>& context, std::uint64_t now_ms) const {
+        return reset_ends_ != nullptr && (context.parsed.tcp_flags & tcp_flag::rst) == 0 &&
+               reset_ends_->has(context.hash, now_ms);
     }
 
     /// A TCP segment of no flow that opens none. An inside host may be told so by a RST; a client
@@ -448,6 +462,7 @@ class SlowPath {
     Worker& worker_;
     Limits<Family, Traits>& limits_;
     Timestamps<Family, Traits>* timestamps_;
+    const ResetEnds* reset_ends_;
     PortAllocator<Family, Traits> proposals_;
     FlowPlanner<Family, RouterType, Traits> planner_;
     Mappings<Family, Traits> mappings_;

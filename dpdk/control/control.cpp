@@ -45,12 +45,18 @@ std::uint64_t top_of(const json& request, std::uint64_t most) {
     return std::min(found->get<std::uint64_t>(), most);
 }
 
+/// A key of a request that is false when it is absent.
+bool flag_of(const json& request, const char* key) {
+    const auto found = request.find(key);
+    if (found == request.end()) return false;
+    if (!found->is_boolean())
+        throw std::runtime_error(fmt::format("{}: expected true or false", key));
+    return found->get<bool>();
+}
+
 /// "end_stale" of a request.
 StaleFlows stale_flows(const json& request) {
-    const auto found = request.find("end_stale");
-    if (found == request.end()) return StaleFlows::live_on;
-    if (!found->is_boolean()) throw std::runtime_error("end_stale: expected true or false");
-    return found->get<bool>() ? StaleFlows::end : StaleFlows::live_on;
+    return flag_of(request, "end_stale") ? StaleFlows::end : StaleFlows::live_on;
 }
 
 /// A row for each change and each warning, and one for what has come of them.
@@ -166,16 +172,18 @@ void Control::flows_count(const json& request, ResponseWriter& writer) {
 }
 
 void Control::flows_flush(const json& request, ResponseWriter& writer) {
-    allow_only(request, {"filter"});
+    allow_only(request, {"filter", "reset"});
     const auto filter = FlowFilter::parse(request);
+    const Ending ending = flag_of(request, "reset") ? Ending::resets : Ending::silent;
     if (filter.wants_wildcards()) {
         throw std::runtime_error(
             "filter: state: mappings, permissions and incarnations end with their flows: flush "
             "the flows");
     }
-    const std::uint64_t ended = flush_.flush(
-        filter, [](const FlowView&) { return true; }, [&writer] { writer.at_work(); });
-    writer.row(json{{"flushed", ended}}.dump());
+    const Flushed done = flush_.flush(
+        filter, [ending](const FlowView&) { return ending; }, [&writer] { writer.at_work(); });
+    writer.row(
+        json{{"flushed", done.ended}, {"reset", done.reset}, {"untold", done.untold}}.dump());
 }
 
 json Control::adoption() const {
@@ -237,6 +245,7 @@ void Control::stats(ResponseWriter& writer) const {
               {"icmp_errors_suppressed", c.icmp_errors_suppressed.value()},
               {"tcp_resets_sent", c.tcp_resets_sent.value()},
               {"tcp_resets_suppressed", c.tcp_resets_suppressed.value()},
+              {"flow_resets_sent", c.flow_resets_sent.value()},
               {"no_buffer", c.no_buffer.value()},
               {"parked", c.parked.value()},
               {"adopted", c.adopted.value()},

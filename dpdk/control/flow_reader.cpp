@@ -71,7 +71,7 @@ void FlowReader::mark_names(FlowId first, std::uint32_t count, std::vector<bool>
 }
 
 bool FlowReader::flush(const FlowView& flow, EngineCounters& counters,
-                       nat::MappingCounters& mappings) {
+                       nat::MappingCounters& mappings, nat::EndSegments& told) {
     if (flow.is_wildcard()) return false;
     nat::FlowEnd<V4, Production> end(gateway_.flows, gateway_.crowded, gateway_.limits, counters,
                                      mappings);
@@ -80,7 +80,13 @@ bool FlowReader::flush(const FlowView& flow, EngineCounters& counters,
     const bool same = record.status.load(std::memory_order_acquire) == FlowStatus::live &&  // (5)
                       record.tuple(Direction::original) == flow.original &&
                       record.tuple(Direction::reply) == flow.reply;
-    const bool ended = same && gateway_.flows.release(flow.id, counters, end.under(*policy_));
+    const auto gone = [&, clear_up = end.under(*policy_)](Table::Record& gone_by) {
+        // No packet finds the flow any more: its numbers stay as they are, but for what packets
+        // say that workers have at hand.
+        told = nat::end_segments(gone_by, policy_->tcp.window);
+        clear_up(gone_by);
+    };
+    const bool ended = same && gateway_.flows.release(flow.id, counters, gone);
     gateway_.flows.quiescence().offline(reader_);
     return ended;
 }

@@ -8,6 +8,7 @@
 #include "dpdk/control/flow_filter.hpp"
 #include "dpdk/control/flow_view.hpp"
 #include "dpdk/datapath/gateway.hpp"
+#include "nat/conntrack/end_segments.hpp"
 
 namespace noclash::dpdk {
 
@@ -33,7 +34,9 @@ class FlowReader {
 
     /// Ends the flow if it still is the one that was seen.
     /// A mapping ends with its last flow.
-    bool flush(const FlowView& flow, EngineCounters& counters, nat::MappingCounters& mappings);
+    /// @param told  gets what tells its ends of it
+    bool flush(const FlowView& flow, EngineCounters& counters, nat::MappingCounters& mappings,
+               nat::EndSegments& told);
 
   private:
     Gateway& gateway_;

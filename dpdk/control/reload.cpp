@@ -156,16 +156,17 @@ ReloadOutcome::Flows Reloader::settle(const Snapshot& before, const Snapshot& no
         const FlowFate fate =
             fate_of(facts_of(flow, now.router), before, now, stale == StaleFlows::end);
         if (fate != FlowFate::ends) flows.add(fate);
-        return fate == FlowFate::ends;
+        return fate == FlowFate::ends ? Ending::silent : Ending::none;
     };
     // Whoever asked may leave: what has begun is finished.
-    flows.ended = flush_.flush({}, ends, [&between] {
+    const auto undisturbed = [&between] {
         try {
             between();
         } catch (const std::exception&) {
             return;
         }
-    });
+    };
+    flows.ended = flush_.flush({}, ends, undisturbed).ended;
     return flows;
 }
 

@@ -9,6 +9,7 @@
 #include "dpdk/config/config.hpp"
 #include "dpdk/datapath/address_defense.hpp"
 #include "dpdk/datapath/current_policy.hpp"
+#include "dpdk/datapath/flow_resets.hpp"
 #include "dpdk/datapath/link_log.hpp"
 #include "dpdk/datapath/neighbor.hpp"
 #include "dpdk/datapath/shared_mac.hpp"
@@ -18,6 +19,7 @@
 #include "dpdk/device/port_states.hpp"
 #include "dpdk/state/state.hpp"
 #include "engine/flow_table.hpp"
+#include "nat/conntrack/reset_ends.hpp"
 #include "nat/conntrack/timestamps.hpp"
 #include "nat/packet/packet_ids.hpp"
 #include "nat/pipeline.hpp"
@@ -66,7 +68,8 @@ struct Gateway {
           lasting(kept == nullptr ? *own_lasting : kept->lasting()),
           timestamps(config.policy.tcp_timestamps, lasting.clocks),
           limits(flows, config.limits, identities.rules().most()),
-          steering(config.reply_locality && config.workers > 1 ? ports.size() : 0) {
+          steering(config.reply_locality && config.workers > 1 ? ports.size() : 0),
+          flow_resets(config.workers) {
         for (const auto& port : ports)
             macs.emplace_back(nat::MacAddress{port->mac()});
     }
@@ -111,6 +114,8 @@ struct Gateway {
     Limits limits;
     /// By port, written before the workers begin; empty: replies may come to any worker.
     std::vector<nat::RssModel<V4>> steering;
+    std::vector<FlowResets> flow_resets;  ///< by worker: what it is to send
+    nat::ResetEnds reset_ends;
     std::atomic<std::uint32_t> readers_taken{0};  ///< bits of the control readers in use
 };
 

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 
+#include "dpdk/datapath/spsc_ring.hpp"
 #include "engine/base/address.hpp"
 #include "nat/packet/headers.hpp"
 
@@ -33,33 +33,21 @@ struct NeighborEvent {
 /// counted.
 class NeighborEvents {
   public:
+    static constexpr std::size_t room = 64;
+
     /// On the worker's thread.
     void push(const NeighborEvent& event) {
-        const std::uint64_t end = end_.load(std::memory_order_relaxed);
-        if (end - begin_.load(std::memory_order_acquire) == room) {  // (58)
-            missed_.fetch_add(1, std::memory_order_relaxed);
-            return;
-        }
-        events_[end % room] = event;
-        end_.store(end + 1, std::memory_order_release);  // (57)
+        if (!events_.push(event)) missed_.fetch_add(1, std::memory_order_relaxed);
     }
     /// On one other thread. Hands each event to `take`, and returns how many found no room since.
     template <class Take>
     std::uint64_t drain(Take&& take) {
-        std::uint64_t begin = begin_.load(std::memory_order_relaxed);
-        const std::uint64_t end = end_.load(std::memory_order_acquire);  // (60)
-        for (; begin != end; ++begin)
-            take(events_[begin % room]);
-        begin_.store(begin, std::memory_order_release);  // (59)
+        events_.drain(take);
         return missed_.exchange(0, std::memory_order_relaxed);
     }
 
-    static constexpr std::size_t room = 64;
-
   private:
-    std::array<NeighborEvent, room> events_{};
-    std::atomic<std::uint64_t> begin_{0};  ///< written by the reader
-    std::atomic<std::uint64_t> end_{0};    ///< written by the worker
+    SpscRing<NeighborEvent, room> events_;
     std::atomic<std::uint64_t> missed_{0};
 };
 

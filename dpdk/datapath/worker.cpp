@@ -11,6 +11,7 @@
 #include "dpdk/datapath/frame_kind.hpp"
 #include "engine/base/clock.hpp"
 #include "nat/conntrack/tcp_reset.hpp"
+#include "nat/packet/headers.hpp"
 #include "nat/packet/icmp.hpp"
 
 namespace noclash::dpdk {
@@ -39,7 +40,7 @@ Worker::Worker(Gateway& gateway, std::uint16_t id)
       sleeper_(gateway.ports.size()),
       flows_(gateway.flows, id, now_ms()),
       pipeline_(flows_, {gateway.crowded, gateway.limits, gateway.identities.rules().most(),
-                         &gateway.timestamps, gateway.steering}),
+                         &gateway.timestamps, gateway.steering, &gateway.reset_ends}),
       reassembly_(gateway.config, gateway.buffers, counters_),
       egress_(gateway, id, counters_),
       neighbors_(gateway, egress_, counters_,
@@ -92,6 +93,7 @@ std::size_t Worker::round(std::uint64_t now_ms) {
         received += receive(port, round);
     neighbors_.round(now_ms);
     revisit_parked(round);
+    received += send_flow_resets(round);
     reassembly_.expire(now_ms);
     egress_.revisit([&](rte_mbuf* frame) { neighbor_failed(frame, round); });
     egress_.flush();
@@ -361,17 +363,46 @@ void Worker::reject(const PacketContext& context, Round round) {
 }
 
 /// Tells the sender of a segment that its connection is unknown. (A frame that came by link-layer
-/// broadcast has not come so far.)
+/// broadcast has not come so far.) Of a connection that was reset here, it is told at any rate: no
+/// more often than it sends.
 void Worker::reset(const PacketContext& context, Round round) {
     const V4Address to = context.parsed.tuple.source;
     const auto hop = round.policy.router.route(to);
     if (!hop) return;
-    if (!resets_.allow(to, round.now_ms)) return counters_.tcp_resets_suppressed.add();
-    std::array<std::uint8_t, nat::tcp_reset_bytes<V4>> bytes{};
+    if (context.verdict.reason != nat::DropReason::tcp_ended && !resets_.allow(to, round.now_ms))
+        return counters_.tcp_resets_suppressed.add();
+    std::array<std::uint8_t, nat::bare_segment_bytes<V4>> bytes{};
     nat::build_tcp_reset<V4>(context.packet, context.parsed, bytes);
     rte_mbuf* frame = make_frame(bytes);
     if (frame == nullptr) return;
     counters_.tcp_resets_sent.add();
+    egress_.send(frame, *hop);
+}
+
+/// Tells ends of connections that these have ended. Few at a time, between bursts; of a great many,
+/// those that are left keep the worker from its naps. @return how many were sent
+std::size_t Worker::send_flow_resets(Round round) {
+    FlowResets& waiting = gateway_.flow_resets[id_];
+    if (waiting.empty()) [[likely]]
+        return 0;
+    if (flow_resets_ms_ != round.now_ms) {
+        flow_resets_ms_ = round.now_ms;
+        flow_resets_left_ = flow_resets_a_ms;
+    }
+    const std::size_t sent =
+        waiting.drain([&](const FlowReset& packet) { send_flow_reset(packet, round); },
+                      std::min(flow_resets_a_round, flow_resets_left_));
+    flow_resets_left_ -= sent;
+    return sent;
+}
+
+void Worker::send_flow_reset(const FlowReset& packet, Round round) {
+    rte_mbuf* frame = make_frame(packet);
+    if (frame == nullptr) return;
+    counters_.flow_resets_sent.add();
+    const V4Address to = nat::header<nat::IpHeader<V4>>(ip_packet(frame), 0).destination.get();
+    const auto hop = round.policy.router.route(to);
+    if (!hop) return egress_.drop(frame, nat::DropReason::no_route);
     egress_.send(frame, *hop);
 }
 

@@ -53,7 +53,7 @@ class alignas(64) Worker {
         gateway_.port_states.join(id_);
     }
     /// One turn of the loop: a burst from each port, and what is done between bursts. Returns the
-    /// number of frames received.
+    /// number of frames received, and of flow resets sent.
     std::size_t round(std::uint64_t now_ms);
     void end() {
         flows_.offline();
@@ -106,6 +106,8 @@ class alignas(64) Worker {
     void revisit_parked(Round round);
     void reject(const PacketContext& context, Round round);
     void reset(const PacketContext& context, Round round);
+    [[nodiscard]] std::size_t send_flow_resets(Round round);
+    void send_flow_reset(const FlowReset& packet, Round round);
     [[nodiscard]] rte_mbuf* make_frame(std::span<const std::uint8_t> packet);
     void neighbor_failed(rte_mbuf* failed, Round round);
     [[nodiscard]] static bool was_untracked(const PacketContext& about, const PacketContext& error,
@@ -144,6 +146,8 @@ class alignas(64) Worker {
     IcmpRateLimit errors_;
     IcmpRateLimit mtu_errors_;
     IcmpRateLimit resets_;
+    std::uint64_t flow_resets_ms_ = 0;  ///< when the last ones were sent
+    std::size_t flow_resets_left_ = 0;  ///< that may be sent in that millisecond
     nat::StepCycles* cycles_ = nullptr;
     std::array<PacketContext, burst> contexts_{};  ///< of the burst that was received
 };

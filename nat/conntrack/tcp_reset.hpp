@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <span>
 
+#include "nat/conntrack/bare_segment.hpp"
 #include "nat/packet/packet.hpp"
 
 namespace noclash::nat {
-
-/// The length of the packets that `build_tcp_reset` makes.
-template <class Family>
-inline constexpr std::size_t tcp_reset_bytes = 40;
 
 /// Writes into `out` the whole IP packet that answers a segment of a connection that nobody knows,
 /// in the name of its receiver: a RST with the numbers that its sender believes (RFC 9293, section
@@ -19,6 +15,6 @@ inline constexpr std::size_t tcp_reset_bytes = 40;
 /// must be as it came.
 template <class Family>
 void build_tcp_reset(const PacketView& segment, const Parsed<Family>& parsed,
-                     std::span<std::uint8_t, tcp_reset_bytes<Family>> out);
+                     std::span<std::uint8_t, bare_segment_bytes<Family>> out);
 
 }  // namespace noclash::nat

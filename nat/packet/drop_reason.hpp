@@ -50,6 +50,7 @@ namespace noclash::nat {
     X(ttl, "time to live exceeded")                                                           \
     X(too_big, "larger than the egress MTU, and not to be fragmented")                        \
     X(tcp_not_syn, "TCP segment that belongs to no flow and opens none")                      \
+    X(tcp_ended, "TCP segment of a connection that the gateway has reset, answered by a RST") \
     X(sctp_not_init, "SCTP packet that belongs to no association and opens none")             \
     X(tcp_invalid, "TCP flags that the state of the flow does not allow")                     \
     X(tcp_window, "TCP segment out of the window, with `tcp_window = \"strict\"`")            \

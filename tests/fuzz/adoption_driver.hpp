@@ -16,6 +16,8 @@
 #include <utility>
 #include <vector>
 
+#include "nat/conntrack/bare_segment.hpp"
+#include "nat/conntrack/end_segments.hpp"
 #include "tests/fuzz/fuzz_input.hpp"
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
@@ -148,6 +150,7 @@ class AdoptionDriver {
         check_tuples();
         check_references();
         check_free_records();
+        check_end_segments();
     }
 
     [[nodiscard]] bool is_live(FlowId id) const { return records_[id].status == FlowStatus::live; }
@@ -227,6 +230,22 @@ class AdoptionDriver {
         if (inward) way = {way.destination, host("10.2.0.1"), 80, port(ports / 8U).host()};
         Bytes packet = kind >= 128 ? udp(way, {1}) : tcp(way, kind / 4U & 0x17U);
         gateway_->pass(packet, inward ? 1 : 0);
+    }
+
+    /// Whatever the words of a record are, its ends get well-formed segments, or none.
+    void check_end_segments() const {
+        for (FlowId id = 1; id < records_.size(); ++id) {
+            if (!is_live(id) || is_wildcard(records_[id])) continue;
+            for (const TcpWindow mode : {TcpWindow::liberal, TcpWindow::off}) {
+                for (const EndSegment& segment : end_segments(records_[id], mode)) {
+                    const Tuple<V4> way = records_[id].tuple(segment.to).inverse();
+                    Bytes bytes(bare_segment_bytes<V4>);
+                    build_bare_segment<V4>(way, segment.numbers,
+                                           std::span<std::uint8_t, bare_segment_bytes<V4>>(bytes));
+                    require(read(bytes).tuple == way);
+                }
+            }
+        }
     }
 
     /// Flows end, with them what they hold, and every record comes back.

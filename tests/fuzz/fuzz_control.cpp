@@ -138,6 +138,8 @@ class Daemon {
                                   [](const auto&) {});
         }
         flow_worker_.offline();
+        for (FlowResets& resets : gateway_.flow_resets)  // as workers would that run
+            resets.drain([](const FlowReset&) {});
     }
 
     /// All that a client is told who sends `text` and then nothing more.

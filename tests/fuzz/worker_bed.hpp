@@ -270,7 +270,8 @@ class Bed {
         for (const auto& worker : workers_) {
             const WorkerCounters& c = worker->counters();
             in += c.rx_packets.value() + c.icmp_errors_sent.value() + c.tcp_resets_sent.value() +
-                  c.arp_sent.value() + c.fragments_sent.value() - c.fragmented.value();
+                  c.flow_resets_sent.value() + c.arp_sent.value() + c.fragments_sent.value() -
+                  c.fragmented.value();
             out += c.tx_packets.value() + c.arp_received.value();
             for (const Counter& drop : c.drops)
                 out += drop.value();

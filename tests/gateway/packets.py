@@ -179,6 +179,11 @@ class Packet:
         return struct.unpack("!I", self.segment[4:8])[0]
 
     @property
+    def acknowledgment(self):
+        """TCP's acknowledgment number."""
+        return struct.unpack("!I", self.segment[8:12])[0]
+
+    @property
     def timestamps(self):
         """TCP's TSval and TSecr; None when the segment has none."""
         options = self.segment[20:self.segment[12] // 16 * 4]

@@ -34,6 +34,12 @@ json request_for(const std::string& command, const FlowFilter& filter) {
     return {{"command", command}, {"filter", fields}};
 }
 
+json flush_json(const FlowFilter& filter, EndsHear hear) {
+    json request = request_for("flows flush", filter);
+    if (hear == EndsHear::resets) request["reset"] = true;
+    return request;
+}
+
 void append_fields(std::string& text, const nlohmann::ordered_json& object,
                    const std::string& prefix) {
     for (const auto& [key, value] : object.items()) {
@@ -124,10 +130,19 @@ void count_flows(const Settings& settings, const FlowFilter& filter) {
     });
 }
 
-void flush_flows(const Settings& settings, const FlowFilter& filter) {
-    stream(settings, request_for("flows flush", filter), [](std::string_view row) {
-        return fmt::format("{} flows removed\n",
-                           json::parse(row).at("flushed").get<std::uint64_t>());
+std::string flush_request(const FlowFilter& filter, EndsHear hear) {
+    return flush_json(filter, hear).dump();
+}
+
+void flush_flows(const Settings& settings, const FlowFilter& filter, EndsHear hear) {
+    stream(settings, flush_json(filter, hear), [hear](std::string_view row) {
+        const json done = json::parse(row);
+        const auto number = [&done](const char* key) { return done.at(key).get<std::uint64_t>(); };
+        std::string text = fmt::format("{} flows removed", number("flushed"));
+        if (hear == EndsHear::resets) text += fmt::format(", {} of them reset", number("reset"));
+        if (const std::uint64_t untold = number("untold"); untold > 0)
+            text += fmt::format("; {} got no reset, for a worker did not take it on", untold);
+        return text + '\n';
     });
 }
 

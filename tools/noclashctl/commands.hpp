@@ -39,7 +39,13 @@ void list_flows(const Settings& settings, const FlowFilter& filter);
 /// @return whether there are such flows
 bool show_flows(const Settings& settings, const FlowFilter& filter);
 void count_flows(const Settings& settings, const FlowFilter& filter);
-void flush_flows(const Settings& settings, const FlowFilter& filter);
+
+/// What the ends of a TCP connection hear when it is flushed.
+enum class EndsHear { nothing, resets };
+
+/// The request of `flush_flows`, as JSON text without a line end.
+[[nodiscard]] std::string flush_request(const FlowFilter& filter, EndsHear hear);
+void flush_flows(const Settings& settings, const FlowFilter& filter, EndsHear hear);
 void show_stats(const Settings& settings);
 void show_ports(const Settings& settings);
 void show_neighbors(const Settings& settings);

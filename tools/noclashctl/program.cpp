@@ -40,6 +40,7 @@ constexpr const char* examples = R"(Examples:
   noclashctl flows show --protocol tcp --source 10.1.0.2 --source-port 40000 \
                         --destination 10.1.0.1 --destination-port 30080
   noclashctl flows flush --destination 10.2.0.2    forget the flows to a backend
+  noclashctl flows flush --address 10.2.0.2 --reset   likewise, and both ends get a RST
   noclashctl subscribers --top 10                  who holds most flows, where [limits] counts them
   noclashctl stats                                 counters of each worker, drops by reason
   noclashctl config check /etc/noclash/gateway.toml   needs no running noclash
@@ -71,6 +72,7 @@ struct Wish {
     std::string config_file;
     bool strict = false;
     bool end_stale = false;
+    bool reset = false;
     bool fit = true;
     bool found = true;
     const char* sought = "flow";  ///< what was not found
@@ -92,7 +94,15 @@ void add_flows(CLI::App& app, Wish& wish) {
     flows->fallthrough();
     add("list", "Print a line for each flow", noclash::tools::list_flows);
     add("count", "Print the number of flows", noclash::tools::count_flows);
-    add("flush", "Remove flows; without a filter, all", noclash::tools::flush_flows);
+    CLI::App* flush = add("flush", "Remove flows; without a filter, all", [](auto&...) {});
+    flush->add_flag("--reset", wish.reset, "Tell both ends of TCP connections by a RST");
+    flush->callback([&wish] {
+        wish.action = [](Wish& all) {
+            using noclash::tools::EndsHear;
+            noclash::tools::flush_flows(all.settings, all.filter,
+                                        all.reset ? EndsHear::resets : EndsHear::nothing);
+        };
+    });
     CLI::App* show =
         add("show", "Print every field of one flow, named by its five-tuple", [](auto&...) {});
     noclash::tools::require_five_tuple(*show, wish.filter);

@@ -86,6 +86,9 @@ TEST(FlowRequest, SendsOnlyWhatWasAskedFor) {
         flow_request("flows list", filter),
         R"({"command":"flows list","filter":{"destination_port":80,"source":"10.1.0.0/16"}})");
     EXPECT_EQ(flow_request("flows flush", {}), R"({"command":"flows flush","filter":{}})");
+    EXPECT_EQ(flush_request({}, EndsHear::nothing), R"({"command":"flows flush","filter":{}})");
+    EXPECT_EQ(flush_request({}, EndsHear::resets),
+              R"({"command":"flows flush","filter":{},"reset":true})");
 }
 
 /// A row for people, with something that JSON escapes.

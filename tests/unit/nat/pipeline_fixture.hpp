@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "nat/adoption.hpp"
+#include "nat/conntrack/reset_ends.hpp"
 #include "nat/pipeline.hpp"
 #include "tests/unit/nat/packets.hpp"
 
@@ -50,8 +51,8 @@ struct TestRouter {
     }
     [[nodiscard]] bool checks_reverse_path() const { return strict; }
     [[nodiscard]] bool has_way_back(const V4Address& source, std::uint16_t ingress) const {
-        const auto back = route(source);
-        return !strict || (back && back->port == ingress);
+        const auto way = route(source);
+        return !strict || (way && way->port == ingress);
     }
     [[nodiscard]] bool is_translated(const V4Address& address) const {
         return is_reserved(address) || std::ranges::find(inside, address) != inside.end();
@@ -137,6 +138,7 @@ struct TestGateway {
     Timestamps<V4, Production> timestamps;
     LimitsConfig<V4> limits_config;
     Limits<V4, Production> limits;
+    ResetEnds reset_ends;
     std::vector<std::unique_ptr<FlowWorker<V4>>> engines;
     std::vector<std::unique_ptr<TestPipeline>> pipelines;
     std::uint64_t now_ms = 1000;
