@@ -11,6 +11,7 @@
 #include <array>
 #include <atomic>
 #include <cstring>
+#include <iterator>
 #include <memory>
 #include <new>
 #include <optional>
@@ -37,6 +38,7 @@
 #include "dpdk/device/log.hpp"
 #include "dpdk/device/memory_need.hpp"
 #include "dpdk/device/packet_pool.hpp"
+#include "dpdk/state/kept_services.hpp"
 #include "dpdk/state/state.hpp"
 #include "dpdk/state/state_place.hpp"
 #include "engine/base/clock.hpp"
@@ -160,8 +162,9 @@ timespec to_timespec(std::uint64_t ms) {
 
 /// Looks after the workers once a second, at least; returns the signal that ends it.
 int watch_until_signal(const sigset_t& signals, const Config& config,
-                       const std::vector<std::unique_ptr<Worker>>& workers, Reloader& reloader,
+                       const std::vector<std::unique_ptr<Worker>>& workers, Control& control,
                        ServiceManager& manager, State* state) {
+    Reloader& reloader = control.reloader();
     constexpr std::uint64_t retired_ms = 10'000;
     std::uint64_t looked_ms = now_ms();
     ShortageLog alarm;
@@ -174,6 +177,7 @@ int watch_until_signal(const sigset_t& signals, const Config& config,
         if (std::ranges::find(stop_signals, signal) != stop_signals.end()) return signal;
         if (signal > 0) heed(signal, reloader, manager, look);
         if (state != nullptr) state->alive(now_ms());
+        control.services().look(look);
         if (now_ms() - looked_ms >= retired_ms) {
             reloader.give_up_retired(look);
             looked_ms = now_ms();
@@ -211,12 +215,26 @@ void take_over(Gateway& gateway, const std::vector<std::unique_ptr<Worker>>& wor
     control.tell_adoption(report);
 }
 
-void serve(const Config& config) {
+/// The services that commands of the process before this one had made.
+KeptServices services_of(const State& state, const Config& config) {
+    std::vector<std::string> complaints;
+    KeptServices kept = read_kept_services(state.services_before(), config, complaints);
+    for (const std::string& complaint : complaints)
+        spdlog::warn("{}", complaint);
+    return kept;
+}
+
+void serve(Config config) {
     const DeviceLock lock(config);
     if (const auto shortage = memory_shortage(config, plan_memory(config), memory_for(config)))
         throw std::runtime_error(*shortage);
     std::optional<State> state;
-    if (config.state.keep) state.emplace(config);
+    KeptServices services;
+    if (config.state.keep) {
+        state.emplace(config);
+        services = services_of(*state, config);
+        std::ranges::copy(services.services, std::back_inserter(config.policy.services));
+    }
     const Eal eal(config);
     const PacketPool buffers(eal.memory(), eal.pages());
     std::vector<std::unique_ptr<Port>> ports;
@@ -235,6 +253,7 @@ void serve(const Config& config) {
     for (std::uint16_t id = 0; id < config.workers; ++id)
         workers.push_back(std::make_unique<Worker>(gateway, id));
     Control control(gateway, workers);
+    control.services().restore(services.backends);
     if (state) take_over(gateway, workers, control);
     // Before the ports come up: it finds out whether another daemon runs already.
     ControlSocket socket({config.control_socket, control_clients},
@@ -253,8 +272,8 @@ void serve(const Config& config) {
     const sigset_t signals = awaited_signals();
     ServiceManager manager(fmt::format("forwarding: {} workers, {} flows; control socket {}",
                                        config.workers, config.flows, config.control_socket));
-    const int signal = watch_until_signal(signals, gateway.config, workers, control.reloader(),
-                                          manager, gateway.state);
+    const int signal =
+        watch_until_signal(signals, gateway.config, workers, control, manager, gateway.state);
     manager.stopping();
     spdlog::info("{}: stopping with {} flows", strsignal(signal), control.live_flows());
     LastMemory::leave_it();

@@ -73,10 +73,12 @@ std::vector<Entry> rules_of(const Config& config) {
 std::vector<Entry> services_of(const Config& config) {
     std::vector<Entry> entries;
     entries.reserve(config.policy.services.size());
-    for (const auto& service : config.policy.services)
+    for (const auto& service : config.policy.services) {
+        if (service.by_command) continue;  // no file says it: no file changes it
         entries.push_back({service.name, settings_of(service, config),
                            fmt::format("{}, backends: {}", endpoint_text(service, config),
                                        service.backends.size())});
+    }
     return entries;
 }
 

@@ -99,7 +99,8 @@ Control::Control(Gateway& gateway, const std::vector<std::unique_ptr<Worker>>& w
       workers_(workers),
       started_ms_(now_ms()),
       flush_(gateway),
-      reloader_(gateway, workers, flush_) {}
+      reloader_(gateway, workers, flush_),
+      services_(gateway, reloader_) {}
 
 void Control::answer(const json& request, ResponseWriter& writer) {
     const auto& command = request.at("command").get_ref<const std::string&>();
@@ -109,12 +110,15 @@ void Control::answer(const json& request, ResponseWriter& writer) {
     if (command == "subscribers") return subscribers(request, writer);
     if (command == "reload") return reload(request, writer);
     if (command == "config diff") return config_diff(request, writer);
+    if (command == "service change") return service_change(request, writer);
+    if (command == "service heartbeat") return service_heartbeat(request, writer);
     using Plain = void (Control::*)(ResponseWriter&) const;
-    constexpr std::array<std::pair<std::string_view, Plain>, 6> plain{
+    constexpr std::array<std::pair<std::string_view, Plain>, 7> plain{
         {{"stats", &Control::stats},
          {"ports", &Control::ports},
          {"neighbors", &Control::neighbors},
          {"rules", &Control::rules},
+         {"service list", &Control::service_list},
          {"memory", &Control::memory},
          {"version", &Control::version}}};
     for (const auto& [name, function] : plain) {
@@ -358,6 +362,35 @@ void Control::rules(ResponseWriter& writer) const {
             {"backends",
              backends}}.dump());
     }
+}
+
+void Control::service_list(ResponseWriter& writer) const {
+    for (const json& row : services_.list())
+        writer.row(row.dump());
+}
+
+void Control::service_change(const json& request, ResponseWriter& writer) {
+    allow_only(request, {"changes"});
+    const auto changes = request.find("changes");
+    if (changes == request.end())
+        throw std::runtime_error("changes: is missing; expected an array of changes");
+    const ServiceOutcome outcome = services_.change(*changes, [&writer] { writer.at_work(); });
+    writer.row(json{{"changed", outcome.changed},
+                    {"unchanged", outcome.unchanged},
+                    {"generation", outcome.generation},
+                    {"took_ms", outcome.took_ms},
+                    {"flows_ended", outcome.flows.ended}}
+                   .dump());
+}
+
+/// Of a program that checks backends: its silence is an alarm.
+void Control::service_heartbeat(const json& request, ResponseWriter& writer) {
+    allow_only(request, {"name"});
+    const auto name = request.find("name");
+    if (name == request.end() || !name->is_string())
+        throw std::runtime_error("name: expected the name of the program that checks backends");
+    services_.heard(name->get<std::string>());
+    writer.row(json{{"heard", true}}.dump());
 }
 
 /// Those that hold most flows first; of equals, those with more half-open connections.

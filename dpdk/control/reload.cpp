@@ -9,10 +9,13 @@
 #include <chrono>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <unordered_set>
 #include <utility>
 
+#include "dpdk/config/sections.hpp"
+#include "dpdk/config/service_conflicts.hpp"
 #include "dpdk/device/background.hpp"
 #include "engine/base/clock.hpp"
 
@@ -31,12 +34,54 @@ nat::FlowFacts<V4> facts_of(const FlowView& flow, const RouteTable& router) {
             !translated || (router.is_own(source) && !router.is_retired(source))};
 }
 
-std::unique_lock<std::timed_mutex> lock_of(std::timed_mutex& mutex,
-                                           const Reloader::Between& between) {
-    std::unique_lock lock(mutex, std::defer_lock);
-    while (!lock.try_lock_for(std::chrono::milliseconds(100)))
-        between();
-    return lock;
+Ending ending_of(FlowFate fate) {
+    if (fate == FlowFate::is_reset) return Ending::resets;
+    return fate == FlowFate::ends ? Ending::silent : Ending::none;
+}
+
+/// What has begun is finished, though whoever asked for it may leave.
+auto undisturbed(const Reloader::Between& between) {
+    return [&between] {
+        try {
+            between();
+        } catch (const std::exception&) {
+            return;
+        }
+    };
+}
+
+/// Adds the services that commands have made to those of a file, with the backends that they have.
+/// @throws ConfigError when one cannot be beside what stands in the file
+void keep_services_of_commands(const Snapshot& running, Config& wanted) {
+    std::optional<ServiceConflicts> conflicts;
+    const std::size_t of_file = wanted.policy.services.size();
+    for (std::size_t place = 0; place < running.services.size(); ++place) {
+        if (!running.services[place].by_command) continue;
+        nat::Service<V4> service = running.services[place];
+        const auto fault = [&](std::string_view key, std::string_view what) {
+            throw ConfigError(fmt::format(
+                "service {:?}, which a command has made: {}: {}; remove or change the service "
+                "first",
+                service.name, key, what));
+        };
+        if (!conflicts) {
+            conflicts.emplace(wanted);
+            for (std::size_t i = 0; i < of_file; ++i)
+                conflicts->insert(wanted.policy.services[i]);
+        }
+        service.backends.clear();
+        for (const auto& entry : running.service_rules.changeable(place).table()->entries())
+            service.backends.push_back(entry.backend);
+        if (service.source_nat == nat::SourceNat::pool) {
+            const auto pool = index_of(wanted.policy.pools, running.pools[service.pool].name);
+            if (!pool) fault("source", "its pool is gone");
+            service.pool = *pool;
+        }
+        if (const auto found = conflicts->find(service); !found.empty())
+            fault(found.front().key, found.front().what);
+        conflicts->insert(service);
+        wanted.policy.services.push_back(std::move(service));
+    }
 }
 
 }  // namespace
@@ -72,7 +117,7 @@ ReloadOutcome Reloader::compare(const Snapshot& running, Config& wanted) const {
 }
 
 ReloadOutcome Reloader::reload(StaleFlows stale, const Between& between) {
-    const auto lock = lock_of(mutex_, between);
+    const auto lock = this->lock(between);
     const std::uint64_t begun_ms = now_ms();
     const Shared before = gateway_.policy.hold();
     ReloadOutcome outcome;
@@ -82,6 +127,7 @@ ReloadOutcome Reloader::reload(StaleFlows stale, const Between& between) {
         outcome = compare(*before, wanted);
         outcome.applied = !outcome.needs_restart();
         if (outcome.changes.empty() || outcome.needs_restart()) return;
+        keep_services_of_commands(*before, wanted);
         forget_names(*before, wanted);
         // Old addresses are kept until it is known which of them flows have.
         next = std::make_shared<const Snapshot>(std::move(wanted), gateway_.identities,
@@ -116,7 +162,6 @@ void Reloader::put_in_force(const Shared& before, const Shared& next) {
     spdlog::set_level(spdlog::level::from_str(next->config.log_level));
 }
 
-/// A grace period: each worker has begun a round since.
 void Reloader::wait_for_workers() {
     auto& quiescence = gateway_.flows.quiescence();
     const std::uint64_t token = quiescence.start();
@@ -125,7 +170,7 @@ void Reloader::wait_for_workers() {
 }
 
 ReloadOutcome Reloader::preview(const std::string& file, StaleFlows stale, const Between& between) {
-    const auto lock = lock_of(mutex_, between);
+    const auto lock = this->lock(between);
     const std::uint64_t begun_ms = now_ms();
     const Shared before = gateway_.policy.hold();
     ReloadOutcome outcome;
@@ -133,6 +178,7 @@ ReloadOutcome Reloader::preview(const std::string& file, StaleFlows stale, const
     const auto build = [&] {
         Config wanted = load_config(file);
         outcome = compare(*before, wanted);
+        keep_services_of_commands(*before, wanted);
         // The names of a file that is only looked at get no numbers.
         nat::Identities identities = gateway_.identities;
         preview = std::make_unique<const Snapshot>(std::move(wanted), identities, before.get());
@@ -155,31 +201,58 @@ ReloadOutcome::Flows Reloader::settle(const Snapshot& before, const Snapshot& no
     const auto ends = [&](const FlowView& flow) {
         const FlowFate fate =
             fate_of(facts_of(flow, now.router), before, now, stale == StaleFlows::end);
-        if (fate != FlowFate::ends) flows.add(fate);
-        return fate == FlowFate::ends ? Ending::silent : Ending::none;
+        const Ending ending = ending_of(fate);
+        if (ending == Ending::none) flows.add(fate);
+        return ending;
     };
-    // Whoever asked may leave: what has begun is finished.
-    const auto undisturbed = [&between] {
-        try {
-            between();
-        } catch (const std::exception&) {
-            return;
-        }
-    };
-    flows.ended = flush_.flush({}, ends, undisturbed).ended;
+    flows.ended = flush_.flush({}, ends, undisturbed(between)).ended;
     return flows;
+}
+
+ReloadOutcome::Flows Reloader::settle_services(const Snapshot& policy, const Between& between) {
+    ReloadOutcome::Flows flows;
+    const auto ends = [&](const FlowView& flow) {
+        const nat::Rule<V4>* const rule = policy.find_rule(flow.rule);
+        if (rule == nullptr || !rule->is_service()) return Ending::none;
+        const FlowFate fate = nat::fate_of(flow.reply, *rule, policy);
+        const Ending ending = ending_of(fate);
+        if (ending == Ending::none) flows.add(fate);
+        return ending;
+    };
+    flows.ended = flush_.flush({}, ends, undisturbed(between)).ended;
+    return flows;
+}
+
+void Reloader::end_drained(nat::RuleId service, const nat::Backend<V4>& backend,
+                           const Between& between) {
+    const auto ends = [&](const FlowView& flow) {
+        const bool is_its = flow.rule == service && flow.reply.source == backend.address &&
+                            (backend.port == 0 || flow.reply.source_port.host() == backend.port);
+        return is_its ? ending_of(nat::fate_of_gone(flow.reply.protocol, nat::OnGone::reset))
+                      : Ending::none;
+    };
+    static_cast<void>(flush_.flush({}, ends, undisturbed(between)));
+}
+
+std::unique_lock<std::timed_mutex> Reloader::lock(const Between& between) {
+    std::unique_lock lock(mutex_, std::defer_lock);
+    while (!lock.try_lock_for(std::chrono::milliseconds(100)))
+        between();
+    return lock;
 }
 
 /// Gives the numbers of names back that neither the policy in force nor a flow has, when those that
 /// are left may not suffice.
 void Reloader::forget_names(const Snapshot& current, const Config& wanted) {
     nat::Identities& identities = gateway_.identities;
-    if (identities.rules().left() >= wanted.policy.rules.size() &&
+    if (identities.rules().left() >= wanted.policy.rules.size() + wanted.policy.services.size() &&
         identities.pools().left() >= wanted.policy.pools.size())
         return;
     std::vector<bool> rules(nat::Identities::most_rules), pools(nat::Identities::most_rules);
     for (const auto& rule : current.rules)
         rules[rule.id] = true;
+    for (const auto& service : current.service_rules.rules())
+        rules[service.id] = true;
     for (const auto& pool : current.pools)
         pools[pool.id] = true;
     FlowReader reader(gateway_);

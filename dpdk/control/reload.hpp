@@ -28,6 +28,7 @@
 #include "dpdk/datapath/gateway.hpp"
 #include "dpdk/datapath/worker.hpp"
 #include "nat/policy/flow_fate.hpp"
+#include "nat/policy/service.hpp"
 
 namespace noclash::dpdk {
 
@@ -85,14 +86,25 @@ class Reloader {
     /// Gives up retired addresses that no flow has any more. Costs nothing while there are none.
     void give_up_retired(const Between& between);
 
-  private:
+    // For changes of services, which go one at a time with reloads: with `lock` held.
+
     using Shared = std::shared_ptr<const Snapshot>;
 
-    [[nodiscard]] ReloadOutcome compare(const Snapshot& running, Config& wanted) const;
+    [[nodiscard]] std::unique_lock<std::timed_mutex> lock(const Between& between);
     void put_in_force(const Shared& before, const Shared& next);
+    /// Has all flows go by `now`. `before` is what they went by.
     [[nodiscard]] ReloadOutcome::Flows settle(const Snapshot& before, const Snapshot& now,
                                               StaleFlows stale, const Between& between);
+    /// Has the flows of services go by the backends that these have now.
+    [[nodiscard]] ReloadOutcome::Flows settle_services(const Snapshot& policy,
+                                                       const Between& between);
+    /// Ends the connections to a backend of a service, as those to one that is gone.
+    void end_drained(nat::RuleId service, const nat::Backend<V4>& backend, const Between& between);
+    /// A grace period: each worker has begun a round since.
     void wait_for_workers();
+
+  private:
+    [[nodiscard]] ReloadOutcome compare(const Snapshot& running, Config& wanted) const;
     void forget_names(const Snapshot& current, const Config& wanted);
     [[nodiscard]] std::uint64_t all_hits(nat::RuleId rule) const;
 

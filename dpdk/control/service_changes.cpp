@@ -38,15 +38,14 @@ class ServiceChanges::Change {
         if (!value.is_string()) fail(key, fmt::format("expected {}", expected));
         return value.get_ref<const std::string&>();
     }
-    [[nodiscard]] const std::string& name() const {
-        return text("name", "the name of a service");
-    }
+    [[nodiscard]] const std::string& name() const { return text("name", "the name of a service"); }
     [[nodiscard]] nat::Backend<V4> backend() const {
         const std::string& words = text("backend", backend_form);
         const auto found = parse_backend(words);
         if (!found)
-            fail("backend", fmt::format("{:?} is no {}", words, "address of a host; expected " +
-                                                                   std::string(backend_form)));
+            fail("backend",
+                 fmt::format("{:?} is no {}", words,
+                             "address of a host; expected " + std::string(backend_form)));
         return *found;
     }
     /// @throws std::runtime_error when there is another key beside "op" and `keys`
@@ -69,9 +68,8 @@ bool is_same(const nat::Backend<V4>& one, const nat::Backend<V4>& other) {
 }
 
 auto find_in(std::vector<ServiceEdit::Entry>& entries, const nat::Backend<V4>& backend) {
-    return std::ranges::find_if(entries, [&](const auto& entry) {
-        return is_same(entry.backend, backend);
-    });
+    return std::ranges::find_if(entries,
+                                [&](const auto& entry) { return is_same(entry.backend, backend); });
 }
 
 /// Whether both have the same packets, and treat them alike, but for their backends.
@@ -124,7 +122,8 @@ ServiceEdit* ServiceChanges::find(const std::string& name) {
 
 ServiceEdit& ServiceChanges::existing(const Change& change) {
     ServiceEdit* edit = find(change.name());
-    if (edit == nullptr) change.fail("name", fmt::format("no service is called {:?}", change.name()));
+    if (edit == nullptr)
+        change.fail("name", fmt::format("no service is called {:?}", change.name()));
     return *edit;
 }
 
@@ -161,13 +160,13 @@ void ServiceChanges::set(const Change& change) {
     const bool is_new = known == nullptr;
     ServiceEdit& edit = is_new ? edits_[service.name] : *known;
     if (is_new && (edit.is_there = true, ++services_ > most_services))
-        change.fail("service", fmt::format("too many services; expected at most {}", most_services));
+        change.fail("service",
+                    fmt::format("too many services; expected at most {}", most_services));
     backends_ += service.backends.size() - edit.entries.size();
     if (backends_ > most_backends_in_all)
         change.fail("service", fmt::format("too many backends; expected at most {} in all",
                                            most_backends_in_all));
-    edit.is_rebuilt =
-        edit.is_rebuilt || is_new || !differ_in_backends_only(service, edit.service);
+    edit.is_rebuilt = edit.is_rebuilt || is_new || !differ_in_backends_only(service, edit.service);
     std::vector<Entry> entries;
     for (const auto& backend : service.backends) {
         const auto entry = find_in(edit.entries, backend);

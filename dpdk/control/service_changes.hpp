@@ -24,8 +24,8 @@ struct ServiceEdit {
     std::vector<Entry> entries;           ///< likewise
     std::optional<std::uint32_t> before;  ///< its place in the policy in force; nothing: it is new
     bool is_there = true;                 ///< false: it is removed
-    bool is_rebuilt = false;   ///< the policy needs another list of services, not just a table
-    bool is_changed = false;   ///< its table needs other entries
+    bool is_rebuilt = false;     ///< the policy needs another list of services, not just a table
+    bool is_changed = false;     ///< its table needs other entries
     bool may_end_flows = false;  ///< a backend left, or gets no new flows any more
 };
 

@@ -38,19 +38,42 @@ json row_of(const nat::Service<V4>& service, const nat::BackendTable<V4>& table,
     for (std::size_t i = 0; i < shares.size(); ++i) {
         const auto& entry = table.entries()[i];
         slots += shares[i];
-        backends.push_back({{"backend", backend_text(entry.backend)},
-                            {"weight", entry.backend.weight},
-                            {"state", word_of(state_words, entry.state())},
-                            {"health", word_of(health_words, entry.health)},
-                            {"slots", shares[i]},
-                            {"openings", entry.counters->openings.load(std::memory_order_relaxed)},
-                            {"unanswered",
-                             entry.counters->unanswered.load(std::memory_order_relaxed)}});
+        backends.push_back(
+            {{"backend", backend_text(entry.backend)},
+             {"weight", entry.backend.weight},
+             {"state", word_of(state_words, entry.state())},
+             {"health", word_of(health_words, entry.health)},
+             {"slots", shares[i]},
+             {"openings", entry.counters->openings.load(std::memory_order_relaxed)},
+             {"unanswered", entry.counters->unanswered.load(std::memory_order_relaxed)}});
     }
     row["slots"] = slots;
     row["backends"] = std::move(backends);
     return row;
 }
+
+/// Logs what clients of a service will notice.
+void log_condition(const std::string& service, nat::ServiceCondition before,
+                   nat::ServiceCondition now) {
+    if (before == now) return;
+    switch (now) {
+        case nat::ServiceCondition::ok:
+            return spdlog::info("service {}: has an active backend again", service);
+        case nat::ServiceCondition::draining:
+            return spdlog::warn(
+                "service {}: no backend is active: new connections go to those that drain",
+                service);
+        case nat::ServiceCondition::all_down:
+            return spdlog::warn(
+                "service {}: all active backends are down: new connections go to all of them",
+                service);
+        case nat::ServiceCondition::no_backend:
+            return spdlog::warn("service {}: has no backend: its clients are refused", service);
+    }
+}
+
+constexpr std::uint64_t silent_ms = 10'000;
+constexpr std::size_t most_checkers = 16;
 
 }  // namespace
 
@@ -111,6 +134,7 @@ ServiceOutcome ServiceControl::change(const json& requested, const Between& betw
         auto& backends = policy.service_rules.changeable(policy.find_rule(id)->service);
         former.push_back(backends.replace(std::make_shared<const Table>(
             std::move(edit.entries), gateway_.identities.service_key())));
+        log_condition(name, former.back()->condition(), backends.table()->condition());
     }
     if (outcome.changed > 0) is_to_keep_ = true;
     if (next) {
@@ -121,8 +145,7 @@ ServiceOutcome ServiceControl::change(const json& requested, const Between& betw
         keep(*next);
     } else if (!former.empty()) {
         reloader_.wait_for_workers();
-        if (may_end_flows)
-            outcome.flows = reloader_.settle(*before, *before, StaleFlows::live_on, between);
+        if (may_end_flows) outcome.flows = reloader_.settle_services(*before, between);
     }
     outcome.took_ms = now_ms() - begun_ms;
     return outcome;
@@ -189,7 +212,33 @@ void ServiceControl::note_draining(const ServiceEdit& edit) {
             draining_.push_back({edit.service.name, entry.backend, until_ms});
 }
 
+void ServiceControl::heard(const std::string& checker) {
+    const std::scoped_lock guard(checkers_mutex_);
+    const auto known = std::ranges::find(checkers_, checker, &Checker::name);
+    if (known == checkers_.end()) {
+        if (checkers_.size() == most_checkers)
+            throw std::runtime_error(fmt::format(
+                "name: too many programs check backends; expected at most {}", most_checkers));
+        checkers_.push_back({checker, now_ms()});
+        return;
+    }
+    if (std::exchange(known->is_silent, false)) spdlog::info("{}: is heard again", checker);
+    known->heard_ms = now_ms();
+}
+
+void ServiceControl::look_at_checkers() {
+    const std::scoped_lock guard(checkers_mutex_);
+    for (Checker& checker : checkers_) {
+        if (checker.is_silent || now_ms() - checker.heard_ms < silent_ms) continue;
+        checker.is_silent = true;
+        spdlog::warn(
+            "{}: not heard for {} s: backends keep the states that it has set; start it again",
+            checker.name, silent_ms / 1000);
+    }
+}
+
 void ServiceControl::look(const Between& between) {
+    look_at_checkers();
     if (!is_to_keep_ && draining_.empty()) return;
     const auto lock = reloader_.lock(between);
     const Shared policy = gateway_.policy.hold();

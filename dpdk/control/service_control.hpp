@@ -15,6 +15,7 @@
 //     keep what commands have made   with the state, for the next process
 
 #include <cstdint>
+#include <mutex>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
@@ -24,6 +25,7 @@
 #include "dpdk/config/service_conflicts.hpp"
 #include "dpdk/control/reload.hpp"
 #include "dpdk/control/service_changes.hpp"
+#include "dpdk/state/kept_services.hpp"
 
 namespace noclash::dpdk {
 
@@ -49,6 +51,10 @@ class ServiceControl {
     /// @throws std::runtime_error whose text is the answer: nothing has changed
     [[nodiscard]] ServiceOutcome change(const nlohmann::json& changes, const Between& between);
 
+    /// Notes that a program which checks backends is alive. When it falls silent, the states that
+    /// it has set stay, and the log says so.
+    void heard(const std::string& checker);
+
     /// Takes over what commands of the process before this one have said of backends. Before any
     /// worker runs.
     void restore(const std::vector<KeptBackend>& backends);
@@ -67,6 +73,14 @@ class ServiceControl {
         std::uint64_t until_ms;
     };
 
+    /// A program that checks backends.
+    struct Checker {
+        std::string name;
+        std::uint64_t heard_ms;
+        bool is_silent = false;
+    };
+
+    void look_at_checkers();
     [[nodiscard]] Shared with_services(const Snapshot& before, ServiceChanges& changes);
     void note_draining(const ServiceEdit& edit);
     [[nodiscard]] KeptServices kept(const Snapshot& policy) const;
@@ -77,6 +91,8 @@ class ServiceControl {
     std::optional<ServiceConflicts> conflicts_;  ///< of the policy with `generation_`
     std::uint64_t generation_ = 0;
     std::vector<Draining> draining_;
+    std::mutex checkers_mutex_;
+    std::vector<Checker> checkers_;
     bool is_to_keep_ = false;  ///< something has changed since it was kept
 };
 

@@ -117,8 +117,8 @@ class FlowStreamReader {
 
     Source source_;
     StreamHeader header_;
-    std::vector<std::uint8_t> section_;  ///< its head and content
-    std::uint64_t flows_ = 0;            ///< that have been read
+    std::vector<std::uint8_t> section_;       ///< its head and content
+    std::uint64_t flows_ = 0;                 ///< that have been read
     std::optional<StreamServices> services_;  ///< they stand before the policy
     bool has_policy_ = false;
     bool has_lasting_ = false;

@@ -100,8 +100,9 @@ json service_json(const nat::Service<V4>& service, const Config& config) {
 
 nat::Service<V4> read_service(const json& object, const std::string& place, const Config& config) {
     if (!object.is_object())
-        throw ConfigError(place + ": service: is no object; expected one with the keys of a "
-                                  "[[service]]");
+        throw ConfigError(place +
+                          ": service: is no object; expected one with the keys of a "
+                          "[[service]]");
     Findings findings(place, Places::none);
     const toml::table table = table_of(object);
     nat::Service<V4> service = read_service(Section(table, "service", findings), config);
@@ -140,10 +141,11 @@ KeptServices read_kept_services(const std::string& text, const Config& config,
                     conflicts.insert(service);
                     kept.services.push_back(std::move(service));
                 } else {
-                    complaints.push_back(fmt::format("service {:?}, which a command made, is given "
-                                                     "up: {}: {}; expected {}",
-                                                     service.name, found.front().key,
-                                                     found.front().what, found.front().expected));
+                    complaints.push_back(
+                        fmt::format("service {:?}, which a command made, is given "
+                                    "up: {}: {}; expected {}",
+                                    service.name, found.front().key, found.front().what,
+                                    found.front().expected));
                 }
             } catch (const ConfigError& error) {
                 complaints.push_back(fmt::format("it is given up: {}", error.what()));

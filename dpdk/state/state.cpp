@@ -3,10 +3,14 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <exception>
+#include <iterator>
 #include <stdexcept>
+#include <vector>
 
 #include "dpdk/config/error.hpp"
+#include "dpdk/state/kept_services.hpp"
 
 namespace noclash::dpdk {
 
@@ -32,7 +36,11 @@ nat::Identities State::identities() const {
 std::optional<Config> State::configuration_before() const {
     if (!before_) return std::nullopt;
     try {
-        return parse_config(before_->configuration, before_->configuration_file);
+        Config config = parse_config(before_->configuration, before_->configuration_file);
+        std::vector<std::string> complaints;  // which the configuration of today has, too
+        auto services = read_kept_services(before_->services, config, complaints).services;
+        std::ranges::move(services, std::back_inserter(config.policy.services));
+        return config;
     } catch (const ConfigError& error) {
         spdlog::warn(
             "the configuration that was in force before is not understood any more ({}); "
@@ -43,9 +51,8 @@ std::optional<Config> State::configuration_before() const {
 }
 
 void State::keep(const nat::Identities& identities, const Config& in_force) {
-    write_kept_policy(kept_policy_path(file_.path()),
-                      {file_.instance(), identities.table(), in_force.file, in_force.text,
-                       services_});
+    write_kept_policy(kept_policy_path(file_.path()), {file_.instance(), identities.table(),
+                                                       in_force.file, in_force.text, services_});
 }
 
 }  // namespace noclash::dpdk
