@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A service of the gateway, and the changes that make one of it into another."""
+
+from dataclasses import dataclass
+
+KEYS = ("address", "protocol", "ports", "in", "source", "affinity", "no_backend", "on_gone",
+        "drain_s")
+# A change may not be longer than a request: what is left of many backends comes one by one.
+MOST_IN_A_SET = 1000
+
+
+@dataclass(frozen=True)
+class GatewayService:
+    """`settings` has the values of KEYS as "service list" has them; `backends` weights by backend,
+    "ADDRESS:PORT"."""
+
+    settings: dict
+    backends: dict
+
+    @classmethod
+    def of_row(cls, row):
+        """Of a row of "service list". Raises KeyError and TypeError when it is none."""
+        return cls({key: row[key] for key in KEYS},
+                   {entry["backend"]: entry["weight"] for entry in row["backends"]})
+
+
+def _set_change(name, service):
+    settings = {key: value for key, value in service.settings.items() if value is not None}
+    settings["ports"] = [int(port) if port.isdecimal() else port for port in settings["ports"]]
+    backends = [backend if weight == 1 else {"address": backend, "weight": weight}
+                for backend, weight in sorted(service.backends.items())[:MOST_IN_A_SET]]
+    return {"op": "set", "service": {"name": name, **settings, "backends": backends}}
+
+
+def changes_between(name, before, after):
+    """The changes that make the service `before` into `after`; None: there is no such service.
+
+    What is added comes before what is removed, so that the service is never without a backend that
+    it has before and after.
+    """
+    if after is None:
+        return [] if before is None else [{"op": "remove", "name": name}]
+    changes = []
+    if before is None or before.settings != after.settings:
+        changes.append(_set_change(name, after))
+        before = GatewayService(after.settings,
+                                dict(sorted(after.backends.items())[:MOST_IN_A_SET]))
+    changes += [{"op": "set_backend", "name": name, "backend": backend, "weight": weight}
+                for backend, weight in sorted(after.backends.items())
+                if before.backends.get(backend) != weight]
+    changes += [{"op": "remove_backend", "name": name, "backend": backend}
+                for backend in sorted(before.backends.keys() - after.backends.keys())]
+    return changes
