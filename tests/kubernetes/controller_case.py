@@ -106,7 +106,8 @@ class ControllerCase(unittest.TestCase):
 
     def begin(self):
         self.controller = Process([CONTROLLER, "--verbose", "--config", self.write_config()],
-                                  self.directory / "log", env=os.environ | {"PYTHONUNBUFFERED": "1"})
+                                  self.directory / "log",
+                                  env=os.environ | {"PYTHONUNBUFFERED": "1"})
         self.addCleanup(self.controller.stop)
 
     def restart(self):

@@ -41,6 +41,7 @@ class FakeApi:
         self.largest_page = None  # objects; less than clients ask for
         self.gone_is_an_event = False  # else it is a status
         self.expired_pages = 0  # so many pages that continue a list are answered with 410
+        self.odd_pages = False  # lists are in no form that the API's documents know
         self.failures = 0  # so many writes fail with 500
         self.lists = collections.Counter()  # whole ones, by kind
         self.watches = collections.Counter()  # that have begun, by kind
@@ -161,6 +162,8 @@ class FakeApi:
                          if self._selected(value, query)]
             size = min(int(query.get("limit", 0)) or len(items),
                        self.largest_page or len(items))
+            if self.odd_pages:
+                return {"metadata": "odd"}
             meta = {"resourceVersion": str(version)}
             if len(items) > size:
                 meta["continue"] = f"page-{next(self._cut)}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A gateway's control socket of the tests' own: it applies changes of services, and records them."""
+"""A gateway's control socket of the tests' own: it applies changes of services and records them."""
 
 import copy
 import json

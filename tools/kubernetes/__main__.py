@@ -4,9 +4,11 @@
 import argparse
 import json
 import logging
+import os
 import queue
 import signal
 import sys
+import threading
 
 from .api_client import ApiClient, ApiError
 from .api_writer import ApiWriter
@@ -16,11 +18,12 @@ from .health import Health
 from .settings import SettingsError, read_settings
 from .watch import KINDS, Watch
 
+log = logging.getLogger(__name__)
 FINE, FAILED, USAGE = 0, 1, 2
 
 DESCRIPTION = """\
-Gives Services of type LoadBalancer an address, and has noclash spread their connections over Pods or
-nodes. docs/kubernetes.md says how.
+Gives Services of type LoadBalancer an address, and has noclash spread their connections over Pods
+or nodes. docs/kubernetes.md says how.
 """
 
 
@@ -28,7 +31,7 @@ def parse_arguments(argv):
     parser = argparse.ArgumentParser(
         prog="controller", description=DESCRIPTION,
         epilog="exit status: 0 ended by a signal, or the dry run is done; 1 the dry run found no "
-        "gateway or no API; 2 usage, or a faulty configuration")
+        "gateway or no API, or a fault of the controller's; 2 usage, or a faulty configuration")
     parser.add_argument("--config", required=True, metavar="FILE", help="the configuration, TOML")
     parser.add_argument("--dry-run", action="store_true",
                         help="print the changes that would be sent, and change nothing")
@@ -49,6 +52,14 @@ def dry_run(controller, kinds, client, news):
     for key, service in sorted(controller.cluster.services.items()):
         if (ingress := controller.ingress(service)) != service.ingress:
             print(json.dumps({"status": key, "ingress": ingress}))
+
+
+def end_with(thread):
+    """A thread that has ended by a fault must not leave a controller behind that hears nothing."""
+    log.critical("the thread \"%s\" has ended by a fault of the controller's; please report it",
+                 thread.thread.name, exc_info=(thread.exc_type, thread.exc_value,
+                                               thread.exc_traceback))
+    os._exit(FAILED)
 
 
 def main(argv):
@@ -76,6 +87,7 @@ def main(argv):
         except (ApiError, GatewayAway) as error:
             print(f"controller: {error}", file=sys.stderr)
             return FAILED
+    threading.excepthook = end_with
     writer.start()
     for kind in kinds:
         Watch(client, kind, news).start()

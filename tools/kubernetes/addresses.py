@@ -15,7 +15,10 @@ class AddressRange:
 
     @classmethod
     def parse(cls, text):
-        """An address, "FIRST-LAST", or a prefix, all of whose addresses count. Raises ValueError."""
+        """An address, "FIRST-LAST", or a prefix, all of whose addresses count.
+
+        Raises ValueError.
+        """
         if "/" in text:
             network = ipaddress.IPv4Network(text)
             return cls(network[0], network[-1])

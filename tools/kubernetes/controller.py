@@ -90,7 +90,7 @@ class Controller:
                 self._reports.forget(key, "plan", "gateway")
 
     def _clear_strangers(self):
-        """A Service that has left the class must not go on naming an address that it has no more."""
+        """A Service that has left the class must not go on naming an address."""
         for key, service in self.cluster.strangers.items():
             if self.plan.addresses.of(key) in service.ingress and self._writer:
                 self._writer.status(service, ())
@@ -106,9 +106,14 @@ class Controller:
                 self._look()
             if now >= self._retry_at:
                 self._retry()
-            if not self.mirror.known:
+            begun, compares = time.monotonic(), not self.mirror.known
+            if compares:
                 self.compare()
-            self._send()
+            due = self._send()
+            if compares:
+                log.info("compared %d Services with what the gateway has; sent %d changes; "
+                         "took %d ms", len(self.plan.wanted), due,
+                         round(1000 * (time.monotonic() - begun)))
         except GatewayAway as error:
             if not self._away:
                 log.warning("%s; trying again until it does", error)
@@ -141,23 +146,23 @@ class Controller:
 
     def compare(self):
         """Asks the gateway for all services, and has all Services compared with them."""
-        begun = time.monotonic()
         self.mirror.learn(self.plan.owner)
         self._unsent.update(self.plan.wanted)
         self._compared = time.monotonic()
-        log.info("compared with the gateway's list in %d ms",
-                 round(1000 * (self._compared - begun)))
 
     def due(self):
         """What has to be sent, as Mirror.send takes it."""
         return self.mirror.due(self._unsent, self.plan.wanted)
 
     def _send(self):
-        refused = self.mirror.send(self.due(), self.plan.wanted)
+        """Returns how many changes were due."""
+        groups = self.due()
+        due = sum(len(changes) for _, changes in groups)
+        refused = self.mirror.send(groups, self.plan.wanted)
         if refused:
             self._look()  # a gateway that was started again knows no service
             if not self.mirror.known:
-                return
+                return due
         for key in self._unsent:
             service = self.cluster.services.get(key)
             if service is None:
@@ -170,6 +175,7 @@ class Controller:
             log.error("%s: the gateway does not remove it: %s", key, refused[key])
         self._refused = self._refused - self._unsent | refused.keys()
         self._unsent = set()
+        return due
 
     def ingress(self, service):
         """The addresses that its status shall have."""

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Lists the objects of a kind, then watches them: what the API's documents call "efficient detection
-of changes". A watch that ends goes on where it was; only when the API has forgotten that place (410
-Gone) is everything listed again.
+"""Lists the objects of a kind, then watches them.
+
+A watch that ends goes on where it was; only when the API has forgotten that place (410 Gone) is
+everything listed again.
 """
 
 import logging

@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The gateway goes away, comes back empty, and refuses."""
+
+from controller_case import (SERVICES, SLICES, ControllerCase, endpoint, part, service, unittest)
+
+WEB = "k8s.default_web_80"
+
+
+class Gateway(ControllerCase):
+    """A Service with an endpoint."""
+
+    def setUp(self):
+        super().setUp()
+        self.api.put(SERVICES, service())
+        self.api.put(SLICES, part("web-1", [endpoint("10.2.0.2")]))
+
+    def test_it_starts_again_empty(self):
+        self.start()
+        before = {name: row for name, row in self.gateway.services.items()}
+        self.sent()
+        self.gateway.restart_empty()
+        self.wait(lambda: self.gateway.services == before, "all services are there again")
+        self.assertEqual([change["op"] for change in self.sent()], ["set"])
+
+    def test_it_starts_again_empty_while_endpoints_change(self):
+        self.start()
+        self.wait(lambda: self.api.ingress("default/web"), "the address is in the status")
+        self.gateway.restart_empty()
+        self.api.put(SLICES, part("web-1", [endpoint("10.2.0.2"), endpoint("10.2.0.3")]))
+        self.wait(lambda: self.gateway.backends(WEB) == {"10.2.0.2:8080": 1, "10.2.0.3:8080": 1},
+                  "all backends are there")
+        self.settle()
+        self.assertEqual(self.api.said("default/web"), [])
+
+    def test_it_is_away_at_the_start_and_meanwhile(self):
+        self.gateway.stop()
+        self.begin()
+        self.wait(lambda: "no noclash answers at" in self.controller.log(), "it is said")
+        self.assertEqual(self.api.patches, [])
+        self.gateway.start()
+        self.settle()
+        self.sent()
+        self.gateway.stop()
+        self.api.put(SLICES, part("web-1", [endpoint("10.2.0.3")]))
+        self.gateway.start()
+        self.settle()
+        self.assertEqual(self.gateway.backends(WEB), {"10.2.0.3:8080": 1})
+
+    def test_it_was_away_and_nothing_has_changed(self):
+        self.start()
+        self.sent()
+        self.gateway.stop()
+        self.wait(lambda: "no noclash answers at" in self.controller.log(), "it is said")
+        self.gateway.start()
+        self.settle()
+        self.assertEqual(self.sent(), [])
+
+    def test_one_service_that_is_refused_hinders_no_other(self):
+        bad = {f"k8s.default_bad-{number}_80" for number in range(3)}
+        self.gateway.refuse = lambda change: "service: pool: there is no pool" \
+            if change.get("service", {}).get("name") in bad else None
+        for number in range(3):
+            self.api.put(SERVICES, service(f"bad-{number}"))
+        for number in range(9):
+            self.api.put(SERVICES, service(f"good-{number}"))
+        self.start()
+        self.assertEqual(sum("good" in name for name in self.gateway.services), 9)
+        for number in range(3):
+            key = f"default/bad-{number}"
+            self.wait(lambda: self.api.said(key) == ["GatewayRefused"], "the refusal is said")
+            self.assertEqual(self.api.ingress(key), [])
+        self.assertIn("there is no pool", self.api.events[0]["message"])
+        self.gateway.refuse = None
+        self.api.put(SERVICES, service("bad-0", sessionAffinity="ClientIP"))
+        self.wait(lambda: self.api.ingress("default/bad-0"), "what is mended gets its address")
+
+    def test_a_service_with_more_backends_than_a_request_holds(self):
+        addresses = [f"10.100.{number // 250}.{number % 250}" for number in range(2600)]
+        for first in range(0, len(addresses), 100):
+            self.api.put(SLICES, part(f"web-{first}",
+                                      list(map(endpoint, addresses[first:first + 100]))))
+        self.api.put(SLICES, part("web-1", []))
+        self.start()
+        self.assertEqual(self.gateway.backends(WEB),
+                         {f"{address}:8080": 1 for address in addresses})
+        self.sent()
+        self.restart()
+        self.assertEqual(self.sent(), [])
+
+    def test_what_somebody_else_takes_away_comes_back(self):
+        self.settings = "resync_s = 1"
+        self.start()
+        del self.gateway.services[WEB]
+        self.wait(lambda: self.gateway.backends(WEB) == {"10.2.0.2:8080": 1}, "it is back")
+
+    def test_keys_of_every_service(self):
+        self.settings = ('[service]\nin = "outside"\nsource = "pool:public"\nno_backend = "drop"\n'
+                         'on_gone = "keep"\ndrain_s = 60')
+        self.start()
+        row = self.gateway.services[WEB]
+        self.assertEqual({key: row[key] for key in ("in", "source", "no_backend", "on_gone",
+                                                    "drain_s")},
+                         {"in": "outside", "source": "pool:public", "no_backend": "drop",
+                          "on_gone": "keep", "drain_s": 60})
+        self.sent()
+        self.restart()
+        self.assertEqual(self.sent(), [])
+
+
+if __name__ == "__main__":
+    unittest.main()
