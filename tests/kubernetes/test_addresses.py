@@ -26,33 +26,33 @@ class Addresses(ControllerCase):
         return self.api.said(f"default/{name}")
 
     def test_exhausted_and_given_back(self):
-        for number in range(5):
-            self.put(f"web-{number}", created=f"2020-01-0{number + 1}T00:00:00Z")
+        names = ("e", "d", "c", "b", "a")
+        for day, name in enumerate(names, 1):
+            self.put(name, created=f"2020-01-0{day}T00:00:00Z")
         self.start()
-        for number in (3, 4):
-            self.wait(lambda: self.said(f"web-{number}") == ["AddressesExhausted"], "it is said")
-            self.assertIn(f"default/web-{number}: AddressesExhausted", self.controller.log())
-            self.assertEqual(self.ingress(f"web-{number}"), [])
-        for number in (0, 1, 2):
-            self.wait(lambda: self.ingress(f"web-{number}") == [f"192.0.2.{16 + number}"],
-                      "the oldest have addresses")
-            self.assertEqual(self.said(f"web-{number}"), [])
-        self.api.delete(SERVICES, "default/web-1")
-        self.wait(lambda: self.ingress("web-3") == ["192.0.2.17"], "the oldest that waits gets it")
-        self.assertEqual(self.ingress("web-4"), [])
+        for name in ("b", "a"):
+            self.wait(lambda: self.said(name) == ["AddressesExhausted"], "it is said")
+            self.assertIn(f"default/{name}: AddressesExhausted", self.controller.log())
+            self.assertEqual(self.ingress(name), [])
+        self.wait_for(e="192.0.2.16", d="192.0.2.17", c="192.0.2.18")
+        for name in ("e", "d", "c"):
+            self.assertEqual(self.said(name), [])
+        self.api.delete(SERVICES, "default/d")
+        self.wait_for(b="192.0.2.17", a=None)
 
     def test_two_ask_for_one_address(self):
-        self.put("young", created="2021-01-01T00:00:00Z", loadBalancerIP="192.0.2.17")
+        self.put("a-young", created="2021-01-01T00:00:00Z", loadBalancerIP="192.0.2.17")
         self.put("old", created="2020-01-01T00:00:00Z",
                  annotations={"noclash.io/address": "192.0.2.17"})
         self.start()
-        self.wait_for(old="192.0.2.17", young=None)
-        self.wait(lambda: self.said("young") == ["AddressInUse"], "it is said")
+        self.wait_for(old="192.0.2.17")
+        self.wait(lambda: self.said("a-young") == ["AddressInUse"], "it is said")
         self.assertIn("that of default/old", self.api.events[0]["message"])
         self.restart()
-        self.wait_for(old="192.0.2.17", young=None)
+        self.assertEqual(self.ingress("old"), ["192.0.2.17"])
+        self.assertEqual(self.ingress("a-young"), [])
         self.api.delete(SERVICES, "default/old")
-        self.wait_for(young="192.0.2.17")
+        self.wait(lambda: self.ingress("a-young") == ["192.0.2.17"], "the other one gets it")
 
     def test_who_has_it_keeps_it_though_an_older_one_asks(self):
         self.put("first", created="2021-01-01T00:00:00Z")

@@ -75,6 +75,7 @@ class Endpoints(ControllerCase):
         self.put("web-2", endpoint("10.2.0.2"))
         self.start()
         self.assertEqual(self.backends(), {"10.2.0.2:8080": 1})
+        self.assertNotIn("skipped", self.controller.log())
 
     def test_a_slice_is_deleted(self):
         self.put("web-2", endpoint("10.2.0.3"))
@@ -114,12 +115,12 @@ class Endpoints(ControllerCase):
         """While it moves from one to the other, it stays: no change is due at all."""
         self.put("web-2")
         self.start_with(endpoint("10.2.0.2"))
-        self.put("web-2", endpoint("10.2.0.2"))
-        self.settle()
-        self.put("web-1", endpoint("10.2.0.2", ready=False))
-        self.settle()
-        self.put("web-1")
-        self.settle()
+        for name, *endpoints in (("web-2", endpoint("10.2.0.2")), ("web-1", ends("10.2.0.2")),
+                                 ("web-1", endpoint("10.2.0.2")), ("web-2", ends("10.2.0.2")),
+                                 ("web-2", endpoint("10.2.0.2")),
+                                 ("web-1", endpoint("10.2.0.2", ready=False)), ("web-1",)):
+            self.put(name, *endpoints)
+            self.settle()
         self.assertEqual(self.sent(), [])
         self.assertEqual(self.backends(), {"10.2.0.2:8080": 1})
 

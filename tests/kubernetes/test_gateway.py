@@ -2,7 +2,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gateway goes away, comes back empty, and refuses."""
 
+import queue
+from unittest import mock
+
 from controller_case import (SERVICES, SLICES, ControllerCase, endpoint, part, service, unittest)
+
+from kubernetes import controller
+from kubernetes.addresses import AddressRange
+from kubernetes.gateway import Gateway as ControlSocket
+from kubernetes.health import Health
+from kubernetes.objects import read_service, read_slice
+from kubernetes.settings import Settings
 
 WEB = "k8s.default_web_80"
 
@@ -76,7 +86,7 @@ class Gateway(ControllerCase):
         self.wait(lambda: self.api.ingress("default/bad-0"), "what is mended gets its address")
 
     def test_a_service_with_more_backends_than_a_request_holds(self):
-        addresses = [f"10.100.{number // 250}.{number % 250}" for number in range(2600)]
+        addresses = [f"10.100.{number // 250}.{number % 250}" for number in range(4000)]
         for first in range(0, len(addresses), 100):
             self.api.put(SLICES, part(f"web-{first}",
                                       list(map(endpoint, addresses[first:first + 100]))))
@@ -106,6 +116,107 @@ class Gateway(ControllerCase):
         self.sent()
         self.restart()
         self.assertEqual(self.sent(), [])
+
+
+class Rounds(ControllerCase):
+    """The controller's rounds one by one, without threads and waits."""
+
+    def setUp(self):
+        super().setUp()
+        for name in ("TICK_S", "RETRY_S"):
+            patch = mock.patch.object(controller, name, 0)
+            patch.start()
+            self.addCleanup(patch.stop)
+        settings = Settings(None, (AddressRange.parse("192.0.2.16/28"),))
+        self.writer = mock.Mock()
+        self.steps = controller.Controller(
+            settings, ControlSocket(str(self.directory / "control.sock"), settings.prefix),
+            Health(1, 1, queue.Queue()), self.writer, queue.Queue())
+        self.steps.cluster.replace("services", {})
+        self.steps.cluster.replace("slices", {})
+        self.hear("services", self.made(SERVICES, service(), read_service))
+        self.endpoints("10.2.0.2")
+
+    def made(self, kind, value, read):
+        self.api.put(kind, value)
+        meta = value["metadata"]
+        return read(self.api.get(kind, f"{meta['namespace']}/{meta['name']}"))
+
+    def hear(self, kind, value):
+        self.steps.cluster.put(kind, value)
+
+    def endpoints(self, *addresses):
+        self.hear("slices", self.made(SLICES, part("web-1", list(map(endpoint, addresses))),
+                                      read_slice))
+
+    def round(self):
+        self.steps.make_plan()
+        self.steps.tend_gateway()
+
+    def test_what_is_refused_is_tried_again(self):
+        self.gateway.refuse = lambda change: "no"
+        with self.assertLogs("kubernetes.reports", "WARNING"):
+            self.round()
+        self.assertEqual(self.gateway.services, {})
+        self.gateway.refuse = None
+        self.round()
+        self.assertEqual(self.gateway.backends(WEB), {"10.2.0.2:8080": 1})
+        self.assertEqual(self.gateway.lists, 1)
+        self.writer.event.assert_called_once()
+        self.assertEqual(self.writer.event.call_args.args[1:],
+                         ("GatewayRefused", "changes[0]: no"))
+
+    def test_a_refusal_that_shows_that_the_gateway_has_something_else(self):
+        self.round()
+        del self.gateway.services[WEB]
+        self.endpoints("10.2.0.2", "10.2.0.3")
+        with self.assertLogs("kubernetes.reports", "WARNING") as log:
+            self.round()
+        self.assertIn("there is no service", log.output[0])
+        self.round()
+        self.assertEqual(self.gateway.backends(WEB), {"10.2.0.2:8080": 1, "10.2.0.3:8080": 1})
+        self.assertEqual(self.gateway.lists, 2)
+
+    def test_what_is_refused_until_another_is_accepted(self):
+        """As where one Service takes the port that another gives up."""
+        self.gateway.refuse = lambda change: "z first" \
+            if change["service"]["name"] == WEB and "k8s.default_z_80" not in \
+            self.gateway.services else None
+        self.hear("services", self.made(SERVICES, service("z"), read_service))
+        self.round()
+        self.assertEqual(self.gateway.services.keys(), {WEB, "k8s.default_z_80"})
+        self.writer.event.assert_not_called()
+
+    def test_a_change_that_changes_nothing(self):
+        self.round()
+        self.gateway.services[WEB]["backends"] = {"10.2.0.3:8080": 1}
+        self.endpoints("10.2.0.2", "10.2.0.3")
+        with self.assertLogs("kubernetes.mirror", "WARNING") as log:
+            self.round()
+        self.assertIn("1 of 1 changes changed nothing", log.output[0])
+        self.round()
+        self.assertEqual(self.gateway.backends(WEB), {"10.2.0.2:8080": 1, "10.2.0.3:8080": 1})
+
+    def test_one_endpoint_concerns_one_service(self):
+        """No other Service is looked at: neither planned nor compared."""
+        for number in range(5):
+            self.hear("services", self.made(SERVICES, service(f"web-{number}"), read_service))
+        self.round()
+        plans = dict(self.steps.plan.wanted)
+        self.endpoints("10.2.0.2", "10.2.0.3")
+        self.assertEqual(self.steps.cluster.dirty, {"default/web"})
+        self.steps.make_plan()
+        self.assertEqual([key for key, wanted in self.steps.plan.wanted.items()
+                          if wanted is not plans[key]], ["default/web"])
+        with mock.patch.object(self.steps.mirror, "due", wraps=self.steps.mirror.due) as due:
+            self.steps.tend_gateway()
+        self.assertEqual([call.args[0] for call in due.call_args_list], [{"default/web"}])
+
+    def test_the_same_again_concerns_none(self):
+        self.round()
+        self.endpoints("10.2.0.2")
+        self.hear("services", self.made(SERVICES, service(), read_service))
+        self.assertEqual(self.steps.cluster.dirty, set())
 
 
 if __name__ == "__main__":

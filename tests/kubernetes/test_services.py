@@ -187,6 +187,7 @@ class OthersServices(ControllerCase):
         self.gateway.add("k8s.left_behind_80", "control", address="192.0.2.3")
         self.start()
         self.assertEqual(self.sent(), [{"op": "remove", "name": "k8s.left_behind_80"}])
+        self.assertNotIn("of_the_file", str(self.gateway.requests))
 
     def test_without_any_service_what_is_left_behind_goes(self):
         self.api.delete(SERVICES, "default/fence")

@@ -49,7 +49,7 @@ class Controller:
         self._health.start()
         while True:
             self.make_plan()
-            self._tend_gateway()
+            self.tend_gateway()
             self._hear(TICK_S)
 
     def first_plan(self):
@@ -96,7 +96,7 @@ class Controller:
                 self._writer.status(service, ())
         self.cluster.strangers.clear()
 
-    def _tend_gateway(self):
+    def tend_gateway(self):
         """Sends what is due, as far as the gateway lets us."""
         now = time.monotonic()
         if now < self._look_at and (self._away or not self._unsent):
