@@ -10,6 +10,7 @@ import time
 
 LONGEST_REQUEST = 65536
 MOST_CHANGES = 500
+MOST_BACKENDS = 1024  # of a service
 NAME = re.compile(r"[A-Za-z0-9._-]{1,31}")
 BACKEND = re.compile(r"\d+\.\d+\.\d+\.\d+(:\d+)?")
 DEFAULTS = {"in": None, "source": "keep", "affinity": "none", "no_backend": "reject",
@@ -119,6 +120,9 @@ class FakeGateway:
                 changed += self._apply(after, copy.deepcopy(change))
             except Fault as fault:
                 raise Fault(f"changes[{place}]: {fault}") from fault
+        for name, service in after.items():
+            if len(service["backends"]) > MOST_BACKENDS:
+                raise Fault(f"service {name}: backends: at most {MOST_BACKENDS}")
         taken = {}
         for name, service in after.items():
             for port in service["ports"]:

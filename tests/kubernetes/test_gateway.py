@@ -5,7 +5,8 @@
 import queue
 from unittest import mock
 
-from controller_case import (SERVICES, SLICES, ControllerCase, endpoint, part, service, unittest)
+from controller_case import (SERVICES, SLICES, ControllerCase, endpoint, ends, part, service,
+                             unittest)
 
 from kubernetes import controller
 from kubernetes.addresses import AddressRange
@@ -85,18 +86,41 @@ class Gateway(ControllerCase):
         self.api.put(SERVICES, service("bad-0", sessionAffinity="ClientIP"))
         self.wait(lambda: self.api.ingress("default/bad-0"), "what is mended gets its address")
 
-    def test_a_service_with_more_backends_than_a_request_holds(self):
-        addresses = [f"10.100.{number // 250}.{number % 250}" for number in range(4000)]
+    def test_more_endpoints_than_the_gateway_takes(self):
+        """1,024 are taken, ready ones first, and it is said; who is one of them stays."""
+        addresses = [f"10.100.{number // 250}.{number % 250}" for number in range(1200)]
         for first in range(0, len(addresses), 100):
-            self.api.put(SLICES, part(f"web-{first}",
-                                      list(map(endpoint, addresses[first:first + 100]))))
+            self.api.put(SLICES, part(f"web-{first}", [
+                ends(address) if first == 0 else endpoint(address)
+                for address in addresses[first:first + 100]]))
         self.api.put(SLICES, part("web-1", []))
         self.start()
-        self.assertEqual(self.gateway.backends(WEB),
-                         {f"{address}:8080": 1 for address in addresses})
+        backends = self.gateway.backends(WEB)
+        self.assertEqual(len(backends), 1024)
+        self.assertEqual(set(backends.values()), {1})
+        self.wait(lambda: self.api.said("default/web") == ["TooManyBackends"], "it is said")
         self.sent()
         self.restart()
         self.assertEqual(self.sent(), [])
+        # One goes, one takes its place: of 1,025 in between, the gateway hears nothing.
+        gone = min(backends).removesuffix(":8080")
+        place = addresses.index(gone)
+        self.api.put(SLICES, part(f"web-{place // 100 * 100}", [
+            endpoint(address) for address in
+            addresses[place // 100 * 100:place // 100 * 100 + 100] if address != gone]))
+        self.settle()
+        self.assertEqual([change["op"] for change in self.sent()], ["set"])
+        self.assertEqual(len(self.gateway.backends(WEB)), 1024)
+
+    def test_a_request_that_cannot_hold_all_ports_of_a_service(self):
+        ports = tuple((f"p{number}", 80 + number) for number in range(4))
+        self.api.put(SERVICES, service(ports=ports))
+        addresses = [f"10.100.{100 + number // 100}.{100 + number % 100}" for number in range(1000)]
+        self.api.put(SLICES, part("web-1", list(map(endpoint, addresses)), ports=ports))
+        self.start()
+        for number in range(4):
+            self.assertEqual(self.gateway.backends(f"k8s.default_web_p{number}"),
+                             {f"{address}:{80 + number}": 1 for address in addresses})
 
     def test_what_somebody_else_takes_away_comes_back(self):
         self.settings = "resync_s = 1"

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 KEYS = ("address", "protocol", "ports", "in", "source", "affinity", "no_backend", "on_gone",
         "drain_s")
-# A change may not be longer than a request: what is left of many backends comes one by one.
-MOST_IN_A_SET = 1000
+# Of a service, as the gateway has it (dpdk/config/services.hpp); a change of so many fits a request.
+MOST_BACKENDS = 1024
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def _set_change(name, service):
     settings = {key: value for key, value in service.settings.items() if value is not None}
     settings["ports"] = [int(port) if port.isdecimal() else port for port in settings["ports"]]
     backends = [backend if weight == 1 else {"address": backend, "weight": weight}
-                for backend, weight in sorted(service.backends.items())[:MOST_IN_A_SET]]
+                for backend, weight in sorted(service.backends.items())]
     return {"op": "set", "service": {"name": name, **settings, "backends": backends}}
 
 
@@ -40,14 +40,12 @@ def changes_between(name, before, after):
     """
     if after is None:
         return [] if before is None else [{"op": "remove", "name": name}]
-    changes = []
-    if before is None or before.settings != after.settings:
-        changes.append(_set_change(name, after))
-        before = GatewayService(after.settings,
-                                dict(sorted(after.backends.items())[:MOST_IN_A_SET]))
-    changes += [{"op": "set_backend", "name": name, "backend": backend, "weight": weight}
-                for backend, weight in sorted(after.backends.items())
-                if before.backends.get(backend) != weight]
+    if before is None or before.settings != after.settings or \
+            len(before.backends | after.backends) > MOST_BACKENDS:
+        return [] if before == after else [_set_change(name, after)]
+    changes = [{"op": "set_backend", "name": name, "backend": backend, "weight": weight}
+               for backend, weight in sorted(after.backends.items())
+               if before.backends.get(backend) != weight]
     changes += [{"op": "remove_backend", "name": name, "backend": backend}
                 for backend in sorted(before.backends.keys() - after.backends.keys())]
     return changes

@@ -109,7 +109,7 @@ class Mirror:
             if len(pieces) == 1:
                 key, piece = pieces[0]
                 refused[key] = str(error)
-                # An earlier piece of a large change may have been accepted.
+                # The gateway may have something else, or an earlier piece of a large change.
                 self.doubtful |= piece[0]["op"] != "set"
                 return
             half = len(pieces) // 2

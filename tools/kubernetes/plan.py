@@ -2,7 +2,7 @@
 """What the gateway shall have for each Service of Kubernetes."""
 
 from .addresses import AddressError, Addresses
-from .gateway_service import GatewayService
+from .gateway_service import MOST_BACKENDS, GatewayService
 from .names import gateway_name
 from .targets import node_backends, pod_backends, serving_nodes
 
@@ -116,6 +116,13 @@ class Plan:
                 backends = pod_backends(service, port, slices, problems)
             else:
                 backends = node_backends(service, port, weights, self._is_healthy, problems)
+            if len(backends) > MOST_BACKENDS:
+                problems.add(("TooManyBackends", f"port {port.title} has {len(backends)} backends, "
+                              f"of which the gateway takes {MOST_BACKENDS}; the others get "
+                              "nothing"))
+                # Those that drain go first; the order of the others stays the same.
+                chosen = sorted(backends, key=lambda backend: (-backends[backend], backend))
+                backends = {backend: backends[backend] for backend in chosen[:MOST_BACKENDS]}
             wanted[name] = self._gateway_service(service, port, address, backends)
         return wanted
 

@@ -194,6 +194,6 @@ def read_settings(path, environment=os.environ):
         source=source,
         no_backend=service.choice("no_backend", Settings.no_backend, ("reject", "drop")),
         on_gone=service.choice("on_gone", Settings.on_gone, ("reset", "keep")),
-        drain_s=service.integer("drain_s", Settings.drain_s, 0, 2**32 - 1))
+        drain_s=service.integer("drain_s", Settings.drain_s, 0, 86_400))
     _check_files(path, settings.api)
     return settings

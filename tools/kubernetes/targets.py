@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The backends of a Service's port, with their weights: 1, or 0 for those that drain.
+"""The backends of a Service's port, with their weights: 1, or 0 for those that drain, to which the
+gateway opens connections only while no other backend is active.
 
 Each function returns weights by backend ("ADDRESS:PORT"), and adds problems, pairs of an Event's
 reason and a text.
