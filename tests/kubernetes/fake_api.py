@@ -9,6 +9,7 @@ import collections
 import http.server
 import itertools
 import json
+import sys
 import threading
 import time
 import urllib.parse
@@ -70,8 +71,7 @@ class FakeApi:
         class Handler(_Handler):
             fake = api
 
-        self._http = http.server.ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
-        self._http.daemon_threads = True
+        self._http = _Server(("127.0.0.1", self._port), Handler)
         if self._tls:
             self._http.socket = self._tls.wrap_socket(self._http.socket, server_side=True)
         self._port = self._http.server_port
@@ -243,6 +243,14 @@ class FakeApi:
         with self._changed:
             return [event["reason"] for event in self.events
                     if _key({"metadata": event["involvedObject"]}) == key]
+
+
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], OSError):  # a client that has gone
+            super().handle_error(request, client_address)
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

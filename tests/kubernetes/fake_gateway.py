@@ -112,33 +112,38 @@ class FakeGateway:
         if len(changes) > MOST_CHANGES:
             raise Fault(f"{len(changes)} changes; at most {MOST_CHANGES}")
         after = dict(self.services)
+        taken = {end: name for name, service in after.items() for end in self._ends(service)}
         changed = 0
         for place, change in enumerate(changes):
             try:
                 if self.refuse and (words := self.refuse(change)):
                     raise Fault(words)
-                changed += self._apply(after, copy.deepcopy(change))
+                name = change["service"]["name"] if change["op"] == "set" else change["name"]
+                for end in self._ends(after.get(name)):
+                    del taken[end]
+                changed += self._apply(after, name, copy.deepcopy(change))
+                for end in self._ends(after.get(name)):
+                    if taken.setdefault(end, name) != name:
+                        raise Fault(f"service: ports: {taken[end]} has {end}")
+                if name in after and len(after[name]["backends"]) > MOST_BACKENDS:
+                    raise Fault(f"service: backends: at most {MOST_BACKENDS}")
             except Fault as fault:
                 raise Fault(f"changes[{place}]: {fault}") from fault
-        for name, service in after.items():
-            if len(service["backends"]) > MOST_BACKENDS:
-                raise Fault(f"service {name}: backends: at most {MOST_BACKENDS}")
-        taken = {}
-        for name, service in after.items():
-            for port in service["ports"]:
-                other = taken.setdefault((service.get("address"), service["protocol"], port), name)
-                if other != name:
-                    raise Fault(f"{name} and {other} have the same address and port")
         self.services = after
         self.changes += changes
         return {"changed": changed, "unchanged": len(changes) - changed, "generation": 1,
                 "took_ms": 0}
 
     @staticmethod
-    def _apply(services, change):
+    def _ends(service):
+        """What no two services may have; None has nothing."""
+        return [(service["address"], service["protocol"], port)
+                for port in service["ports"]] if service else []
+
+    @staticmethod
+    def _apply(services, name, change):
         """Whether it changed something."""
         op = change.pop("op")
-        name = change["service"]["name"] if op == "set" else change["name"]
         if not NAME.fullmatch(name):
             raise Fault(f"service: name: {name} is no name")
         before = services.get(name)

@@ -3,9 +3,11 @@
 
 from dataclasses import dataclass
 
+# Whose packets are the service's: another service may wait for them.
+IDENTITY = ("address", "protocol", "ports", "in")
 KEYS = ("address", "protocol", "ports", "in", "source", "affinity", "no_backend", "on_gone",
         "drain_s")
-# Of a service, as the gateway has it (dpdk/config/services.hpp); a change of so many fits a request.
+# Of a service, as dpdk/config/services.hpp bounds it; a change of so many fits a request.
 MOST_BACKENDS = 1024
 
 
@@ -35,11 +37,14 @@ def _set_change(name, service):
 def changes_between(name, before, after):
     """The changes that make the service `before` into `after`; None: there is no such service.
 
-    What is added comes before what is removed, so that the service is never without a backend that
-    it has before and after.
+    Backends are added before others are removed, so that the service is never without any. A
+    service that gets another address or port is removed first, which frees those that it had: two
+    Services can change places, one change after the other.
     """
     if after is None:
         return [] if before is None else [{"op": "remove", "name": name}]
+    if before and any(before.settings[key] != after.settings[key] for key in IDENTITY):
+        return [{"op": "remove", "name": name}, _set_change(name, after)]
     if before is None or before.settings != after.settings or \
             len(before.backends | after.backends) > MOST_BACKENDS:
         return [] if before == after else [_set_change(name, after)]

@@ -44,23 +44,24 @@ class Mirror:
         self._services = services
 
     def due(self, keys, wanted):
-        """What has to be sent, as `batches` takes it; what only removes comes first, as it may free
-        an address and a port.
+        """What has to be sent, as `batches` takes it: pairs of a Service's key and its changes. All
+        that is removed comes first, as it may free an address and a port for others.
 
         @param wanted  GatewayServices by name, by the Service's key
         """
-        groups = []
+        # Names have no "/", keys of Services have one: they can stand beside each other.
+        removals = [(name, [{"op": "remove", "name": name}]) for name in sorted(self._orphans)]
+        others = []
         for key in sorted(keys):
             after = wanted.get(key, {})
             changes = [change for name in sorted(self._names.get(key, set()) | after.keys())
                        for change in changes_between(name, self._services.get(name),
                                                      after.get(name))]
-            if changes:
-                groups.append((key, changes))
-        # Names have no "/", keys of Services have one: they can stand beside each other.
-        removals = [(name, [{"op": "remove", "name": name}]) for name in sorted(self._orphans)]
-        return removals + sorted(groups, key=lambda group: any(change["op"] != "remove"
-                                                               for change in group[1]))
+            for groups, is_removal in ((removals, True), (others, False)):
+                if group := [change for change in changes
+                             if (change["op"] == "remove") == is_removal]:
+                    groups.append((key, group))
+        return removals + others
 
     def send(self, groups, wanted):
         """Sends what is due. What the gateway refuses is tried again as long as something else is
@@ -68,58 +69,63 @@ class Mirror:
 
         @return the words of the gateway about what it refuses, by the key of `due`
         """
-        while True:
-            refused = self._send_once(groups, wanted)
-            again = [group for group in groups if group[0] in refused]
-            if not again or len(again) == len(groups):
-                return refused
-            groups = again
-
-    def _send_once(self, groups, wanted):
-        refused = {}
+        left = [piece for batch in batches(groups) for piece in batch]
+        sent, refused = collections.Counter(key for key, _ in left), {}
         try:
-            for batch in batches(groups):
-                self._send_batch([piece for piece in batch if piece[0] not in refused], refused)
+            while left:
+                refused, pieces = {}, left
+                left = [piece for batch in batches(pieces)
+                        for piece in self._send_batch(batch, refused)]
+                if len(left) == len(pieces):
+                    break
         except Exception:
             self._services = None
             raise
-        for key, _ in groups:
-            if key in refused:
-                continue
-            if key in self._orphans:
-                self._orphans.remove(key)
-                del self._services[key]
-                continue
-            after = wanted.get(key, {})
-            for name in self._names.pop(key, set()):
-                self._services.pop(name, None)
-            if after:
-                self._services.update(after)
-                self._names[key] = set(after)
+        for key in {key for key, _ in groups} - refused.keys():
+            self._accepted(key, wanted.get(key, {}))
+        # What is refused in part, or because the gateway lacks what it should have, tells that it
+        # has something else than is believed.
+        self.doubtful |= any(change["op"] != "set" for _, piece in left for change in piece)
+        kept_back = collections.Counter(key for key, _ in left)
+        self.doubtful |= any(kept_back[key] != sent[key] for key in refused)
         return refused
 
-    def _send_batch(self, pieces, refused):
-        """All or nothing is the gateway's rule, so what it refuses is sought by halves."""
-        if not pieces:
+    def _accepted(self, key, after):
+        """The gateway has made all changes of a key."""
+        if key in self._orphans:
+            self._orphans.remove(key)
+            del self._services[key]
             return
+        for name in self._names.pop(key, set()):
+            self._services.pop(name, None)
+        if after:
+            self._services.update(after)
+            self._names[key] = set(after)
+
+    def _send_batch(self, batch, refused):
+        """Sends the changes of a request; what was refused of a Service before keeps the rest of it
+        back. All or nothing is the gateway's rule, so what it refuses is sought by halves.
+
+        @return what was not accepted
+        """
+        left = [piece for piece in batch if piece[0] in refused]
+        pieces = [piece for piece in batch if piece[0] not in refused]
         changes = [change for _, piece in pieces for change in piece]
+        if not changes:
+            return left
         try:
             changed = self._gateway.change(changes)
         except GatewayRefused as error:
             if len(pieces) == 1:
-                key, piece = pieces[0]
-                refused[key] = str(error)
-                # The gateway may have something else, or an earlier piece of a large change.
-                self.doubtful |= piece[0]["op"] != "set"
-                return
+                refused[pieces[0][0]] = str(error)
+                return left + pieces
             half = len(pieces) // 2
-            self._send_batch(pieces[:half], refused)
-            self._send_batch([piece for piece in pieces[half:] if piece[0] not in refused],
-                             refused)
-            return
+            left += self._send_batch(pieces[:half], refused)
+            return left + self._send_batch(pieces[half:], refused)
         log.info("sent %d changes", len(changes))
         if changed != len(changes):
             log.warning("%d of %d changes changed nothing: somebody else steers these services; "
                         "the gateway will be asked what it has", len(changes) - changed,
                         len(changes))
             self.doubtful = True
+        return left
