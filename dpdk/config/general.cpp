@@ -15,7 +15,6 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::size_t longest_name = 31;
 
 struct TimeoutKey {
     std::string_view key;
@@ -66,13 +65,13 @@ void read_workers(const Section& top, Config& config) {
 
 }  // namespace
 
-std::string read_name(const Section& section) {
+std::string read_name(const Section& section, std::size_t longest) {
     const std::string expected =
-        fmt::format("1 to {} letters, digits, dots, dashes and underscores", longest_name);
+        fmt::format("1 to {} letters, digits, dots, dashes and underscores", longest);
     if (!section.require("name", expected)) return {};
     const auto name = section.text("name", expected);
     if (!name) return {};
-    const bool fit = !name->value.empty() && name->value.size() <= longest_name &&
+    const bool fit = !name->value.empty() && name->value.size() <= longest &&
                      std::all_of(name->value.begin(), name->value.end(), [](unsigned char c) {
                          return std::isalnum(c) != 0 || c == '.' || c == '-' || c == '_';
                      });

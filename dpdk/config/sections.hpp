@@ -30,7 +30,8 @@ void read_limits(const Section& top, Config& config);
 void read_static_neighbors(const Section& top, Config& config);
 
 /// Reads the `name` of a port, pool, rule or service; an unfit or missing one has been noted.
-[[nodiscard]] std::string read_name(const Section& section);
+/// @param longest  characters
+[[nodiscard]] std::string read_name(const Section& section, std::size_t longest = 31);
 
 /// Reads the word for a value of an enum; `words` are in its order.
 template <std::size_t count, class Enum>

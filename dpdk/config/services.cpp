@@ -115,7 +115,7 @@ Service read_service(const Section& section, const Config& config) {
     section.allow_only({"name", "address", "ports", "protocol", "in", "source", "affinity",
                         "no_backend", "on_gone", "drain_s", "backends"});
     Service service;
-    service.name = read_name(section);
+    service.name = read_name(section, longest_service_name);
     read_address(section, service);
     read_protocol(section, service);
     read_ports(section, service);

@@ -11,6 +11,8 @@
 namespace noclash::dpdk {
 
 inline constexpr std::size_t most_services = 16384;
+/// Room for a cluster's namespace, service and port.
+inline constexpr std::size_t longest_service_name = 160;
 inline constexpr std::size_t most_service_ports = 64;  ///< ports and ranges of a service
 inline constexpr std::size_t most_backends = 1024;     ///< of a service
 inline constexpr std::size_t most_backends_in_all = 262144;

@@ -13,7 +13,7 @@ from kubernetes.api_client import ApiClient
 from kubernetes.api_writer import MOST_EVENTS, ApiWriter
 from kubernetes.backoff import Backoff
 from kubernetes.gateway import MOST_BYTES, MOST_CHANGES, batches
-from kubernetes.names import LONGEST_NAME, gateway_name
+from kubernetes.names import LONGEST_NAME, LONGEST_PREFIX, gateway_name
 from kubernetes.objects import read_service
 from kubernetes.settings import Api, SettingsError, read_settings
 
@@ -85,20 +85,12 @@ class Configuration(unittest.TestCase):
 class Names(unittest.TestCase):
     """Names that the gateway takes."""
 
-    def test_short_ones_are_whole(self):
+    def test_its_words(self):
         self.assertEqual(gateway_name("k8s.", "default", "web", "http"), "k8s.default_web_http")
 
-    def test_long_ones_are_cut_and_differ_where_they_were_cut(self):
-        names = {gateway_name("k8s.", "n" * 63, "s" * 63, f"p{number}") for number in range(1000)}
-        self.assertEqual(len(names), 1000)
-        for name in names:
-            self.assertRegex(name, r"^k8s\.n{15}__[a-z2-7]{10}$")
-            self.assertEqual(len(name), LONGEST_NAME)
-
-    def test_the_longest_whole_one(self):
-        self.assertEqual(gateway_name("k8s.", "a" * 20, "b" * 2, "123"),
-                         f"k8s.{'a' * 20}_bb_123")
-        self.assertIn("__", gateway_name("k8s.", "a" * 20, "b" * 3, "123"))
+    def test_the_longest_has_room(self):
+        name = gateway_name("p" * LONGEST_PREFIX, "n" * 63, "s" * 63, "t" * 15)
+        self.assertLessEqual(len(name), LONGEST_NAME)
 
 
 class Requests(unittest.TestCase):

@@ -120,20 +120,6 @@ class Life(ControllerCase):
         self.assertNotIn("k8s.default_web_odd", self.gateway.services)
         self.wait(lambda: self.api.said("default/web") == ["ProtocolNotSupported"], "it is said")
 
-    def test_names_that_are_too_long_are_cut_and_differ(self):
-        for number in (1, 2):
-            self.api.put(SERVICES, service("a-service-with-a-long-name", namespace="production",
-                                           ports=((f"metrics-{number}", 80 + number),))
-                         if number == 1 else
-                         service("a-service-with-a-long-name-2", namespace="production"))
-        self.start()
-        names = [name for name in self.gateway.services if "production" in name]
-        self.assertEqual(len(set(names)), 2)
-        self.assertEqual({len(name) for name in names}, {31})
-        self.sent()
-        self.restart()
-        self.assertEqual(self.sent(), [])
-
     def test_source_ranges_are_not_supported_and_that_is_said_once(self):
         self.create(loadBalancerSourceRanges=["10.0.0.0/8"])
         self.start()
