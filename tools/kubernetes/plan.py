@@ -107,11 +107,6 @@ class Plan:
                               f"{port.protocol}; the gateway serves {', '.join(PROTOCOLS)}"))
                 continue
             name = gateway_name(self._settings.prefix, service.namespace, service.name, port.title)
-            owner = self._names.get(name, service.key)
-            if owner != service.key or name in wanted:
-                problems.add(("NameInUse", f"port {port.title} has the same name at the gateway, "
-                              f"{name}, as one of {owner}; name one of them otherwise"))
-                continue
             if weights is None:
                 backends = pod_backends(service, port, slices, problems)
             else:

@@ -180,7 +180,7 @@ const Fault of_keys[] = {
     {"MeantKey", plus("backend = '10.1.0.2'"),
      "f:27:1: [service \"s\"] backend: unknown key; did you mean `backends`?"},
     {"NoName", "[[service]]\naddress = '192.0.2.7'\nports = 80\nprotocol = 'tcp'",
-     "f:22:1: [service #1] name: is missing; expected 1 to 31 letters"},
+     "f:22:1: [service #1] name: is missing; expected 1 to 160 letters"},
     {"UnfitName", service("a b", "192.0.2.7", "80"),
      "f:23:8: [service \"a b\"] name: \"a b\" is no name"},
     {"NoAddress", "[[service]]\nname = 's'\nports = 80\nprotocol = 'tcp'",
