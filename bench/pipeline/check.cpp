@@ -26,25 +26,40 @@ void Translations::check(const Lane& lane, const Bed& bed) {
 
 void Translations::check_outward(const Sight& sight) {
     Tuple<V4> expected = flows_.original(sight.content.number);
-    const Source source{sight.tuple.source, sight.tuple.source_port};
-    expected.source = source.address;
-    expected.source_port = source.port;
+    const Ends ends{sight.tuple.source, sight.tuple.source_port, sight.tuple.destination,
+                    sight.tuple.destination_port};
+    const auto service = services_.find(expected.destination.value.host());
+    if (service != services_.end()) {
+        expect(std::ranges::any_of(service->second->backends,
+                                   [&](const nat::Backend<V4>& backend) {
+                                       return backend.address == ends.server &&
+                                              backend.port == ends.server_port.host();
+                                   }),
+               "a packet went to no backend of its service");
+        expected.destination = ends.server;
+        expected.destination_port = ends.server_port;
+    }
+    expected.source = ends.address;
+    expected.source_port = ends.port;
     expect(sight.tuple == expected, "a packet has a wrong destination or protocol");
-    Source& known = sources_[sight.content.number];
-    if (known == Source{}) {
+    Ends& known = sources_[sight.content.number];
+    if (known == Ends{}) {
         const nat::Rule<V4>& rule = gateway_.config.policy.rules.back();
-        if (rule.action == nat::Action::snat) {
+        if (service == services_.end() && rule.action == nat::Action::snat) {
             const nat::Pool<V4>& pool = gateway_.config.policy.pools[rule.pool];
-            expect(std::ranges::find(pool.addresses, source.address) != pool.addresses.end() &&
-                       pool.ports.contains(source.port.host()),
+            expect(std::ranges::find(pool.addresses, ends.address) != pool.addresses.end() &&
+                       pool.ports.contains(ends.port.host()),
                    "a source is none of the pool's");
         } else {
-            expect(sight.tuple == flows_.original(sight.content.number),
+            const Tuple<V4> original = flows_.original(sight.content.number);
+            expect(ends.address == original.source && ends.port == original.source_port,
+                   "a source that is to stay has changed");
+            expect(service != services_.end() || ends.server == original.destination,
                    "a packet that is only forwarded has changed");
         }
-        known = source;
+        known = ends;
     }
-    expect(known == source, "two packets of a flow are translated differently");
+    expect(known == ends, "two packets of a flow are translated differently");
 }
 
 void Translations::check_inward(const Sight& sight) const {
@@ -55,7 +70,7 @@ void Translations::check_inward(const Sight& sight) const {
 void Translations::check_unique() const {
     std::vector<std::uint64_t> owned(size());
     for (std::uint32_t i = 0; i < size(); ++i) {
-        expect(sources_[i] != Source{}, "a flow was not translated");
+        expect(sources_[i] != Ends{}, "a flow was not translated");
         const std::uint64_t server = flows_.original(i).destination.value.host() & 0xffff;
         owned[i] = server << 48U | std::uint64_t{sources_[i].address.value.host()} << 16U |
                    sources_[i].port.host();

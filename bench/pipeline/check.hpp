@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <unordered_map>
 #include <vector>
 
 #include "bench/pipeline/flows.hpp"
@@ -15,7 +16,10 @@ namespace noclash::bench {
 class Translations {
   public:
     Translations(const Flows& flows, std::uint32_t count, const dpdk::Gateway& gateway)
-        : flows_(flows), gateway_(gateway), sources_(count) {}
+        : flows_(flows), gateway_(gateway), sources_(count) {
+        for (const auto& service : gateway.config.policy.services)
+            services_.emplace(service.address.value.host(), &service);
+    }
 
     [[nodiscard]] const Flows& flows() const { return flows_; }
     [[nodiscard]] std::uint32_t size() const { return static_cast<std::uint32_t>(sources_.size()); }
@@ -25,11 +29,13 @@ class Translations {
         Tuple<V4> outward = flows_.original(number);
         outward.source = sources_[number].address;
         outward.source_port = sources_[number].port;
+        outward.destination = sources_[number].server;
+        outward.destination_port = sources_[number].server_port;
         return outward.inverse();
     }
 
     /// A flow that begins anew may be translated otherwise than before.
-    void forget() { std::fill(sources_.begin(), sources_.end(), Source{}); }
+    void forget() { std::fill(sources_.begin(), sources_.end(), Ends{}); }
 
     /// Looks at all that came out of a lane; each frame counts as seen once. Any worker's thread,
     /// as long as no two have packets of one flow whose translation is not known yet.
@@ -39,17 +45,20 @@ class Translations {
     void check_unique() const;
 
   private:
-    struct Source {
+    struct Ends {
         V4Address address;
         Be16 port;
-        friend bool operator==(const Source&, const Source&) = default;
+        V4Address server;  ///< where it goes: through a service, to a backend
+        Be16 server_port;
+        friend bool operator==(const Ends&, const Ends&) = default;
     };
     void check_outward(const Sight& sight);
     void check_inward(const Sight& sight) const;
 
     Flows flows_;
     const dpdk::Gateway& gateway_;
-    std::vector<Source> sources_;  ///< by flow; 0.0.0.0 where it is not known yet
+    std::unordered_map<std::uint32_t, const nat::Service<V4>*> services_;  ///< by VIP
+    std::vector<Ends> sources_;  ///< by flow; 0.0.0.0 where it is not known yet
 };
 
 }  // namespace noclash::bench

@@ -41,6 +41,7 @@ constexpr std::array cases{
     Case{"latency", "from RX to TX, of first and later packets, under load", 1, latency},
     Case{"forward", "forwarding without translation", 1, forwarding},
     Case{"rules", "new flows and untracked packets, by the number of rules", 1, rules_by_number},
+    Case{"services", "new flows and packets, by the number of services", 1, services_by_number},
     Case{"routes", "a hundred thousand routes: to load, and what packets cost beside few routes", 1,
          routes_by_number},
     Case{"reloads", "established flows while the policy is replaced all the time", 2, reloads},
