@@ -28,6 +28,15 @@ constexpr int socket_flags = SOCK_NONBLOCK | SOCK_CLOEXEC;
 
 using Bytes = std::span<const std::uint8_t>;
 
+/// Every packet to our raw socket is a copy of one for all: those that are no reply stay away.
+void take_replies_only(int fd) {
+    icmp_filter filter{};
+    filter.data = ~(1U << static_cast<unsigned>(ICMP_ECHOREPLY));
+    ::setsockopt(fd, SOL_RAW, ICMP_FILTER, &filter, sizeof filter);
+}
+
+}  // namespace
+
 /// What makes a packet the answer, and what it says.
 class DnsTalk {
   public:
@@ -70,15 +79,6 @@ class EchoTalk {
     EchoToken token_{};
     EchoMessage request_{};
 };
-
-/// Every packet to our raw socket is a copy of one for all: those that are no reply stay away.
-void take_replies_only(int fd) {
-    icmp_filter filter{};
-    filter.data = ~(1U << static_cast<unsigned>(ICMP_ECHOREPLY));
-    ::setsockopt(fd, SOL_RAW, ICMP_FILTER, &filter, sizeof filter);
-}
-
-}  // namespace
 
 struct DatagramProber::Exchange {
     TargetId id;
