@@ -133,7 +133,7 @@ class Changes(HealthCase):
         bad.status = 204
         self.wait_for("up", backend=f"{B}:80")
         self.assertIn(f"web {B}:80 down: status 500, expected 200-399 (3 of 3)", self.end())
-        self.assertEqual(set(good.seen), {("/health?full=1", f"{A}:80", "127.0.0.1")})
+        self.assertEqual(set(good.seen), {("/health?full=1", A, "127.0.0.1")})
 
     def test_the_daemon_starts_again(self):
         self.web(A)
@@ -282,8 +282,8 @@ class Tcp(HealthCase):
         self.assertTrue(self.outcome(PATIENT + check("tcp", port=81))[0])
 
     def test_nobody_there(self):
-        self.namespace.nft("table ip t { chain c { type filter hook output priority 0;"
-                           f"ip daddr {A} tcp dport 80 drop; }} }}")
+        self.namespace.nft("table ip t { chain c { type filter hook input priority 0;"
+                           f" ip daddr {A} tcp dport 80 drop; }}; }}")
         self.assertEqual(self.outcome("[defaults]\ntimeout_ms = 300\n" + check("tcp")),
                          (False, "no connection within 300 ms"))
 
@@ -309,9 +309,10 @@ class Http(HealthCase):
             self.assertEqual(self.outcome(PATIENT + check("http", **keys))[0], fit, status)
 
     def test_the_host_is_the_checks(self):
-        server = self.web(A)
-        self.assertTrue(self.outcome(PATIENT + check("http", host="www.test"))[0])
-        self.assertEqual(server.seen[-1][1], "www.test:80")
+        for port, seen in ((80, "www.test"), (8080, "www.test:8080")):
+            server = self.web(A, port)
+            self.assertTrue(self.outcome(PATIENT + check("http", host="www.test", port=port))[0])
+            self.assertEqual(server.seen[-1][1], seen)
 
     def test_certificates(self):
         certificate = make_certificate(self.lab.directory, "www.test")
@@ -363,10 +364,11 @@ class Dns(HealthCase):
         self.assertEqual(self.ask("there.test", port=54), (False, "connection refused"))
 
     def test_no_answer(self):
-        self.namespace.nft("table ip t { chain c { type filter hook output priority 0;"
-                           "udp dport 53 drop; } }")
-        # The kernel tells the sender of its own drop; packets lost elsewhere are silent.
-        self.assertFalse(self.ask("there.test")[0])
+        self.namespace.nft("table ip t { chain c { type filter hook input priority 0;"
+                           " udp dport 53 drop; }; }")
+        self.assertEqual(self.outcome("[defaults]\ntimeout_ms = 300\n"
+                                      + check("dns", "names", name="there.test")),
+                         (False, "no answer within 300 ms"))
 
 
 class Icmp(HealthCase):

@@ -78,6 +78,8 @@ void CurlProber::Transfer::prepare(TargetId target, const Check& how, const Endp
     set(CURLOPT_PROTOCOLS_STR, "http,https");
     set(CURLOPT_TIMEOUT_MS, static_cast<long>(check->timeout_ms));
     set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(check->timeout_ms));
+    // Addresses need no resolver; a cache of them would be searched through at each check.
+    set(CURLOPT_DNS_CACHE_TIMEOUT, 0L);
     set(CURLOPT_FRESH_CONNECT, 1L);
     set(CURLOPT_FORBID_REUSE, 1L);
     set(CURLOPT_SOCKOPTFUNCTION, &Transfer::on_open);
