@@ -9,6 +9,7 @@ and nothing else (fake_daemon.py).
 import json
 import os
 import pathlib
+import re
 import signal
 import statistics
 import sys
@@ -17,8 +18,10 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "gateway"))
 
 from gateway_case import LabCase, build, main  # noqa: E402  (the path above comes first)
+from lab import builds  # noqa: E402
 from lab.process import run, wait_until  # noqa: E402
 from fake_daemon import FakeDaemon, Service  # noqa: E402
+from test_service_manager import Manager  # noqa: E402
 from servers import Acceptor, WebServer, listen, make_certificate  # noqa: E402
 
 A, B, C = "127.0.0.2", "127.0.0.3", "127.0.0.4"
@@ -417,6 +420,27 @@ class Program(HealthCase):
             self.assertEqual(done.returncode, 2)
             self.assertIn(f"{path}:5:8: [check #1] rise: 0 is out of range", done.stderr)
             self.assertIn(f"{path}:8:8: [check #2] kind: \"tpc\" is not known", done.stderr)
+
+    def test_the_docs_example_is_fit(self):
+        with open(os.path.join(builds.ROOT, "docs", "health.md"), encoding="utf-8") as handle:
+            example = re.search(r"^## The file\n\n```toml\n(.*?)^```", handle.read(), re.M | re.S)[1]
+        path = self.lab.path("example.toml")
+        with open(path, "w", encoding="utf-8") as handle:
+            handle.write(example)
+        done = self.call("--config", path, "--check")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("fit for use (checks: 3)", done.stdout)
+
+    def test_systemd_is_told(self):
+        manager = Manager(self.lab.path("notify.sock"))
+        self.addCleanup(manager.close)
+        self.start(QUICK + check("tcp"),
+                   before=["env", f"NOTIFY_SOCKET={manager.path}", "WATCHDOG_USEC=2000000"])
+        self.wait_until(manager.heard, "ready")
+        self.assertRegex(manager.heard()[0], r"^READY=1\nSTATUS=checking as .*health\.toml says")
+        self.wait_until(lambda: manager.feedings() > 2, "the watchdog is fed")
+        self.end()
+        self.assertRegex(manager.heard()[-1], "^STOPPING=1\n")
 
     def test_no_daemon(self):
         path = self.write(check("tcp")).replace("health.toml", "other.toml")
