@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A daemon that has services and nothing else: it speaks the control socket as noclash does."""
 
+import contextlib
 import json
 import os
 import socket
@@ -70,6 +71,12 @@ class FakeDaemon:
         for service in self.services.values():
             service.health = dict.fromkeys(service.health, "unknown")
         self.start()
+
+    @contextlib.contextmanager
+    def standing_still(self):
+        """Connections come about, and nothing is answered meanwhile."""
+        with self._lock:
+            yield
 
     def health(self, service, backend):
         with self._lock:

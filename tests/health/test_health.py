@@ -161,6 +161,24 @@ class Changes(HealthCase):
         self.wait_for("up", backend=f"{B}:80")
         self.end()
 
+    def test_the_daemon_stands_still(self):
+        self.web(A)
+        self.start(QUICK + check("tcp"))
+        self.wait_for("up", backend=f"{A}:80")
+        with self.daemon.standing_still():
+            self.web(B)
+            self.wait_until(lambda: f"web {B}:80 up" in self.process.log(), "checks go on")
+            self.wait_until(lambda: "has been silent for 3 s" in self.process.log(),
+                            "the log says so")
+        self.wait_for("up", backend=f"{B}:80")
+        self.end()
+
+    def test_ends_while_the_daemon_stands_still(self):
+        self.start(QUICK + check("tcp"))
+        self.wait_for("down", backend=f"{A}:80")
+        with self.daemon.standing_still():
+            self.end()
+
     def test_the_daemon_loses_a_state(self):
         self.web(A)
         self.start(QUICK + check("tcp"))

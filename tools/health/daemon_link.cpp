@@ -81,13 +81,13 @@ void DaemonLink::run() {
 void DaemonLink::converse(std::unique_lock<std::mutex>& lock) {
     const auto next_round = Clock::now() + round_every;
     exchange(lock);
-    while (!stopping_) {
+    // Also while states change all the time: others than this process change what the daemon has.
+    do {
         write(lock);
-        if (!changed_.wait_until(lock, next_round,
-                                 [this] { return stopping_ || !unwritten_.empty(); }))
-            return;
-        changed_.wait_for(lock, gather_for, [this] { return stopping_; });
-    }
+        if (changed_.wait_until(lock, next_round,
+                                [this] { return stopping_ || !unwritten_.empty(); }))
+            changed_.wait_for(lock, gather_for, [this] { return stopping_; });
+    } while (!stopping_ && Clock::now() < next_round);
 }
 
 void DaemonLink::exchange(std::unique_lock<std::mutex>& lock) {
@@ -99,8 +99,6 @@ void DaemonLink::exchange(std::unique_lock<std::mutex>& lock) {
     lock.lock();
     if (fresh) {
         spdlog::info("noclash answers at {}: {} services", socket_, services.size());
-        for (const auto& [backend, up] : states_)
-            unwritten_.insert(backend);
         refusals_.clear();
         trouble_.clear();
     }
@@ -126,8 +124,8 @@ void DaemonLink::learn(std::vector<Service> services) {
 void DaemonLink::write(std::unique_lock<std::mutex>& lock) {
     std::vector<Change> changes;
     for (const BackendName& backend : std::exchange(unwritten_, {})) {
-        // One that the daemon does not have would make it refuse all others; should it come back,
-        // `learn` sees it.
+        // One that the daemon does not have would make it refuse all others. Should it come back,
+        // `learn` sees it, as it sees what a daemon that goes away now has not got.
         if (listed_.contains(backend)) changes.push_back({backend, states_.at(backend)});
     }
     if (changes.empty()) return;
