@@ -194,23 +194,27 @@ class Changes(HealthCase):
         self.assertNotIn("no such command", self.end())
 
     def test_backends_come_and_go(self):
-        self.web(A)
+        leaving = self.web(A)
         self.web(C)
-        self.start(QUICK + check("tcp"))
+        self.start(QUICK + check("http"))
         self.wait_for("up", backend=f"{A}:80")
         self.daemon.add("web", f"{C}:80")
         self.wait_for("up", backend=f"{C}:80")
         self.daemon.remove("web", f"{A}:80")
         self.wait_until(lambda: f"web {A}:80: not checked any more" in self.process.log(),
                         "one that has gone is not checked")
+        before = len(leaving.seen)
+        time.sleep(4 * 0.4)
+        self.assertLessEqual(len(leaving.seen), before + 1, "one check may have been in flight")
         self.end()
 
     def test_goes_on_from_the_health_that_the_daemon_has(self):
-        self.web(A)
+        healthy = self.web(A)
         self.daemon.services["web"].health.update({f"{A}:80": "up", f"{B}:80": "down"})
-        self.start(QUICK + check("tcp"))
+        self.start(QUICK + check("http"))
         self.web(B)
         self.wait_for("up", backend=f"{B}:80")
+        self.wait_until(lambda: len(healthy.seen) >= 4, "the other one is checked, too")
         self.end()
         self.assertEqual([change["backend"] for change in self.daemon.changes], [f"{B}:80"])
 
@@ -415,7 +419,8 @@ class Icmp(HealthCase):
         self.web(B)
         path = self.write(PATIENT + check("tcp", "any"))
         done = self.namespace.run(self.program, "--config", path, "--once")
-        self.assertIn(f"any {A}: not checked: it has no port of its own; name a `port`", done.stderr)
+        self.assertIn(
+            f"any {A}: not checked: it has no port of its own; name a `port`", done.stderr)
         self.assertNotIn(f"{A} ", done.stdout)
 
 
@@ -441,7 +446,8 @@ class Program(HealthCase):
 
     def test_the_docs_example_is_fit(self):
         with open(os.path.join(builds.ROOT, "docs", "health.md"), encoding="utf-8") as handle:
-            example = re.search(r"^## The file\n\n```toml\n(.*?)^```", handle.read(), re.M | re.S)[1]
+            example = re.search(r"^## The file\n\n```toml\n(.*?)^```",
+                                handle.read(), re.M | re.S)[1]
         path = self.lab.path("example.toml")
         with open(path, "w", encoding="utf-8") as handle:
             handle.write(example)
