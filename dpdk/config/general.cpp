@@ -108,10 +108,14 @@ void read_general(const Section& top, Config& config) {
     read_word(top, "tcp_timestamps", tcp_timestamps_words, config.policy.tcp_timestamps);
     read_word(top, "tcp_reuse", tcp_reuse_words, config.policy.tcp_reuse);
     read_word(top, "tcp_unknown", tcp_unknown_words, config.policy.tcp_unknown);
+    read_control_socket(top, config.control_socket);
+}
+
+void read_control_socket(const Section& top, std::string& into) {
     const std::string expected =
         fmt::format("an absolute path of at most {} bytes", longest_socket_path);
     if (const auto path = top.text("control_socket", expected)) {
-        config.control_socket = path->value;
+        into = path->value;
         if (!path->value.starts_with('/') || path->value.ends_with('/') ||
             path->value.size() > longest_socket_path ||
             path->value.find('\0') != std::string::npos) {

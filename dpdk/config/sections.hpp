@@ -29,6 +29,9 @@ void read_services(const Section& top, Config& config);
 void read_limits(const Section& top, Config& config);
 void read_static_neighbors(const Section& top, Config& config);
 
+/// Reads `control_socket`, when it is there; an unfit one has been noted.
+void read_control_socket(const Section& top, std::string& into);
+
 /// Reads the `name` of a port, pool, rule or service; an unfit or missing one has been noted.
 /// @param longest  characters
 [[nodiscard]] std::string read_name(const Section& section, std::size_t longest = 31);

@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 
-PROGRAMS = {"noclash", "noclashctl", "cpsload", "storm"}
+PROGRAMS = {"noclash", "noclashctl", "noclash-health", "cpsload", "storm"}
 
 
 def main(argv: list[str]) -> int:

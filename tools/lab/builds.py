@@ -14,7 +14,8 @@ BUILDS = os.environ.get("NOCLASH_BUILDS", ROOT)
 # Programs that people run; a demonstration's storm; and all that put the gateway under load.
 GATEWAY = ("dpdk/noclash", "tools/noclashctl/noclashctl")
 STORM = ("tools/storm/storm",)
-PROGRAMS = (*GATEWAY, *STORM, "tools/cpsload/cpsload")
+HEALTH = ("tools/health/noclash-health",)
+PROGRAMS = (*GATEWAY, *STORM, *HEALTH, "tools/cpsload/cpsload")
 
 
 class Build:

@@ -15,6 +15,7 @@ from .parts import BACKGROUND, CPUS
 from .process import LabError, run
 
 GATEWAY_TESTS = os.path.join(builds.ROOT, "tests", "gateway")
+HEALTH_TEST = os.path.join(builds.ROOT, "tests", "health", "test_health.py")
 # Limits of time are for a test of the gateway that has the machine for itself; here others run.
 PATIENCE = "5"
 # Programs that the tests of the gateway run.
@@ -79,8 +80,12 @@ def meson_tests(build, *selection, patience):
 def gateway_test(build, name):
     """A file of tests/gateway against a build: its name, and classes or tests where not all."""
     file, *selection = name.split()
-    path = os.path.join(GATEWAY_TESTS, f"test_{file}.py")
+    return laboratory_test(build, os.path.join(GATEWAY_TESTS, f"test_{file}.py"), *selection)
 
+
+def laboratory_test(build, path, *selection):
+    """A file of tests that make network namespaces, against a build; `selection` as in
+    gateway_test."""
     def work(step):
         def line(text):
             if text.startswith("test_"):  # how unittest names a test that starts
@@ -91,7 +96,8 @@ def gateway_test(build, name):
                                                     "NOCLASH_TESTERS": build.testers,
                                                     "NOCLASH_PATIENCE": PATIENCE})
         if status != 0:
-            raise LabError(f"--- {name} ({status})\n{output}")
+            words = " ".join([os.path.basename(path), *selection])
+            raise LabError(f"--- {words} ({status})\n{output}")
     return work
 
 

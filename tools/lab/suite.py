@@ -7,8 +7,8 @@ import sys
 import time
 
 from . import builds, interrupts, laboratory
-from .checks import (GATEWAY_PROGRAMS, all_gateway_tests, command, compile_build, compile_tests,
-                     gateway_test, meson_tests)
+from .checks import (GATEWAY_PROGRAMS, HEALTH_TEST, all_gateway_tests, command, compile_build,
+                     compile_tests, gateway_test, laboratory_test, meson_tests)
 from .console import Console
 from .namespaces import require_privilege
 from .parts import PASSED, Kind, Part, Schedule
@@ -116,6 +116,8 @@ def release_parts(gateway_names, *, quick):
     parts = [Part(programs, compile_build(build, GATEWAY_PROGRAMS), Kind.FIRST),
              Part(rest, compile_build(build), needs=(programs,))]
     parts += gateway_parts("gateway", build, gateway_names, programs)
+    parts.append(Part("health checks", laboratory_test(build, HEALTH_TEST), Kind.WAITS,
+                      (programs,)))
     parts.append(Part("unit and stress tests", meson_tests(build, *NO_PROOFS, patience=20),
                       needs=(rest,)))
     if not quick:
@@ -136,9 +138,11 @@ def sanitized_parts():
     # `random` judges distributions: it computes for long and shows sanitizers nothing new.
     left_out = ("random", *PROOFS.values())
     return [
-        Part(asan_build, compile_tests(asan, without=left_out, also=builds.GATEWAY)),
+        Part(asan_build, compile_tests(asan, without=left_out, also=builds.GATEWAY + builds.HEALTH)),
         Part(tsan_build, compile_tests(tsan, suites=TSAN_SUITES)),
         *gateway_parts("gateway (ASan, UBSan)", asan, SANITIZED_GATEWAY_TESTS, asan_build),
+        Part("health checks (ASan, UBSan)", laboratory_test(asan, HEALTH_TEST), Kind.WAITS,
+             (asan_build,)),
         Part("unit and stress tests (ASan, UBSan)",
              meson_tests(asan, *(f"--no-suite={name}" for name in left_out), patience=40),
              needs=(asan_build,)),

@@ -22,15 +22,11 @@ constexpr std::size_t read_size = 1 << 16;
 constexpr std::size_t longest_line = 64U << 20;  // of a peer that speaks something else
 
 [[noreturn]] void no_daemon(const std::string& path, int error) {
-    std::string text = fmt::format("no noclash answers at {}: {}", path, std::strerror(error));
-    if (error == EACCES || error == EPERM) {
-        text += "; run noclashctl as root, or as a member of the socket's group";
-    } else {
-        text +=
-            "; start it with `noclash --config FILE`, or name the `control_socket` of its "
-            "configuration with --socket";
-    }
-    throw NoDaemon(text);
+    throw NoDaemon(fmt::format("no noclash answers at {}: {}", path, std::strerror(error)),
+                   error == EACCES || error == EPERM
+                       ? "run noclashctl as root, or as a member of the socket's group"
+                       : "start it with `noclash --config FILE`, or name the `control_socket` of "
+                         "its configuration with --socket");
 }
 
 [[noreturn]] void no_noclash(const std::string& path) {
@@ -63,10 +59,10 @@ Client::~Client() {
 }
 
 void Client::silent() const {
-    throw NoDaemon(
-        fmt::format("noclash at {} has been silent for {} s: it is stopped, or starved "
-                    "of CPU time; --timeout waits longer",
-                    path_, timeout_s_));
+    throw NoDaemon(fmt::format("noclash at {} has been silent for {} s: it is stopped, or starved "
+                               "of CPU time",
+                               path_, timeout_s_),
+                   "--timeout waits longer");
 }
 
 void Client::send(std::string_view text) {

@@ -6,13 +6,22 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace noclash::tools {
 
 /// No daemon answers: there is none, it went away, it is stopped, or it is something else.
 class NoDaemon : public std::runtime_error {
   public:
-    using std::runtime_error::runtime_error;
+    /// @param remedy  what a user of noclashctl can do; may be empty
+    explicit NoDaemon(std::string reason, const std::string& remedy = "")
+        : std::runtime_error(remedy.empty() ? reason : reason + "; " + remedy),
+          reason_(std::move(reason)) {}
+    /// What is wrong, without a remedy.
+    [[nodiscard]] const std::string& reason() const { return reason_; }
+
+  private:
+    std::string reason_;
 };
 
 /// The daemon answered that something is wrong.
