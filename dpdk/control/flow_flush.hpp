@@ -52,10 +52,10 @@ class FlowFlush {
             const Ending ending = flow.is_wildcard() ? Ending::none : ends(flow);
             if (ending == Ending::none) return;
             // Before the flow ends: its RST is to follow at once. A worker that has taken nothing
-            // for so long is not waited for again.
+            // for a second is not waited for again before it takes something.
             const bool tells =
                 ending == Ending::resets && await_room(flow.worker, takes[flow.worker], between);
-            if (ending == Ending::resets) takes[flow.worker] = tells;
+            if (ending == Ending::resets && workers == Workers::run) takes[flow.worker] = tells;
             nat::EndSegments told;
             if (!reader.flush(flow, engine_[flow.worker], mappings_[flow.worker], told)) return;
             ++done.ended;
