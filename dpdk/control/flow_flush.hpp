@@ -20,10 +20,14 @@ enum class Ending : std::uint8_t {
 
 /// What a flush has done.
 struct Flushed {
-    std::uint64_t ended = 0;   ///< connections
-    std::uint64_t reset = 0;   ///< of those, whose ends are told; the segments wait for a worker
-    std::uint64_t untold = 0;  ///< of those, whose ends should have been told: no worker took it on
+    std::uint64_t ended = 0;  ///< connections
+    std::uint64_t reset = 0;  ///< of those, whose ends are told; the segments wait for a worker
+    /// Of those, whose ends hear of it when they send something: no worker took it on.
+    std::uint64_t untold = 0;
 };
+
+/// Whether workers run, and so make room for what tells the ends of connections.
+enum class Workers : std::uint8_t { not_yet, run };
 
 /// Ends flows for people: `noclashctl flows flush`, and what a reload ends. One thread at a time
 /// does so, since its counters have one writer; any thread reads them.
@@ -35,28 +39,29 @@ class FlowFlush {
     /// Ends the connections that match as `ends(view)`, an `Ending`, says; `between()` is called
     /// now and then. No faster than workers send what tells their ends.
     template <class Ends, class Between>
-    Flushed flush(const FlowFilter& filter, Ends&& ends, Between&& between) {
+    Flushed flush(const FlowFilter& filter, Ends&& ends, Between&& between,
+                  Workers workers = Workers::run) {
         std::unique_lock lock(mutex_, std::try_to_lock);
         for (; !lock; lock.try_lock()) {
             between();
             std::this_thread::sleep_for(std::chrono::milliseconds(10));
         }
         Flushed done;
-        std::vector<bool> takes(gateway_.config.workers, true);  // by worker
+        std::vector<bool> takes(gateway_.config.workers, workers == Workers::run);  // by worker
         const auto each = [&](FlowReader& reader, const FlowView& flow) {
             const Ending ending = flow.is_wildcard() ? Ending::none : ends(flow);
             if (ending == Ending::none) return;
             // Before the flow ends: its RST is to follow at once. A worker that has taken nothing
-            // for so long is not waited for again.
+            // for a second is not waited for again before it takes something.
             const bool tells =
                 ending == Ending::resets && await_room(flow.worker, takes[flow.worker], between);
-            if (ending == Ending::resets) takes[flow.worker] = tells;
+            if (ending == Ending::resets && workers == Workers::run) takes[flow.worker] = tells;
             nat::EndSegments told;
             if (!reader.flush(flow, engine_[flow.worker], mappings_[flow.worker], told)) return;
             ++done.ended;
             if (ending != Ending::resets || told.empty()) return;
             ++(tells ? done.reset : done.untold);
-            if (tells) tell(flow, told);
+            tell(flow, told, tells);
         };
         for_each_flow(gateway_, filter, each, between);
         if (done.ended > 0) gateway_.flows.hurry_reclamation();
@@ -88,13 +93,15 @@ class FlowFlush {
         return true;
     }
 
-    /// Hands what tells the ends of a flow to its worker, which has room.
-    void tell(const FlowView& flow, const nat::EndSegments& told) {
+    /// Remembers the ends of a flow that has ended, so that whatever they send is answered.
+    /// @param at_once  hands what tells them of it to the flow's worker, too, which has room
+    void tell(const FlowView& flow, const nat::EndSegments& told, bool at_once) {
         const std::uint64_t now = now_ms();
         for (const nat::EndSegment& segment : told) {
             const Tuple<V4>& of_end =
                 segment.to == Direction::original ? flow.original : flow.reply;
             gateway_.reset_ends.note(gateway_.flows.index().hash(of_end), now);
+            if (!at_once) continue;
             FlowReset packet{};
             nat::build_bare_segment<V4>(of_end.inverse(), segment.numbers, packet);
             if (!gateway_.flow_resets[flow.worker].push(packet)) return;  // never: it has room

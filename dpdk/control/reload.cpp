@@ -39,15 +39,24 @@ Ending ending_of(FlowFate fate) {
     return fate == FlowFate::ends ? Ending::silent : Ending::none;
 }
 
-/// What has begun is finished, though whoever asked for it may leave.
-auto undisturbed(const Reloader::Between& between) {
-    return [&between] {
+/// Ends all flows of which `ends(view)` says so, and returns how many. What has begun is finished,
+/// though whoever asked for it may leave.
+template <class Ends>
+std::uint64_t end_flows(FlowFlush& flush, Ends&& ends, const Reloader::Between& between,
+                        Workers workers = Workers::run) {
+    const auto undisturbed = [&between] {
         try {
             between();
         } catch (const std::exception&) {
             return;
         }
     };
+    const Flushed done = flush.flush({}, ends, undisturbed, workers);
+    if (done.untold > 0) {
+        spdlog::warn("{} connections have ended, and their ends are told when they send something",
+                     done.untold);
+    }
+    return done.ended;
 }
 
 /// Adds the services that commands have made to those of a file, with the backends that they have.
@@ -139,7 +148,7 @@ ReloadOutcome Reloader::reload(StaleFlows stale, const Between& between) {
         if (gateway_.state != nullptr) gateway_.state->keep(gateway_.identities, before->config);
         put_in_force(before, next);
         outcome.generation = next->generation;
-        outcome.flows = settle(*before, *next, stale, between);
+        outcome.flows = settle(*before, *next, stale, between, Workers::run);
         if (gateway_.state != nullptr) gateway_.state->keep(gateway_.identities, next->config);
     }
     outcome.took_ms = now_ms() - begun_ms;
@@ -149,7 +158,8 @@ ReloadOutcome Reloader::reload(StaleFlows stale, const Between& between) {
 ReloadOutcome::Flows Reloader::reconcile() {
     const Shared before = std::exchange(gateway_.policy_before, nullptr);
     const Shared now = gateway_.policy.hold();
-    return settle(before ? *before : *now, *now, StaleFlows::live_on, [] {});
+    return settle(
+        before ? *before : *now, *now, StaleFlows::live_on, [] {}, Workers::not_yet);
 }
 
 void Reloader::put_in_force(const Shared& before, const Shared& next) {
@@ -196,7 +206,7 @@ ReloadOutcome Reloader::preview(const std::string& file, StaleFlows stale, const
 }
 
 ReloadOutcome::Flows Reloader::settle(const Snapshot& before, const Snapshot& now, StaleFlows stale,
-                                      const Between& between) {
+                                      const Between& between, Workers workers) {
     ReloadOutcome::Flows flows;
     const auto ends = [&](const FlowView& flow) {
         const FlowFate fate =
@@ -205,7 +215,7 @@ ReloadOutcome::Flows Reloader::settle(const Snapshot& before, const Snapshot& no
         if (ending == Ending::none) flows.add(fate);
         return ending;
     };
-    flows.ended = flush_.flush({}, ends, undisturbed(between)).ended;
+    flows.ended = end_flows(flush_, ends, between, workers);
     return flows;
 }
 
@@ -219,7 +229,7 @@ ReloadOutcome::Flows Reloader::settle_services(const Snapshot& policy, const Bet
         if (ending == Ending::none) flows.add(fate);
         return ending;
     };
-    flows.ended = flush_.flush({}, ends, undisturbed(between)).ended;
+    flows.ended = end_flows(flush_, ends, between);
     return flows;
 }
 
@@ -231,7 +241,7 @@ void Reloader::end_drained(nat::RuleId service, const nat::Backend<V4>& backend,
         return is_its ? ending_of(nat::fate_of_gone(flow.reply.protocol, nat::OnGone::reset))
                       : Ending::none;
     };
-    static_cast<void>(flush_.flush({}, ends, undisturbed(between)));
+    end_flows(flush_, ends, between);
 }
 
 std::unique_lock<std::timed_mutex> Reloader::lock(const Between& between) {

@@ -94,7 +94,8 @@ class Reloader {
     void put_in_force(const Shared& before, const Shared& next);
     /// Has all flows go by `now`. `before` is what they went by.
     [[nodiscard]] ReloadOutcome::Flows settle(const Snapshot& before, const Snapshot& now,
-                                              StaleFlows stale, const Between& between);
+                                              StaleFlows stale, const Between& between,
+                                              Workers workers = Workers::run);
     /// Has the flows of services go by the backends that these have now.
     [[nodiscard]] ReloadOutcome::Flows settle_services(const Snapshot& policy,
                                                        const Between& between);

@@ -158,6 +158,51 @@ class BackendGone(RealEnds):
         self.assertEqual(self.sent(), 0)
 
 
+VIP = "10.1.0.80"
+
+
+def service(backend, on_gone="reset"):
+    """TOML of a service with one backend."""
+    return f"""
+[[service]]
+name = "web"
+address = "{VIP}"
+ports = {POD_PORT}
+protocol = "tcp"
+source = "masquerade"
+on_gone = "{on_gone}"
+backends = ["{backend}"]
+"""
+
+
+class GoneByReload(RealEnds):
+    """A service does not have its backend any more."""
+
+    settings = {"rules": service(f"{POD}:{POD_PORT}")}
+    destination = f"{VIP}:{POD_PORT}"
+    test_both_ends_hear_of_it = None
+
+    def reload_without_backend(self, **keys):
+        self.gateway.change_configuration(rules=service("10.2.0.3:80", **keys))
+        begun = time.monotonic()
+        return self.gateway.json("reload")[-1]["outcome"]["flows"], begun
+
+    def test_both_ends_are_reset(self):
+        ends = self.start_ends(50, "send", "send")
+        flows, begun = self.reload_without_backend()
+        self.assertEqual(flows["ended"], 50)
+        for end in ends:
+            self.assert_ended(end, begun, 50, RESET)
+
+    def test_a_service_may_keep_them(self):
+        ends = self.start_ends(5, "idle", "idle")
+        flows, _ = self.reload_without_backend(on_gone="keep")
+        self.assertEqual((flows["ended"], flows["live_on"]), (0, 5))
+        time.sleep(1)
+        for end in ends:
+            self.assertNotIn("errors", end.log())
+
+
 class Numbers(RawCase):
     """Segment by segment, between hosts without a stack."""
 

@@ -141,7 +141,7 @@ void flush_flows(const Settings& settings, const FlowFilter& filter, EndsHear he
         std::string text = fmt::format("{} flows removed", number("flushed"));
         if (hear == EndsHear::resets) text += fmt::format(", {} of them reset", number("reset"));
         if (const std::uint64_t untold = number("untold"); untold > 0)
-            text += fmt::format("; {} got no reset, for a worker did not take it on", untold);
+            text += fmt::format("; a busy worker left {} untold until they send something", untold);
         return text + '\n';
     });
 }

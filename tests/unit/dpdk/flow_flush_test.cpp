@@ -209,6 +209,21 @@ TEST_F(FlowFlushTest, EndsAllTheSameAndSaysSoWhenTheWorkerTakesNothing) {
     EXPECT_GE(done.reset, FlowResets::room / nat::EndSegments::most);
     EXPECT_GT(done.untold, 0U);
     EXPECT_EQ(live(), 0U);
+    const auto of_client = [](std::uint16_t port) {
+        return Tuple<V4>{client, server, Be16::from_host(port), https, 0, nat::ip_protocol::tcp, 0};
+    };
+    EXPECT_TRUE(is_remembered(of_client(1024 + many - 1))) << "told when it sends something";
+}
+
+TEST_F(FlowFlushTest, NobodyIsWaitedForBeforeWorkersRun) {
+    set_up(1000);
+    const auto resets = [](const FlowView&) { return Ending::resets; };
+    int looks = 0;  // one is made after each 4096 records in any case
+    const Flushed done = flush_.flush(
+        {}, resets, [&] { ++looks; }, Workers::not_yet);
+    EXPECT_LE(looks, 2);
+    EXPECT_EQ(done.ended, 1000U);
+    EXPECT_GT(done.untold, 0U);
 }
 
 TEST_F(FlowFlushTest, AClientThatLeavesEndsIt) {
