@@ -10,8 +10,9 @@
 
 namespace noclash::dpdk {
 
-/// Bytes of the longest request, without its line end.
-inline constexpr std::size_t longest_request = 65536;
+/// Bytes of the longest request, without its line end: some 20,000 backends of services. Parsed, a
+/// request takes up to 30 times as much memory, and there are 8 clients.
+inline constexpr std::size_t longest_request = 1U << 20U;
 /// Objects and arrays that may stand in each other. A request needs two; the JSON library recurses
 /// when it copies, so that a deeper one could exhaust the stack.
 inline constexpr std::size_t deepest_request = 8;

@@ -162,7 +162,7 @@ void ControlSocket::serve(Connection& connection) {
             connection.activity.begin(ClientActivity::Kind::works);
             ResponseWriter writer(connection.socket, options_.timeout_ms, connection.activity);
             if (result == RequestReader::Result::too_long) {
-                writer.fail("the request is longer than 64 KiB");
+                writer.fail("the request is longer than 1 MiB: make several of it");
                 break;
             }
             answer(line, writer);

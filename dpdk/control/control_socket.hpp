@@ -25,7 +25,7 @@ struct ControlSocketOptions {
 
 /// The daemon's control socket: newline-delimited JSON over a UNIX stream socket.
 ///
-/// A request is one line, `{"command": "...", ...}`, of at most 64 KiB. Its answer is any number of
+/// A request is one line, `{"command": "...", ...}`, of at most 1 MiB. Its answer is any number of
 /// `{"row": {...}}` lines and a last one: `{"end": {"rows": N}}` or `{"error": "text"}`. Requests
 /// of one connection are answered one after another. An empty line in an answer means nothing but
 /// that the server is at work. Each connection has a thread, so a stalled client delays nobody

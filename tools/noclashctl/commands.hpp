@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 
@@ -54,6 +55,13 @@ void show_rules(const Settings& settings);
 void show_subscribers(const Settings& settings, std::optional<std::uint32_t> top);
 void show_memory(const Settings& settings);
 void show_version(const Settings& settings);
+
+/// @param name  only this service; absent: all
+/// @return whether it is there
+bool show_services(const Settings& settings, const std::optional<std::string>& name);
+/// @param changes  an array, as docs/json.md describes it
+/// @throws NoDaemon; std::runtime_error when nothing was changed
+void change_services(const Settings& settings, nlohmann::json changes);
 
 /// The effect of a warning about a configuration.
 enum class Warnings {

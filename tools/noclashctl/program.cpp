@@ -18,6 +18,7 @@
 #include "tools/noclashctl/commands.hpp"
 #include "tools/noclashctl/options.hpp"
 #include "tools/noclashctl/output.hpp"
+#include "tools/noclashctl/service_program.hpp"
 #include "tools/noclashctl/state_program.hpp"
 #include "tools/noclashctl/usage.hpp"
 
@@ -42,6 +43,8 @@ constexpr const char* examples = R"(Examples:
   noclashctl flows flush --destination 10.2.0.2    forget the flows to a backend
   noclashctl flows flush --address 10.2.0.2 --reset   likewise, and both ends get a RST
   noclashctl subscribers --top 10                  who holds most flows, where [limits] counts them
+  noclashctl services                              virtual addresses, and the backends behind them
+  noclashctl service drain web 10.2.0.2:80         no new flows to that backend of "web"
   noclashctl stats                                 counters of each worker, drops by reason
   noclashctl config check /etc/noclash/gateway.toml   needs no running noclash
   noclashctl config diff /etc/noclash/gateway.toml    what a reload of it would change
@@ -49,7 +52,8 @@ constexpr const char* examples = R"(Examples:
   noclashctl state show --name edge1               the flows that outlive noclash; needs no running one
 
 Exit status: 0 fine, 1 an error, a faulty configuration or a reload that needs a restart, 2 wrong
-usage, 3 no noclash answers, 4 `flows show` found no such flow, or `state` no state file.)";
+usage, 3 no noclash answers, 4 `flows show` found no such flow, `services` no such service, or `state` no
+state file.)";
 
 constexpr const char* about_reload =
     R"(noclash reads the file that it was started with, as at SIGHUP. When the file is faulty, or changes
@@ -76,6 +80,8 @@ struct Wish {
     bool fit = true;
     bool found = true;
     const char* sought = "flow";  ///< what was not found
+    std::optional<std::string> shown_service;
+    noclash::tools::ServiceWish service;
     noclash::tools::StateWish state;
     std::function<void(Wish&)> action;
 };
@@ -135,6 +141,23 @@ void add_others(CLI::App& app, Wish& wish) {
     });
     add("memory", "Large tables, and the pages that they lie on", noclash::tools::show_memory);
     add("version", "The versions of noclashctl, noclash and DPDK", noclash::tools::show_version);
+}
+
+void add_services(CLI::App& app, Wish& wish) {
+    CLI::App* list = app.add_subcommand("services", "The services, and how their backends are");
+    list->fallthrough();
+    list->add_option("--service", wish.shown_service, "Only this one")->type_name("NAME");
+    list->callback([&wish] {
+        wish.sought = "service";
+        wish.action = [](Wish& all) {
+            all.found = noclash::tools::show_services(all.settings, all.shown_service);
+        };
+    });
+    noclash::tools::add_service(app, wish.service, [&wish](auto changes) {
+        wish.action = [changes = std::move(changes)](Wish& all) {
+            noclash::tools::change_services(all.settings, changes());
+        };
+    });
 }
 
 void add_end_stale(CLI::App& command, Wish& wish, const char* help) {
@@ -238,7 +261,8 @@ int noclash::tools::noclashctl(int argc, char** argv) {
     // A reader that has seen enough, such as `head`, ends us without a word.
     std::signal(SIGPIPE, SIG_DFL);
     CLI::App app(
-        "Looks into a running noclash, checks and reloads configurations, and carries flows over.",
+        "Looks into a running noclash, checks and reloads configurations, changes services, and "
+        "carries flows over.",
         "noclashctl");
     app.set_version_flag("--version", "noclashctl " NOCLASH_VERSION);
     app.footer(examples);
@@ -254,6 +278,7 @@ int noclash::tools::noclashctl(int argc, char** argv) {
     app.add_flag("--json", wish.json, "One JSON array, for programs");
     add_flows(app, wish);
     add_others(app, wish);
+    add_services(app, wish);
     add_configuration(app, wish);
     add_state_files(app, wish);
     try {

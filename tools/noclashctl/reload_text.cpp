@@ -25,11 +25,6 @@ std::string_view sign_of(const std::string& kind) {
     return "?";
 }
 
-/// `1 change`, `1,204 changes`.
-std::string counted(std::uint64_t count, std::string_view what) {
-    return fmt::format("{} {}{}", fmt::group_digits(count), what, count == 1 ? "" : "s");
-}
-
 std::uint64_t flows(const ReloadAnswer& answer, const char* what) {
     return answer.outcome.value("flows", json::object()).value(what, std::uint64_t{0});
 }

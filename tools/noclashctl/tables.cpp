@@ -126,6 +126,10 @@ std::string TextTable::text() const {
     return text;
 }
 
+std::string counted(std::uint64_t count, std::string_view what) {
+    return fmt::format("{} {}{}", fmt::group_digits(count), what, count == 1 ? "" : "s");
+}
+
 std::string rows_table(const std::vector<json>& rows, const std::vector<std::string>& columns) {
     TextTable table(columns);
     for (const json& row : rows) {

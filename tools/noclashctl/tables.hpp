@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
@@ -20,6 +21,9 @@ class TextTable {
   private:
     std::vector<std::vector<std::string>> lines_;
 };
+
+/// `1 change`, `1,204 changes`.
+[[nodiscard]] std::string counted(std::uint64_t count, std::string_view what);
 
 /// The rows of `ports`, `neighbors` or `rules`: one column for each of `columns`, and those fields
 /// that a row lacks as `-`.
