@@ -18,7 +18,9 @@ class Description(GatewayCase):
                               to_port=80, target=f"{POD}:8000")
                 + rule("mapped", "masquerade", in_="lb", mapping="endpoint-independent",
                        filtering="address-dependent"),
-                "extra": "[limits]\nflows_per_subscriber = 1000\n"}
+                "extra": '[[service]]\nname = "web"\naddress = "10.1.0.77"\nports = 80\nprotocol = "tcp"\n'
+                         'in = "lb"\nbackends = ["10.2.0.2"]\n\n'
+                         "[limits]\nflows_per_subscriber = 1000\n"}
 
     def gateway_settings(self):
         self.state = self.lab.memory_path("edge1.state")
@@ -74,6 +76,9 @@ class Description(GatewayCase):
         self.assert_described("flows list", json_of(*listed))
         self.assert_described("mappings", json_of(*listed, "--state", "MAPPING"))
         self.assert_described("permissions", json_of(*listed, "--state", "PERMISSION"))
+        drained = json_of("service", "drain", "web", POD)
+        self.assert_described("service change", drained)
+        self.assert_described("service list", json_of("services"))
         for title in ("stats", "ports", "neighbors", "rules", "subscribers", "memory", "version",
                       "flows count", "flows flush"):
             self.assert_described(title, json_of(*title.split()))

@@ -51,6 +51,19 @@ class Usage(LabCase):
         (("flows", "list", "--state", "ESTABLISHD"), "did you mean ESTABLISHED?"),
         (("flows", "list", "--source", "10.1.0.300"), "--source: 10.1.0.300 is no address"),
         (("flows", "list", "--address", "10.1.0.0/33"), "--address: 10.1.0.0/33 is no address"),
+        (("service",), "noclashctl service: a command is required (set, remove, set-backend, "
+         "remove-backend, drain, undrain, apply)"),
+        (("service", "darin", "web", POD), "did you mean drain?"),
+        (("service", "drain", "web"), "BACKEND is required"),
+        (("service", "drain", "web", "pod:80"), "BACKEND: pod:80 is no backend: expected the addr"),
+        (("service", "drain", "web", POD, POD), f'"{POD}" is one word too many'),
+        (("service", "set", "web", "--address", LB, "--ports", "80"), "--protocol is required"),
+        (("service", "set", "web", "--address", LB, "--ports", "80", "--protocol", "tpc"),
+         "did you mean tcp?"),
+        (("service", "set", "web", "--backends", POD), "did you mean --backend?"),
+        (("service", "set-backend", "web", POD, "--weight", "257"), "--weight: 257 is no weight"),
+        (("service", "apply"), "FILE is required"),
+        (("services", "web"), 'noclashctl services: "web" is one word too many'),
         (("subscribers", "--top", "0"), "--top: 0 is no count: expected a number from 1"),
         (("subscribers", "--top", "many"), "--top: many is no count"),
         (("--timeout", "0", "stats"), "--timeout: 0 is no number of seconds"),
@@ -80,7 +93,10 @@ class Usage(LabCase):
                       ("flows", "list", "--protocol", "TCP"), ("flows", "list", "--state", "close"),
                       ("flows", "list", "--protocol", "132"), ("--json", "stats"),
                       ("flows", "show", "--protocol", "gre", "--source", LB, "--destination", POD),
-                      ("subscribers", "--top", "1")):
+                      ("subscribers", "--top", "1"), ("services", "--service", "web"),
+                      ("service", "set-backend", "web", f"{POD}:80", "--weight", "0"),
+                      ("service", "set", "--backend", f"{POD}:80,{LB}", "web", "--ports", "80,90-99",
+                       "--address", LB, "--protocol", "tcp")):
             with self.subTest(words=words):
                 result = run([build().control, *absent, *words], check=False)
                 self.assertEqual(result.returncode, 3, result.stderr)

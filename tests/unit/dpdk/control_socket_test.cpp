@@ -88,17 +88,17 @@ TEST_F(ControlSocketTest, RefusesALongRequestAndTakesTheLongestAllowed) {
     const ControlSocket server(options(), handle);
     const RawClient longest(path());
     std::string request = "{\"command\":\"rows\",\"count\":0,\"x\":\"";
-    request += std::string(65536 - request.size() - 2, 'x') + "\"}";
-    ASSERT_EQ(request.size(), 65536U);
+    request += std::string(longest_request - request.size() - 2, 'x') + "\"}";
+    ASSERT_EQ(request.size(), longest_request);
     longest.send(request + "\n");
     EXPECT_EQ(longest.receive(1), "{\"end\":{\"rows\":0}}\n");
     const RawClient longer(path());
     longer.send(request + " \n");
-    EXPECT_THAT(longer.receive(1), HasSubstr("longer than 64 KiB"));
+    EXPECT_THAT(longer.receive(1), HasSubstr("longer than 1 MiB"));
     EXPECT_EQ(longer.receive(1), "");
     const RawClient endless(path());
-    endless.send(std::string(100000, 'x'));
-    EXPECT_THAT(endless.receive(1), HasSubstr("longer than 64 KiB"));
+    endless.send(std::string(longest_request + 1, 'x'));
+    EXPECT_THAT(endless.receive(1), HasSubstr("longer than 1 MiB"));
 }
 
 TEST_F(ControlSocketTest, RefusesADeepRequestBeforeItIsParsed) {
