@@ -138,7 +138,7 @@ class Batches(CommandCase):
                                 "protocol": "udp", "source": "masquerade",
                                 "backends": [{"address": f"{POD}:8000", "weight": 2}]}
                                for number in range(1000, 1500)])
-        self.assertEqual(self.service("apply", "-", input_text=services)["changed"], 500)
+        self.assertEqual(self.service("apply", "-", text_in=services)["changed"], 500)
         self.assertEqual(self.answering(f"{VIP}:1499"), f"{POD}:8000")
         self.assertEqual(len(self.gateway.json("services")), 501)
 
