@@ -52,8 +52,8 @@ constexpr const char* examples = R"(Examples:
   noclashctl state show --name edge1               the flows that outlive noclash; needs no running one
 
 Exit status: 0 fine, 1 an error, a faulty configuration or a reload that needs a restart, 2 wrong
-usage, 3 no noclash answers, 4 `flows show` found no such flow, `services` no such service, or `state` no
-state file.)";
+usage, 3 no noclash answers, 4 `flows show` found no such flow, `services` no such service, or
+`state` no state file.)";
 
 constexpr const char* about_reload =
     R"(noclash reads the file that it was started with, as at SIGHUP. When the file is faulty, or changes

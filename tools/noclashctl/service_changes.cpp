@@ -44,10 +44,12 @@ std::string read_text(const std::string& file) {
 json read_changes(const std::string& file) {
     const std::string text = read_text(file);
     // The JSON library recurses when it writes an object: noclash would refuse a deep one anyway.
-    const auto is_shallow = [&](int depth, json::parse_event_t, const json&) {
-        if (depth < static_cast<int>(dpdk::deepest_request)) return true;
+    const auto is_shallow = [&](int depth, json::parse_event_t event, const json&) {
+        const bool begins =
+            event == json::parse_event_t::array_start || event == json::parse_event_t::object_start;
+        if (!begins || depth < static_cast<int>(dpdk::deepest_request)) return true;
         throw std::runtime_error(
-            fmt::format("{}: is nested deeper than {} levels", file, dpdk::deepest_request - 1));
+            fmt::format("{}: is nested deeper than {} levels", file, dpdk::deepest_request));
     };
     json changes;
     try {

@@ -265,7 +265,7 @@ TEST_F(Services, AFaultyFileIsNamed) {
     EXPECT_THAT(fault(""), HasSubstr("is no JSON"));
     EXPECT_THAT(fault("[\n{,}]"), HasSubstr("line 2, column 2"));
     EXPECT_THAT(fault("[\"\xff\"]"), HasSubstr("is no JSON"));
-    EXPECT_THAT(fault(std::string(100'000, '[')), HasSubstr("nested deeper than 7 levels"));
+    EXPECT_THAT(fault(std::string(100'000, '[')), HasSubstr("nested deeper than 8 levels"));
     EXPECT_THAT(fault(std::string(16 * dpdk::longest_request + 1, ' ')),
                 HasSubstr("split the changes over several files"));
     EXPECT_THAT(fault_of([&] { static_cast<void>(read_changes(directory_ / "absent")); }),
@@ -274,7 +274,7 @@ TEST_F(Services, AFaultyFileIsNamed) {
 
 TEST_F(Services, TheLongestBatchIsTakenAndALongerOneIsRefusedHere) {
     const auto server = serve({outcome(1, 0, 0)});
-    json changes{std::string()};
+    json changes = json::array({std::string()});
     const std::size_t rest = change_request(changes).dump().size();
     changes[0] = std::string(dpdk::longest_request - rest, 'x');
     EXPECT_NO_THROW(printed([&] { change_services(settings(Format::text), changes); }));
