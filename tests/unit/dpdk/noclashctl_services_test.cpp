@@ -76,10 +76,10 @@ json outcome(unsigned changed, unsigned unchanged, unsigned ended) {
 
 TEST(ServicesText, BackendsStandBelowTheirService) {
     EXPECT_EQ(services_text({web(), dns()}),
-              "service  endpoint                                     source      affinity  "
+              "service  endpoint                                      source      affinity  "
               "condition   origin\n"
               "    backend         state     health   weight  share    openings  unanswered\n"
-              "web      tcp 192.0.2.7 port 80, 8000-8010 in outside  keep        none      "
+              "web      tcp 192.0.2.7 port 80, 8000-8010 in outside   keep        none      "
               "ok          file\n"
               "    10.2.0.2:80     active    unknown       1   16.7 %        12           0\n"
               "    10.2.0.30:8080  active    unknown       5   83.3 %        61           0\n"
