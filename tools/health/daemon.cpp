@@ -10,7 +10,7 @@ namespace {
 
 using nlohmann::json;
 
-// A change takes some 110 bytes, and a request may have 64 KiB.
+// A change takes some 110 bytes: all of them take far less than a request may have.
 constexpr std::size_t most_changes_at_once = 256;
 
 json request_of(std::span<const Change> changes) {
