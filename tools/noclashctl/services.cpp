@@ -20,6 +20,8 @@ bool show_services(const Settings& settings, const std::optional<std::string>& n
     bool is_found = false;
     Client client(settings.socket, settings.timeout_s);
     client.call({{"command", "service list"}}, [&](std::string_view row) {
+        // All of them are many, and programs get them as they are.
+        if (settings.format == Format::json && !name) return array.add(row);
         json service = json::parse(row);
         if (name && service.at("name") != *name) return;
         is_found = true;
