@@ -128,7 +128,6 @@ ServiceOutcome ServiceControl::change(const json& requested, const Between& betw
     for (auto& [name, edit] : changes.edits()) {
         if (!edit.is_there || !edit.is_changed) continue;
         may_end_flows = may_end_flows || edit.may_end_flows;
-        note_draining(edit);
         const Snapshot& policy = next ? *next : *before;
         const nat::RuleId id = gateway_.identities.rule(name);
         auto& backends = policy.service_rules.changeable(policy.find_rule(id)->service);
@@ -136,7 +135,10 @@ ServiceOutcome ServiceControl::change(const json& requested, const Between& betw
             std::move(edit.entries), gateway_.identities.service_key())));
         log_condition(name, former.back()->condition(), backends.table()->condition());
     }
-    if (outcome.changed > 0) is_to_keep_ = true;
+    if (outcome.changed > 0) {
+        is_to_keep_ = true;
+        note_draining(next ? *next : *before);
+    }
     if (next) {
         if (gateway_.state != nullptr) gateway_.state->keep(gateway_.identities, next->config);
         reloader_.put_in_force(before, next);
@@ -203,13 +205,26 @@ void ServiceControl::restore(const std::vector<KeptBackend>& backends) {
     is_to_keep_ = !policy->services.empty();
 }
 
-void ServiceControl::note_draining(const ServiceEdit& edit) {
-    std::erase_if(draining_, [&](const Draining& one) { return one.service == edit.service.name; });
-    if (edit.service.drain_s == 0) return;
-    const std::uint64_t until_ms = now_ms() + std::uint64_t{1000} * edit.service.drain_s;
-    for (const auto& entry : edit.entries)
-        if (entry.state() == nat::BackendState::draining)
-            draining_.push_back({edit.service.name, entry.backend, until_ms});
+/// A backend that drains already keeps its time.
+void ServiceControl::note_draining(const Snapshot& policy) {
+    std::vector<Draining> found;
+    for (std::size_t place = 0; place < policy.services.size(); ++place) {
+        const nat::Service<V4>& service = policy.services[place];
+        if (service.drain_s == 0) continue;
+        for (const auto& entry : policy.service_rules.changeable(place).table()->entries()) {
+            if (entry.state() != nat::BackendState::draining) continue;
+            const auto known = std::ranges::find_if(draining_, [&](const Draining& one) {
+                return one.service == service.name && one.backend == entry.backend;
+            });
+            if (known != draining_.end())
+                found.push_back(*known);
+            else
+                found.push_back({service.name, entry.backend,
+                                 now_ms() + std::uint64_t{1000} * service.drain_s});
+        }
+    }
+    draining_ = std::move(found);
+    noted_ = policy.generation;
 }
 
 void ServiceControl::heard(const std::string& checker) {
@@ -239,15 +254,22 @@ void ServiceControl::look_at_checkers() {
 
 void ServiceControl::look(const Between& between) {
     look_at_checkers();
-    if (!is_to_keep_ && draining_.empty()) return;
-    const auto lock = reloader_.lock(between);
-    const Shared policy = gateway_.policy.hold();
-    if (std::exchange(is_to_keep_, false)) keep(*policy);
     const std::uint64_t now = now_ms();
-    for (const Draining& one : draining_)
-        if (one.until_ms <= now)
-            reloader_.end_drained(gateway_.identities.rule(one.service), one.backend, between);
-    std::erase_if(draining_, [&](const Draining& one) { return one.until_ms <= now; });
+    const auto is_over = [now](const Draining& one) {
+        return !one.is_ended && one.until_ms <= now;
+    };
+    const Shared policy = gateway_.policy.hold();
+    if (!is_to_keep_ && noted_ == policy->generation && std::ranges::none_of(draining_, is_over))
+        return;
+    const auto lock = reloader_.lock(between);
+    if (gateway_.policy.hold() != policy) return;  // in a second, by the policy of then
+    if (noted_ != policy->generation) note_draining(*policy);
+    if (is_to_keep_) keep(*policy);
+    for (Draining& one : draining_) {
+        if (!is_over(one)) continue;
+        reloader_.end_drained(gateway_.identities.rule(one.service), one.backend, between);
+        one.is_ended = true;
+    }
 }
 
 KeptServices ServiceControl::kept(const Snapshot& policy) const {

@@ -71,6 +71,7 @@ class ServiceControl {
         std::string service;
         nat::Backend<V4> backend;
         std::uint64_t until_ms;
+        bool is_ended = false;  ///< they have been ended, once
     };
 
     /// A program that checks backends.
@@ -82,7 +83,7 @@ class ServiceControl {
 
     void look_at_checkers();
     [[nodiscard]] Shared with_services(const Snapshot& before, ServiceChanges& changes);
-    void note_draining(const ServiceEdit& edit);
+    void note_draining(const Snapshot& policy);
     [[nodiscard]] KeptServices kept(const Snapshot& policy) const;
     void keep(const Snapshot& policy);
 
@@ -91,6 +92,7 @@ class ServiceControl {
     std::optional<ServiceConflicts> conflicts_;  ///< of the policy with `generation_`
     std::uint64_t generation_ = 0;
     std::vector<Draining> draining_;
+    std::uint64_t noted_ = 0;  ///< the generation of the policy that `draining_` was taken from
     std::mutex checkers_mutex_;
     std::vector<Checker> checkers_;
     bool is_to_keep_ = false;  ///< something has changed since it was kept
