@@ -29,8 +29,8 @@ struct Scenario {
     unsigned share = 4;             ///< of the seeds asked for, in quarters
 };
 
-/// The scenarios of one file each. Weak: a mutant's program has one of the files, and the others' are
-/// null in it.
+/// The scenarios of one file each. Weak: a mutant's program has one of the files, and the others'
+/// are null in it.
 [[gnu::weak]] std::vector<Scenario> engine_scenarios();
 [[gnu::weak]] std::vector<Scenario> nat_scenarios();
 [[gnu::weak]] std::vector<Scenario> mapping_scenarios();
