@@ -39,7 +39,7 @@ LONG_GATEWAY_TESTS = ("behavior", "restart", "reuse", "limits", "pools", "mappin
 # third more than it was seen to take.
 BUDGETS_MIN = {
     "build (release): programs": 3, "build (release): tests, benchmarks": 22,
-    "build (clang, ASan, UBSan)": 25, "build (clang, libFuzzer)": 23,
+    "build (ASan, UBSan): programs": 8, "build (ASan, UBSan): tests, fuzz targets": 20,
     "build (clang): mutants": 6,
     "unit and stress tests": 3, "unit and stress tests (ASan, UBSan)": 16,
     "engine tests (TSan)": 1, "fuzz targets": 4, "clang-tidy": 8,
@@ -145,40 +145,33 @@ def proof_parts():
 
 def sanitized_parts():
     """Clang builds the sanitized programs: it shows what g++ does not, and takes a fraction of
-    g++'s time for them."""
+    g++'s time for them. One build has the tests and the fuzz targets, each of which runs for 20
+    seconds."""
     options = ["--buildtype=debug", "--optimization=1", "-Db_lundef=false", *TOGETHER]
-    asan = builds.Build("build-asan", compiler="clang++",
-                        options=[*options, "-Db_sanitize=address,undefined"], testers="build")
+    asan = builds.Build("build-asan", compiler="clang++", testers="build",
+                        options=[*options, "-Db_sanitize=address,undefined", "-Dfuzz=true"])
     tsan = builds.Build("build-tsan", compiler="clang++",
                         options=[*options, "-Db_sanitize=thread"])
-    asan_build, tsan_build = "build (clang, ASan, UBSan)", "build (clang, TSan)"
+    programs, rest = "build (ASan, UBSan): programs", "build (ASan, UBSan): tests, fuzz targets"
+    tsan_build = "build (TSan)"
+    fuzz = os.path.join(builds.ROOT, "tests", "fuzz", "run.py")
     # `random` judges distributions: it computes for long and shows sanitizers nothing new.
     left_out = ("random", *PROOFS)
     return [
-        Part(asan_build, compile_tests(asan, without=left_out, also=builds.GATEWAY + builds.HEALTH)),
+        Part(programs, compile_build(asan, builds.GATEWAY + builds.HEALTH)),
+        Part(rest, compile_tests(asan, without=left_out, also=("fuzz",)), needs=(programs,)),
         Part(tsan_build, compile_tests(tsan, suites=TSAN_SUITES)),
-        *gateway_parts("gateway (ASan, UBSan)", asan, SANITIZED_GATEWAY_TESTS, asan_build),
+        *gateway_parts("gateway (ASan, UBSan)", asan, SANITIZED_GATEWAY_TESTS, programs),
         Part("health checks (ASan, UBSan)", laboratory_test(asan, HEALTH_TEST), Kind.WAITS,
-             (asan_build,)),
+             (programs,)),
         Part("unit and stress tests (ASan, UBSan)",
              meson_tests(asan, *(f"--no-suite={name}" for name in left_out), patience=40),
-             needs=(asan_build,)),
+             needs=(rest,)),
+        Part("fuzz targets", command([sys.executable, "-B", fuzz, asan.directory]), needs=(rest,)),
         Part("engine tests (TSan)",
              meson_tests(tsan, *(f"--suite={name}" for name in TSAN_SUITES), patience=80),
              needs=(tsan_build,)),
     ]
-
-
-def fuzz_parts():
-    """Each fuzz target for 20 seconds."""
-    build = builds.Build("build-fuzz", compiler="clang++",
-                         options=["--buildtype=debug", "--optimization=1", "-Dfuzz=true",
-                                  "-Db_lundef=false", *TOGETHER])
-    name = "build (clang, libFuzzer)"
-    runner = os.path.join(builds.ROOT, "tests", "fuzz", "run.py")
-    return [Part(name, compile_build(build, ("fuzz",))),
-            Part("fuzz targets", command([sys.executable, "-B", runner, build.directory]),
-                 needs=(name,))]
 
 
 def plan(options):
@@ -192,7 +185,6 @@ def plan(options):
             Part("format", command([os.path.join(builds.ROOT, "tools", "format"), "--check"])),
             *others,
             *sanitized_parts(),
-            *fuzz_parts(),
             *proof_parts(),
             # The computing that is left while the last tests of the gateway wait.
             Part("clang-tidy", clang_tidy())]
