@@ -151,6 +151,10 @@ class Plan(unittest.TestCase):
         for name in suite.all_gateway_tests():
             self.assertIn(f"gateway: {name}", names)
 
+    def test_each_budget_is_a_parts(self):
+        names = {part.name for part in suite.plan(suite.parse_arguments(["--all"]))}
+        self.assertLessEqual(set(suite.BUDGETS_MIN), names)
+
 
 if __name__ == "__main__":
     unittest.main()

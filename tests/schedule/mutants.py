@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Mutants of the engine: each with one fault that the scheduler has to catch.
 
-    mutants.py list                        NAME;FILE:FILE.., one mutant a line
+    mutants.py list                        NAME;FILE:FILE..;SCENARIOS, one mutant a line: the files
+                                           that it edits, and the scenarios' file that it needs
     mutants.py make NAME ROOT DIR MARKER   writes the mutated headers below DIR, and the file MARKER
     mutants.py fit ROOT                    says whether all edits fit their headers
     mutants.py check NINJA BUILD DIR       builds all mutants and runs each until it is caught
@@ -332,6 +333,18 @@ def mutate(text: str, original: str, instead: str, where: str) -> str:
     return text[:places[0].start()] + instead + text[places[0].end():]
 
 
+def file_of(scenario: str) -> str:
+    """The file that has the scenario. A mutant is built with the scenarios of this file alone, for
+    the others would take longer to compile than all the rest."""
+    here = pathlib.Path(__file__).parent
+    files = [file.stem for file in sorted(here.glob('*_scenarios.cpp'))
+             if f'{{"{scenario}",' in file.read_text(encoding='utf-8')]
+    if len(files) != 1:
+        sys.exit(f'tests/schedule/mutants.py: the scenario "{scenario}" has to be in one '
+                 f'*_scenarios.cpp, and is in {len(files)}; make the mutant name another')
+    return files[0]
+
+
 def make(name: str, root: pathlib.Path, directory: pathlib.Path, marker: pathlib.Path) -> None:
     texts: dict[str, str] = {}
     for file, original, instead in MUTANTS[name][3]:
@@ -373,8 +386,8 @@ def check(ninja: str, build: str, directory: str) -> None:
 
 def main() -> None:
     if sys.argv[1:] == ['list']:
-        for name, (_, _, _, edits) in MUTANTS.items():
-            print(name, ':'.join(sorted({edit[0] for edit in edits})), sep=';')
+        for name, (_, scenario, _, edits) in MUTANTS.items():
+            print(name, ':'.join(sorted({edit[0] for edit in edits})), file_of(scenario), sep=';')
     elif len(sys.argv) == 6 and sys.argv[1] == 'make' and sys.argv[2] in MUTANTS:
         make(sys.argv[2], *map(pathlib.Path, sys.argv[3:]))
     elif len(sys.argv) == 3 and sys.argv[1] == 'fit':

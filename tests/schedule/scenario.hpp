@@ -29,10 +29,12 @@ struct Scenario {
     unsigned share = 4;             ///< of the seeds asked for, in quarters
 };
 
-std::vector<Scenario> engine_scenarios();
-std::vector<Scenario> nat_scenarios();
-std::vector<Scenario> mapping_scenarios();
-std::vector<Scenario> limits_scenarios();
-std::vector<Scenario> adoption_scenarios();
+/// The scenarios of one file each. Weak: a mutant's program has one of the files, and the others'
+/// are null in it.
+[[gnu::weak]] std::vector<Scenario> engine_scenarios();
+[[gnu::weak]] std::vector<Scenario> nat_scenarios();
+[[gnu::weak]] std::vector<Scenario> mapping_scenarios();
+[[gnu::weak]] std::vector<Scenario> limits_scenarios();
+[[gnu::weak]] std::vector<Scenario> adoption_scenarios();
 
 }  // namespace noclash::schedule

@@ -133,6 +133,7 @@ int run_all(const Options& options) {
     bool any = false;
     for (auto* list : {&engine_scenarios, &nat_scenarios, &mapping_scenarios, &limits_scenarios,
                        &adoption_scenarios}) {
+        if (list == nullptr) continue;
         for (const Scenario& scenario : (*list)()) {
             if (!options.scenario.empty() && options.scenario != scenario.name) continue;
             any = true;

@@ -39,7 +39,8 @@ LONG_GATEWAY_TESTS = ("behavior", "restart", "reuse", "limits", "pools", "mappin
 # third more than it was seen to take.
 BUDGETS_MIN = {
     "build (release): programs": 3, "build (release): tests, benchmarks": 22,
-    "build (clang, ASan, UBSan)": 25, "build (clang, libFuzzer)": 23,
+    "build (ASan, UBSan): programs": 8, "build (ASan, UBSan): tests, fuzz targets": 20,
+    "build (clang): mutants": 6,
     "unit and stress tests": 3, "unit and stress tests (ASan, UBSan)": 16,
     "engine tests (TSan)": 1, "fuzz targets": 4, "clang-tidy": 8,
     "models (Spin)": 7, "mutants of the engine": 10,
@@ -54,10 +55,9 @@ BUDGETS_MIN = {
 
 # Suite of the unit and stress tests whose threads race on purpose.
 TSAN_SUITES = ("tsan",)
-# The longer proofs, which --quick leaves out.
-PROOFS = {"models (Spin)": "model", "mutants of the engine": "mutants",
-          "closing (10^6 schedules)": "closing"}
-NO_PROOFS = [f"--no-suite={name}" for name in PROOFS.values()]
+# Suites of the longer proofs, which --quick leaves out.
+PROOFS = ("model", "mutants", "closing")
+NO_PROOFS = [f"--no-suite={name}" for name in PROOFS]
 
 # Files of a target are compiled together, in a third of the time. Reports of sanitizers need no more
 # than lines of the debugger's information.
@@ -108,11 +108,15 @@ def gateway_parts(label, build, names, programs):
             for name in sorted(names, key=rank)]
 
 
-def release_parts(gateway_names, *, quick):
+RELEASE_PROGRAMS = "build (release): programs"
+RELEASE_REST = "build (release): tests, benchmarks"
+
+
+def release_parts(gateway_names):
     """The release build and its tests. The programs come first: the tests of the gateway need no
     more."""
     build = builds.release()
-    programs, rest = "build (release): programs", "build (release): tests, benchmarks"
+    programs, rest = RELEASE_PROGRAMS, RELEASE_REST
     parts = [Part(programs, compile_build(build, GATEWAY_PROGRAMS), Kind.FIRST),
              Part(rest, compile_build(build), needs=(programs,))]
     parts += gateway_parts("gateway", build, gateway_names, programs)
@@ -120,63 +124,68 @@ def release_parts(gateway_names, *, quick):
                       (programs,)))
     parts.append(Part("unit and stress tests", meson_tests(build, *NO_PROOFS, patience=20),
                       needs=(rest,)))
-    if not quick:
-        parts += [Part(name, meson_tests(build, f"--suite={suite}", patience=20), needs=(rest,))
-                  for name, suite in PROOFS.items()]
     return parts
+
+
+def proof_parts():
+    """The longer proofs. Mutants are compiled by clang, unoptimized: each runs for a moment."""
+    release = builds.release()
+    mutants = builds.Build("build-mutants", compiler="clang++", options=["--buildtype=release"])
+    mutants_build = "build (clang): mutants"
+    return [
+        Part("models (Spin)", meson_tests(release, "--suite=model", patience=20),
+             needs=(RELEASE_REST,)),
+        Part(mutants_build, compile_build(mutants, ("mutants",))),
+        Part("mutants of the engine", meson_tests(mutants, "--suite=mutants", patience=20),
+             needs=(mutants_build,)),
+        Part("closing (10^6 schedules)", meson_tests(release, "--suite=closing", patience=20),
+             needs=(RELEASE_REST,)),
+    ]
 
 
 def sanitized_parts():
     """Clang builds the sanitized programs: it shows what g++ does not, and takes a fraction of
-    g++'s time for them."""
+    g++'s time for them. One build has the tests and the fuzz targets, each of which runs for 20
+    seconds."""
     options = ["--buildtype=debug", "--optimization=1", "-Db_lundef=false", *TOGETHER]
-    asan = builds.Build("build-asan", compiler="clang++",
-                        options=[*options, "-Db_sanitize=address,undefined"], testers="build")
+    asan = builds.Build("build-asan", compiler="clang++", testers="build",
+                        options=[*options, "-Db_sanitize=address,undefined", "-Dfuzz=true"])
     tsan = builds.Build("build-tsan", compiler="clang++",
                         options=[*options, "-Db_sanitize=thread"])
-    asan_build, tsan_build = "build (clang, ASan, UBSan)", "build (clang, TSan)"
+    programs, rest = "build (ASan, UBSan): programs", "build (ASan, UBSan): tests, fuzz targets"
+    tsan_build = "build (TSan)"
+    fuzz = os.path.join(builds.ROOT, "tests", "fuzz", "run.py")
     # `random` judges distributions: it computes for long and shows sanitizers nothing new.
-    left_out = ("random", *PROOFS.values())
+    left_out = ("random", *PROOFS)
     return [
-        Part(asan_build, compile_tests(asan, without=left_out, also=builds.GATEWAY + builds.HEALTH)),
+        Part(programs, compile_build(asan, builds.GATEWAY + builds.HEALTH)),
+        Part(rest, compile_tests(asan, without=left_out, also=("fuzz",)), needs=(programs,)),
         Part(tsan_build, compile_tests(tsan, suites=TSAN_SUITES)),
-        *gateway_parts("gateway (ASan, UBSan)", asan, SANITIZED_GATEWAY_TESTS, asan_build),
+        *gateway_parts("gateway (ASan, UBSan)", asan, SANITIZED_GATEWAY_TESTS, programs),
         Part("health checks (ASan, UBSan)", laboratory_test(asan, HEALTH_TEST), Kind.WAITS,
-             (asan_build,)),
+             (programs,)),
         Part("unit and stress tests (ASan, UBSan)",
              meson_tests(asan, *(f"--no-suite={name}" for name in left_out), patience=40),
-             needs=(asan_build,)),
+             needs=(rest,)),
+        Part("fuzz targets", command([sys.executable, "-B", fuzz, asan.directory]), needs=(rest,)),
         Part("engine tests (TSan)",
              meson_tests(tsan, *(f"--suite={name}" for name in TSAN_SUITES), patience=80),
              needs=(tsan_build,)),
     ]
 
 
-def fuzz_parts():
-    """Each fuzz target for 20 seconds."""
-    build = builds.Build("build-fuzz", compiler="clang++",
-                         options=["--buildtype=debug", "--optimization=1", "-Dfuzz=true",
-                                  "-Db_lundef=false", *TOGETHER])
-    name = "build (clang, libFuzzer)"
-    runner = os.path.join(builds.ROOT, "tests", "fuzz", "run.py")
-    return [Part(name, compile_build(build, ("fuzz",))),
-            Part("fuzz targets", command([sys.executable, "-B", runner, build.directory]),
-                 needs=(name,))]
-
-
 def plan(options):
     """All parts, in the order in which they start where nothing hinders them."""
+    if options.quick:
+        return release_parts(QUICK_GATEWAY_TESTS)
+    first, *others = release_parts(all_gateway_tests())
     if not options.all:
-        return release_parts(QUICK_GATEWAY_TESTS if options.quick else all_gateway_tests(),
-                             quick=options.quick)
-    first, *others = release_parts(all_gateway_tests(), quick=False)
-    proofs = others[-len(PROOFS):]
+        return [first, *others, *proof_parts()]
     return [first,
             Part("format", command([os.path.join(builds.ROOT, "tools", "format"), "--check"])),
-            *others[:-len(PROOFS)],
+            *others,
             *sanitized_parts(),
-            *fuzz_parts(),
-            *proofs,
+            *proof_parts(),
             # The computing that is left while the last tests of the gateway wait.
             Part("clang-tidy", clang_tidy())]
 
