@@ -17,7 +17,7 @@ struct KeptPolicy {
     nat::IdentityTable identities;
     std::string configuration_file;
     std::string configuration;  ///< its text
-    std::string services;       ///< that commands have made: see KeptServices
+    std::string services{};     ///< that commands have made: see KeptServices
 };
 
 /// Its file.
