@@ -29,18 +29,12 @@ struct Scenario {
     unsigned share = 4;             ///< of the seeds asked for, in quarters
 };
 
-/// A mutant's program has one file of scenarios: the lists of the others are null in it.
-#ifdef NOCLASH_ONE_FILE_OF_SCENARIOS
-#define NOCLASH_SCENARIOS [[gnu::weak]] std::vector<Scenario>
-#else
-#define NOCLASH_SCENARIOS std::vector<Scenario>
-#endif
-
-/// The scenarios of one file each.
-NOCLASH_SCENARIOS engine_scenarios();
-NOCLASH_SCENARIOS nat_scenarios();
-NOCLASH_SCENARIOS mapping_scenarios();
-NOCLASH_SCENARIOS limits_scenarios();
-NOCLASH_SCENARIOS adoption_scenarios();
+/// The scenarios of one file each. Weak: a mutant's program has one of the files, and the others'
+/// are null in it.
+[[gnu::weak]] std::vector<Scenario> engine_scenarios();
+[[gnu::weak]] std::vector<Scenario> nat_scenarios();
+[[gnu::weak]] std::vector<Scenario> mapping_scenarios();
+[[gnu::weak]] std::vector<Scenario> limits_scenarios();
+[[gnu::weak]] std::vector<Scenario> adoption_scenarios();
 
 }  // namespace noclash::schedule

@@ -133,7 +133,11 @@ int run_all(const Options& options) {
     bool any = false;
     for (auto* list : {&engine_scenarios, &nat_scenarios, &mapping_scenarios, &limits_scenarios,
                        &adoption_scenarios}) {
-        if (list == nullptr) continue;
+        if (list == nullptr) {
+            // One scenario is asked of a mutant; whoever asks for all, gets all.
+            if (options.scenario.empty()) fail("a file of scenarios is not linked");
+            continue;
+        }
         for (const Scenario& scenario : (*list)()) {
             if (!options.scenario.empty() && options.scenario != scenario.name) continue;
             any = true;
