@@ -153,10 +153,10 @@ class SlowPath {
         if (nat::gives_way(flow, state, direction, policy.tcp.window, now_ms)) return true;
         if (direction == Direction::reply || !policy.service_rules.any()) return false;
         const Rule<Family>* rule = policy.find_rule(flow.rule);
+        const bool may_live = state != TcpState::syn_sent && !is_over(state, policy.tcp.window);
         return rule != nullptr && rule->is_service() &&
                policy.service_rules.leads_elsewhere(*rule, flow.tuple(Direction::original),
-                                                    flow.tuple(Direction::reply),
-                                                    is_over(state, policy.tcp.window));
+                                                    flow.tuple(Direction::reply), may_live);
     }
 
     /// As `set_up`, of a SYN of `direction` whose tuple a flow still has that gives way to it
@@ -231,7 +231,7 @@ class SlowPath {
                        Verdict::reject(DropReason::rejected, icmp_error::admin_prohibited));
     }
 
-    /// To a service that has nobody to send it to.
+    /// To a service that has nobody to send it to [field f].
     [[gnu::noinline]] Found no_backend(PacketContext<Family>& context, const Rule<Family>& rule,
                                        const Snapshot& policy) {
         constexpr auto reason = DropReason::no_backend;

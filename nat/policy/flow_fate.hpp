@@ -43,7 +43,8 @@ template <class Family>
 }
 
 /// The fate of a flow of a service whose backend the service does not have any more. A sender of
-/// datagrams is never told that its backend is gone: its next one goes to another backend.
+/// datagrams is never told that its backend is gone: its next one goes to another backend
+/// [field f].
 [[nodiscard]] constexpr FlowFate fate_of_gone(std::uint8_t protocol, OnGone on_gone) {
     if (carries_datagrams(protocol)) return FlowFate::ends;
     if (on_gone == OnGone::keep) return FlowFate::lives_on;

@@ -67,14 +67,15 @@ class ServiceRules {
         return backends_[rule.service]->current();
     }
     /// Whether a client's SYN on the flow of an earlier connection goes to another backend: a SYN
-    /// always goes by the backends of today. A connection that is over is asked in any case; one
-    /// that may live, only when its backend is gone or down: else its backend answers the SYN
-    /// itself (RFC 9293, section 3.10.7.4: a challenge ACK), since anybody can forge one.
+    /// always goes by the backends of today. Where no backend has a connection, because it is over
+    /// or was never answered, they are asked in any case; where it may live, only when its backend
+    /// is gone or down: else its backend answers the SYN itself (RFC 9293, section 3.10.7.4: a
+    /// challenge ACK), since anybody can forge one.
     [[nodiscard]] bool leads_elsewhere(const Rule<Family>& rule, const Tuple<Family>& original,
-                                       const Tuple<Family>& reply, bool is_over) const {
+                                       const Tuple<Family>& reply, bool may_live) const {
         const Table& table = backends_of(rule);
         const auto* now = table.find(reply.source, reply.source_port.host());
-        if (!is_over && now != nullptr && now->state() != BackendState::down) return false;
+        if (may_live && now != nullptr && now->state() != BackendState::down) return false;
         return table.choose(original, service_of(rule).affinity) != now;
     }
     /// A connection that a backend was to answer has ended without a word from it.

@@ -20,20 +20,22 @@ FINE, FAILED, USAGE, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 130
 # Tests of the gateway that --quick and the sanitized daemon run: a file, and the classes or tests
 # in it where not all. Else all files run.
 QUICK_GATEWAY_TESTS = ("services", "rules", "router Router", "control Flows",
+                       "balancing Choice", "backend_life Datagrams",
                        "storm Instrument Storm.test_in_step",
                        "cpsload OverMemif.test_mix OtherGateways.test_the_kernels_nat")
 SANITIZED_GATEWAY_TESTS = ("services", "rules", "router", "malformed", "control",
                            "control_clients", "noclashctl", "json_fields", "mappings", "field",
                            "protocols", "limits", "tcp_window",
                            "lifecycle Ends Configuration Expiry", "untracked Untracked", "reload",
+                           "balancing", "backend_life", "service_reuse", "services_kept", "vip",
                            "restart Changed Clock Limits Pairs GoesOn.test_after_kill")
 # Counted to the last packet at rates that need the machine, or with workers that poll and huge pages
 # of the whole machine: no other test of the gateway beside.
-GATEWAY_TESTS_ALONE = ("million_flows", "storm", "reload_storm", "restart_storm", "cpsload",
-                       "baseline", "devices")
+GATEWAY_TESTS_ALONE = ("million_flows", "storm", "service_storm", "reload_storm", "restart_storm",
+                       "cpsload", "baseline", "devices")
 # Some minutes each: started first, so that none of them is left over at the end.
-LONG_GATEWAY_TESTS = ("behavior", "restart", "reuse", "limits", "pools", "mappings", "static",
-                      "tcp_window")
+LONG_GATEWAY_TESTS = ("behavior", "rolling_update", "restart", "reuse", "limits", "pools",
+                      "mappings", "static", "tcp_window")
 
 # Minutes that a part may take, others beside it, where not the two that a part has by default: a
 # third more than it was seen to take.

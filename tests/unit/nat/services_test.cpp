@@ -268,6 +268,13 @@ TEST_F(Reused, OfABackendThatIsDownOrGoneItGoesElsewhereAtOnce) {
     }
 }
 
+TEST_F(Reused, UnansweredItGoesByTheBackendsOfToday) {
+    connect();
+    EXPECT_EQ(send(ends).destination, ip("10.2.0.2")) << "nothing has changed";
+    change([](auto& entries) { entries[0].drains = true; });
+    EXPECT_EQ(send(ends).destination, ip("10.2.0.3"));
+}
+
 TEST_F(Reused, WhileItLivesABackendThatDrainsAnswersItself) {
     connect();
     answer();
