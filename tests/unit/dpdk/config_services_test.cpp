@@ -612,6 +612,16 @@ TEST(ServiceConflicts, AreKnownOfOneServiceOfNoFile) {
     EXPECT_THAT(faults_of_table(table, config, conflicts), IsEmpty());
 }
 
+TEST(ServiceConflicts, KnowNeighborsOfAConfigurationThatIsWhole) {
+    const Config config = read("[[neighbor]]\naddress = '192.0.2.7'\nmac = '02:00:00:00:00:01'");
+    Service one;
+    one.address = v4("192.0.2.7");
+    const auto found = ServiceConflicts(config).find(one);
+    ASSERT_THAT(found, SizeIs(1));
+    EXPECT_EQ(found[0].key, "address");
+    EXPECT_EQ(found[0].what, "192.0.2.7 is the address of a [[neighbor]]");
+}
+
 TEST(ServiceConflicts, ForgetWhatIsErased) {
     const Config config = read(service("a", "192.0.2.7", "[80, '90-99']",
                                        "in = 'in'\nbackends = ['10.1.0.2:1', '10.1.0.2:2']") +
