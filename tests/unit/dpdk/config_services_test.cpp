@@ -176,7 +176,7 @@ std::string with_rule(std::string_view rule, std::string_view more) {
 }
 
 const Fault of_keys[] = {
-    {"UnknownKey", plus("weigth = 1"), "f:27:1: [service \"s\"] weigth: unknown key"},
+    {"UnknownKey", plus("colour = 1"), "f:27:1: [service \"s\"] colour: unknown key"},
     {"MeantKey", plus("backend = '10.1.0.2'"),
      "f:27:1: [service \"s\"] backend: unknown key; did you mean `backends`?"},
     {"NoName", "[[service]]\naddress = '192.0.2.7'\nports = 80\nprotocol = 'tcp'",
