@@ -176,7 +176,7 @@ std::string with_rule(std::string_view rule, std::string_view more) {
 }
 
 const Fault of_keys[] = {
-    {"UnknownKey", plus("weigth = 1"), "f:27:1: [service \"s\"] weigth: unknown key"},
+    {"UnknownKey", plus("colour = 1"), "f:27:1: [service \"s\"] colour: unknown key"},
     {"MeantKey", plus("backend = '10.1.0.2'"),
      "f:27:1: [service \"s\"] backend: unknown key; did you mean `backends`?"},
     {"NoName", "[[service]]\naddress = '192.0.2.7'\nports = 80\nprotocol = 'tcp'",
@@ -610,6 +610,16 @@ TEST(ServiceConflicts, AreKnownOfOneServiceOfNoFile) {
     conflicts.erase(config.policy.services[0]);
     table.insert_or_assign("backends", "10.1.0.2");
     EXPECT_THAT(faults_of_table(table, config, conflicts), IsEmpty());
+}
+
+TEST(ServiceConflicts, KnowNeighborsOfAConfigurationThatIsWhole) {
+    const Config config = read("[[neighbor]]\naddress = '192.0.2.7'\nmac = '02:00:00:00:00:01'");
+    Service one;
+    one.address = v4("192.0.2.7");
+    const auto found = ServiceConflicts(config).find(one);
+    ASSERT_THAT(found, SizeIs(1));
+    EXPECT_EQ(found[0].key, "address");
+    EXPECT_EQ(found[0].what, "192.0.2.7 is the address of a [[neighbor]]");
 }
 
 TEST(ServiceConflicts, ForgetWhatIsErased) {
