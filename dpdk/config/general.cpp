@@ -15,7 +15,6 @@ namespace {
 
 using namespace std::string_view_literals;
 
-
 struct TimeoutKey {
     std::string_view key;
     std::uint32_t nat::Timeouts::*member;
