@@ -64,9 +64,8 @@ std::uint64_t end_flows(FlowFlush& flush, Ends&& ends, const Reloader::Between& 
 void keep_services_of_commands(const Snapshot& running, Config& wanted) {
     std::optional<ServiceConflicts> conflicts;
     const std::size_t of_file = wanted.policy.services.size();
-    for (std::size_t place = 0; place < running.services.size(); ++place) {
-        if (!running.services[place].by_command) continue;
-        nat::Service<V4> service = running.services[place];
+    for (nat::Service<V4>& service : current_config(running).policy.services) {
+        if (!service.by_command) continue;
         const auto fault = [&](std::string_view key, std::string_view what) {
             throw ConfigError(fmt::format(
                 "service {:?}, which a command has made: {}: {}; remove or change the service "
@@ -78,9 +77,6 @@ void keep_services_of_commands(const Snapshot& running, Config& wanted) {
             for (std::size_t i = 0; i < of_file; ++i)
                 conflicts->insert(wanted.policy.services[i]);
         }
-        service.backends.clear();
-        for (const auto& entry : running.service_rules.changeable(place).table()->entries())
-            service.backends.push_back(entry.backend);
         if (service.source_nat == nat::SourceNat::pool) {
             const auto pool = index_of(wanted.policy.pools, running.pools[service.pool].name);
             if (!pool) fault("source", "its pool is gone");
@@ -97,6 +93,17 @@ void keep_services_of_commands(const Snapshot& running, Config& wanted) {
 
 void ReloadOutcome::Flows::add(FlowFate fate) {
     ++(fate == FlowFate::unchanged ? unchanged : fate == FlowFate::lives_on ? live_on : ended);
+}
+
+Config current_config(const Snapshot& policy) {
+    Config config = policy.config;
+    for (std::size_t place = 0; place < policy.services.size(); ++place) {
+        auto& backends = config.policy.services[place].backends;
+        backends.clear();
+        for (const auto& entry : policy.service_rules.changeable(place).table()->entries())
+            backends.push_back(entry.backend);
+    }
+    return config;
 }
 
 bool ReloadOutcome::needs_restart() const {
@@ -286,8 +293,8 @@ std::uint64_t Reloader::hits(nat::RuleId rule) const {
 }
 
 void Reloader::give_up_retired(const Between& between) {
-    const std::unique_lock lock(mutex_, std::try_to_lock);
-    if (!lock) return;  // a reload is at it
+    const auto lock = try_lock();
+    if (!lock) return;
     const Shared before = gateway_.policy.hold();
     const auto retired = before->router.retired();
     if (retired.empty()) return;
@@ -301,8 +308,8 @@ void Reloader::give_up_retired(const Between& between) {
     std::vector<V4Address> left;
     for (const std::uint32_t wire : in_use)
         left.push_back({Be32::from_wire(wire)});
-    const auto next =
-        std::make_shared<const Snapshot>(before->config, gateway_.identities, before.get(), left);
+    const auto next = std::make_shared<const Snapshot>(current_config(*before), gateway_.identities,
+                                                       before.get(), left);
     put_in_force(before, next);
     spdlog::info("addresses of former configurations that no flow has any more are given up: {}",
                  retired.size() - left.size());

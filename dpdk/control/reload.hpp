@@ -55,6 +55,10 @@ struct ReloadOutcome {
 /// A reload's outcome in one line, for the log.
 [[nodiscard]] std::string to_string(const ReloadOutcome& outcome);
 
+/// A policy's configuration with the backends that services have by now: commands change tables,
+/// and no policy.
+[[nodiscard]] Config current_config(const Snapshot& policy);
+
 /// Puts configurations in force while the gateway runs. Any thread but a worker.
 class Reloader {
   public:
@@ -91,6 +95,10 @@ class Reloader {
     using Shared = std::shared_ptr<const Snapshot>;
 
     [[nodiscard]] std::unique_lock<std::timed_mutex> lock(const Between& between);
+    /// Owns nothing when a reload, or a change of services, is at it.
+    [[nodiscard]] std::unique_lock<std::timed_mutex> try_lock() {
+        return std::unique_lock(mutex_, std::try_to_lock);
+    }
     void put_in_force(const Shared& before, const Shared& next);
     /// Has all flows go by `now`. `before` is what they went by.
     [[nodiscard]] ReloadOutcome::Flows settle(const Snapshot& before, const Snapshot& now,

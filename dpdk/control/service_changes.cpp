@@ -11,6 +11,7 @@
 #include "dpdk/config/services.hpp"
 #include "dpdk/config/values.hpp"
 #include "dpdk/state/kept_services.hpp"
+#include "nat/policy/flow_fate.hpp"
 
 namespace noclash::dpdk {
 
@@ -70,6 +71,11 @@ bool is_same(const nat::Backend<V4>& one, const nat::Backend<V4>& other) {
 auto find_in(std::vector<ServiceEdit::Entry>& entries, const nat::Backend<V4>& backend) {
     return std::ranges::find_if(entries,
                                 [&](const auto& entry) { return is_same(entry.backend, backend); });
+}
+
+/// A backend gets no new flows any more: connections stay with it, datagrams do not.
+void note_leaving(ServiceEdit& edit, bool leaves) {
+    if (leaves && nat::carries_datagrams(edit.service.protocol)) edit.may_end_flows = true;
 }
 
 /// Whether both have the same packets, and treat them alike, but for their backends.
@@ -214,7 +220,7 @@ void ServiceChanges::set_backend(const Change& change) {
         conflicts_.insert(edit.service);
         edit.entries.push_back(Entry{backend});
     } else {
-        edit.may_end_flows = edit.may_end_flows || backend.weight == nat::no_weight;
+        note_leaving(edit, backend.weight == nat::no_weight);
         edit.service.backends[static_cast<std::size_t>(entry - edit.entries.begin())] = backend;
         entry->backend = backend;
     }
@@ -247,7 +253,7 @@ void ServiceChanges::drain(const Change& change, bool drains) {
     if (entry->drains == drains) return count(false);
     entry->drains = drains;
     edit.is_changed = true;
-    edit.may_end_flows = edit.may_end_flows || drains;
+    note_leaving(edit, drains);
     count(true);
 }
 
@@ -264,7 +270,7 @@ void ServiceChanges::set_health(const Change& change) {
     if (entry == edit->entries.end() || entry->health == health) return count(false);
     entry->health = health;
     edit->is_changed = true;
-    edit->may_end_flows = edit->may_end_flows || health == nat::Health::down;
+    note_leaving(*edit, health == nat::Health::down);
     count(true);
 }
 

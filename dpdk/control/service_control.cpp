@@ -8,12 +8,13 @@
 #include <array>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
-#include <unordered_set>
+#include <unordered_map>
 
 #include "dpdk/config/values.hpp"
 #include "dpdk/config/words.hpp"
 #include "dpdk/state/kept_services.hpp"
 #include "engine/base/clock.hpp"
+#include "nat/policy/flow_fate.hpp"
 
 namespace noclash::dpdk {
 
@@ -95,14 +96,10 @@ ServiceOutcome ServiceControl::change(const json& requested, const Between& betw
     const std::uint64_t begun_ms = now_ms();
     const Shared before = gateway_.policy.hold();
     if (!conflicts_ || generation_ != before->generation) {
-        conflicts_.emplace(before->config);
-        for (std::size_t place = 0; place < before->services.size(); ++place) {
-            nat::Service<V4> service = before->services[place];
-            service.backends.clear();
-            for (const auto& entry : before->service_rules.changeable(place).table()->entries())
-                service.backends.push_back(entry.backend);
+        const Config config = current_config(*before);
+        conflicts_.emplace(config);
+        for (const nat::Service<V4>& service : config.policy.services)
             conflicts_->insert(service);
-        }
         generation_ = before->generation;
     }
     ServiceChanges changes(*before, *conflicts_);
@@ -133,7 +130,12 @@ ServiceOutcome ServiceControl::change(const json& requested, const Between& betw
         auto& backends = policy.service_rules.changeable(policy.find_rule(id)->service);
         former.push_back(backends.replace(std::make_shared<const Table>(
             std::move(edit.entries), gateway_.identities.service_key())));
-        log_condition(name, former.back()->condition(), backends.table()->condition());
+        const auto was = former.back()->condition(), is = backends.table()->condition();
+        log_condition(name, was, is);
+        // Datagrams stay with a backend that drains for as long as no other is active.
+        const bool has_recovered = was != is && is == nat::ServiceCondition::ok;
+        may_end_flows =
+            may_end_flows || (has_recovered && nat::carries_datagrams(edit.service.protocol));
     }
     if (outcome.changed > 0) {
         is_to_keep_ = true;
@@ -156,46 +158,35 @@ ServiceOutcome ServiceControl::change(const json& requested, const Between& betw
 /// The policy in force with other services.
 ServiceControl::Shared ServiceControl::with_services(const Snapshot& before,
                                                      ServiceChanges& changes) {
-    Config config = before.config;
+    Config config = current_config(before);
     auto& services = config.policy.services;
-    std::vector<nat::Service<V4>> others;
-    others.reserve(services.size());
-    for (std::size_t place = 0; place < services.size(); ++place) {
-        const auto edit = changes.edits().find(services[place].name);
-        if (edit != changes.edits().end() && !edit->second.is_there) continue;
-        others.push_back(std::move(services[place]));
-        auto& backends = others.back().backends;
-        backends.clear();
-        if (edit != changes.edits().end()) {
-            others.back() = edit->second.service;
-            continue;
-        }
-        for (const auto& entry : before.service_rules.changeable(place).table()->entries())
-            backends.push_back(entry.backend);
-    }
+    std::erase_if(services, [&](nat::Service<V4>& service) {
+        const auto edit = changes.edits().find(service.name);
+        if (edit == changes.edits().end()) return false;
+        if (edit->second.is_there) service = edit->second.service;
+        return !edit->second.is_there;
+    });
     for (const auto& [name, edit] : changes.edits())
-        if (edit.is_there && !edit.before) others.push_back(edit.service);
-    services = std::move(others);
+        if (edit.is_there && !edit.before) services.push_back(edit.service);
     return std::make_shared<const Snapshot>(std::move(config), gateway_.identities, &before,
                                             before.router.own_addresses());
 }
 
 void ServiceControl::restore(const std::vector<KeptBackend>& backends) {
     const Shared policy = gateway_.policy.hold();
-    for (std::size_t place = 0; place < policy->services.size(); ++place) {
+    std::unordered_map<BackendName, const KeptBackend*, BackendName::Hash> known;
+    for (const KeptBackend& kept : backends)
+        known.emplace(BackendName(kept.service, kept.backend), &kept);
+    for (std::size_t place = 0; place < policy->services.size() && !known.empty(); ++place) {
         auto& current = policy->service_rules.changeable(place);
         const auto entries = current.table()->entries();
         std::vector<Table::Entry> changed(entries.begin(), entries.end());
         bool is_changed = false;
         for (Table::Entry& entry : changed) {
-            const auto known = std::ranges::find_if(backends, [&](const KeptBackend& kept) {
-                return kept.service == policy->services[place].name &&
-                       kept.backend.address == entry.backend.address &&
-                       kept.backend.port == entry.backend.port;
-            });
-            if (known == backends.end()) continue;
-            entry.drains = known->drains;
-            entry.health = known->health;
+            const auto kept = known.find({policy->services[place].name, entry.backend});
+            if (kept == known.end()) continue;
+            entry.drains = kept->second->drains;
+            entry.health = kept->second->health;
             is_changed = true;
         }
         if (is_changed)
@@ -207,20 +198,16 @@ void ServiceControl::restore(const std::vector<KeptBackend>& backends) {
 
 /// A backend that drains already keeps its time.
 void ServiceControl::note_draining(const Snapshot& policy) {
-    std::vector<Draining> found;
+    decltype(draining_) found;
     for (std::size_t place = 0; place < policy.services.size(); ++place) {
         const nat::Service<V4>& service = policy.services[place];
         if (service.drain_s == 0) continue;
         for (const auto& entry : policy.service_rules.changeable(place).table()->entries()) {
             if (entry.state() != nat::BackendState::draining) continue;
-            const auto known = std::ranges::find_if(draining_, [&](const Draining& one) {
-                return one.service == service.name && one.backend == entry.backend;
-            });
-            if (known != draining_.end())
-                found.push_back(*known);
-            else
-                found.push_back({service.name, entry.backend,
-                                 now_ms() + std::uint64_t{1000} * service.drain_s});
+            const BackendName name(service.name, entry.backend);
+            const auto known = draining_.find(name);
+            const std::uint64_t until_ms = now_ms() + std::uint64_t{1000} * service.drain_s;
+            found.emplace(name, known == draining_.end() ? Draining{until_ms} : known->second);
         }
     }
     draining_ = std::move(found);
@@ -254,21 +241,16 @@ void ServiceControl::look_at_checkers() {
 
 void ServiceControl::look(const Between& between) {
     look_at_checkers();
-    const std::uint64_t now = now_ms();
-    const auto is_over = [now](const Draining& one) {
-        return !one.is_ended && one.until_ms <= now;
-    };
+    const auto lock = reloader_.try_lock();
+    if (!lock) return;  // in a second
     const Shared policy = gateway_.policy.hold();
-    if (!is_to_keep_ && noted_ == policy->generation && std::ranges::none_of(draining_, is_over))
-        return;
-    const auto lock = reloader_.lock(between);
-    if (gateway_.policy.hold() != policy) return;  // in a second, by the policy of then
     if (noted_ != policy->generation) note_draining(*policy);
     if (is_to_keep_) keep(*policy);
-    for (Draining& one : draining_) {
-        if (!is_over(one)) continue;
-        reloader_.end_drained(gateway_.identities.rule(one.service), one.backend, between);
-        one.is_ended = true;
+    const std::uint64_t now = now_ms();
+    for (auto& [name, draining] : draining_) {
+        if (draining.is_ended || draining.until_ms > now) continue;
+        reloader_.end_drained(gateway_.identities.rule(name.service), name.backend, between);
+        draining.is_ended = true;
     }
 }
 

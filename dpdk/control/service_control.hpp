@@ -14,11 +14,14 @@
 //                                    new flows: which end, and which of their ends are told
 //     keep what commands have made   with the state, for the next process
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -66,10 +69,25 @@ class ServiceControl {
     using Table = nat::BackendTable<V4>;
     using Shared = std::shared_ptr<const Snapshot>;
 
-    /// A backend that drains, and how long its connections may live.
-    struct Draining {
+    /// A backend of a service, whatever its weight.
+    struct BackendName {
+        BackendName(std::string of, nat::Backend<V4> with_weight)
+            : service(std::move(of)), backend(with_weight) {
+            backend.weight = nat::no_weight;
+        }
+        friend bool operator==(const BackendName&, const BackendName&) = default;
+        struct Hash {
+            std::size_t operator()(const BackendName& name) const {
+                return std::hash<std::string>()(name.service) ^
+                       (std::size_t{name.backend.address.value.host()} << 16U | name.backend.port) *
+                           0x9e37'79b9'7f4a'7c15U;
+            }
+        };
         std::string service;
         nat::Backend<V4> backend;
+    };
+    /// How long connections to a backend that drains may live.
+    struct Draining {
         std::uint64_t until_ms;
         bool is_ended = false;  ///< they have been ended, once
     };
@@ -91,7 +109,7 @@ class ServiceControl {
     Reloader& reloader_;
     std::optional<ServiceConflicts> conflicts_;  ///< of the policy with `generation_`
     std::uint64_t generation_ = 0;
-    std::vector<Draining> draining_;
+    std::unordered_map<BackendName, Draining, BackendName::Hash> draining_;
     std::uint64_t noted_ = 0;  ///< the generation of the policy that `draining_` was taken from
     std::mutex checkers_mutex_;
     std::vector<Checker> checkers_;

@@ -178,6 +178,17 @@ class Gone(ServiceCase):
         for pair in sum(ends.values(), []):
             self.assert_in_use(*pair)
 
+    def test_draining_keeps_its_time_while_other_things_change(self):
+        ends = self.start(drain_s=3)
+        begun = time.monotonic()
+        self.change(self.drain(at(BACKENDS[0])))
+        up = True
+        while time.monotonic() - begun < 2.5:
+            up = not up
+            self.change(self.health(at(BACKENDS[2]), up))
+            time.sleep(0.1)
+        self.assert_reset(*(end for pair in ends.pop(BACKENDS[0]) for end in pair), within_s=3)
+
     def test_draining_as_long_as_they_like(self):
         ends = self.start()
         self.change(self.drain(at(BACKENDS[0])))

@@ -75,6 +75,22 @@ class Kept(CommandCase):
             self.gateway.json("reload")
         self.assert_in_use_over(reload)
 
+    def test_while_an_address_is_given_up(self):
+        """Another policy takes the place of one with an address that no flow has any more."""
+        def give_up():
+            self.change({"op": "set", "service": service("brief", address="192.0.2.8")})
+            self.change({"op": "remove", "name": "brief"})
+            self.change({"op": "set_backend", "name": "web", "backend": at(BACKENDS[0]),
+                         "weight": 8})
+            self.wait_until(lambda: "are given up" in self.gateway.process.log(),
+                            "the address is given up", 25)
+            self.assertEqual(self.backend_rows()[at(BACKENDS[0])]["weight"], 8)
+            self.change({"op": "set_backend", "name": "web", "backend": at(BACKENDS[0]),
+                         "weight": 7})
+        self.assert_in_use_over(give_up)
+        self.assertEqual(self.change({"op": "set_backend", "name": "web",
+                                      "backend": at(BACKENDS[0]), "weight": 7})["unchanged"], 1)
+
 
 class Refused(CommandCase):
     """Who would take something away."""
