@@ -164,7 +164,8 @@ class LimitsWorld {
 
     /// Each rule has its place in the list for its number.
     static const nat::Policy<V4>& policy() {
-        static nat::Identities identities(rules);
+        // With a key: one that is drawn in the first run alone would change its numbers.
+        static nat::Identities identities(nat::IdentityTable{{}, {}, {}, {1, 2}});
         static const nat::Policy<V4> policy(
             [] {
                 nat::PolicyConfig<V4> config;
