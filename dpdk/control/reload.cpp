@@ -64,7 +64,8 @@ std::uint64_t end_flows(FlowFlush& flush, Ends&& ends, const Reloader::Between& 
 void keep_services_of_commands(const Snapshot& running, Config& wanted) {
     std::optional<ServiceConflicts> conflicts;
     const std::size_t of_file = wanted.policy.services.size();
-    for (nat::Service<V4>& service : current_config(running).policy.services) {
+    Config current = current_config(running);
+    for (nat::Service<V4>& service : current.policy.services) {
         if (!service.by_command) continue;
         const auto fault = [&](std::string_view key, std::string_view what) {
             throw ConfigError(fmt::format(

@@ -115,6 +115,9 @@ ServiceOutcome ServiceControl::change(const json& requested, const Between& betw
         if (std::ranges::any_of(changes.edits(),
                                 [&](const auto& edit) { return is_rebuilt(edit.second); }))
             next = with_services(*before, changes);
+        // Flows may refer to its names from now on. It may fail: no table has changed yet.
+        if (next && gateway_.state != nullptr)
+            gateway_.state->keep(gateway_.identities, next->config);
     } catch (...) {
         conflicts_.reset();  // it knows of changes that were not made
         throw;
@@ -142,7 +145,6 @@ ServiceOutcome ServiceControl::change(const json& requested, const Between& betw
         note_draining(next ? *next : *before);
     }
     if (next) {
-        if (gateway_.state != nullptr) gateway_.state->keep(gateway_.identities, next->config);
         reloader_.put_in_force(before, next);
         outcome.generation = generation_ = next->generation;
         outcome.flows = reloader_.settle(*before, *next, StaleFlows::live_on, between);
