@@ -252,7 +252,7 @@ void ServiceChanges::drain(const Change& change, bool drains) {
                                            backend_text(backend)));
     if (entry->drains == drains) return count(false);
     entry->drains = drains;
-    edit.is_changed = true;
+    edit.is_changed = edit.is_kept_at_once = true;
     note_leaving(edit, drains);
     count(true);
 }

@@ -24,9 +24,10 @@ struct ServiceEdit {
     std::vector<Entry> entries;           ///< likewise
     std::optional<std::uint32_t> before;  ///< its place in the policy in force; nothing: it is new
     bool is_there = true;                 ///< false: it is removed
-    bool is_rebuilt = false;     ///< the policy needs another list of services, not just a table
-    bool is_changed = false;     ///< its table needs other entries
-    bool may_end_flows = false;  ///< a backend left, or gets no new flows any more
+    bool is_rebuilt = false;       ///< the policy needs another list of services, not just a table
+    bool is_changed = false;       ///< its table needs other entries
+    bool is_kept_at_once = false;  ///< an operator has said it: the answer comes when it is kept
+    bool may_end_flows = false;    ///< a backend left, or gets no new flows any more
 };
 
 /// A batch of changes of services, as `noclashctl service` and controllers send it: worked out

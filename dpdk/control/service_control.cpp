@@ -150,6 +150,9 @@ ServiceOutcome ServiceControl::change(const json& requested, const Between& betw
         outcome.flows = reloader_.settle(*before, *next, StaleFlows::live_on, between);
         keep(*next);
     } else if (!former.empty()) {
+        if (std::ranges::any_of(changes.edits(),
+                                [](const auto& edit) { return edit.second.is_kept_at_once; }))
+            keep(*before);
         reloader_.wait_for_workers();
         if (may_end_flows) outcome.flows = reloader_.settle_services(*before, between);
     }
