@@ -60,16 +60,20 @@ struct alignas(64) Flow {
     Atomic<std::uint8_t> marks{0};            ///< flow_mark bits
     Atomic<std::uint8_t> protocol_detail{0};  ///< likewise: TCP's window scales
     std::uint16_t rule = 0;                   ///< of the layer above: which rule let it in
-    std::uint16_t owner = 0;                  ///< the worker whose wheel holds it
-    std::uint32_t link = 0;                   ///< next in the owner's list (wheel or retired)
-    std::array<IndexPlace, 2> places{};       ///< of the tuples in the index, by Direction
+    std::uint8_t owner = 0;                   ///< the worker whose wheel holds it
+    /// For the layer above, which writes it before it publishes: how the flow was opened.
+    std::uint8_t opening_detail = 0;
+    std::uint32_t link = 0;              ///< next in the owner's list (wheel or retired)
+    std::array<IndexPlace, 2> places{};  ///< of the tuples in the index, by Direction
     /// For the layer above: what translating its packets changes in the sums under their checksums.
     std::array<std::uint16_t, 2> sum_changes{};
     /// For the layer above, which writes it before it reads it: where TCP's FINs end.
     Atomic<std::uint32_t> protocol_word{0};
 
     alignas(64) std::array<FlowCounters<Traits>, 2> counters;  ///< by Direction
-    Atomic<std::uint32_t> pool_link{0};                        ///< next chunk of free records
+    /// Of a free record: the next chunk of free ones. Of a live one, the layer above has it, which
+    /// writes it before it reads it: what a SYN proxy adds to sequence numbers.
+    Atomic<std::uint32_t> pool_link{0};
     /// For the layer above, which lays it out: what it remembers of the connection.
     std::array<Atomic<std::uint32_t>, 7> memory{};
 

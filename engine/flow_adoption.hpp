@@ -130,7 +130,7 @@ class FlowAdoption {
     template <class Take>
     void give(std::uint16_t worker, const Take& take) const {
         for_each_of(worker, [&](FlowId id, Record& record) {
-            record.owner = worker;
+            record.owner = static_cast<std::uint8_t>(worker);
             take(id, record);
         });
     }
@@ -326,8 +326,10 @@ class FlowAdoption {
         same(from.protocol_detail, to.protocol_detail);
         to.rule = from.rule;
         to.owner = from.owner;
+        to.opening_detail = from.opening_detail;
         to.sum_changes = from.sum_changes;
         same(from.protocol_word, to.protocol_word);
+        same(from.pool_link, to.pool_link);
         for (std::size_t i = 0; i < 2; ++i) {
             same(from.counters[i].packets, to.counters[i].packets);
             same(from.counters[i].bytes, to.counters[i].bytes);

@@ -38,7 +38,7 @@ class Reservation {
             return;
         Record& flow = *record_;
         flow.tuple(Direction::original) = original;
-        flow.owner = worker.id();
+        flow.owner = static_cast<std::uint8_t>(worker.id());
         flow.marks.store(0, std::memory_order_relaxed);
         flow.status.store(FlowStatus::setup, std::memory_order_relaxed);
         const InsertResult result = worker.table().index().insert(

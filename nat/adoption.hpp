@@ -70,6 +70,11 @@ class Adoption {
     [[nodiscard]] Adoptable judge_flow(Record& flow, FlowStatus status) const {
         if (!is_plausible(flow)) return Adoptable::implausible;
         if (time_left(flow) <= 0) return Adoptable::over;
+        // A crash has come while its handshakes were being joined.
+        const TcpProgress progress = tcp_progress(flow);
+        if (flow.tuples[0].protocol == ip_protocol::tcp && progress.is_proxied() &&
+            progress.state() == TcpState::syn_recv)
+            return Adoptable::over;
         const bool proven_over =
             flow.tuples[0].protocol == ip_protocol::tcp && tcp_state(flow) == TcpState::time_wait;
         if (status == FlowStatus::ending && proven_over) return Adoptable::over;
@@ -108,7 +113,7 @@ class Adoption {
         const std::uint8_t state = flow.protocol_state.load(std::memory_order_relaxed);
         if (protocol == ip_protocol::tcp) {
             const TcpState of_tcp = TcpProgress(state).state();
-            return of_tcp != TcpState::none && of_tcp < TcpState::count && state < 128;
+            return of_tcp != TcpState::none && of_tcp < TcpState::count;
         }
         if (protocol == ip_protocol::sctp) return state < sctp_state_names.size();
         return true;

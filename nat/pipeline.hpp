@@ -129,12 +129,18 @@ class Pipeline {
     /// Between bursts: timers, reclamation, random numbers.
     void maintain(Round round, std::uint32_t budget) {
         auto& mappings = slow_path_.mappings();
-        worker_.maintain(
-            round.now_ms, budget, mappings.end().under(round.policy),
-            [&mappings, round](Record& record) { return mappings.lives_on(record, round); });
+        worker_.maintain(round.now_ms, budget, mappings.end().under(round.policy),
+                         [this, &mappings, round](Record& record) {
+                             return mappings.lives_on(record, round) ||
+                                    slow_path_.syn_proxy().lives_on(record, round.now_ms);
+                         });
         slow_path_.look_at_half_open(round, budget);
         slow_path_.round_is_over();
     }
+
+    /// Segments of the gateway's own that the caller has to send: after each burst, and after
+    /// `maintain`.
+    [[nodiscard]] OwnSegments<Family>& outbox() { return slow_path_.syn_proxy().outbox(); }
 
     /// Random numbers for whatever else its worker decides.
     [[nodiscard]] RandomBuffer& random() { return slow_path_.random(); }
@@ -298,6 +304,8 @@ class Pipeline {
     [[gnu::noinline]] bool track_slow(PacketContext<Family>& context, Record& flow,
                                       Direction direction, Round round) {
         const auto& [policy, now_ms] = round;
+        if (context.parsed.kind == PacketKind::tcp && tcp_progress(flow).is_proxied()) [[unlikely]]
+            return track_proxied(context, flow, direction, round);
         bool reopens = false;
         // A segment that may end or restart a connection is checked whole, like one that opens it.
         if ((context.parsed.tcp_flags & tcp_flag::decisive) != 0) {
@@ -342,6 +350,59 @@ class Pipeline {
         return true;
     }
 
+    /// As `track_slow`, of a flow whose client was answered in the backend's place: the segment is
+    /// tracked by the backend's numbers.
+    [[gnu::noinline]] bool track_proxied(PacketContext<Family>& context, Record& flow,
+                                         Direction direction, Round round) {
+        const auto& [policy, now_ms] = round;
+        SynProxy<Family, Traits>& proxy = slow_path_.syn_proxy();
+        const TcpProgress seen(flow.protocol_state.load(std::memory_order_acquire));  // (34)
+        if ((context.parsed.tcp_flags & tcp_flag::decisive) != 0 &&
+            !l4_checksum_ok<Family>(context.packet, context.parsed)) {
+            context.verdict.reason = DropReason::bad_l4_checksum;
+            return false;
+        }
+        if (is_opening(context.parsed)) {
+            if (slow_path_.gives_way(flow, seen.state(), direction, round)) {
+                ask_anew(context);
+                return false;
+            }
+            if (direction == Direction::original) {
+                context.verdict = Verdict::taken();
+                if (proxy.outbox().has_room(1))
+                    proxy.challenge(context, flow);
+                else
+                    context.verdict = Verdict::drop(DropReason::no_buffer);
+                return false;
+            }
+        }
+        if (is_waiting(seen)) {
+            const bool changes = seen.state() == TcpState::syn_recv;
+            if (changes || !proxy.outbox().has_room(2)) {
+                context.verdict = changes ? Verdict::park() : Verdict::drop(DropReason::no_buffer);
+                return false;
+            }
+            const bool goes_on = proxy.wait(context, flow, direction, round);
+            note_opening(context, flow, policy);
+            return goes_on;
+        }
+        const SequenceShift shift = shift_of(flow);
+        if (direction == Direction::original)
+            shift_to_backend(context.packet, context.parsed, shift);
+        if (const DropReason reason = track(flow, direction, context.packet, context.parsed,
+                                            policy.timeouts, policy.tcp.window, now_ms);
+            reason != DropReason::none) {
+            context.verdict.reason = reason;
+            return false;
+        }
+        if (direction == Direction::original)
+            proxy.note_timestamp(context, flow);
+        else
+            shift_to_client(context.packet, context.parsed, shift);
+        note_opening(context, flow, policy);
+        return true;
+    }
+
     /// A packet that `Incarnations` has tracked.
     void note_of_incarnation(const PacketContext<Family>& context, Record& flow,
                              Direction direction, const Snapshot& policy) {
@@ -378,6 +439,8 @@ class Pipeline {
         if (outer.destination.get() != context.parsed.tuple.destination)
             return Verdict::drop(DropReason::icmp_unrelated);
         const bool is_own = context.ingress_port == no_port;
+        if (flow.tuple(direction).protocol == ip_protocol::tcp && is_shifted(flow)) [[unlikely]]
+            shift_quoted(context.packet, context.parsed, opposite(direction), shift_of(flow));
         if (const DropReason doubt =
                 is_own ? DropReason::none : doubt_about(context, flow, direction, policy);
             doubt != DropReason::none)

@@ -29,6 +29,7 @@
 #include "nat/ports/port_allocator.hpp"
 #include "nat/setup_verdict.hpp"
 #include "nat/source_translation.hpp"
+#include "nat/syn_proxy/syn_proxy.hpp"
 #include "nat/untracked.hpp"
 
 namespace noclash::nat {
@@ -38,10 +39,11 @@ template <class Family, class Traits>
 struct PipelineShared {
     OccupancyMaps<Family, Traits>& crowded;
     Limits<Family, Traits>& limits;
-    std::size_t rules;                                 ///< how many may have a number
-    Timestamps<Family, Traits>* timestamps = nullptr;  ///< null: they pass as they are
-    std::span<const RssModel<Family>> steering = {};   ///< by port; empty: no locality
-    const ResetEnds* reset_ends = nullptr;             ///< null: no connection is ever reset
+    std::size_t rules;                                    ///< how many may have a number
+    Timestamps<Family, Traits>* timestamps = nullptr;     ///< null: they pass as they are
+    std::span<const RssModel<Family>> steering = {};      ///< by port; empty: no locality
+    const ResetEnds* reset_ends = nullptr;                ///< null: no connection is ever reset
+    SynProxyShared<Family, Traits>* syn_proxy = nullptr;  ///< null: no service is ever guarded
 };
 
 /// Packets without a flow: whether they may set one up, and how it is set up. Policy, route and MTU
@@ -70,7 +72,8 @@ class SlowPath {
           source_(worker, shared.timestamps, shared.limits, proposals_, mappings_),
           rule_hits_(shared.rules),
           early_drop_(worker),
-          half_open_(worker, shared.rules) {}
+          half_open_(worker, shared.rules),
+          syn_proxy_(shared.syn_proxy, worker.table().workers()) {}
 
     /// Takes this worker's flows out of those that were adopted. Before the worker begins.
     void adopt(const FlowAdoption<Family, Traits>& adopted, Round round) {
@@ -124,6 +127,10 @@ class SlowPath {
         if (packet.kind == PacketKind::tcp && !is_opening(packet)) [[unlikely]] {
             if (was_reset(context, now_ms))
                 return decided(context, Verdict::reset(DropReason::tcp_ended));
+            if (const Service<Family>* service = service_of(plan, policy))
+                if (syn_proxy_.may_have_cookies(*service))
+                    if (const std::optional<Found> found = complete_opening(context, plan, round))
+                        return *found;
             if (!may_open(packet.tcp_flags, policy.tcp))
                 return belongs_to_nothing(context, plan, policy);
         }
@@ -142,20 +149,30 @@ class SlowPath {
         }
         if (packet.kind == PacketKind::icmp_reply) return drop(context, DropReason::icmp_unrelated);
         if (rule == nullptr) return drop(context, DropReason::no_rule);
+        if (plan.backend != nullptr) [[unlikely]]
+            if (is_opening(packet) &&
+                syn_proxy_.guards(policy.service_rules.service_of(*rule), rule->id, now_ms))
+                return answer_in_backends_place(context, plan, round);
         return create_flow(context, plan, round);
     }
 
     /// Whether a SYN from `direction` has its tuple's flow end, and is asked anew: see
-    /// `nat::gives_way`; or the flow is of a service that sends the SYN elsewhere today.
-    [[nodiscard, gnu::noinline]] static bool gives_way(const Record& flow, TcpState state,
-                                                       Direction direction, Round round) {
+    /// `nat::gives_way`; or the flow is of a service that sends the SYN elsewhere today; or it is
+    /// over, and its service answers SYNs itself.
+    [[nodiscard, gnu::noinline]] bool gives_way(const Record& flow, TcpState state,
+                                                Direction direction, Round round) const {
         const auto& [policy, now_ms] = round;
         if (nat::gives_way(flow, state, direction, policy.tcp.window, now_ms)) return true;
-        if (direction == Direction::reply || !policy.service_rules.any()) return false;
+        if (direction == Direction::reply) return false;
+        const bool over = is_over(state, policy.tcp.window);
+        if (over && tcp_progress(flow).is_proxied()) return true;
+        if (!policy.service_rules.any()) return false;
         const Rule<Family>* rule = policy.find_rule(flow.rule);
-        const bool may_live = state != TcpState::syn_sent && !is_over(state, policy.tcp.window);
-        return rule != nullptr && rule->is_service() &&
-               policy.service_rules.leads_elsewhere(*rule, flow.tuple(Direction::original),
+        if (rule == nullptr || !rule->is_service()) return false;
+        if (over && syn_proxy_.guards(policy.service_rules.service_of(*rule), rule->id, now_ms))
+            return true;
+        const bool may_live = state != TcpState::syn_sent && !over;
+        return policy.service_rules.leads_elsewhere(*rule, flow.tuple(Direction::original),
                                                     flow.tuple(Direction::reply), may_live);
     }
 
@@ -203,6 +220,8 @@ class SlowPath {
     [[nodiscard]] const Counter& tuples_reused() const { return source_.tuples_reused(); }
     [[nodiscard]] const EarlyDrop<Family, Traits>& early_drop() const { return early_drop_; }
     [[nodiscard]] const HalfOpen<Family, Traits>& half_open() const { return half_open_; }
+    [[nodiscard]] SynProxy<Family, Traits>& syn_proxy() { return syn_proxy_; }
+    [[nodiscard]] const SynProxy<Family, Traits>& syn_proxy() const { return syn_proxy_; }
     [[nodiscard]] std::uint64_t rule_hits(RuleId rule) const { return rule_hits_[rule].value(); }
     /// Flows that limits do not know: the table of sources had no place.
     [[nodiscard]] const Counter& uncounted() const { return uncounted_; }
@@ -247,6 +266,68 @@ class SlowPath {
     bool was_reset(const PacketContext<Family>& context, std::uint64_t now_ms) const {
         return reset_ends_ != nullptr && (context.parsed.tcp_flags & tcp_flag::rst) == 0 &&
                reset_ends_->has(context.hash, now_ms);
+    }
+
+    /// Null: the packet is for no service.
+    static const Service<Family>* service_of(const FlowPlan& plan, const Snapshot& policy) {
+        const bool is_its = plan.rule != nullptr && plan.rule->is_service();
+        return is_its ? &policy.service_rules.service_of(*plan.rule) : nullptr;
+    }
+
+    /// A SYN to a service that is guarded.
+    [[gnu::noinline]] Found answer_in_backends_place(PacketContext<Family>& context,
+                                                     const FlowPlan& plan, Round round) {
+        const auto& [policy, now_ms] = round;
+        const auto back = policy.router.route(context.parsed.tuple.source);
+        if (!back) return drop(context, DropReason::no_route);
+        if (!syn_proxy_.outbox().has_room(1)) return drop(context, DropReason::no_buffer);
+        if (predecessor_ && !end_predecessor(round)) return decided(context, Verdict::park());
+        constexpr std::uint16_t headers = sizeof(IpHeader<Family>) + sizeof(TcpHeader);
+        SynOffer offer = policy.service_rules.service_of(*plan.rule).syn_offer;
+        offer.max_segment_size =
+            std::min(offer.max_segment_size, static_cast<std::uint16_t>(back->mtu - headers));
+        syn_proxy_.answer(context, offer, now_ms);
+        return decided(context, Verdict::taken());
+    }
+
+    /// A TCP segment of no flow that may show a cookie. Nothing: it shows none, and the service is
+    /// not guarded.
+    [[gnu::noinline]] std::optional<Found> complete_opening(PacketContext<Family>& context,
+                                                            const FlowPlan& plan, Round round) {
+        const auto& [policy, now_ms] = round;
+        const std::optional<ProxiedOpening> opening = syn_proxy_.opening_of(context, now_ms);
+        if (opening) return open_proxied(context, plan, *opening, round);
+        if (!syn_proxy_.guards(policy.service_rules.service_of(*plan.rule), plan.rule->id, now_ms))
+            return {};
+        constexpr auto reason = DropReason::syn_cookie;
+        const bool is_reset = (context.parsed.tcp_flags & tcp_flag::rst) != 0;
+        return decided(context, is_reset ? Verdict::drop(reason) : Verdict::reset(reason));
+    }
+
+    /// Sets up the flow of a client that has shown its cookie, as by the SYN that it has sent. It
+    /// believes that it is connected, and hears of any refusal.
+    Found open_proxied(PacketContext<Family>& context, const FlowPlan& plan,
+                       const ProxiedOpening& opening, Round round) {
+        if (plan.backend == nullptr)
+            return decided(context, Verdict::reset(DropReason::no_backend));
+        if (!syn_proxy_.outbox().has_room(1)) return drop(context, DropReason::no_buffer);
+        OwnSegment<Family> syn = SynProxy<Family, Traits>::syn_of(context, opening);
+        PacketContext<Family> first;
+        first.packet = {syn.bytes().data(), static_cast<std::uint32_t>(syn.bytes().size())};
+        first.ingress_port = context.ingress_port;
+        first.hash = context.hash;
+        first.hop = context.hop;
+        [[maybe_unused]] const DropReason wrong = parse<Family>(first.packet, 0, first.parsed);
+        assert(wrong == DropReason::none && first.parsed.tuple == context.parsed.tuple);
+        opening_ = &opening;
+        const Found winner = create_flow(first, plan, round);
+        opening_ = nullptr;
+        if (winner) return winner;
+        if (first.verdict.outcome == Outcome::park) return decided(context, first.verdict);
+        if (!first.verdict.transmits())
+            return decided(context, Verdict::reset(first.verdict.reason));
+        syn_proxy_.opened(syn);
+        return decided(context, Verdict::taken());
     }
 
     /// A TCP segment of no flow that opens none. An inside host may be told so by a RST; a client
@@ -370,11 +451,12 @@ class SlowPath {
             if (comes_inward(plan)) expires = mappings_.bounded(plan.mapping, expires);
             mappings_.note_outward(flow, Direction::original, expires);
         }
-        if (timestamps_ != nullptr)
+        if (opening_ != nullptr) [[unlikely]]
+            expires = syn_proxy_.begin(flow, *opening_, now_ms);
+        else if (timestamps_ != nullptr)
             timestamps_->opens(context.packet, context.parsed, flow, now_ms);
         if (may_stay_half_open(context, plan)) [[unlikely]]
-            half_open_.take(claim.publish_held(expires), policy.half_open_percent, now_ms,
-                            gone(round));
+            hold_half_open(claim.publish_held(expires), plan, round);
         else
             claim.publish(expires, now_ms);
         clamp_to_path(context, rule, policy.router);
@@ -400,8 +482,19 @@ class SlowPath {
         return true;
     }
 
-    /// A connection that somebody outside may have begun, who need not exist.
-    static bool may_stay_half_open(const PacketContext<Family>& context, const FlowPlan& plan) {
+    void hold_half_open(FlowId id, const FlowPlan& plan, Round round) {
+        const auto& [policy, now_ms] = round;
+        half_open_.take(id, policy.half_open_percent, now_ms, gone(round));
+        if (plan.backend == nullptr) return;
+        const Rule<Family>& rule = *plan.rule;
+        syn_proxy_.note_half_open(policy.service_rules.service_of(rule), rule.id,
+                                  half_open_.length(rule.id), now_ms);
+    }
+
+    /// A connection that somebody outside may have begun, who need not exist: of a client that has
+    /// shown its cookie, we know that it does.
+    bool may_stay_half_open(const PacketContext<Family>& context, const FlowPlan& plan) const {
+        if (opening_ != nullptr) return false;
         const bool inbound =
             plan.redirects || (plan.source == SourceBy::keeping && !plan.binds_source);
         return inbound && is_opening(context.parsed);
@@ -410,7 +503,8 @@ class SlowPath {
     /// As above, of a flow that is there.
     static bool may_stay_half_open(const Record& flow) {
         const auto& [original, reply] = flow.tuples;
-        if (original.protocol != ip_protocol::tcp || is_wildcard(flow) || !is_half_open(flow))
+        if (original.protocol != ip_protocol::tcp || is_wildcard(flow) || !is_half_open(flow) ||
+            tcp_progress(flow).is_proxied())
             return false;
         const bool redirected =
             original.destination != reply.source || original.destination_port != reply.source_port;
@@ -471,7 +565,9 @@ class SlowPath {
     EarlyDrop<Family, Traits> early_drop_;
     HalfOpen<Family, Traits> half_open_;
     Counter uncounted_;
-    Found predecessor_{};  ///< ends before the packet's flow is claimed
+    SynProxy<Family, Traits> syn_proxy_;
+    Found predecessor_{};                      ///< ends before the packet's flow is claimed
+    const ProxiedOpening* opening_ = nullptr;  ///< of the flow that is being set up; null: none
 };
 
 }  // namespace noclash::nat

@@ -211,6 +211,7 @@ void Control::stats(ResponseWriter& writer) const {
         const Worker& worker = *workers_[id];
         const WorkerCounters& c = worker.counters();
         const EngineCounters& e = worker.engine_counters();
+        const nat::SynProxyCounters& p = worker.pipeline().slow_path().syn_proxy().counters();
         const nat::MappingCounters& m = worker.pipeline().slow_path().mappings().counters();
         // netfilter's losses to a clash at confirm would here be packets given up while they
         // waited for another worker's set-up.
@@ -250,6 +251,13 @@ void Control::stats(ResponseWriter& writer) const {
               {"tcp_resets_sent", c.tcp_resets_sent.value()},
               {"tcp_resets_suppressed", c.tcp_resets_suppressed.value()},
               {"flow_resets_sent", c.flow_resets_sent.value()},
+              {"own_segments_sent", c.own_segments_sent.value()},
+              {"syn_cookies_sent", p.cookies_sent.value()},
+              {"syn_cookies_accepted", p.opened.value()},
+              {"syn_proxy_waiting", p.waiting.value()},
+              {"syn_proxy_retries", p.retries.value()},
+              {"syn_proxy_unanswered", p.unanswered.value()},
+              {"syn_proxy_challenges", p.challenges.value()},
               {"no_buffer", c.no_buffer.value()},
               {"parked", c.parked.value()},
               {"adopted", c.adopted.value()},

@@ -69,6 +69,7 @@ struct Gateway {
           timestamps(config.policy.tcp_timestamps, lasting.clocks),
           limits(flows, config.limits, identities.rules().most()),
           steering(config.reply_locality && config.workers > 1 ? ports.size() : 0),
+          syn_proxy(identities.service_key(), identities.rules().most()),
           flow_resets(config.workers) {
         for (const auto& port : ports)
             macs.emplace_back(nat::MacAddress{port->mac()});
@@ -114,6 +115,7 @@ struct Gateway {
     Limits limits;
     /// By port, written before the workers begin; empty: replies may come to any worker.
     std::vector<nat::RssModel<V4>> steering;
+    nat::SynProxyShared<V4, Production> syn_proxy;
     std::vector<FlowResets> flow_resets;  ///< by worker: what it is to send
     nat::ResetEnds reset_ends;
     std::atomic<std::uint32_t> readers_taken{0};  ///< bits of the control readers in use

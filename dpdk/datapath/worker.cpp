@@ -39,8 +39,9 @@ Worker::Worker(Gateway& gateway, std::uint16_t id)
       id_(id),
       sleeper_(gateway.ports.size()),
       flows_(gateway.flows, id, now_ms()),
-      pipeline_(flows_, {gateway.crowded, gateway.limits, gateway.identities.rules().most(),
-                         &gateway.timestamps, gateway.steering, &gateway.reset_ends}),
+      pipeline_(flows_,
+                {gateway.crowded, gateway.limits, gateway.identities.rules().most(),
+                 &gateway.timestamps, gateway.steering, &gateway.reset_ends, &gateway.syn_proxy}),
       reassembly_(gateway.config, gateway.buffers, counters_),
       egress_(gateway, id, counters_),
       neighbors_(gateway, egress_, counters_,
@@ -94,6 +95,7 @@ std::size_t Worker::round(std::uint64_t now_ms) {
     neighbors_.round(now_ms);
     revisit_parked(round);
     received += send_flow_resets(round);
+    send_own_segments(round);  // of packets that were parked, and of timers
     reassembly_.expire(now_ms);
     egress_.revisit([&](rte_mbuf* frame) { neighbor_failed(frame, round); });
     egress_.flush();
@@ -190,6 +192,7 @@ std::size_t Worker::receive(std::uint16_t port, Round round) {
         if (i < ahead.size()) RxQueue<burst>::prefetch(ahead[i]);
         act(contexts[i], round);
     }
+    send_own_segments(round);
     end_step(nat::Step::transmit);
     return frames.size();
 }
@@ -269,6 +272,8 @@ void Worker::do_otherwise(PacketContext& context, Round round) {
             return transmit_in_fragments(context);
         case nat::Outcome::park:
             return park(context, round.now_ms);
+        case nat::Outcome::taken:
+            return rte_pktmbuf_free(frame);
         case nat::Outcome::reject:
             reject(context, round);
             return egress_.drop(frame, context.verdict.reason);
@@ -305,6 +310,7 @@ void Worker::reassemble(const PacketContext& fragment, Round round) {
     context.ingress_port = fragment.ingress_port;
     context.buffer = whole->frame;
     pipeline_.process({&context, 1}, round);
+    send_own_segments(round);
     act_on_late(context, round);
 }
 
@@ -338,6 +344,7 @@ void Worker::revisit_parked(Round round) {
             contexts[i].buffer = waited[i].frame;
         }
         pipeline_.process({contexts.data(), taken}, round);
+        send_own_segments(round);
         for (std::size_t i = 0; i < taken; ++i) {
             if (contexts[i].verdict.outcome != nat::Outcome::park) {
                 if (contexts[i].verdict.transmits()) counters_.adopted.add();
@@ -404,6 +411,25 @@ void Worker::send_flow_reset(const FlowReset& packet, Round round) {
     const auto hop = round.policy.router.route(to);
     if (!hop) return egress_.drop(frame, nat::DropReason::no_route);
     egress_.send(frame, *hop);
+}
+
+/// What the pipeline answers itself, and what its timers ask for.
+inline void Worker::send_own_segments(Round round) {
+    if (!pipeline_.outbox().empty()) [[unlikely]]
+        send_all_own_segments(round);
+}
+void Worker::send_all_own_segments(Round round) {
+    for (const nat::OwnSegment<V4>& segment : pipeline_.outbox().take()) {
+        rte_mbuf* frame = make_frame(segment.bytes());
+        if (frame == nullptr) continue;
+        counters_.own_segments_sent.add();
+        const auto hop = round.policy.router.route(segment.destination());
+        if (!hop) {
+            egress_.drop(frame, nat::DropReason::no_route);
+            continue;
+        }
+        egress_.send(frame, *hop);
+    }
 }
 
 /// The neighbour that a packet waited for does not answer. The packet is translated already, so the

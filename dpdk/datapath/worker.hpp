@@ -108,6 +108,8 @@ class alignas(64) Worker {
     void reset(const PacketContext& context, Round round);
     [[nodiscard]] std::size_t send_flow_resets(Round round);
     void send_flow_reset(const FlowReset& packet, Round round);
+    void send_own_segments(Round round);
+    void send_all_own_segments(Round round);
     [[nodiscard]] rte_mbuf* make_frame(std::span<const std::uint8_t> packet);
     void neighbor_failed(rte_mbuf* failed, Round round);
     [[nodiscard]] static bool was_untracked(const PacketContext& about, const PacketContext& error,

@@ -22,6 +22,7 @@ struct WorkerCounters {
     Counter icmp_errors_suppressed;  ///< not sent: the rate limit
     Counter tcp_resets_sent;         ///< in answer to segments of unknown connections
     Counter tcp_resets_suppressed;   ///< not sent: the rate limit
+    Counter own_segments_sent;       ///< of the SYN proxy
     Counter flow_resets_sent;        ///< to the ends of connections that were ended with a reset
     Counter no_buffer;               ///< ARP or ICMP of our own not sent: no packet buffer left
     Counter parked;                  ///< packets that waited for another worker's set-up

@@ -48,6 +48,8 @@ struct StreamFlow {
     std::uint8_t protocol_state = 0;
     std::uint8_t marks = 0;
     std::uint8_t protocol_detail = 0;
+    std::uint8_t opening_detail = 0;   ///< of proxied flows; else 0
+    std::uint32_t sequence_shift = 0;  ///< likewise: `Flow::pool_link`
     std::uint16_t rule = 0;
     std::uint32_t remaining_ms = 0;
     std::uint32_t protocol_word = 0;

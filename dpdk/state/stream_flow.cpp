@@ -6,6 +6,8 @@
 
 #include "nat/conntrack/flow_words.hpp"
 #include "nat/conntrack/record_kind.hpp"
+#include "nat/conntrack/tcp_state.hpp"
+#include "nat/packet/protocols.hpp"
 #include "nat/packet/translation.hpp"
 
 namespace noclash::dpdk {
@@ -13,6 +15,7 @@ namespace noclash::dpdk {
 namespace {
 
 constexpr std::uint16_t flow_bytes = 104;
+constexpr std::uint16_t shift_bytes = 4;  // behind them, where it is not 0
 constexpr std::uint8_t ipv4 = 4;
 constexpr std::uint8_t live_status = 1;
 constexpr std::uint8_t ending_status = 2;
@@ -43,7 +46,8 @@ bool lives_by_others(const Tuple<V4>& tuple) {
 
 void write_flow(const StreamFlow& flow, ByteWriter& to) {
     const Tuple<V4>& original = flow.tuples[0];
-    to.number(flow_bytes);
+    const bool is_shifted = flow.sequence_shift != 0;
+    to.number(static_cast<std::uint16_t>(flow_bytes + (is_shifted ? shift_bytes : 0)));
     to.number(ipv4);
     to.number(original.reserved);
     to.number(original.protocol);
@@ -56,7 +60,7 @@ void write_flow(const StreamFlow& flow, ByteWriter& to) {
     to.number(flow.protocol_state);
     to.number(flow.marks);
     to.number(flow.protocol_detail);
-    to.number(std::uint8_t{0});
+    to.number(flow.opening_detail);
     to.number(flow.protocol_word);
     for (std::size_t i = 0; i < 2; ++i) {
         to.number(flow.packets[i]);
@@ -64,6 +68,7 @@ void write_flow(const StreamFlow& flow, ByteWriter& to) {
     }
     for (const std::uint32_t word : flow.memory)
         to.number(word);
+    if (is_shifted) to.number(flow.sequence_shift);
 }
 
 StreamFlow read_flow(ByteReader& from_all) {
@@ -91,7 +96,7 @@ StreamFlow read_flow(ByteReader& from_all) {
     flow.protocol_state = from.number<std::uint8_t>();
     flow.marks = from.number<std::uint8_t>();
     flow.protocol_detail = from.number<std::uint8_t>();
-    static_cast<void>(from.number<std::uint8_t>());
+    flow.opening_detail = from.number<std::uint8_t>();
     flow.protocol_word = from.number<std::uint32_t>();
     for (std::size_t i = 0; i < 2; ++i) {
         flow.packets[i] = from.number<std::uint64_t>();
@@ -99,6 +104,7 @@ StreamFlow read_flow(ByteReader& from_all) {
     }
     for (std::uint32_t& word : flow.memory)
         word = from.number<std::uint32_t>();
+    if (from.left() > 0) flow.sequence_shift = from.number<std::uint32_t>();
     return flow;  // what a later version has appended is skipped
 }
 
@@ -116,6 +122,10 @@ bool leave(const StateRecord& record, const Leaving& moment, StreamFlow& flow) {
     flow.protocol_detail = load(record.protocol_detail);
     flow.rule = record.rule;
     flow.remaining_ms = static_cast<std::uint32_t>(std::max<std::int64_t>(remaining, 0));
+    const bool proxied =
+        flow.tuples[0].protocol == nat::ip_protocol::tcp && nat::tcp_progress(record).is_proxied();
+    flow.opening_detail = proxied ? record.opening_detail : std::uint8_t{0};
+    flow.sequence_shift = proxied ? load(record.pool_link) : 0;
     flow.protocol_word = load(record.protocol_word);
     for (std::size_t i = 0; i < 2; ++i) {
         flow.packets[i] = load(record.counters[i].packets);
@@ -145,6 +155,8 @@ bool arrive(const StreamFlow& flow, const Arriving& moment, StateRecord& record)
     store(record.protocol_detail, flow.protocol_detail);
     record.rule = flow.rule;
     nat::keep(record, nat::translation(original, reply.inverse()));
+    record.opening_detail = flow.opening_detail;
+    store(record.pool_link, flow.sequence_shift);
     store(record.protocol_word, flow.protocol_word);
     for (std::size_t i = 0; i < 2; ++i) {
         store(record.counters[i].packets, flow.packets[i]);

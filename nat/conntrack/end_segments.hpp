@@ -25,6 +25,9 @@
 // window makes each end acknowledge anew (RFC 9293, section 3.10.7.4), and that is answered like a
 // challenge.
 //
+// The client of a proxied flow (nat/syn_proxy/) knows other sequence numbers of its backend than
+// the flow's words. As long as the backend has not answered, it expects what follows its cookie.
+//
 // A connection that is over, by a RST or by both sides' FINs, has nobody to be told.
 
 #include <array>
@@ -69,9 +72,12 @@ void tell(EndSegments& told, const Record& flow, TcpState state, Direction to, T
         return flow.memory[word].load(std::memory_order_relaxed);
     };
     const bool asked = state == TcpState::syn_sent;  // the SYN is all that was seen
+    const bool proxied = tcp_progress(flow).is_proxied() && to == Direction::original;
+    const std::uint32_t shift = proxied ? flow.pool_link.load(std::memory_order_relaxed) : 0;
     if (mode == TcpWindow::off && !asked) return told.add(to, {.flags = tcp_flag::ack});
     TcpSegment reset;
-    reset.sequence = load(flow_memory::tcp_end(opposite(to)));
+    reset.sequence = load(flow_memory::tcp_end(opposite(to))) + shift;
+    if (proxied && asked) reset.sequence = shift + 1;
     reset.flags = tcp_flag::rst;
     const bool opens = state == TcpState::syn_recv || state == TcpState::syn_sent2 ||
                        (asked && to == Direction::original);
@@ -80,7 +86,7 @@ void tell(EndSegments& told, const Record& flow, TcpState state, Direction to, T
         reset.flags |= tcp_flag::ack;
     }
     told.add(to, reset);
-    const std::uint32_t acknowledged = load(flow_memory::tcp_acknowledged(to));
+    const std::uint32_t acknowledged = load(flow_memory::tcp_acknowledged(to)) + shift;
     if (opens || asked || acknowledged == reset.sequence) return;
     reset.sequence = acknowledged;
     told.add(to, reset);

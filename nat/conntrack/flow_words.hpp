@@ -29,6 +29,10 @@ inline constexpr std::size_t tcp_windows = 4;
 /// The number that is added to the original direction's TSval; 0: nothing.
 inline constexpr std::size_t timestamp_offset = 5;
 
+/// The same word in a proxied flow (nat/syn_proxy/): the number that is added to the reply
+/// direction's TSval; until the backend has answered, the TSval that the client echoes.
+inline constexpr std::size_t timestamp_shift = timestamp_offset;
+
 /// The latest TSval that went out in the original direction; 0: none.
 inline constexpr std::size_t timestamp_sent = 6;
 

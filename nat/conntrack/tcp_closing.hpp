@@ -91,7 +91,7 @@ template <class Record>
     const bool any = seen.has_fin(sender) || seen.has_fin(receiver);
     const bool sent = fin_is_acknowledged(flow, seen, sender);
     const bool received = fin_is_acknowledged(flow, seen, receiver);
-    if (sent && received) return TcpProgress(TcpState::time_wait);
+    if (sent && received) return seen.only(TcpState::time_wait);
     if (both) return seen.with_state(TcpState::last_ack);
     if (!any) return seen.with_state(TcpState::established);
     return seen.with_state(sent || received ? TcpState::close_wait : TcpState::fin_wait);

@@ -61,6 +61,9 @@ enum class TcpEvent : std::uint8_t { syn, syn_ack, fin, ack, rst, count };
 /// The content of `Flow::protocol_state` of TCP connections: the state in the low half of the byte;
 /// above it whose FIN was seen, and whether a new incarnation may begin
 /// (nat/reuse/incarnations.hpp). These bits are set only in states between the opening and the end.
+/// The highest bit stays for the life of the flow: the gateway has answered the client's SYN in the
+/// backend's place (nat/syn_proxy/). Since it is part of the byte, established flows without it pay
+/// nothing for those with it.
 class TcpProgress {
   public:
     explicit constexpr TcpProgress(std::uint8_t bits) : bits_(bits) {}
@@ -75,12 +78,19 @@ class TcpProgress {
         return (bits_ & fin_bit(sender)) != 0;
     }
     [[nodiscard]] constexpr bool has_incarnation() const { return (bits_ & incarnation) != 0; }
+    [[nodiscard]] constexpr bool is_proxied() const { return (bits_ & proxied) != 0; }
 
     [[nodiscard]] constexpr TcpProgress with_fin(Direction sender, bool seen) const {
         return with(fin_bit(sender), seen);
     }
     [[nodiscard]] constexpr TcpProgress with_incarnation(bool may_begin) const {
         return with(incarnation, may_begin);
+    }
+    [[nodiscard]] constexpr TcpProgress with_proxied() const { return with(proxied, true); }
+    /// `state` without FINs and incarnation: where a connection begins or ends.
+    [[nodiscard]] constexpr TcpProgress only(TcpState state) const {
+        return TcpProgress(
+            static_cast<std::uint8_t>((bits_ & proxied) | static_cast<std::uint8_t>(state)));
     }
     /// The bits stay.
     [[nodiscard]] constexpr TcpProgress with_state(TcpState state) const {
@@ -90,7 +100,7 @@ class TcpProgress {
     friend constexpr bool operator==(TcpProgress, TcpProgress) = default;
 
   private:
-    static constexpr std::uint8_t state_bits = 15, incarnation = 64;
+    static constexpr std::uint8_t state_bits = 15, incarnation = 64, proxied = 128;
     static_assert(static_cast<std::uint8_t>(TcpState::count) <= state_bits);
 
     [[nodiscard]] static constexpr std::uint8_t fin_bit(Direction sender) {
@@ -111,6 +121,16 @@ template <class Record>
 template <class Record>
 [[nodiscard]] TcpState tcp_state(const Record& flow) {
     return tcp_progress(flow).state();
+}
+
+/// `next(progress)` is what the record's progress becomes.
+template <class Record, class Next>
+void move_progress(Record& record, Next&& next) {
+    std::uint8_t bits = record.protocol_state.load(std::memory_order_acquire);  // (34)
+    while (!record.protocol_state.compare_exchange_weak(bits, next(TcpProgress(bits)).bits(),
+                                                        std::memory_order_seq_cst,     // (32)
+                                                        std::memory_order_acquire)) {  // (34)
+    }
 }
 
 namespace tcp_table {

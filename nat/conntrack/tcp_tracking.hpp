@@ -133,7 +133,7 @@ template <class Record>
 [[nodiscard]] constexpr TcpProgress moved(TcpProgress seen, TcpState next) {
     const bool lives =
         next != TcpState::syn_sent && next != TcpState::time_wait && next != TcpState::close;
-    return next == seen.state() ? seen : lives ? seen.with_state(next) : TcpProgress(next);
+    return next == seen.state() ? seen : lives ? seen.with_state(next) : seen.only(next);
 }
 
 /// A segment that fits. A SYN alone shows nothing, for anybody can send one [RFC 5961 section 4];

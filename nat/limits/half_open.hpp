@@ -110,8 +110,9 @@ class HalfOpen {
 
     /// Connections that had to go, half open.
     [[nodiscard]] const Counter& ended() const { return ended_; }
-    /// How many are kept here.
+    /// How many are kept here: of all rules, of one.
     [[nodiscard]] std::uint32_t length() const { return length_; }
+    [[nodiscard]] std::uint32_t length(std::size_t rule) const { return lists_[rule].length; }
 
   private:
     static constexpr std::uint32_t most_looks = 64;

@@ -14,9 +14,12 @@ struct TcpOption {
 };
 
 namespace tcp_option {
+inline constexpr std::uint8_t end_of_list = 0, no_operation = 1;  ///< one byte each
 inline constexpr TcpOption max_segment_size{2, 4};
-inline constexpr TcpOption window_scale{3, 3};  ///< RFC 7323, section 2.2
-inline constexpr TcpOption timestamps{8, 10};   ///< RFC 7323, section 3.2: TSval, TSecr
+inline constexpr TcpOption window_scale{3, 3};    ///< RFC 7323, section 2.2
+inline constexpr TcpOption sack_permitted{4, 2};  ///< RFC 2018, section 2
+inline constexpr std::uint8_t sack = 5;           ///< RFC 2018, section 3: blocks of 8 bytes
+inline constexpr TcpOption timestamps{8, 10};     ///< RFC 7323, section 3.2: TSval, TSecr
 }  // namespace tcp_option
 
 /// Whether a TCP packet that passed `parse` has options.
@@ -27,9 +30,9 @@ inline constexpr TcpOption timestamps{8, 10};   ///< RFC 7323, section 3.2: TSva
 /// As `find_tcp_option`, of a header that has options.
 [[nodiscard, gnu::noinline]] inline std::uint32_t find_among_tcp_options(
     const std::uint8_t* tcp, std::uint32_t header_length, TcpOption wanted) {
-    constexpr std::uint8_t end_of_list = 0, no_operation = 1;
-    for (std::uint32_t at = sizeof(TcpHeader); at < header_length && tcp[at] != end_of_list;) {
-        if (tcp[at] == no_operation) {
+    for (std::uint32_t at = sizeof(TcpHeader);
+         at < header_length && tcp[at] != tcp_option::end_of_list;) {
+        if (tcp[at] == tcp_option::no_operation) {
             ++at;
             continue;
         }

@@ -15,6 +15,7 @@ enum class Outcome : std::uint8_t {
     transmit,  ///< rewritten; send it to its hop
     fragment,  ///< likewise, in fragments: it is longer than its hop's MTU
     park,      ///< its flow cannot be decided just now: process it again soon
+    taken,     ///< the gateway was its receiver; what it answers waits in `OwnSegments`
 };
 
 /// The fate of a packet, in one word, so that it is handed up in a register.
@@ -30,6 +31,7 @@ struct alignas(8) Verdict {
     static Verdict reset(DropReason reason) { return {Outcome::reset, reason, {}}; }
     static Verdict transmit() { return {Outcome::transmit, DropReason::none, {}}; }
     static Verdict fragment() { return {Outcome::fragment, DropReason::none, {}}; }
+    static Verdict taken() { return {Outcome::taken, DropReason::none, {}}; }
     /// `late` is what the packet is dropped for when it has waited too long.
     static Verdict park(DropReason late = DropReason::park_timeout) {
         return {Outcome::park, late, {}};

@@ -28,9 +28,32 @@ enum class OnGone : std::uint8_t {
     keep,   ///< they live on, until they end by themselves
 };
 
+/// Whether the gateway answers clients' SYNs in the place of a TCP service's backends
+/// (nat/syn_proxy/syn_proxy.hpp).
+enum class SynProxyMode : std::uint8_t {
+    off,
+    automatic,  ///< while very many connections are half open
+    on,
+};
+
+/// What the gateway offers to clients in the backends' place.
+struct SynOffer {
+    static constexpr std::uint16_t least_segment = 536, most_segment = 9216;
+    static constexpr std::uint8_t most_scale = 14;
+
+    std::uint16_t max_segment_size = 1460;  ///< `least_segment` to `most_segment` bytes
+    std::uint8_t window_scale = 7;          ///< 0 to `most_scale` (RFC 7323, section 2.3)
+    bool sack = true;
+    bool timestamps = true;  ///< without, no client gets SACK and a window scale either
+    friend bool operator==(const SynOffer&, const SynOffer&) = default;
+};
+
 /// The weight of a backend that gets no new flow while another can have it: it drains.
 inline constexpr std::uint16_t no_weight = 0;
 inline constexpr std::uint16_t most_weight = 256;
+
+/// Of `Service::syn_proxy_above`.
+inline constexpr std::uint32_t default_syn_proxy_above = 4096, most_syn_proxy_above = 10'000'000;
 
 /// A server behind a service. Its address and port are its identity.
 template <class Family>
@@ -58,6 +81,10 @@ struct Service {
     /// So long may TCP connections to a backend of weight 0 live (seconds); 0: as long as they
     /// like.
     std::uint32_t drain_s = 0;
+    SynProxyMode syn_proxy = SynProxyMode::off;
+    /// With `automatic`: half-open connections from which on the service is guarded.
+    std::uint32_t syn_proxy_above = default_syn_proxy_above;
+    SynOffer syn_offer;
     std::vector<Backend<Family>> backends;
     bool by_command = false;  ///< made while the gateway runs; no file has it
     friend bool operator==(const Service&, const Service&) = default;

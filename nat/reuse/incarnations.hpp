@@ -47,16 +47,6 @@ enum class OfIncarnation : std::uint8_t {
     later,  ///< another worker is setting up or ending the record: look again soon
 };
 
-/// `next(progress)` is what the record's progress becomes.
-template <class Record, class Next>
-void move_progress(Record& record, Next&& next) {
-    std::uint8_t bits = record.protocol_state.load(std::memory_order_acquire);  // (34)
-    while (!record.protocol_state.compare_exchange_weak(bits, next(TcpProgress(bits)).bits(),
-                                                        std::memory_order_seq_cst,     // (32)
-                                                        std::memory_order_acquire)) {  // (34)
-    }
-}
-
 /// The new incarnation that `record` knows is the connection of `flow`. A worker that has a segment
 /// of it at this very moment may see old and new numbers, as when its words went back
 /// (nat/conntrack/tcp_window.hpp).
@@ -199,7 +189,7 @@ class Incarnations {
         Record& record = worker_.record(id);
         if (state == TcpState::close) {
             if (direction == Direction::reply) {
-                move_progress(flow, [](TcpProgress) { return TcpProgress(TcpState::close); });
+                move_progress(flow, [](TcpProgress seen) { return seen.only(TcpState::close); });
                 refresh(flow, expiry(round.now_ms, round.policy.timeouts.tcp_close_s));
             } else {
                 move_progress(flow, [](TcpProgress seen) { return seen.with_incarnation(false); });

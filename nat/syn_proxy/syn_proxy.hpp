@@ -1,0 +1,475 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// # The SYN proxy of services
+//
+// A flood of SYNs from forged sources fills tables and backends with connections that nobody will
+// ever use. While a service is guarded, the gateway answers SYNs itself, by cookies
+// (nat/syn_proxy/syn_cookie.hpp), and keeps nothing: no flow, no port, no count of a limit. Only a
+// client that shows its cookie gets a flow:
+//
+//     client             gateway                                       backend
+//       SYN          ->    nothing is kept
+//                    <-  SYN-ACK with a cookie and a closed window
+//       ACK          ->    the flow is set up, as if by the SYN; SYN   ->
+//                                                                      <- SYN-ACK
+//                    <-  ACK that opens the window               ACK   ->
+//       data         ->    from here on each segment is shifted        ->
+//                          (nat/syn_proxy/sequence_shift.hpp)
+//
+// The closed window keeps the client from sending data that nobody could take yet; a server that
+// speaks first needs nothing from it. The client believes in a connection that the backend may
+// refuse, or never answer: then it gets a RST. So
+//
+// * the SYN to the backend is sent again after 1, 2 and 4 s; 8 s later both sides are told;
+// * a backend that holds an older connection of the same addresses and ports answers the SYN with a
+//   challenge ACK: it gets the RST that a host would send, and the SYN again;
+// * a client that begins anew on the same port gets a challenge ACK by the gateway, as from any
+// host
+//   that has a connection (RFC 5961, section 4). Its RST ends the old one on both sides.
+//
+// # States
+//
+// A proxied flow is one whose `TcpProgress` says so. Until the backend answers it is in SYN_SENT,
+// and its words hold what the SYN says. The worker that has the backend's SYN-ACK moves it to
+// SYN_RECV, which means "just being changed": whoever finds it so parks. Then the words of
+// `SequenceShift` are there, and the flow is established. A crash in between ends the flow.
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "engine/base/clock.hpp"
+#include "engine/base/counters.hpp"
+#include "nat/conntrack/conntrack.hpp"
+#include "nat/conntrack/record_kind.hpp"
+#include "nat/packet/packet_context.hpp"
+#include "nat/packet/timestamp_option.hpp"
+#include "nat/policy/policy_snapshot.hpp"
+#include "nat/syn_proxy/own_segment.hpp"
+#include "nat/syn_proxy/sequence_shift.hpp"
+#include "nat/syn_proxy/syn_cookie.hpp"
+
+namespace noclash::nat {
+
+/// What the SYN proxies of all workers share.
+template <class Family, class Traits>
+class SynProxyShared {
+  public:
+    /// So long does a service stay guarded once it is, in ms.
+    static constexpr std::uint64_t hold_ms = 10'000;
+
+    /// @param master  a secret that cookies' key follows from
+    /// @param rules   how many may have a number
+    SynProxyShared(const typename SynCookies<Family>::Key& master, std::size_t rules)
+        : cookies_(master), guarded_until_(rules) {}
+
+    [[nodiscard]] const SynCookies<Family>& cookies() const { return cookies_; }
+    /// Whether a service with `SynProxyMode::automatic` is guarded just now.
+    [[nodiscard]] bool is_guarded(RuleId service, std::uint64_t now_ms) const {
+        return guarded_until_[service].load(std::memory_order_relaxed) > now_ms;
+    }
+    /// Guards it from now on. Writes seldom: all workers read it for each SYN.
+    void guard(RuleId service, std::uint64_t now_ms) {
+        auto& until = guarded_until_[service];
+        if (until.load(std::memory_order_relaxed) < now_ms + hold_ms - hold_ms / 8)
+            until.store(now_ms + hold_ms, std::memory_order_relaxed);
+    }
+
+  private:
+    SynCookies<Family> cookies_;
+    /// By number of the service; `now_ms` of the moment when it ends.
+    std::vector<typename Traits::template Atomic<std::uint64_t>> guarded_until_;
+};
+
+struct SynProxyCounters {
+    Counter cookies_sent;
+    Counter opened;      ///< connections of clients that have shown a cookie
+    Counter waiting;     ///< segments of clients that came before their backend had answered
+    Counter retries;     ///< SYNs that backends got again
+    Counter unanswered;  ///< connections that were reset because the backend did not answer
+    Counter challenges;  ///< SYNs on live connections
+};
+
+/// Whether the flow's backend has still to answer.
+[[nodiscard]] constexpr bool is_waiting(TcpProgress progress) {
+    return progress.is_proxied() &&
+           (progress.state() == TcpState::syn_sent || progress.state() == TcpState::syn_recv);
+}
+
+/// Whether segments of a TCP flow are shifted.
+template <class Record>
+[[nodiscard]] bool is_shifted(const Record& flow) {
+    const TcpProgress progress = tcp_progress(flow);
+    return progress.is_proxied() && !is_waiting(progress);
+}
+
+/// One per worker, used by it alone; the counters may be read by anyone.
+template <class Family, class Traits>
+class SynProxy {
+  public:
+    using Shared = SynProxyShared<Family, Traits>;
+    using Round = nat::Round<Family>;
+
+    /// @param shared  outlives this; null: no service is ever guarded
+    /// @param workers  how many share the load of a service
+    SynProxy(Shared* shared, unsigned workers) : shared_(shared), workers_(workers) {}
+
+    /// Segments that have to be sent: the caller takes them after each burst and between bursts.
+    [[nodiscard]] OwnSegments<Family>& outbox() { return outbox_; }
+    [[nodiscard]] const SynProxyCounters& counters() const { return counters_; }
+
+    /// Whether the service of `rule` answers SYNs itself just now.
+    [[nodiscard]] bool guards(const Service<Family>& service, RuleId rule,
+                              std::uint64_t now_ms) const {
+        if (service.syn_proxy == SynProxyMode::off || shared_ == nullptr) [[likely]]
+            return false;
+        return service.syn_proxy == SynProxyMode::on || shared_->is_guarded(rule, now_ms);
+    }
+    /// Whether segments without a flow may show a cookie of this service.
+    [[nodiscard]] bool may_have_cookies(const Service<Family>& service) const {
+        return service.syn_proxy != SynProxyMode::off && shared_ != nullptr;
+    }
+    /// This worker keeps so many half-open connections of a service. Guards it when they are too
+    /// many; once guarded, it stays so until they are less than half of that.
+    void note_half_open(const Service<Family>& service, RuleId rule, std::uint32_t half_open,
+                        std::uint64_t now_ms) {
+        if (service.syn_proxy != SynProxyMode::automatic || shared_ == nullptr) return;
+        const bool guarded = shared_->is_guarded(rule, now_ms);
+        const std::uint64_t most = service.syn_proxy_above / (guarded ? 2 : 1);
+        if (std::uint64_t{half_open} * workers_ > most) shared_->guard(rule, now_ms);
+    }
+
+    /// Answers a client's SYN by a cookie. There is room for one segment.
+    void answer(const PacketContext<Family>& syn, const SynOffer& offer, std::uint64_t now_ms) {
+        const Parsed<Family>& parsed = syn.parsed;
+        const TcpSegment numbers = segment_of(syn.packet, parsed);
+        const CookieAnswer answer =
+            shared_->cookies().answer(parsed.tuple, numbers.sequence,
+                                      syn_options_of<Family>(syn.packet, parsed), offer, now_ms);
+        // ISN + 1, whatever data came with it: that comes again.
+        send(parsed.tuple.inverse(),
+             {.sequence = answer.cookie,
+              .acknowledgment = numbers.sequence + 1,
+              .flags = tcp_flag::syn | tcp_flag::ack},
+             answer.options);
+        counters_.cookies_sent.add();
+    }
+
+    /// The opening that a segment without a flow completes; nothing: its cookie is wrong, or it has
+    /// none.
+    [[nodiscard]] std::optional<ProxiedOpening> opening_of(const PacketContext<Family>& context,
+                                                           std::uint64_t now_ms) const {
+        const Parsed<Family>& parsed = context.parsed;
+        constexpr std::uint8_t looked_at = tcp_flag::syn | tcp_flag::rst | tcp_flag::ack;
+        if ((parsed.tcp_flags & looked_at) != tcp_flag::ack) return std::nullopt;
+        return shared_->cookies().read(parsed.tuple, segment_of(context.packet, parsed),
+                                       syn_options_of<Family>(context.packet, parsed), now_ms);
+    }
+
+    /// The SYN that a client with this opening has sent, as far as a cookie tells.
+    /// @param ack  the segment with the cookie
+    [[nodiscard]] static OwnSegment<Family> syn_of(const PacketContext<Family>& ack,
+                                                   const ProxiedOpening& opening) {
+        const std::uint16_t window = segment_of(ack.packet, ack.parsed).window;
+        return syn(ack.parsed.tuple, opening.client_sequence, window, opening.client);
+    }
+
+    /// Makes a flow proxied that `track_first` has seen the SYN of, and that is not published yet.
+    /// @return when the SYN is to be sent again
+    template <class Record>
+    Moment begin(Record& flow, const ProxiedOpening& opening, std::uint64_t now_ms) {
+        flow.opening_detail =
+            ClientScales{opening.client.window_scale, opening.offered_scale}.detail();
+        flow.pool_link.store(opening.cookie, std::memory_order_relaxed);
+        store(flow, flow_memory::timestamp_shift, opening.client.timestamp_echo);
+        store(flow, flow_memory::timestamp_sent, opening.client.timestamp_value);
+        flow.protocol_word.store(Waiting::word(opening.client), std::memory_order_relaxed);
+        flow.protocol_state.store(TcpProgress(TcpState::syn_sent).with_proxied().bits(),
+                                  std::memory_order_relaxed);
+        return to_moment(now_ms) + first_retry_ms;
+    }
+    /// The flow of an opening is published; its SYN has been translated.
+    void opened(const OwnSegment<Family>& syn) {
+        outbox_.add(syn);
+        counters_.opened.add();
+    }
+
+    /// A segment of a flow whose backend has still to answer. There is room for two segments.
+    /// Writes the verdict; true: the segment goes on to its receiver instead.
+    template <class Record>
+    [[nodiscard]] bool wait(PacketContext<Family>& context, Record& flow, Direction direction,
+                            Round round) {
+        const TcpSegment segment = segment_of(context.packet, context.parsed);
+        context.verdict = Verdict::taken();
+        return direction == Direction::original ? client_waits(context, segment, flow, round)
+                                                : backend_answers(context, segment, flow, round);
+    }
+
+    /// A SYN of the client on a connection that may live. There is room for one segment.
+    template <class Record>
+    void challenge(const PacketContext<Family>& context, const Record& flow) {
+        const bool waits = is_waiting(tcp_progress(flow));
+        const std::uint32_t expected =
+            waits ? load(flow, flow_memory::tcp_end(Direction::original))
+                  : load(flow, flow_memory::tcp_acknowledged(Direction::reply));
+        if (waits && segment_of(context.packet, context.parsed).sequence + 1 == expected)
+            return counters_.waiting.add();  // a late copy of the SYN that opened it
+        send(context.parsed.tuple.inverse(),
+             {.sequence = waits ? cookie_of(flow) + 1
+                                : load(flow, flow_memory::tcp_end(Direction::reply)) +
+                                      shift_of(flow).sequence,
+              .acknowledgment = expected,
+              .flags = tcp_flag::ack},
+             {});
+        counters_.challenges.add();
+    }
+
+    /// Notes the last TSval of the client, for a successor of the flow, as `Timestamps` does: the
+    /// segments that end a connection say it, too. `context` has been shifted.
+    template <class Record>
+    static void note_timestamp(const PacketContext<Family>& context, Record& flow) {
+        if (tcp_state(flow) == TcpState::established) return;
+        const std::uint32_t at = find_timestamps(context.packet, context.parsed.l4_offset);
+        if (at != 0) store(flow, flow_memory::timestamp_sent, timestamp_value(context.packet, at));
+    }
+
+    /// The time of a flow is over. True: it waits for its backend, which gets the SYN again, and
+    /// lives on. When that was the last time, the client is told that it does not.
+    template <class Record>
+    [[nodiscard]] bool lives_on(Record& flow, std::uint64_t now_ms) {
+        if (flow.tuple(Direction::original).protocol != ip_protocol::tcp || is_wildcard(flow))
+            return false;
+        const TcpProgress progress(flow.protocol_state.load(std::memory_order_acquire));  // (34)
+        if (!is_waiting(progress)) return false;
+        if (progress.state() == TcpState::syn_recv) return true;
+        if (!outbox_.has_room(1)) {
+            refresh(flow, to_moment(now_ms) + soon_ms);
+            return true;
+        }
+        const std::uint32_t word = flow.protocol_word.load(std::memory_order_relaxed);
+        const std::uint32_t retries = Waiting::retries(word);
+        const bool again = retries < most_retries;
+        // The answer may be there just now, on another worker.
+        if (!move(flow, again ? TcpState::syn_recv : TcpState::close)) return true;
+        if (!again) {
+            reset_client(flow);
+            counters_.unanswered.add();
+            return false;
+        }
+        flow.protocol_word.store(Waiting::after_retry(word), std::memory_order_relaxed);
+        refresh(flow, to_moment(now_ms) + (first_retry_ms << (retries + 1)));
+        send_syn_again(flow);
+        move_progress(flow, [](TcpProgress seen) { return seen.only(TcpState::syn_sent); });
+        return true;
+    }
+
+  private:
+    static constexpr std::uint32_t first_retry_ms = 1000;  ///< [RFC 6298 section 2], rule 2.1
+    static constexpr std::uint32_t most_retries = 3;
+    static constexpr std::uint32_t soon_ms = 100;
+
+    /// `Flow::protocol_word` while the backend has still to answer: what the SYN to it says.
+    struct Waiting {
+        static constexpr std::uint32_t sack = 1U << 16U, timestamps = 1U << 17U;
+        static constexpr unsigned retries_at = 24;
+
+        [[nodiscard]] static std::uint32_t word(const SynOptions& client) {
+            return client.max_segment_size | (client.sack ? sack : 0) |
+                   (client.timestamps ? timestamps : 0);
+        }
+        [[nodiscard]] static std::uint32_t retries(std::uint32_t word) {
+            return word >> retries_at;
+        }
+        [[nodiscard]] static std::uint32_t after_retry(std::uint32_t word) {
+            return word + (1U << retries_at);
+        }
+    };
+
+    template <class Record>
+    static std::uint32_t load(const Record& flow, std::size_t word) {
+        return flow.memory[word].load(std::memory_order_relaxed);
+    }
+    template <class Record>
+    static void store(Record& flow, std::size_t word, std::uint32_t value) {
+        flow.memory[word].store(value, std::memory_order_relaxed);
+    }
+    /// While it waits.
+    template <class Record>
+    static std::uint32_t cookie_of(const Record& flow) {
+        return flow.pool_link.load(std::memory_order_relaxed);
+    }
+    /// The largest window that the client has shown, as it stands in headers.
+    template <class Record>
+    static std::uint16_t window_of_client(const Record& flow) {
+        return static_cast<std::uint16_t>(load(flow, flow_memory::tcp_windows));
+    }
+
+    void send(const Tuple<Family>& tuple, const TcpSegment& numbers, const SynOptions& options) {
+        outbox_.add({tuple, numbers, options});
+    }
+
+    /// @param window  of the client, as it stands in scaled headers; a SYN's is never scaled
+    static OwnSegment<Family> syn(const Tuple<Family>& tuple, std::uint32_t sequence,
+                                  std::uint16_t window, SynOptions options) {
+        const unsigned scale = options.window_scale == no_window_scale ? 0U : options.window_scale;
+        options.timestamp_echo = 0;
+        return {tuple,
+                {.sequence = sequence,
+                 .window =
+                     static_cast<std::uint16_t>(std::min(std::uint32_t{window} << scale, 0xffffU)),
+                 .flags = tcp_flag::syn},
+                options};
+    }
+
+    template <class Record>
+    void send_syn_again(const Record& flow) {
+        const std::uint32_t word = flow.protocol_word.load(std::memory_order_relaxed);
+        SynOptions options;
+        options.max_segment_size = static_cast<std::uint16_t>(word);
+        options.window_scale = ClientScales::of(flow.opening_detail).own;
+        options.sack = (word & Waiting::sack) != 0;
+        options.timestamps = (word & Waiting::timestamps) != 0;
+        options.timestamp_value = load(flow, flow_memory::timestamp_sent);
+        outbox_.add(syn(flow.tuple(Direction::reply).inverse(),
+                        load(flow, flow_memory::tcp_end(Direction::original)) - 1,
+                        window_of_client(flow), options));
+        counters_.retries.add();
+    }
+
+    /// The client believes in a connection that there will not be.
+    template <class Record>
+    void reset_client(const Record& flow) {
+        send(flow.tuple(Direction::original).inverse(),
+             {.sequence = cookie_of(flow) + 1,
+              .acknowledgment = load(flow, flow_memory::tcp_end(Direction::original)),
+              .flags = tcp_flag::rst | tcp_flag::ack},
+             {});
+    }
+
+    /// False: another worker was faster.
+    template <class Record>
+    static bool move(Record& flow, TcpState to) {
+        const TcpProgress waits = TcpProgress(TcpState::syn_sent).with_proxied();
+        std::uint8_t seen = waits.bits();
+        return flow.protocol_state.compare_exchange_strong(seen, waits.only(to).bits(),
+                                                           std::memory_order_seq_cst,   // (32)
+                                                           std::memory_order_acquire);  // (34)
+    }
+    template <class Record>
+    bool close(PacketContext<Family>& context, Record& flow, Round round) {
+        if (!move(flow, TcpState::close)) {
+            context.verdict = Verdict::park();
+            return false;
+        }
+        refresh(flow, expiry(round.now_ms, round.policy.timeouts.tcp_close_s));
+        return true;
+    }
+
+    template <class Record>
+    bool client_waits(PacketContext<Family>& context, const TcpSegment& segment, Record& flow,
+                      Round round) {
+        if (!segment.has(tcp_flag::rst)) {
+            counters_.waiting.add();
+            return false;
+        }
+        if (segment.sequence != load(flow, flow_memory::tcp_end(Direction::original))) {
+            context.verdict = Verdict::drop(DropReason::tcp_reset);
+            return false;
+        }
+        return close(context, flow, round);  // the backend may be about to answer: it hears of it
+    }
+
+    template <class Record>
+    bool backend_answers(PacketContext<Family>& context, const TcpSegment& segment, Record& flow,
+                         Round round) {
+        const bool answers =
+            segment.has(tcp_flag::ack) &&
+            segment.acknowledgment == load(flow, flow_memory::tcp_end(Direction::original));
+        switch (tcp_event(segment.flags)) {
+            case TcpEvent::rst:
+                if (!answers)
+                    context.verdict = Verdict::drop(DropReason::tcp_reset);
+                else if (close(context, flow, round))
+                    reset_client(flow);
+                return false;
+            case TcpEvent::syn:
+                context.verdict = Verdict::drop(DropReason::tcp_invalid);
+                return false;
+            case TcpEvent::syn_ack:
+                if (answers) {
+                    if (move(flow, TcpState::syn_recv))
+                        establish(context, segment, flow, round);
+                    else
+                        context.verdict = Verdict::park();
+                    return false;
+                }
+                break;
+            case TcpEvent::fin:
+            case TcpEvent::ack:
+            case TcpEvent::count:
+                break;
+        }
+        // It speaks of an older connection (RFC 9293, section 3.5.1).
+        send(flow.tuple(Direction::reply).inverse(),
+             {.sequence = segment.acknowledgment, .flags = tcp_flag::rst}, {});
+        send_syn_again(flow);
+        return false;
+    }
+
+    /// The backend's SYN-ACK. This worker alone may change the flow.
+    template <class Record>
+    void establish(const PacketContext<Family>& context, const TcpSegment& answer, Record& flow,
+                   Round round) {
+        const SynOptions theirs = syn_options_of<Family>(context.packet, context.parsed);
+        const std::uint32_t cookie = cookie_of(flow);
+        const std::uint32_t echoed = load(flow, flow_memory::timestamp_shift);
+        const std::uint32_t begin = load(flow, flow_memory::tcp_end(Direction::original));
+        const bool client_has_timestamps =
+            (flow.protocol_word.load(std::memory_order_relaxed) & Waiting::timestamps) != 0;
+        const TcpWindow mode = round.policy.tcp.window;
+        TcpWords(flow, Direction::reply, mode).answer(answer, true, theirs.window_scale);
+        const TcpSegment ack{.sequence = begin,
+                             .end = begin,
+                             .acknowledgment = answer.end,
+                             .window = window_of_client(flow),
+                             .flags = tcp_flag::ack};
+        TcpWords(flow, Direction::original, mode).note(ack, true, true);
+        flow.pool_link.store(cookie - answer.sequence, std::memory_order_relaxed);
+        store(flow, flow_memory::timestamp_shift,
+              theirs.timestamps ? echoed - theirs.timestamp_value : 0);
+        flow.protocol_word.store(0, std::memory_order_relaxed);
+        flow.counter(Direction::reply).add(context.parsed.length);
+        mark(flow, flow_mark::replied | flow_mark::assured);
+        refresh(flow, expiry(round.now_ms, round.policy.timeouts.tcp_established_s));
+        move_progress(flow, [](TcpProgress seen) { return seen.only(TcpState::established); });
+
+        SynOptions to_backend;
+        to_backend.timestamps = theirs.timestamps;
+        to_backend.timestamp_value = theirs.timestamp_echo;
+        to_backend.timestamp_echo = theirs.timestamp_value;
+        send(flow.tuple(Direction::reply).inverse(), ack, to_backend);
+        SynOptions to_client;
+        to_client.timestamps = client_has_timestamps;
+        to_client.timestamp_value = echoed;
+        to_client.timestamp_echo = load(flow, flow_memory::timestamp_sent);
+        const std::uint8_t offered = ClientScales::of(flow.opening_detail).offered;
+        send(flow.tuple(Direction::original).inverse(),
+             {.sequence = cookie + 1,
+              .acknowledgment = begin,
+              .window = static_cast<std::uint16_t>(answer.window >>
+                                                   (offered == no_window_scale ? 0U : offered)),
+              .flags = tcp_flag::ack},
+             to_client);
+    }
+
+    Shared* shared_;
+    unsigned workers_;
+    OwnSegments<Family> outbox_;
+    SynProxyCounters counters_;
+};
+
+}  // namespace noclash::nat
