@@ -33,13 +33,27 @@ void check_backends(const Section& section, const Service& service) {
 
 void check_keys_of_tcp(const Section& section, const Service& service) {
     if (service.protocol == nat::ip_protocol::tcp) return;
-    for (const std::string_view key : {"on_gone", "drain_s"})
+    for (const std::string_view key : {"on_gone", "drain_s", "syn_proxy"})
         if (section.has(key))
             section.warn(key,
                          fmt::format("has no effect: it is about TCP connections, and `protocol` "
                                      "is {:?}",
                                      protocol_name(service.protocol)),
                          "leave it out");
+}
+
+/// Keys that mean something with others alone.
+void check_syn_proxy(const Section& section, const Service& service) {
+    if (section.has("syn_proxy_above") && service.syn_proxy != nat::SynProxyMode::automatic)
+        section.warn("syn_proxy_above", "has no effect: `syn_proxy` is not \"auto\"",
+                     "set `syn_proxy = \"auto\"`, or leave it out");
+    if (section.has("syn_offer") && service.syn_proxy == nat::SynProxyMode::off)
+        section.warn("syn_offer", "has no effect: `syn_proxy` is \"off\"",
+                     "set `syn_proxy = \"auto\"`, or leave it out");
+    if (service.syn_offer && !service.syn_offer->timestamps && section.has("syn_offer") &&
+        service.syn_offer->sack && service.syn_proxy != nat::SynProxyMode::off)
+        section.warn("syn_offer", "`timestamps = false`: no client gets SACK or a window scale",
+                     "leave `timestamps` out, unless a backend has none");
 }
 
 }  // namespace
@@ -51,6 +65,7 @@ void check_services(const Whole& whole) {
         const Service& service = whole.config.policy.services[i];
         check_backends(section, service);
         check_keys_of_tcp(section, service);
+        check_syn_proxy(section, service);
     }
 }
 

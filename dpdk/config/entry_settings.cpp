@@ -168,10 +168,17 @@ Settings settings_of(const nat::Rule<V4>& rule, const Config& config) {
     return settings;
 }
 
+std::string offer_text(const nat::SynOffer& offer) {
+    const auto& [mss, window_scale, sack, timestamps] = offer;
+    return fmt::format("mss {}, window scale {}, sack {}, timestamps {}", mss, window_scale, sack,
+                       timestamps);
+}
+
 Settings settings_of(const nat::Service<V4>& service, const Config& config) {
     // Whether a command made it is no setting.
     const auto& [name, address, ports, protocol, ingress_port, source_nat, pool, affinity,
-                 no_backend, on_gone, drain_s, backends, by_command] = service;
+                 no_backend, on_gone, drain_s, syn_proxy, syn_proxy_above, syn_offer, backends,
+                 by_command] = service;
     // Neither ports nor backends have an order.
     auto ranges = ports;
     std::ranges::sort(ranges, {}, &nat::PortRange::first);
@@ -193,6 +200,9 @@ Settings settings_of(const nat::Service<V4>& service, const Config& config) {
             single("no_backend", word_of(no_backend_words, no_backend)),
             single("on_gone", word_of(on_gone_words, on_gone)),
             single("drain_s", std::to_string(drain_s)),
+            single("syn_proxy", word_of(syn_proxy_words, syn_proxy)),
+            single("syn_proxy_above", std::to_string(syn_proxy_above)),
+            {"syn_offer", if_there(syn_offer, offer_text), Reload::live, "as backends offer"},
             {"backends", std::move(backend_values)}};
 }
 

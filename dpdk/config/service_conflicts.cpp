@@ -37,7 +37,10 @@ void note(const Section& section, const ServiceConflict& conflict) {
 }
 
 ServiceConflicts::ServiceConflicts(const Config& config)
-    : others_(config), own_(config), endpoints_(config.ports.size()) {
+    : tracks_windows_(config.policy.tcp.window != nat::TcpWindow::off),
+      others_(config),
+      own_(config),
+      endpoints_(config.ports.size()) {
     for (const StaticNeighbor& neighbor : config.static_neighbors)
         neighbors_.insert(neighbor.address.value.host());
     for (const auto& rule : config.policy.rules) {
@@ -58,6 +61,11 @@ std::vector<ServiceConflict> ServiceConflicts::find(const Service& service) cons
     find_address(service, found);
     find_endpoint(service, found);
     find_source(service, found);
+    if (service.syn_proxy != nat::SynProxyMode::off && !tracks_windows_)
+        found.push_back({"syn_proxy",
+                         {},
+                         "needs to know sequence numbers, and `tcp_window` is \"off\"",
+                         "`tcp_window = \"liberal\"`, or `syn_proxy = \"off\"`"});
     for (std::size_t i = 0; i < service.backends.size(); ++i) {
         if (auto conflict = find(service, service.backends[i].address)) {
             conflict->backend = i;

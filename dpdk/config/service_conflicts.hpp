@@ -70,6 +70,7 @@ class ServiceConflicts {
         nat::PortRange ports;
     };
 
+    bool tracks_windows_;
     OtherAddresses others_;
     OwnAddresses own_;  ///< but for VIPs
     std::unordered_set<std::uint32_t> neighbors_;

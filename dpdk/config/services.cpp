@@ -113,7 +113,8 @@ void read_service_source(const Section& section, const Config& config, Service& 
 
 Service read_service(const Section& section, const Config& config) {
     section.allow_only({"name", "address", "ports", "protocol", "in", "source", "affinity",
-                        "no_backend", "on_gone", "drain_s", "backends"});
+                        "no_backend", "on_gone", "drain_s", "syn_proxy", "syn_proxy_above",
+                        "syn_offer", "backends"});
     Service service;
     service.name = read_name(section, longest_service_name);
     read_address(section, service);
@@ -125,6 +126,7 @@ Service read_service(const Section& section, const Config& config) {
     read_word(section, "no_backend", no_backend_words, service.no_backend);
     read_word(section, "on_gone", on_gone_words, service.on_gone);
     section.read("drain_s", service.drain_s, 0, longest_drain_s);
+    read_syn_proxy(section, service);
     service.backends = read_backends(section);
     return service;
 }

@@ -22,6 +22,9 @@ inline constexpr std::size_t most_backends_in_all = 262144;
 /// @param config  its ports and pools are what the service may name
 [[nodiscard]] nat::Service<V4> read_service(const Section& section, const Config& config);
 
+/// Reads the part of a service that is about its SYN proxy.
+void read_syn_proxy(const Section& section, nat::Service<V4>& service);
+
 /// `10.2.0.2:80`, or `10.2.0.2` for the port that the client asked for; nothing when the text is no
 /// address that a host may have.
 [[nodiscard]] std::optional<nat::Backend<V4>> parse_backend(std::string_view text);

@@ -32,6 +32,7 @@ inline constexpr std::array<Word, 2> on_change_words{"keep", "end"};
 inline constexpr std::array<Word, 2> affinity_words{"none", "client"};
 inline constexpr std::array<Word, 2> no_backend_words{"reject", "drop"};
 inline constexpr std::array<Word, 2> on_gone_words{"reset", "keep"};
+inline constexpr std::array<Word, 3> syn_proxy_words{"off", "auto", "on"};
 
 template <std::size_t count, class Enum>
 [[nodiscard]] constexpr Word word_of(const std::array<Word, count>& words, Enum value) {

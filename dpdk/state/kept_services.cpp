@@ -93,7 +93,14 @@ json service_json(const nat::Service<V4>& service, const Config& config) {
                 {"no_backend", word_of(no_backend_words, service.no_backend)},
                 {"on_gone", word_of(on_gone_words, service.on_gone)},
                 {"drain_s", service.drain_s},
+                {"syn_proxy", word_of(syn_proxy_words, service.syn_proxy)},
+                {"syn_proxy_above", service.syn_proxy_above},
                 {"backends", std::move(backends)}};
+    if (const auto& offer = service.syn_offer)
+        object["syn_offer"] = {{"mss", offer->max_segment_size},
+                               {"window_scale", offer->window_scale},
+                               {"sack", offer->sack},
+                               {"timestamps", offer->timestamps}};
     if (service.ingress_port) object["in"] = config.ports[*service.ingress_port].name;
     return object;
 }

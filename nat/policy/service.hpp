@@ -84,7 +84,9 @@ struct Service {
     SynProxyMode syn_proxy = SynProxyMode::off;
     /// With `automatic`: half-open connections from which on the service is guarded.
     std::uint32_t syn_proxy_above = default_syn_proxy_above;
-    SynOffer syn_offer;
+    /// What clients are offered while the service is guarded; absent: the least that all backends
+    /// have offered lately.
+    std::optional<SynOffer> syn_offer;
     std::vector<Backend<Family>> backends;
     bool by_command = false;  ///< made while the gateway runs; no file has it
     friend bool operator==(const Service&, const Service&) = default;

@@ -76,6 +76,8 @@ json service_of(const ServiceWish& wish) {
     put("no_backend", keys.no_backend);
     put("on_gone", keys.on_gone);
     put("drain_s", keys.drain_s);
+    put("syn_proxy", keys.syn_proxy);
+    put("syn_proxy_above", keys.syn_proxy_above);
     return service;
 }
 
@@ -111,6 +113,12 @@ void add_keys(CLI::App& command, ServiceWish::Keys& keys) {
     add("--drain-s", keys.drain_s, "SECONDS",
         "So long may TCP connections to a draining backend live; 0: as long as they like")
         ->transform(number("number of seconds", 0, 86400));
+    add("--syn-proxy", keys.syn_proxy, "MODE",
+        "off, auto or on: answer SYNs by cookies; auto: while very many connections are half open")
+        ->check(one_of(dpdk::syn_proxy_words));
+    add("--syn-proxy-above", keys.syn_proxy_above, "CONNECTIONS",
+        "With auto: so many half-open connections are very many")
+        ->transform(number("number of connections", 1, nat::most_syn_proxy_above));
 }
 
 }  // namespace

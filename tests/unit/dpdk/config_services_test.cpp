@@ -90,6 +90,9 @@ affinity = "client"
 no_backend = "drop"
 on_gone = "keep"
 drain_s = 86400
+syn_proxy = "auto"
+syn_proxy_above = 1
+syn_offer = { mss = 1200, window_scale = 14, sack = false, timestamps = true }
 backends = ["10.1.0.2:8080", { address = "10.1.0.3", weight = 256 },
             { address = "10.1.0.4:80", weight = 0 }, { address = "10.1.0.5:80" }]
 )");
@@ -105,6 +108,9 @@ backends = ["10.1.0.2:8080", { address = "10.1.0.3", weight = 256 },
     expected.no_backend = nat::NoBackend::drop;
     expected.on_gone = nat::OnGone::keep;
     expected.drain_s = 86400;
+    expected.syn_proxy = nat::SynProxyMode::automatic;
+    expected.syn_proxy_above = 1;
+    expected.syn_offer = nat::SynOffer{1200, 14, false, true};
     expected.backends = {{v4("10.1.0.2"), 8080, 1},
                          {v4("10.1.0.3"), 0, 256},
                          {v4("10.1.0.4"), 80, 0},
@@ -130,6 +136,9 @@ TEST(Services, HaveDefaults) {
     EXPECT_EQ(expected.no_backend, nat::NoBackend::reject);
     EXPECT_EQ(expected.on_gone, nat::OnGone::reset);
     EXPECT_EQ(expected.drain_s, 0U);
+    EXPECT_EQ(expected.syn_proxy, nat::SynProxyMode::off);
+    EXPECT_EQ(expected.syn_proxy_above, 4096U);
+    EXPECT_EQ(expected.syn_offer, std::nullopt);
 }
 
 TEST(Services, AreReadInEveryForm) {
@@ -236,6 +245,21 @@ const Fault of_keys[] = {
      "\"drop\""},
     {"UnknownOnGone", plus("on_gone = 'end'"),
      "f:27:11: [service \"s\"] on_gone: \"end\" is not known; expected \"reset\" or \"keep\""},
+    {"UnknownSynProxy", plus("syn_proxy = 'yes'"),
+     "f:27:13: [service \"s\"] syn_proxy: \"yes\" is not known; expected \"off\", \"auto\" or "
+     "\"on\""},
+    {"SynProxyAboveNothing", plus("syn_proxy_above = 0"),
+     "f:27:19: [service \"s\"] syn_proxy_above: 0 is out of range; expected an integer from 1 to "
+     "10000000"},
+    {"NoOffer", plus("syn_offer = 1460"),
+     "f:27:13: [service \"s\"] syn_offer: is an integer; expected a table, as { mss = 1460, "
+     "window_scale = 7 }"},
+    {"OfferTooSmall", plus("syn_offer = { mss = 535 }"),
+     "f:27:21: [service \"s\"] syn_offer mss: 535 is out of range; expected an integer from 536 to "
+     "9216"},
+    {"OfferOfUnknown", plus("syn_offer = { ecn = true }"),
+     "f:27:15: [service \"s\"] syn_offer ecn: unknown key; expected one of mss, window_scale, "
+     "sack, timestamps"},
     {"DrainTooLong", plus("drain_s = 86401"),
      "f:27:11: [service \"s\"] drain_s: 86401 is out of range; expected an integer from 0 to "
      "86400"},
@@ -436,6 +460,24 @@ TEST(Services, OfOtherProtocolsHaveNoConnectionsToEnd) {
                                "is about TCP connections, and `protocol` is \"udp\""),
                     StartsWith("f:29:11: warning: [service \"s\"] drain_s: has no effect")));
     EXPECT_THAT(warnings(plus("on_gone = 'keep'\ndrain_s = 60\nbackends = '10.1.0.2'")), IsEmpty());
+    EXPECT_THAT(
+        warnings(udp + "syn_proxy = 'auto'\n"),
+        ElementsAre(StartsWith("f:28:13: warning: [service \"s\"] syn_proxy: has no effect")));
+}
+
+TEST(Services, KeysOfTheSynProxyBelongTogether) {
+    const auto with_backend = [](std::string_view more) {
+        return warnings(plus(fmt::format("backends = '10.1.0.2'\n{}", more)));
+    };
+    EXPECT_THAT(with_backend("syn_proxy = 'on'\nsyn_proxy_above = 9"),
+                ElementsAre(StartsWith("f:29:19: warning: [service \"s\"] syn_proxy_above: has no "
+                                       "effect: `syn_proxy` is not \"auto\"")));
+    EXPECT_THAT(
+        with_backend("syn_offer = { mss = 1400 }"),
+        ElementsAre(StartsWith("f:28:13: warning: [service \"s\"] syn_offer: has no effect: "
+                               "`syn_proxy` is \"off\"")));
+    EXPECT_THAT(with_backend("syn_proxy = 'auto'\nsyn_proxy_above = 9\nsyn_offer = { mss = 1400 }"),
+                IsEmpty());
 }
 
 /// Without a router.

@@ -134,12 +134,13 @@ TEST(ServiceCommands, SetNamesOnlyWhatTheLineNames) {
     EXPECT_EQ(
         changes_of("service set --address 192.0.2.7 --protocol udp --ports 53 --ports 54 "
                    "--backend 10.2.0.2:53,10.2.0.3 --backend 10.2.0.4 web --in outside --source "
-                   "pool:public --affinity client --no-backend drop --on-gone keep --drain-s 30"),
+                   "pool:public --affinity client --no-backend drop --on-gone keep --drain-s 30 "
+                   "--syn-proxy auto --syn-proxy-above 9"),
         json::parse(
             R"([{"op":"set","service":{"name":"web","address":"192.0.2.7","protocol":"udp",
                  "ports":["53","54"],"backends":["10.2.0.2:53","10.2.0.3","10.2.0.4"],
                  "in":"outside","source":"pool:public","affinity":"client","no_backend":"drop",
-                 "on_gone":"keep","drain_s":30}}])"));
+                 "on_gone":"keep","drain_s":30,"syn_proxy":"auto","syn_proxy_above":9}}])"));
 }
 
 TEST(ServiceCommands, FaultsAreNamedWithARemedy) {
