@@ -327,7 +327,7 @@ class Pipeline {
         if (context.parsed.kind == PacketKind::tcp && !reopens) {
             const OfIncarnation is = incarnations_.track(context, flow, direction, round);
             if (is == OfIncarnation::later) context.verdict = Verdict::park();
-            if (is == OfIncarnation::yes) note_of_incarnation(context, flow, direction, policy);
+            if (is == OfIncarnation::yes) note_of_incarnation(context, flow, direction, round);
             if (is != OfIncarnation::no) return is == OfIncarnation::yes;
         }
         if (const DropReason reason = track(flow, direction, context.packet, context.parsed,
@@ -344,7 +344,7 @@ class Pipeline {
         if (!policy.timeouts.inbound_refresh)
             slow_path_.mappings().note_outward(flow, direction,
                                                flow.expires.load(std::memory_order_relaxed));
-        note_opening(context, flow, policy);
+        note_opening(context, flow, direction, round);
         if (timestamps_ != nullptr && context.parsed.kind == PacketKind::tcp)
             timestamps_->passes(context.packet, context.parsed, flow, direction, reopens, now_ms);
         return true;
@@ -383,7 +383,7 @@ class Pipeline {
                 return false;
             }
             const bool goes_on = proxy.wait(context, flow, direction, round);
-            note_opening(context, flow, policy);
+            note_opening(context, flow, direction, round);
             return goes_on;
         }
         const SequenceShift shift = shift_of(flow);
@@ -399,23 +399,30 @@ class Pipeline {
             proxy.note_timestamp(context, flow);
         else
             shift_to_client(context.packet, context.parsed, shift);
-        note_opening(context, flow, policy);
+        note_opening(context, flow, direction, round);
         return true;
     }
 
     /// A packet that `Incarnations` has tracked.
     void note_of_incarnation(const PacketContext<Family>& context, Record& flow,
-                             Direction direction, const Snapshot& policy) {
+                             Direction direction, Round round) {
         flow.counter(direction).add(context.parsed.length);
-        note_opening(context, flow, policy);
+        note_opening(context, flow, direction, round);
     }
-    void note_opening(const PacketContext<Family>& context, Record& flow, const Snapshot& policy) {
+    void note_opening(const PacketContext<Family>& context, Record& flow, Direction direction,
+                      Round round) {
+        const auto& [policy, now_ms] = round;
         if ((flow.marks.load(std::memory_order_relaxed) & flow_mark::half_open) != 0 &&
             !is_half_open(flow))
             limits_.opened(flow);
         if ((context.parsed.tcp_flags & tcp_flag::syn) == 0) return;
-        if (const Rule<Family>* const rule = policy.find_rule(flow.rule))
-            clamp_to_path(context, *rule, policy.router);
+        const Rule<Family>* const rule = policy.find_rule(flow.rule);
+        if (rule == nullptr) return;
+        if (rule->is_service() && direction == Direction::reply &&
+            context.parsed.kind == PacketKind::tcp)
+            slow_path_.syn_proxy().note_offer(policy.service_rules.service_of(*rule), rule->id,
+                                              context, now_ms);
+        clamp_to_path(context, *rule, policy.router);
     }
 
     /// A SYN on a finished connection makes one more that is half open; when it may not, the

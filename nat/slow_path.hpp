@@ -283,7 +283,8 @@ class SlowPath {
         if (!syn_proxy_.outbox().has_room(1)) return drop(context, DropReason::no_buffer);
         if (predecessor_ && !end_predecessor(round)) return decided(context, Verdict::park());
         constexpr std::uint16_t headers = sizeof(IpHeader<Family>) + sizeof(TcpHeader);
-        SynOffer offer = policy.service_rules.service_of(*plan.rule).syn_offer.value_or(SynOffer{});
+        const Rule<Family>& rule = *plan.rule;
+        SynOffer offer = syn_proxy_.offer_of(policy.service_rules.service_of(rule), rule.id);
         offer.max_segment_size =
             std::min(offer.max_segment_size, static_cast<std::uint16_t>(back->mtu - headers));
         syn_proxy_.answer(context, offer, now_ms);

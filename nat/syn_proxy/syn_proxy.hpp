@@ -49,6 +49,7 @@
 #include "nat/packet/packet_context.hpp"
 #include "nat/packet/timestamp_option.hpp"
 #include "nat/policy/policy_snapshot.hpp"
+#include "nat/syn_proxy/backend_offer.hpp"
 #include "nat/syn_proxy/own_segment.hpp"
 #include "nat/syn_proxy/sequence_shift.hpp"
 #include "nat/syn_proxy/syn_cookie.hpp"
@@ -65,24 +66,33 @@ class SynProxyShared {
     /// @param master  a secret that cookies' key follows from
     /// @param rules   how many may have a number
     SynProxyShared(const typename SynCookies<Family>::Key& master, std::size_t rules)
-        : cookies_(master), guarded_until_(rules) {}
+        : cookies_(master), services_(rules) {}
 
     [[nodiscard]] const SynCookies<Family>& cookies() const { return cookies_; }
     /// Whether a service with `SynProxyMode::automatic` is guarded just now.
     [[nodiscard]] bool is_guarded(RuleId service, std::uint64_t now_ms) const {
-        return guarded_until_[service].load(std::memory_order_relaxed) > now_ms;
+        return services_[service].guarded_until.load(std::memory_order_relaxed) > now_ms;
     }
     /// Guards it from now on. Writes seldom: all workers read it for each SYN.
     void guard(RuleId service, std::uint64_t now_ms) {
-        auto& until = guarded_until_[service];
+        auto& until = services_[service].guarded_until;
         if (until.load(std::memory_order_relaxed) < now_ms + hold_ms - hold_ms / 8)
             until.store(now_ms + hold_ms, std::memory_order_relaxed);
     }
 
+    [[nodiscard]] BackendOffer<Traits>& offer_of(RuleId service) {
+        return services_[service].offer;
+    }
+
   private:
+    struct OfService {
+        /// `now_ms` of the moment when it ends.
+        typename Traits::template Atomic<std::uint64_t> guarded_until{0};
+        BackendOffer<Traits> offer;
+    };
+
     SynCookies<Family> cookies_;
-    /// By number of the service; `now_ms` of the moment when it ends.
-    std::vector<typename Traits::template Atomic<std::uint64_t>> guarded_until_;
+    std::vector<OfService> services_;  ///< by number
 };
 
 struct SynProxyCounters {
@@ -141,6 +151,19 @@ class SynProxy {
         const bool guarded = shared_->is_guarded(rule, now_ms);
         const std::uint64_t most = service.syn_proxy_above / (guarded ? 2 : 1);
         if (std::uint64_t{half_open} * workers_ > most) shared_->guard(rule, now_ms);
+    }
+
+    /// What clients of a service are offered in its backends' place.
+    [[nodiscard]] SynOffer offer_of(const Service<Family>& service, RuleId rule) const {
+        return service.syn_offer ? *service.syn_offer : shared_->offer_of(rule).offer();
+    }
+    /// A backend's SYN-ACK to a client that has opened its connection itself. What the client has
+    /// asked for is not known any more: what is not offered tells nothing.
+    void note_offer(const Service<Family>& service, RuleId rule,
+                    const PacketContext<Family>& syn_ack, std::uint64_t now_ms) {
+        if (!may_have_cookies(service)) return;
+        const auto options = syn_options_of<Family>(syn_ack.packet, syn_ack.parsed);
+        shared_->offer_of(rule).note(options, options, now_ms);
     }
 
     /// Answers a client's SYN by a cookie. There is room for one segment.
@@ -268,7 +291,7 @@ class SynProxy {
     }
 
   private:
-    static constexpr std::uint32_t first_retry_ms = 1000;  ///< [RFC 6298 section 2], rule 2.1
+    static constexpr std::uint32_t first_retry_ms = 1000;  ///< RFC 6298, section 2, rule 2.1
     static constexpr std::uint32_t most_retries = 3;
     static constexpr std::uint32_t soon_ms = 100;
 
@@ -325,8 +348,9 @@ class SynProxy {
                 options};
     }
 
+    /// The options of the SYN that its backend has got.
     template <class Record>
-    void send_syn_again(const Record& flow) {
+    static SynOptions asked_of(const Record& flow) {
         const std::uint32_t word = flow.protocol_word.load(std::memory_order_relaxed);
         SynOptions options;
         options.max_segment_size = static_cast<std::uint16_t>(word);
@@ -334,9 +358,14 @@ class SynProxy {
         options.sack = (word & Waiting::sack) != 0;
         options.timestamps = (word & Waiting::timestamps) != 0;
         options.timestamp_value = load(flow, flow_memory::timestamp_sent);
+        return options;
+    }
+
+    template <class Record>
+    void send_syn_again(const Record& flow) {
         outbox_.add(syn(flow.tuple(Direction::reply).inverse(),
                         load(flow, flow_memory::tcp_end(Direction::original)) - 1,
-                        window_of_client(flow), options));
+                        window_of_client(flow), asked_of(flow)));
         counters_.retries.add();
     }
 
@@ -428,8 +457,8 @@ class SynProxy {
         const std::uint32_t cookie = cookie_of(flow);
         const std::uint32_t echoed = load(flow, flow_memory::timestamp_shift);
         const std::uint32_t begin = load(flow, flow_memory::tcp_end(Direction::original));
-        const bool client_has_timestamps =
-            (flow.protocol_word.load(std::memory_order_relaxed) & Waiting::timestamps) != 0;
+        const SynOptions asked = asked_of(flow);
+        shared_->offer_of(flow.rule).note(asked, theirs, round.now_ms);
         const TcpWindow mode = round.policy.tcp.window;
         TcpWords(flow, Direction::reply, mode).answer(answer, true, theirs.window_scale);
         const TcpSegment ack{.sequence = begin,
@@ -453,9 +482,9 @@ class SynProxy {
         to_backend.timestamp_echo = theirs.timestamp_value;
         send(flow.tuple(Direction::reply).inverse(), ack, to_backend);
         SynOptions to_client;
-        to_client.timestamps = client_has_timestamps;
+        to_client.timestamps = asked.timestamps;
         to_client.timestamp_value = echoed;
-        to_client.timestamp_echo = load(flow, flow_memory::timestamp_sent);
+        to_client.timestamp_echo = asked.timestamp_value;
         const std::uint8_t offered = ClientScales::of(flow.opening_detail).offered;
         send(flow.tuple(Direction::original).inverse(),
              {.sequence = cookie + 1,

@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ["engine/base", "engine",
          "nat/packet", "nat/policy", "nat/conntrack", "nat/limits", "nat/ports", "nat/mapping",
-         "nat/reuse", "nat/fragments", "nat",
+         "nat/reuse", "nat/fragments", "nat/syn_proxy", "nat",
          "dpdk/config", "dpdk/device", "dpdk/state", "dpdk/datapath", "dpdk/control", "dpdk"]
 INCLUDE = re.compile(r'^#include "(.*)/[^/]+"', re.MULTILINE)
 
