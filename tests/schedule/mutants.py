@@ -287,7 +287,7 @@ MUTANTS = {
     'adopted_without_owner': (
         'a worker takes flows over that say they are another one\'s',
         'adopted', 'complete when live,adopted',
-        [(ADOPTION, 'record.owner = worker;', '')]),
+        [(ADOPTION, 'record.owner = static_cast<std::uint8_t>(worker);', '')]),
     'adopted_copy_live_too_early': (
         'a record that is moved is live before it is complete',
         'adopted_by_fewer', 'adopted,one owner',
