@@ -71,8 +71,8 @@ class SynProxyTest : public testing::Test {
         PolicyConfig<V4> policy{{}, {masquerade()}};
         policy.services = {service};
         policy.tcp = tcp;
-        gateway = std::make_unique<TestGateway>(policy, workers, 4096, limits,
-                                                TcpTimestamps::preserve);
+        gateway =
+            std::make_unique<TestGateway>(policy, workers, 4096, limits, TcpTimestamps::preserve);
         gateway->now_ms = 100'000'000;
     }
 
@@ -228,19 +228,22 @@ TEST_F(SynProxyTest, NothingIsKeptOfASyn) {
 
 TEST_F(SynProxyTest, TheOfferIsTheServices) {
     Service<V4> service = web();
-    service.syn_offer = {.max_segment_size = 1200, .window_scale = 2, .sack = false};
+    SynOffer offer{.max_segment_size = 1200, .window_scale = 2, .sack = false};
+    service.syn_offer = offer;
     start(service);
     begin();
     EXPECT_EQ(offered.max_segment_size, 1200);
     EXPECT_EQ(offered.window_scale, 2);
     EXPECT_FALSE(offered.sack_permitted);
     EXPECT_TRUE(offered.stamp);
-    service.syn_offer.timestamps = false;
+    offer.timestamps = false;
+    service.syn_offer = offer;
     start(service);
     begin();
     EXPECT_FALSE(offered.stamp);
     EXPECT_FALSE(offered.window_scale);
-    service.syn_offer.max_segment_size = 9000;
+    offer.max_segment_size = 9000;
+    service.syn_offer = offer;
     start(service);
     begin();
     EXPECT_EQ(offered.max_segment_size, 1460) << "no more than the way to the client carries";
@@ -609,9 +612,8 @@ TEST_F(SynProxyTest, AClientThatBeginsAnewIsChallengedFirst) {
         EXPECT_EQ(challenge.segment.acknowledgment, client_isn + 301);
         EXPECT_EQ(state(), TcpState::established);
         // The client of today knows nothing of it.
-        EXPECT_EQ(
-            client_says({.flags = rst, .sequence = challenge.segment.acknowledgment}).outcome,
-            transmit);
+        EXPECT_EQ(client_says({.flags = rst, .sequence = challenge.segment.acknowledgment}).outcome,
+                  transmit);
         EXPECT_EQ(passed->sequence, client_isn + 301) << "what the backend expects";
         EXPECT_EQ(state(), TcpState::close);
         begin(anew);
@@ -785,8 +787,6 @@ TEST_F(SynProxyTest, ARefusedFlowIsAResetForTheClient) {
 TEST_F(SynProxyTest, AResetOfBeforeDoesNotTouchANewConnection) {
     const Tuple<V4> key = tuple(client_ends, ip_protocol::tcp);
     gateway->reset_ends.note(gateway->table.index().hash(key), gateway->now_ms);
-    begin();
-    open(client_ack());
     establish();
 }
 
@@ -831,9 +831,8 @@ TEST_F(SynProxyTest, TheOperatorsEndIsExactForBothLater) {
 
 /// An error by a router at `from`, about a packet that it got.
 Bytes too_big(const char* from, const Bytes& quoted, std::size_t quoted_bytes) {
-    const Bytes part(quoted.begin(),
-                     quoted.begin() + static_cast<std::ptrdiff_t>(
-                                          std::min(quoted_bytes, quoted.size())));
+    const Bytes part(quoted.begin(), quoted.begin() + static_cast<std::ptrdiff_t>(
+                                                          std::min(quoted_bytes, quoted.size())));
     return icmp({host(from), ends_of(quoted).source}, 3, 4, 1300, part);
 }
 
@@ -952,10 +951,8 @@ TEST_F(Automatic, ConnectionsOfBeforeGoOn) {
     at_server = ends_of(packet);
     EXPECT_EQ(server_says(server_syn_ack()).outcome, transmit);
     flood(200);
-    WholeSegment answer{.flags = ack,
-                        .sequence = client_isn + 1,
-                        .acknowledgment = server_isn + 1,
-                        .window = 1000};
+    WholeSegment answer{
+        .flags = ack, .sequence = client_isn + 1, .acknowledgment = server_isn + 1, .window = 1000};
     EXPECT_EQ(client_says(answer).outcome, transmit);
     EXPECT_EQ(state(), TcpState::established);
     EXPECT_FALSE(tcp_progress(flow()).is_proxied());
