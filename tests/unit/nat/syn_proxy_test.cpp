@@ -73,7 +73,7 @@ class SynProxyTest : public testing::Test {
         policy.tcp = tcp;
         gateway =
             std::make_unique<TestGateway>(policy, workers, 4096, limits, TcpTimestamps::preserve);
-        gateway->now_ms = 100'000'000;
+        gateway->now_ms = 1'000'000;
     }
 
     /// What became of it; when it went on, `passed` is what its receiver gets.
@@ -966,7 +966,7 @@ class Adopted : public SynProxyTest {
     AdoptionCounts restart(std::uint64_t away_ms) {
         PolicyConfig<V4> policy{{}, {masquerade()}};
         policy.services = {web()};
-        const std::uint64_t left_ms = gateway == nullptr ? 100'000'000 : gateway->now_ms;
+        const std::uint64_t left_ms = gateway == nullptr ? 1'000'000 : gateway->now_ms;
         gateway = std::make_unique<TestGateway>(policy, 1, 64, LimitsConfig<V4>{},
                                                 TcpTimestamps::preserve, &records_[0]);
         gateway->now_ms = left_ms + away_ms;
