@@ -382,9 +382,9 @@ class Pipeline {
                 context.verdict = changes ? Verdict::park() : Verdict::drop(DropReason::no_buffer);
                 return false;
             }
-            const bool goes_on = proxy.wait(context, flow, direction, round);
+            proxy.wait(context, flow, direction, round);
             note_opening(context, flow, direction, round);
-            return goes_on;
+            return false;
         }
         const SequenceShift shift = shift_of(flow);
         if (direction == Direction::original)
