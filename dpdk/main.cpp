@@ -24,6 +24,7 @@
 #include "dpdk/control/adopt.hpp"
 #include "dpdk/control/control.hpp"
 #include "dpdk/control/control_socket.hpp"
+#include "dpdk/control/guard_log.hpp"
 #include "dpdk/control/link_monitor.hpp"
 #include "dpdk/control/memory_report.hpp"
 #include "dpdk/control/neighbor_log.hpp"
@@ -161,14 +162,16 @@ timespec to_timespec(std::uint64_t ms) {
 }
 
 /// Looks after the workers once a second, at least; returns the signal that ends it.
-int watch_until_signal(const sigset_t& signals, const Config& config,
+int watch_until_signal(const sigset_t& signals, Gateway& gateway,
                        const std::vector<std::unique_ptr<Worker>>& workers, Control& control,
-                       ServiceManager& manager, State* state) {
+                       ServiceManager& manager) {
+    State* const state = gateway.state;
     Reloader& reloader = control.reloader();
     constexpr std::uint64_t retired_ms = 10'000;
     std::uint64_t looked_ms = now_ms();
     ShortageLog alarm;
-    NeighborLog neighbors(config.ports);
+    NeighborLog neighbors(gateway.config.ports);
+    GuardLog guards;
     const auto look = [&] { manager.look(rounds_ms(workers), now_ms()); };
     for (;;) {
         look();
@@ -184,6 +187,9 @@ int watch_until_signal(const sigset_t& signals, const Config& config,
         }
         const auto line = alarm.look(shortages(workers), now_ms());
         tell_of_neighbors(neighbors, workers);
+        for (const std::string& told :
+             guards.look(*gateway.policy.hold(), gateway.syn_proxy, now_ms()))
+            spdlog::warn(told);
         if (line) spdlog::log(alarm.ringing() ? spdlog::level::warn : spdlog::level::info, *line);
     }
 }
@@ -272,8 +278,7 @@ void serve(Config config) {
     const sigset_t signals = awaited_signals();
     ServiceManager manager(fmt::format("forwarding: {} workers, {} flows; control socket {}",
                                        config.workers, config.flows, config.control_socket));
-    const int signal =
-        watch_until_signal(signals, gateway.config, workers, control, manager, gateway.state);
+    const int signal = watch_until_signal(signals, gateway, workers, control, manager);
     manager.stopping();
     spdlog::info("{}: stopping with {} flows", strsignal(signal), control.live_flows());
     LastMemory::leave_it();

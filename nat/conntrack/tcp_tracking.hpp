@@ -191,14 +191,12 @@ template <class Record, class Family>
 
 /// Notes a segment as nearly all are: of an established connection, which stays so, and with
 /// numbers that its receiver can expect. False: nothing was done.
+/// @param plain  the progress of such a connection: a proxied one has another
 template <class Record, class Family>
-[[nodiscard, gnu::always_inline]] inline bool note_plain(Record& flow, Direction direction,
-                                                         const PacketView& bytes,
-                                                         const Parsed<Family>& packet,
-                                                         TcpWindow mode) {
-    if (tcp_progress(flow) != TcpProgress(TcpState::established) ||
-        (packet.tcp_flags & tcp_flag::decisive) != 0)
-        return false;
+[[nodiscard, gnu::always_inline]] inline bool note_plain(
+    Record& flow, Direction direction, const PacketView& bytes, const Parsed<Family>& packet,
+    TcpWindow mode, TcpProgress plain = TcpProgress(TcpState::established)) {
+    if (tcp_progress(flow) != plain || (packet.tcp_flags & tcp_flag::decisive) != 0) return false;
     return mode == TcpWindow::off || TcpWords(flow, direction, mode).note_fast(bytes, packet);
 }
 
@@ -208,7 +206,8 @@ template <class Record, class Family>
 template <class Record, class Family>
 [[nodiscard]] TcpOutcome track_tcp(Record& flow, Direction direction, const PacketView& bytes,
                                    const Parsed<Family>& packet, TcpWindow mode) {
-    if (note_plain(flow, direction, bytes, packet, mode))
+    if (note_plain(flow, direction, bytes, packet, mode,
+                   tcp_progress(flow).only(TcpState::established)))
         return {TcpState::established, DropReason::none, true, true};
     return tcp_tracking::move(flow, direction, bytes, packet, mode);
 }

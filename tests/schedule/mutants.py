@@ -34,6 +34,7 @@ SOURCES = 'nat/limits/source_table.hpp'
 LIMITS = 'nat/limits/limits.hpp'
 ADOPTION = 'engine/flow_adoption.hpp'
 NAT_ADOPTION = 'nat/adoption.hpp'
+PROXY = 'nat/syn_proxy/syn_proxy.hpp'
 
 # name: (what is wrong, scenario, checks of which one has to catch it, [(file, original, instead)])
 MUTANTS = {
@@ -286,7 +287,7 @@ MUTANTS = {
     'adopted_without_owner': (
         'a worker takes flows over that say they are another one\'s',
         'adopted', 'complete when live,adopted',
-        [(ADOPTION, 'record.owner = worker;', '')]),
+        [(ADOPTION, 'record.owner = static_cast<std::uint8_t>(worker);', '')]),
     'adopted_copy_live_too_early': (
         'a record that is moved is live before it is complete',
         'adopted_by_fewer', 'adopted,one owner',
@@ -317,6 +318,23 @@ MUTANTS = {
         'what was adopted is not counted',
         'adopted_counts', 'limits',
         [(NAT_ADOPTION, 'if (limits.active()) count(limits);', '')]),
+    # The SYN proxy.
+    'proxy_retry_unclaimed': (
+        'the timer sends the SYN again while another worker joins the handshakes',
+        'joined_handshakes', 'one owner,lost',
+        [(PROXY, 'if (!move(flow, again ? TcpState::syn_recv : TcpState::close)) return true;',
+          'if (!again) static_cast<void>(move(flow, TcpState::close));')]),
+    'proxy_joined_before_shift': (
+        'a flow counts as joined before it says what its segments are shifted by',
+        'joined_handshakes', 'lost',
+        [(PROXY, 'flow.pool_link.store(cookie - answer.sequence, std::memory_order_relaxed);',
+          '''move_progress(flow,
+                         [](TcpProgress seen) { return seen.only(TcpState::established); });
+             flow.pool_link.store(cookie - answer.sequence, std::memory_order_relaxed);''')]),
+    'proxy_joined_twice': (
+        'each worker with a copy of the backend\'s answer joins the handshakes',
+        'joined_handshakes', 'one owner',
+        [(PROXY, 'if (move(flow, TcpState::syn_recv))', 'if (move(flow, TcpState::syn_recv) || true)')]),
 }
 
 

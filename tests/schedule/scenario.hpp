@@ -36,5 +36,6 @@ struct Scenario {
 [[gnu::weak]] std::vector<Scenario> mapping_scenarios();
 [[gnu::weak]] std::vector<Scenario> limits_scenarios();
 [[gnu::weak]] std::vector<Scenario> adoption_scenarios();
+[[gnu::weak]] std::vector<Scenario> syn_proxy_scenarios();
 
 }  // namespace noclash::schedule

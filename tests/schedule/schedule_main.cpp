@@ -132,7 +132,7 @@ void run_seeds(const Scenario& scenario, const Options& options) {
 int run_all(const Options& options) {
     bool any = false;
     for (auto* list : {&engine_scenarios, &nat_scenarios, &mapping_scenarios, &limits_scenarios,
-                       &adoption_scenarios}) {
+                       &adoption_scenarios, &syn_proxy_scenarios}) {
         if (list == nullptr) {
             // One scenario is asked of a mutant; whoever asks for all, gets all.
             if (options.scenario.empty()) fail("a file of scenarios is not linked");

@@ -47,6 +47,7 @@ class Settings:
     no_backend: str = "reject"
     on_gone: str = "reset"
     drain_s: int = 0
+    syn_proxy: str = "off"
 
 
 class _Table:
@@ -175,7 +176,7 @@ def read_settings(path, environment=os.environ):
         top.fault("prefix", f"{prefix!r} is no prefix; expected 1 to {LONGEST_PREFIX} letters, "
                   "digits, dots and dashes")
     service, health = top.table("service"), top.table("health")
-    service.allow_only("in", "source", "no_backend", "on_gone", "drain_s")
+    service.allow_only("in", "source", "no_backend", "on_gone", "drain_s", "syn_proxy")
     health.allow_only("interval_s", "timeout_s")
     source = service.text("source", Settings.source)
     if source not in ("keep", "masquerade") and not re.fullmatch(r"pool:\S+", source):
@@ -194,6 +195,7 @@ def read_settings(path, environment=os.environ):
         source=source,
         no_backend=service.choice("no_backend", Settings.no_backend, ("reject", "drop")),
         on_gone=service.choice("on_gone", Settings.on_gone, ("reset", "keep")),
-        drain_s=service.integer("drain_s", Settings.drain_s, 0, 86_400))
+        drain_s=service.integer("drain_s", Settings.drain_s, 0, 86_400),
+        syn_proxy=service.choice("syn_proxy", Settings.syn_proxy, ("off", "auto", "on")))
     _check_files(path, settings.api)
     return settings

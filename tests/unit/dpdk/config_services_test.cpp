@@ -246,7 +246,7 @@ const Fault of_keys[] = {
     {"UnknownOnGone", plus("on_gone = 'end'"),
      "f:27:11: [service \"s\"] on_gone: \"end\" is not known; expected \"reset\" or \"keep\""},
     {"UnknownSynProxy", plus("syn_proxy = 'yes'"),
-     "f:27:13: [service \"s\"] syn_proxy: \"yes\" is not known; expected \"off\", \"auto\" or "
+     "f:27:13: [service \"s\"] syn_proxy: \"yes\" is not known; expected \"off\" or \"auto\" or "
      "\"on\""},
     {"SynProxyAboveNothing", plus("syn_proxy_above = 0"),
      "f:27:19: [service \"s\"] syn_proxy_above: 0 is out of range; expected an integer from 1 to "
