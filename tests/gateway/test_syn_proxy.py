@@ -7,6 +7,7 @@ import itertools
 
 from gateway_case import main
 from lab.topology import GATEWAY_POD, LB
+from service_case import PORT, VIP
 from syn_proxy_case import (BARE_ACKS, FIRST_WORD, KEPT, MASQUERADED, SYN_ACKS, SYNS,
                             ProxiedCase)
 from transfers import MIB, content, digest, receive
@@ -63,6 +64,13 @@ class Transfers(ProxiedCase):
             self.assertEqual(digest(receive(client, MIB)), digest(content(MIB)))
             self.assert_transfers(client, 1000)
 
+    def test_a_client_beside_its_backend(self):
+        """On its link, or the backend itself: the gateway is the client that the backend sees."""
+        server = self.serve_files()
+        self.assert_transfers(self.socket(namespace=self.pod, connect=(VIP, PORT)))
+        self.assertEqual(server.peers[0][0], GATEWAY_POD)
+        self.assertEqual(self.count("syn_cookies_accepted"), 1)
+
     def test_lost_segments(self):
         """What the ends say of the rest (SACK) is true in the numbers of either."""
         self.serve_files()
@@ -74,6 +82,14 @@ class Transfers(ProxiedCase):
             self.assertGreater(self.kernel_count(namespace, "TCPSackRecovery"), 0)
             self.assertEqual(self.kernel_count(namespace, "TCPSACKDiscard"), 0)
             self.assertEqual(self.kernel_count(namespace, "PAWSEstab"), 0)
+
+
+class Strict(ProxiedCase):
+    """Windows are checked, too."""
+
+    settings = {**ProxiedCase.settings, "top": 'tcp_window = "strict"'}
+    test_some_megabytes = Transfers.test_some_megabytes
+    test_lost_segments = Transfers.test_lost_segments
 
 
 class WithoutProxy(ProxiedCase):

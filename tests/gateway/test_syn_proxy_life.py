@@ -171,6 +171,16 @@ class Restart(ProxiedCase):
         self.assertEqual(self.count("syn_cookies_sent"), 0, "of the daemon that adopted them")
         self.assert_transfers(self.connect())
 
+    def test_one_whose_backend_has_still_to_answer(self):
+        self.serve_files()
+        with self.losing(self.pod, "input", SYNS):
+            client = self.patient(self.connect(), 30)
+            ask(client, GET, MIB)
+            self.wait_for_count("syn_proxy_retries", 1)
+            self.gateway.process.stop(number=signal.SIGKILL)
+            self.gateway.launch(self.topology.gateway)
+        self.assertEqual(digest(receive(client, MIB)), digest(content(MIB)))
+
     def test_a_cookie_outlives_it(self):
         """The client has shown none yet: what it has is the gateway's word, by the same key."""
         self.serve_files()

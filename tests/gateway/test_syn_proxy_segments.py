@@ -190,6 +190,30 @@ class Numbers(Segments):
                           options=options(mss=None, timestamps=(CLOCK + 9, number(first + 30))))
         self.assertEqual(self.backend_gets().timestamps, (CLOCK + 9, BACKEND_CLOCK + 30))
 
+    def quotes(self, sender, source, to, packet, receiver):
+        """A router behind `sender` says that a packet was too big; what its sender is told of it."""
+        sender.send(self.icmp(source, to, (3, 4), rest=struct.pack("!HH", 0, 1300),
+                              payload=packet.data))
+        told = self.arrives(receiver, packets.ICMP)
+        self.assertIsNotNone(told, self.drops())
+        self.assertTrue(told.quoted.checksums_are_right())
+        return told.quoted
+
+    def test_errors_about_segments(self):
+        """Each end knows what it has sent again, by its own numbers."""
+        cookie, _, _ = self.established(self.LIKE_LINUX, self.LIKE_LINUX)
+        self.client_sends(ACK, sequence=CLIENT_SEQUENCE + 1, payload=b"question",
+                          acknowledgment=number(cookie + 1))
+        quoted = self.quotes(self.outside, BACKEND, RawCase.INSIDE, self.backend_gets(),
+                             self.inside)
+        self.assertEqual((quoted.ends, quoted.sequence, quoted.acknowledgment),
+                         ((self.HERE, (VIP, PORT)), CLIENT_SEQUENCE + 1, number(cookie + 1)))
+        self.backend_sends(ACK, sequence=SERVER_SEQUENCE + 1, payload=b"answer",
+                           acknowledgment=CLIENT_SEQUENCE + 9)
+        quoted = self.quotes(self.inside, RawCase.INSIDE, VIP, self.client_gets(), self.outside)
+        self.assertEqual((quoted.ends, quoted.sequence, quoted.acknowledgment),
+                         (((BACKEND, PORT), self.HERE), SERVER_SEQUENCE + 1, CLIENT_SEQUENCE + 9))
+
 
 class Doubts(Segments):
     """Cookies that are none, and others."""
