@@ -382,9 +382,9 @@ class Pipeline {
                 context.verdict = changes ? Verdict::park() : Verdict::drop(DropReason::no_buffer);
                 return false;
             }
-            const bool goes_on = proxy.wait(context, flow, direction, round);
+            proxy.wait(context, flow, direction, round);
             note_opening(context, flow, direction, round);
-            return goes_on;
+            return false;
         }
         if (direction == Direction::original && never_opened(flow) &&
             (context.parsed.tcp_flags & tcp_flag::rst) == 0) {

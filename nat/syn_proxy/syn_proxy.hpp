@@ -231,14 +231,15 @@ class SynProxy {
     }
 
     /// A segment of a flow whose backend has still to answer. There is room for two segments.
-    /// Writes the verdict; true: the segment goes on to its receiver instead.
+    /// Writes the verdict.
     template <class Record>
-    [[nodiscard]] bool wait(PacketContext<Family>& context, Record& flow, Direction direction,
-                            Round round) {
+    void wait(PacketContext<Family>& context, Record& flow, Direction direction, Round round) {
         const TcpSegment segment = segment_of(context.packet, context.parsed);
         context.verdict = Verdict::taken();
-        return direction == Direction::original ? client_waits(context, segment, flow, round)
-                                                : backend_answers(context, segment, flow, round);
+        if (direction == Direction::original)
+            client_waits(context, segment, flow, round);
+        else
+            backend_answers(context, segment, flow, round);
     }
 
     /// A SYN of the client on a connection that may live. There is room for one segment.
@@ -435,21 +436,21 @@ class SynProxy {
     }
 
     template <class Record>
-    bool client_waits(PacketContext<Family>& context, const TcpSegment& segment, Record& flow,
+    void client_waits(PacketContext<Family>& context, const TcpSegment& segment, Record& flow,
                       Round round) {
-        if (!segment.has(tcp_flag::rst)) {
-            counters_.waiting.add();
-            return false;
-        }
+        if (!segment.has(tcp_flag::rst)) return counters_.waiting.add();
         if (segment.sequence != load(flow, flow_memory::tcp_end(Direction::original))) {
             context.verdict = Verdict::drop(DropReason::tcp_reset);
-            return false;
+            return;
         }
-        return close(context, flow, round);  // the backend may be about to answer: it hears of it
+        if (!close(context, flow, round)) return;
+        // The backend may be about to answer, so it hears of it; but not of the cookie that the
+        // client acknowledges: hosts ignore a RST that acknowledges what they have not sent.
+        reset_backend(flow, segment.sequence);
     }
 
     template <class Record>
-    bool backend_answers(PacketContext<Family>& context, const TcpSegment& segment, Record& flow,
+    void backend_answers(PacketContext<Family>& context, const TcpSegment& segment, Record& flow,
                          Round round) {
         const bool answers =
             segment.has(tcp_flag::ack) &&
@@ -460,17 +461,17 @@ class SynProxy {
                     context.verdict = Verdict::drop(DropReason::tcp_reset);
                 else if (close(context, flow, round))
                     reset_client(flow);
-                return false;
+                return;
             case TcpEvent::syn:
                 context.verdict = Verdict::drop(DropReason::tcp_invalid);
-                return false;
+                return;
             case TcpEvent::syn_ack:
                 if (answers) {
                     if (move(flow, TcpState::syn_recv))
                         establish(context, segment, flow, round);
                     else
                         context.verdict = Verdict::park();
-                    return false;
+                    return;
                 }
                 break;
             case TcpEvent::fin:
@@ -481,7 +482,6 @@ class SynProxy {
         // It speaks of an older connection (RFC 9293, section 3.5.1).
         reset_backend(flow, segment.acknowledgment);
         if (may_hurry(flow)) send_syn_again(flow);
-        return false;
     }
 
     /// The backend's SYN-ACK. This worker alone may change the flow.

@@ -37,13 +37,13 @@ def _pseudo(source, destination, protocol, length):
 
 
 def tcp(source, destination, sport, dport, *, flags=0x02, words=None, check=None, payload=b"",
-        sequence=1, acknowledgment=0, options=b""):
+        sequence=1, acknowledgment=0, window=1000, options=b""):
     """`options`: a multiple of four bytes."""
     words = 5 + len(options) // 4 if words is None else words
 
     def header(value):
         return struct.pack("!HHIIBBHHH", sport, dport, sequence, acknowledgment, words << 4, flags,
-                           1000, value, 0) + options
+                           window, value, 0) + options
     if check is None:
         body = header(0) + payload
         check = checksum(_pseudo(source, destination, TCP, len(body)) + body)
@@ -184,17 +184,27 @@ class Packet:
         return struct.unpack("!I", self.segment[8:12])[0]
 
     @property
-    def timestamps(self):
-        """TCP's TSval and TSecr; None when the segment has none."""
-        options = self.segment[20:self.segment[12] // 16 * 4]
+    def window(self):
+        """TCP's window, as it stands there."""
+        return struct.unpack("!H", self.segment[14:16])[0]
+
+    @property
+    def options(self):
+        """TCP's options that have a value, or none: by kind, without kind and length."""
+        found, options = {}, self.segment[20:self.segment[12] // 16 * 4]
         while options and options[0] != 0:
             if options[0] == 1:
                 options = options[1:]
                 continue
-            if options[0] == 8:
-                return struct.unpack("!II", options[2:10])
+            found[options[0]] = options[2:options[1]]
             options = options[options[1]:]
-        return None
+        return found
+
+    @property
+    def timestamps(self):
+        """TCP's TSval and TSecr; None when the segment has none."""
+        value = self.options.get(8)
+        return struct.unpack("!II", value) if value else None
 
     @property
     def payload(self):

@@ -118,25 +118,22 @@ class JoinedHandshakes {
                 return;
             }
             if (seen.state() == nat::TcpState::syn_recv) continue;
-            const bool goes_on =
-                proxies_[me.id()]->wait(context, flow_, from, {no_rules(), world_.now_ms});
+            proxies_[me.id()]->wait(context, flow_, from, {no_rules(), world_.now_ms});
             if (context.verdict.outcome == nat::Outcome::park) {
                 world_.events.saw(Event::busy);
                 continue;
             }
-            note(me, from, flags, goes_on);
+            note(me, flags);
             return;
         }
     }
-    void note(Actor& me, Direction from, std::uint8_t flags, bool goes_on) {
+    void note(Actor& me, std::uint8_t flags) {
         const bool resets = (flags & nat::tcp_flag::rst) != 0;
-        if (from == Direction::original ? goes_on : resets) ++closes_;
-        if (from == Direction::original || resets) return world_.events.saw(Event::release_lost);
-        ++joins_;
-        world_.events.saw(Event::published);
-        const auto sent = proxies_[me.id()]->outbox().take();
-        if (sent.size() != 2) fail("joined handshakes are told to the backend and to the client");
-        look_at_shift();
+        if (proxies_[me.id()]->outbox().take().size() != (resets ? 1 : 2))
+            fail("a reset is told to the other end, and joined handshakes to both");
+        ++(resets ? closes_ : joins_);
+        world_.events.saw(resets ? Event::release_lost : Event::published);
+        if (!resets) look_at_shift();
     }
     void look_at_shift() const {
         const nat::SequenceShift shift = nat::shift_of(flow_);
