@@ -39,7 +39,7 @@ examples:
   tools/bench                              list the benchmarks
   tools/bench engine --quick               the rows that have targets: 90 s after building
   tools/bench engine --json engine.json    everything; the rows, the machine and all details as JSON
-  sudo tools/bench racelab --quick         who loses connections: under 2 minutes after building
+  sudo tools/bench racelab --quick         who loses connections: some 2 minutes after building
   sudo tools/bench services --quick        backends are replaced under load: under 2 minutes
   tools/bench pipeline --baseline old.json what a change did: each row as ratio to an earlier --json
   tools/bench engine --help                what exactly is measured, and how to read it
