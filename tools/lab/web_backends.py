@@ -88,9 +88,6 @@ class WebBackends:
         self._servers = {end: WebServer(namespace, end, root) for end in ends}
         self._quitting = []
 
-    def __iter__(self):
-        return iter(self._servers)
-
     def __getitem__(self, end):
         return self._servers[end]
 
