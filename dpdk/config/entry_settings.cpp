@@ -93,6 +93,12 @@ std::string weighted_text(const nat::Backend<V4>& with_weight) {
     return text;
 }
 
+std::string inhibit_text(const nat::Inhibit& inhibit) {
+    if (inhibit.failures == 0) return "off";
+    return fmt::format("{} failures, {} to {} s", inhibit.failures, inhibit.first_s,
+                       inhibit.most_s);
+}
+
 std::string mss_text(std::uint16_t mss) {
     return mss == nat::any_mss ? "true" : std::to_string(mss);
 }
@@ -171,7 +177,7 @@ Settings settings_of(const nat::Rule<V4>& rule, const Config& config) {
 Settings settings_of(const nat::Service<V4>& service, const Config& config) {
     // Whether a command made it is no setting.
     const auto& [name, address, ports, protocol, ingress_port, source_nat, pool, affinity,
-                 no_backend, on_gone, drain_s, backends, by_command] = service;
+                 no_backend, on_gone, drain_s, inhibit, backends, by_command] = service;
     // Neither ports nor backends have an order.
     auto ranges = ports;
     std::ranges::sort(ranges, {}, &nat::PortRange::first);
@@ -193,6 +199,7 @@ Settings settings_of(const nat::Service<V4>& service, const Config& config) {
             single("no_backend", word_of(no_backend_words, no_backend)),
             single("on_gone", word_of(on_gone_words, on_gone)),
             single("drain_s", std::to_string(drain_s)),
+            single("inhibit", inhibit_text(inhibit)),
             {"backends", std::move(backend_values)}};
 }
 

@@ -130,13 +130,14 @@ class Gateway(ControllerCase):
 
     def test_keys_of_every_service(self):
         self.settings = ('[service]\nin = "outside"\nsource = "pool:public"\nno_backend = "drop"\n'
-                         'on_gone = "keep"\ndrain_s = 60')
+                         'on_gone = "keep"\ndrain_s = 60\ninhibit = { failures = 5 }')
         self.start()
         row = self.gateway.services[WEB]
         self.assertEqual({key: row[key] for key in ("in", "source", "no_backend", "on_gone",
-                                                    "drain_s")},
+                                                    "drain_s", "inhibit")},
                          {"in": "outside", "source": "pool:public", "no_backend": "drop",
-                          "on_gone": "keep", "drain_s": 60})
+                          "on_gone": "keep", "drain_s": 60,
+                          "inhibit": {"failures": 5, "first_s": 10, "most_s": 300}})
         self.sent()
         self.restart()
         self.assertEqual(self.sent(), [])

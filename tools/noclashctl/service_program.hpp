@@ -23,6 +23,7 @@ struct ServiceWish {
         std::vector<std::string> ports, backends;
         std::optional<std::string> in, source, affinity, no_backend, on_gone;
         std::optional<std::uint32_t> drain_s;
+        std::optional<std::string> inhibit;
     } keys;
 };
 
