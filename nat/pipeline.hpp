@@ -29,6 +29,7 @@
 #include "nat/conntrack/track_fast.hpp"
 #include "nat/forwarding.hpp"
 #include "nat/limits/limits.hpp"
+#include "nat/limits/openings.hpp"
 #include "nat/packet/headers.hpp"
 #include "nat/packet/packet_context.hpp"
 #include "nat/packet/parse.hpp"
@@ -129,10 +130,10 @@ class Pipeline {
     /// Between bursts: timers, reclamation, random numbers.
     void maintain(Round round, std::uint32_t budget) {
         auto& mappings = slow_path_.mappings();
-        worker_.maintain(round.now_ms, budget, mappings.end().under(round.policy),
+        worker_.maintain(round.now_ms, budget, mappings.end().under(round.policy, round.now_ms),
                          [this, &mappings, round](Record& record) {
                              return mappings.lives_on(record, round) ||
-                                    slow_path_.syn_proxy().lives_on(record, round.now_ms);
+                                    slow_path_.syn_proxy().lives_on(record, round);
                          });
         slow_path_.look_at_half_open(round, budget);
         slow_path_.round_is_over();
@@ -261,7 +262,7 @@ class Pipeline {
     [[gnu::noinline]] void hit_by_other(PacketContext<Family>& context, Record& flow,
                                         Direction direction, const Burst& by) {
         if (context.parsed.kind == PacketKind::icmp_error)
-            context.verdict = translate_error(context, flow, direction, by.round.policy);
+            context.verdict = translate_error(context, flow, direction, by.round);
         else
             forward<PacketKind::other>(context, flow, direction, by);
     }
@@ -330,8 +331,9 @@ class Pipeline {
             if (is == OfIncarnation::yes) note_of_incarnation(context, flow, direction, round);
             if (is != OfIncarnation::no) return is == OfIncarnation::yes;
         }
+        StateMove move;
         if (const DropReason reason = track(flow, direction, context.packet, context.parsed,
-                                            policy.timeouts, policy.tcp.window, now_ms);
+                                            policy.timeouts, policy.tcp.window, now_ms, move);
             reason != DropReason::none) {
             context.verdict.reason = reason;
             return false;
@@ -345,6 +347,7 @@ class Pipeline {
             slow_path_.mappings().note_outward(flow, direction,
                                                flow.expires.load(std::memory_order_relaxed));
         note_opening(context, flow, direction, round);
+        count_opening(context, flow, direction, move, round);
         if (timestamps_ != nullptr && context.parsed.kind == PacketKind::tcp)
             timestamps_->passes(context.packet, context.parsed, flow, direction, reopens, now_ms);
         return true;
@@ -384,6 +387,11 @@ class Pipeline {
             }
             proxy.wait(context, flow, direction, round);
             note_opening(context, flow, direction, round);
+            if (const TcpProgress now = tcp_progress(flow); !is_waiting(now))
+                count_opening(context, flow, direction,
+                              {static_cast<std::uint8_t>(seen.state()),
+                               static_cast<std::uint8_t>(now.state())},
+                              round);
             return false;
         }
         if (direction == Direction::original && never_opened(flow) &&
@@ -394,8 +402,9 @@ class Pipeline {
         const SequenceShift shift = shift_of(flow);
         if (direction == Direction::original)
             shift_to_backend(context.packet, context.parsed, shift);
+        StateMove move;
         if (const DropReason reason = track(flow, direction, context.packet, context.parsed,
-                                            policy.timeouts, policy.tcp.window, now_ms);
+                                            policy.timeouts, policy.tcp.window, now_ms, move);
             reason != DropReason::none) {
             context.verdict.reason = reason;
             return false;
@@ -405,6 +414,7 @@ class Pipeline {
         else
             shift_to_client(context.packet, context.parsed, shift);
         note_opening(context, flow, direction, round);
+        count_opening(context, flow, direction, move, round);
         return true;
     }
 
@@ -430,6 +440,30 @@ class Pipeline {
         clamp_to_path(context, *rule, policy.router);
     }
 
+    /// Counts what a packet makes of the opening of a service's flow.
+    static void count_opening(const PacketContext<Family>& context, Record& flow,
+                              Direction direction, StateMove move, Round round) {
+        const auto& [policy, now_ms] = round;
+        if (!policy.service_rules.any()) [[likely]]
+            return;
+        openings::track(policy, flow, direction, context.parsed, move,
+                        (context.parsed.tcp_flags & tcp_flag::rst) == 0
+                            ? Refusal::doubtful
+                            : refusal_of(context, flow, policy),
+                        now_ms);
+    }
+
+    /// Whether a packet that may refuse a flow came from where its backend is, or is our own error:
+    /// the backend does not answer ARP.
+    static Refusal refusal_of(const PacketContext<Family>& context, const Record& flow,
+                              const Snapshot& policy) {
+        Hop<Family> hop{};
+        const bool is_trusted = context.ingress_port == no_port ||
+                                (policy.router.route(flow.tuple(Direction::reply).source, hop) &&
+                                 hop.port == context.ingress_port);
+        return is_trusted ? Refusal::trusted : Refusal::doubtful;
+    }
+
     /// A SYN on a finished connection makes one more that is half open; when it may not, the
     /// verdict says why.
     bool may_reopen(PacketContext<Family>& context, Record& flow, Round round) {
@@ -442,8 +476,9 @@ class Pipeline {
     /// another destination than the error's reporter, the error comes from there: [RFC 5508 REQ-4]
     /// [RFC 5508 REQ-5] [RFC 5382 REQ-9]; of a hairpinned flow too [RFC 5508 REQ-7]. Neither state
     /// nor timeout of the flow changes: [RFC 5508 REQ-6] [RFC 4787 REQ-12] [RFC 5382 REQ-10].
-    Verdict translate_error(PacketContext<Family>& context, const Record& flow, Direction direction,
-                            const Snapshot& policy) {
+    Verdict translate_error(PacketContext<Family>& context, Record& flow, Direction direction,
+                            Round round) {
+        const Snapshot& policy = round.policy;
         if (!l4_checksum_ok<Family>(context.packet, context.parsed))
             return Verdict::drop(DropReason::bad_l4_checksum);
         const auto& outer = header<IpHeader<Family>>(context.packet, 0);
@@ -468,6 +503,9 @@ class Pipeline {
         if (source == quoted.source) return Verdict::drop(DropReason::bad_address);
         const Verdict verdict = routable(context, routed);
         if (!verdict.transmits()) return Verdict::drop(verdict.reason);  // no error about an error
+        if (direction == Direction::reply && policy.service_rules.any() &&
+            refuses(context.packet, context.parsed)) [[unlikely]]
+            openings::unreachable(policy, flow, refusal_of(context, flow, policy), round.now_ms);
         rewrite_icmp_error<Family>(context.packet, context.parsed, quoted, source, quoted.source);
         decrement_ttl<Family>(context.packet);
         return verdict;

@@ -21,6 +21,7 @@
 #include "nat/limits/early_drop.hpp"
 #include "nat/limits/half_open.hpp"
 #include "nat/limits/limits.hpp"
+#include "nat/limits/openings.hpp"
 #include "nat/mapping/mappings.hpp"
 #include "nat/packet/packet_context.hpp"
 #include "nat/packet/parse.hpp"
@@ -79,6 +80,7 @@ class SlowPath {
     void adopt(const FlowAdoption<Family, Traits>& adopted, Round round) {
         std::vector<FlowId> half_open;
         adopted.give(worker_.id(), [&](FlowId id, const Record& flow) {
+            openings::forget(worker_.record(id));
             if (may_stay_half_open(flow))
                 half_open.push_back(id);
             else
@@ -231,7 +233,9 @@ class SlowPath {
     using Claim = Reservation<Family, Traits>;
     using References = typename Mappings<Family, Traits>::References;
 
-    [[nodiscard]] auto gone(Round round) { return mappings_.end().under(round.policy); }
+    [[nodiscard]] auto gone(Round round) {
+        return mappings_.end().under(round.policy, round.now_ms);
+    }
 
     /// The context has its verdict. (Written in place: what is handed up is copied, level by
     /// level.)
@@ -439,8 +443,6 @@ class SlowPath {
         if (policy.untracked.any() && leaves_answers_untracked(policy, flow, context)) [[unlikely]]
             return drop(context, DropReason::untracked_answers);
         rule_hits_[rule.id].add();
-        if (plan.backend != nullptr) [[unlikely]]
-            plan.backend->counters->openings.fetch_add(1, std::memory_order_relaxed);
         flow.rule = rule.id;
         Tuple<Family> to;
         Tuple<Family>::invert(flow.tuple(Direction::reply), to);
@@ -449,6 +451,8 @@ class SlowPath {
         if (admission) [[unlikely]]
             admission->commit(flow);
         Moment expires = track_first(flow, context.packet, context.parsed, policy.timeouts, now_ms);
+        if (plan.backend != nullptr) [[unlikely]]
+            openings::begin(flow, *plan.backend->counters, awaits_answer(context.parsed), now_ms);
         references.keep(flow);
         if (!policy.timeouts.inbound_refresh) [[unlikely]] {
             if (comes_inward(plan)) expires = mappings_.bounded(plan.mapping, expires);
@@ -501,6 +505,11 @@ class SlowPath {
         const bool inbound =
             plan.redirects || (plan.source == SourceBy::keeping && !plan.binds_source);
         return inbound && is_opening(context.parsed);
+    }
+
+    /// All but a TCP connection that was picked up in its midst.
+    static bool awaits_answer(const Parsed<Family>& packet) {
+        return packet.kind != PacketKind::tcp || is_opening(packet);
     }
 
     /// As above, of a flow that is there.

@@ -93,6 +93,12 @@ std::string weighted_text(const nat::Backend<V4>& with_weight) {
     return text;
 }
 
+std::string inhibit_text(const nat::Inhibit& inhibit) {
+    if (inhibit.failures == 0) return "off";
+    return fmt::format("{} failures, {} to {} s", inhibit.failures, inhibit.first_s,
+                       inhibit.most_s);
+}
+
 std::string mss_text(std::uint16_t mss) {
     return mss == nat::any_mss ? "true" : std::to_string(mss);
 }
@@ -177,8 +183,8 @@ std::string offer_text(const nat::SynOffer& offer) {
 Settings settings_of(const nat::Service<V4>& service, const Config& config) {
     // Whether a command made it is no setting.
     const auto& [name, address, ports, protocol, ingress_port, source_nat, pool, affinity,
-                 no_backend, on_gone, drain_s, syn_proxy, syn_proxy_above, syn_offer, backends,
-                 by_command] = service;
+                 no_backend, on_gone, drain_s, syn_proxy, syn_proxy_above, syn_offer, inhibit,
+                 backends, by_command] = service;
     // Neither ports nor backends have an order.
     auto ranges = ports;
     std::ranges::sort(ranges, {}, &nat::PortRange::first);
@@ -203,6 +209,7 @@ Settings settings_of(const nat::Service<V4>& service, const Config& config) {
             single("syn_proxy", word_of(syn_proxy_words, syn_proxy)),
             single("syn_proxy_above", std::to_string(syn_proxy_above)),
             {"syn_offer", if_there(syn_offer, offer_text), Reload::live, "as backends offer"},
+            single("inhibit", inhibit_text(inhibit)),
             {"backends", std::move(backend_values)}};
 }
 

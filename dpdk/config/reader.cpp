@@ -113,6 +113,11 @@ std::optional<std::int64_t> Element::integer() const {
     return value != nullptr ? std::optional(value->get()) : std::nullopt;
 }
 
+std::optional<bool> Element::boolean() const {
+    const auto* value = node_->as_boolean();
+    return value != nullptr ? std::optional(value->get()) : std::nullopt;
+}
+
 std::optional<std::string_view> Element::text() const {
     const auto* value = node_->as_string();
     return value != nullptr ? std::optional<std::string_view>(value->get()) : std::nullopt;

@@ -70,6 +70,7 @@ class Element {
     [[nodiscard]] Where where() const;
     [[nodiscard]] std::optional<std::int64_t> integer() const;
     [[nodiscard]] std::optional<std::string_view> text() const;
+    [[nodiscard]] std::optional<bool> boolean() const;
     [[nodiscard]] bool is_table() const { return node_->is_table(); }
 
   private:

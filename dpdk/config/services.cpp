@@ -21,6 +21,8 @@ namespace {
 using Service = nat::Service<V4>;
 
 constexpr std::int64_t longest_drain_s = 86'400;
+constexpr std::string_view inhibit_form =
+    "true, false or a table, as { failures = 3, first_s = 10, most_s = 300 }";
 
 void read_address(const Section& section, Service& service) {
     constexpr std::string_view expected = "the address that clients use, as \"192.0.2.7\"";
@@ -109,12 +111,37 @@ void read_service_source(const Section& section, const Config& config, Service& 
                       "a pool with `mapping = \"endpoint-dependent\"`");
 }
 
+void read_inhibit(const Section& section, nat::Inhibit& inhibit) {
+    if (!section.has("inhibit")) return;
+    const auto elements = section.elements("inhibit");
+    if (elements.size() != 1) {
+        section.fault("inhibit", "is an array", inhibit_form);
+    } else if (const auto is_on = elements[0].boolean()) {
+        inhibit.failures = *is_on ? nat::usual_failures : 0;
+    } else if (elements[0].is_table()) {
+        const Section part = section.part("inhibit", elements[0]);
+        part.allow_only({"failures", "first_s", "most_s"});
+        inhibit.failures = nat::usual_failures;
+        part.read("failures", inhibit.failures, 1, most_inhibit_failures);
+        part.read("first_s", inhibit.first_s, 1, longest_inhibit_s);
+        inhibit.most_s = std::max(inhibit.most_s, inhibit.first_s);
+        part.read("most_s", inhibit.most_s, 1, longest_inhibit_s);
+        if (inhibit.most_s < inhibit.first_s)
+            part.fault(
+                "most_s",
+                fmt::format("{} is less than `first_s`, {}", inhibit.most_s, inhibit.first_s),
+                "as many seconds at least");
+    } else {
+        section.wrong_type("inhibit", elements[0], inhibit_form);
+    }
+}
+
 }  // namespace
 
 Service read_service(const Section& section, const Config& config) {
     section.allow_only({"name", "address", "ports", "protocol", "in", "source", "affinity",
                         "no_backend", "on_gone", "drain_s", "syn_proxy", "syn_proxy_above",
-                        "syn_offer", "backends"});
+                        "syn_offer", "inhibit", "backends"});
     Service service;
     service.name = read_name(section, longest_service_name);
     read_address(section, service);
@@ -127,6 +154,7 @@ Service read_service(const Section& section, const Config& config) {
     read_word(section, "on_gone", on_gone_words, service.on_gone);
     section.read("drain_s", service.drain_s, 0, longest_drain_s);
     read_syn_proxy(section, service);
+    read_inhibit(section, service.inhibit);
     service.backends = read_backends(section);
     return service;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string_view>
 
@@ -16,6 +17,8 @@ inline constexpr std::size_t longest_service_name = 160;
 inline constexpr std::size_t most_service_ports = 64;  ///< ports and ranges of a service
 inline constexpr std::size_t most_backends = 1024;     ///< of a service
 inline constexpr std::size_t most_backends_in_all = 262144;
+inline constexpr std::uint32_t most_inhibit_failures = 1000;  ///< in a row
+inline constexpr std::uint32_t longest_inhibit_s = 86'400;
 
 /// Reads one service, from the file or from anywhere else, and notes what is wrong with it by
 /// itself. Whether it gets on with all others is a question for `ServiceConflicts`.

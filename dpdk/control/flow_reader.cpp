@@ -80,7 +80,7 @@ bool FlowReader::flush(const FlowView& flow, EngineCounters& counters,
     const bool same = record.status.load(std::memory_order_acquire) == FlowStatus::live &&  // (5)
                       record.tuple(Direction::original) == flow.original &&
                       record.tuple(Direction::reply) == flow.reply;
-    const auto gone = [&, clear_up = end.under(*policy_)](Table::Record& gone_by) {
+    const auto gone = [&, clear_up = end.under(*policy_, now_ms())](Table::Record& gone_by) {
         // No packet finds the flow any more: its numbers stay as they are, but for what packets
         // say that workers have at hand.
         told = nat::end_segments(gone_by, policy_->tcp.window);

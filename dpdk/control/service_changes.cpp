@@ -268,6 +268,8 @@ void ServiceChanges::set_health(const Change& change) {
     const auto entry = find_in(edit->entries, backend);
     const nat::Health health = up.get<bool>() ? nat::Health::up : nat::Health::down;
     if (entry == edit->entries.end() || entry->health == health) return count(false);
+    // News of a check that a backend is well again outweighs what its openings have come to.
+    if (health == nat::Health::up && entry->health == nat::Health::down) entry->inhibited = false;
     entry->health = health;
     edit->is_changed = true;
     note_leaving(*edit, health == nat::Health::down);

@@ -15,6 +15,7 @@
 #include "dpdk/state/kept_services.hpp"
 #include "engine/base/clock.hpp"
 #include "nat/policy/flow_fate.hpp"
+#include "nat/policy/inhibition.hpp"
 
 namespace noclash::dpdk {
 
@@ -26,10 +27,50 @@ constexpr std::array<Word, 3> state_words{"active", "draining", "down"};
 constexpr std::array<Word, 3> health_words{"unknown", "up", "down"};
 constexpr std::array<Word, 4> condition_words{"ok", "draining", "all_down", "no_backend"};
 
+/// For how many seconds the backend is inhibited yet; 0: it is not.
+std::uint64_t inhibited_s(const nat::BackendTable<V4>::Entry& entry) {
+    if (!entry.inhibited) return 0;
+    const std::uint64_t until_ms = entry.counters->results->inhibition.until_ms, now = now_ms();
+    return until_ms <= now ? 1 : (until_ms - now + 999) / 1000;  // lifted within a second
+}
+
+void add_counters(json& row, const nat::BackendCounters& counters) {
+    const nat::OpeningResults& results = *counters.results;
+    const auto put = [&](const char* key, const auto& counter) {
+        row[key] = counter.load(std::memory_order_relaxed);
+    };
+    put("openings", counters.openings);
+    put("unanswered", counters.unanswered);
+    put("refused", results.refused);
+    put("reset", results.reset);
+    // An opening is counted before its end, but not read so.
+    row["half_open"] =
+        std::max<std::int64_t>(counters.half_open.load(std::memory_order_relaxed), 0);
+    put("late", results.late);
+    put("late_ms", results.late_ms);
+    put("repeated_answers", results.repeated_answers);
+    row["queue_overflow_likely"] =
+        nat::queue_overflow_likely(counters.openings.load(std::memory_order_relaxed),
+                                   results.late.load(std::memory_order_relaxed) +
+                                       results.repeated_answers.load(std::memory_order_relaxed));
+    const auto counts = results.answers.counts();
+    auto used = counts.size();
+    while (used > 0 && counts[used - 1] == 0)
+        --used;
+    row["answers"] = std::vector(counts.begin(), counts.begin() + static_cast<long>(used));
+    const auto percentile = [&](std::uint32_t percent) {
+        const auto ms = nat::percentile_ms(counts, percent);
+        return ms ? json(*ms) : json();
+    };
+    row["p50_below_ms"] = percentile(50);
+    row["p99_below_ms"] = percentile(99);
+}
+
 json row_of(const nat::Service<V4>& service, const nat::BackendTable<V4>& table,
             const Config& config) {
     json row = service_json(service, config);
     if (!service.ingress_port) row["in"] = nullptr;
+    if (service.inhibit.failures == 0) row["inhibit"] = false;
     row["origin"] = service.by_command ? "control" : "file";
     row["condition"] = word_of(condition_words, table.condition());
     row["slots"] = 0;
@@ -39,14 +80,13 @@ json row_of(const nat::Service<V4>& service, const nat::BackendTable<V4>& table,
     for (std::size_t i = 0; i < shares.size(); ++i) {
         const auto& entry = table.entries()[i];
         slots += shares[i];
-        backends.push_back(
-            {{"backend", backend_text(entry.backend)},
-             {"weight", entry.backend.weight},
-             {"state", word_of(state_words, entry.state())},
-             {"health", word_of(health_words, entry.health)},
-             {"slots", shares[i]},
-             {"openings", entry.counters->openings.load(std::memory_order_relaxed)},
-             {"unanswered", entry.counters->unanswered.load(std::memory_order_relaxed)}});
+        backends.push_back({{"backend", backend_text(entry.backend)},
+                            {"weight", entry.backend.weight},
+                            {"state", word_of(state_words, entry.state())},
+                            {"health", word_of(health_words, entry.health)},
+                            {"slots", shares[i]},
+                            {"inhibited_s", inhibited_s(entry)}});
+        add_counters(backends.back(), *entry.counters);
     }
     row["slots"] = slots;
     row["backends"] = std::move(backends);
@@ -70,6 +110,24 @@ void log_condition(const std::string& service, nat::ServiceCondition before,
                 service);
         case nat::ServiceCondition::no_backend:
             return spdlog::warn("service {}: has no backend: its clients are refused", service);
+    }
+}
+
+void log_inhibition(const std::string& service, const nat::BackendTable<V4>::Entry& entry,
+                    nat::InhibitionStep step) {
+    const std::string backend = backend_text(entry.backend);
+    switch (step) {
+        case nat::InhibitionStep::begins:
+            return spdlog::warn(
+                "service {}: backend {} refuses new connections, or leaves them unanswered: "
+                "inhibited for {} s",
+                service, backend, entry.counters->results->inhibition.length_s);
+        case nat::InhibitionStep::ends:
+            return spdlog::info("service {}: backend {} is tried again", service, backend);
+        case nat::InhibitionStep::is_over:
+            return spdlog::info("service {}: backend {} is inhibited no more", service, backend);
+        case nat::InhibitionStep::none:
+            return;
     }
 }
 
@@ -219,6 +277,47 @@ void ServiceControl::note_draining(const Snapshot& policy) {
     noted_ = policy.generation;
 }
 
+/// A service's entries with what is to change of their inhibitions; empty: nothing is.
+std::vector<ServiceControl::Table::Entry> ServiceControl::judged(const nat::Service<V4>& service,
+                                                                 const Table& table) const {
+    std::vector<Table::Entry> changed;
+    const auto entries = table.entries();
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+        const Table::Entry& entry = entries[i];
+        const auto step =
+            nat::look_at_inhibition(service.inhibit, *entry.counters->results, entry.inhibited,
+                                    entry.state() == nat::BackendState::active, now_ms());
+        if (step == nat::InhibitionStep::none) continue;
+        if (changed.empty()) changed.assign(entries.begin(), entries.end());
+        changed[i].inhibited = step == nat::InhibitionStep::begins;
+        log_inhibition(service.name, entry, step);
+    }
+    return changed;
+}
+
+void ServiceControl::look_at_openings(const Snapshot& policy, const Between& between) {
+    std::vector<std::shared_ptr<const Table>> former;
+    bool may_end_flows = false;
+    for (std::size_t place = 0; place < policy.services.size(); ++place) {
+        const nat::Service<V4>& service = policy.services[place];
+        // Where nobody inhibits any more, what lasts ends at once.
+        const bool is_new_policy = looked_at_ != policy.generation;
+        if (service.inhibit.failures == 0 && !is_new_policy) continue;
+        auto& backends = policy.service_rules.changeable(place);
+        auto entries = judged(service, *backends.table());
+        if (entries.empty()) continue;
+        former.push_back(backends.replace(
+            std::make_shared<const Table>(std::move(entries), gateway_.identities.service_key())));
+        log_condition(service.name, former.back()->condition(), backends.table()->condition());
+        // As when a check says so: datagrams leave a backend that others can stand in for.
+        may_end_flows = may_end_flows || nat::carries_datagrams(service.protocol);
+    }
+    looked_at_ = policy.generation;
+    if (former.empty()) return;
+    reloader_.wait_for_workers();
+    if (may_end_flows) static_cast<void>(reloader_.settle_services(policy, between));
+}
+
 void ServiceControl::heard(const std::string& checker) {
     const std::scoped_lock guard(checkers_mutex_);
     const auto known = std::ranges::find(checkers_, checker, &Checker::name);
@@ -251,6 +350,7 @@ void ServiceControl::look(const Between& between) {
     const Shared policy = gateway_.policy.hold();
     if (noted_ != policy->generation) note_draining(*policy);
     if (is_to_keep_) keep(*policy);
+    look_at_openings(*policy, between);
     const std::uint64_t now = now_ms();
     for (auto& [name, draining] : draining_) {
         if (draining.is_ended || draining.until_ms > now) continue;

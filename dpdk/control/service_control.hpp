@@ -13,6 +13,8 @@
 //     look at the flows              of services that have lost a backend, or have one that gets no
 //                                    new flows: which end, and which of their ends are told
 //     keep what commands have made   with the state, for the next process
+//
+// Passive health replaces tables, too, once a second (nat/policy/inhibition.hpp).
 
 #include <cstddef>
 #include <cstdint>
@@ -62,7 +64,7 @@ class ServiceControl {
     /// worker runs.
     void restore(const std::vector<KeptBackend>& backends);
     /// Looks after what takes its time: connections to backends that have drained for as long as
-    /// they may, and what is to be kept. Once a second.
+    /// they may, backends whose openings fail, and what is to be kept. Once a second.
     void look(const Between& between);
 
   private:
@@ -102,6 +104,9 @@ class ServiceControl {
     void look_at_checkers();
     [[nodiscard]] Shared with_services(const Snapshot& before, ServiceChanges& changes);
     void note_draining(const Snapshot& policy);
+    void look_at_openings(const Snapshot& policy, const Between& between);
+    [[nodiscard]] std::vector<Table::Entry> judged(const nat::Service<V4>& service,
+                                                   const Table& table) const;
     [[nodiscard]] KeptServices kept(const Snapshot& policy) const;
     void keep(const Snapshot& policy);
 
@@ -113,7 +118,8 @@ class ServiceControl {
     std::uint64_t noted_ = 0;  ///< the generation of the policy that `draining_` was taken from
     std::mutex checkers_mutex_;
     std::vector<Checker> checkers_;
-    bool is_to_keep_ = false;  ///< something has changed since it was kept
+    std::uint64_t looked_at_ = 0;  ///< the generation whose inhibitions were looked at
+    bool is_to_keep_ = false;      ///< something has changed since it was kept
 };
 
 }  // namespace noclash::dpdk

@@ -102,6 +102,11 @@ json service_json(const nat::Service<V4>& service, const Config& config) {
                                {"sack", offer->sack},
                                {"timestamps", offer->timestamps}};
     if (service.ingress_port) object["in"] = config.ports[*service.ingress_port].name;
+    // A release before this one knows no such key, and the usual service is to outlive a way back.
+    if (const nat::Inhibit& inhibit = service.inhibit; inhibit.failures != 0)
+        object["inhibit"] = {{"failures", inhibit.failures},
+                             {"first_s", inhibit.first_s},
+                             {"most_s", inhibit.most_s}};
     return object;
 }
 

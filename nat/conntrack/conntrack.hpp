@@ -44,6 +44,7 @@ template <class Record, class Family>
     flow.counter(Direction::original).add(packet.length);
     std::apply([](auto&... words) { (words.store(0, std::memory_order_relaxed), ...); },
                flow.memory);
+    flow.protocol_word.store(0, std::memory_order_relaxed);
     flow.protocol_detail.store(0, std::memory_order_relaxed);
     if (packet.kind == PacketKind::tcp) [[likely]] {
         const TcpState state = open_tcp(flow, bytes, packet);
@@ -85,19 +86,27 @@ template <class Record>
     return ms_between(to_moment(now_ms), expires) <= 0;
 }
 
+/// What a packet has moved: `Flow::protocol_state`, or of TCP its state, before and after. The same
+/// when it moved nothing.
+struct StateMove {
+    std::uint8_t before = 0, after = 0;
+};
+
 /// Takes note of a packet of a live flow: state, refreshed timeout (both directions refresh,
 /// unless told otherwise [RFC 4787 REQ-6]), counters. Anything but `none` says why the packet goes
 /// no further, and then nothing has changed [field h].
+/// @param move  of TCP and SCTP: becomes what just this packet has moved
 template <class Record, class Family>
 [[nodiscard]] DropReason track(Record& flow, Direction direction, const PacketView& bytes,
                                const Parsed<Family>& packet, const Timeouts& timeouts,
-                               TcpWindow window, std::uint64_t now_ms) {
+                               TcpWindow window, std::uint64_t now_ms, StateMove& move) {
     std::uint32_t timeout = timeouts.icmp_s;
     bool refreshes = true;
     if (packet.kind == PacketKind::tcp) {
         const TcpOutcome outcome = track_tcp(flow, direction, bytes, packet, window);
         if (outcome.reason != DropReason::none) return outcome.reason;
         const TcpState state = outcome.state;
+        move = {static_cast<std::uint8_t>(outcome.before), static_cast<std::uint8_t>(state)};
         refreshes = outcome.refreshes;
         if (state == TcpState::established) [[likely]] {
             timeout = timeouts.tcp_established_s;
@@ -112,11 +121,12 @@ template <class Record, class Family>
         if (!timeouts.inbound_refresh) [[unlikely]]  // [RFC 7857 section 6]
             refreshes = !comes_from_outside(flow.marks.load(std::memory_order_relaxed), direction);
     } else if (packet.kind == PacketKind::sctp) {
-        const std::uint8_t before = flow.protocol_state.load(std::memory_order_relaxed);
-        const SctpState state = track_sctp(flow, packet.tcp_flags);
+        SctpState before{};
+        const SctpState state = track_sctp(flow, packet.tcp_flags, before);
+        move = {static_cast<std::uint8_t>(before), static_cast<std::uint8_t>(state)};
         // An opening that is not answered ends in time, however often it is repeated.
         refreshes = state != SctpState::opening || (packet.tcp_flags & tcp_flag::syn) == 0 ||
-                    static_cast<std::uint8_t>(state) != before;
+                    state != before;
         if (state == SctpState::established) mark(flow, flow_mark::assured);
         timeout = timeout_s(timeouts, state);
     } else if (packet.kind == PacketKind::other) {
@@ -126,6 +136,14 @@ template <class Record, class Family>
     if (refreshes) refresh(flow, expiry(now_ms, timeout));
     flow.counter(direction).add(packet.length);
     return DropReason::none;
+}
+/// The same, where nobody asks what has moved.
+template <class Record, class Family>
+[[nodiscard]] DropReason track(Record& flow, Direction direction, const PacketView& bytes,
+                               const Parsed<Family>& packet, const Timeouts& timeouts,
+                               TcpWindow window, std::uint64_t now_ms) {
+    StateMove move;
+    return track(flow, direction, bytes, packet, timeouts, window, now_ms, move);
 }
 
 }  // namespace noclash::nat

@@ -16,6 +16,10 @@ namespace flow_memory {
     return static_cast<std::size_t>(sender);
 }
 
+/// The same word of the reply's sender, while a proxied flow waits for it (nat/syn_proxy/): what
+/// the SYN to it says.
+inline constexpr std::size_t proxied_syn = tcp_end(Direction::reply);
+
 /// The last acknowledgment number of this direction's sender: what it expects next. Before its
 /// first one, the other side's initial sequence number.
 [[nodiscard]] constexpr std::size_t tcp_acknowledged(Direction sender) {

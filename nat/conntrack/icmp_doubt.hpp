@@ -22,6 +22,13 @@ namespace noclash::nat {
 inline constexpr std::uint16_t least_believed_mtu = 552;
 inline constexpr std::uint8_t fragmentation_needed_code = 4;
 
+/// Whether an error says that its packet can have no answer from where it went.
+template <class Family>
+[[nodiscard]] bool refuses(const PacketView& error, const Parsed<Family>& parsed) {
+    const auto& icmp = header<IcmpHeader>(error, parsed.l4_offset);
+    return icmp.type == icmp_type::unreachable && icmp.code != fragmentation_needed_code;
+}
+
 /// How far below what its receiver has acknowledged a quoted segment may begin: the acknowledgment
 /// may have overtaken the error, and copies of the segment may have.
 inline constexpr std::uint32_t late_error_bytes = 65535;

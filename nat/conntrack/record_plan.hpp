@@ -23,8 +23,8 @@
 //     44   4      link             engine      of the wheel, or of what is retired
 //     48   8      places           engine      of both tuples in the index
 //     56   4      sum_changes      slow path   differences of checksums: packet/translation.hpp
-//     60   4      protocol_word    conntrack   TCP: where both FINs end, 16 bits each; syn_proxy/:
-//                                              until the backend answers, what its SYN says
+//     60   4      protocol_word    conntrack   TCP: where both FINs end, 16 bits each; before, and
+//                                              of other protocols: opening_word.hpp
 //
 //     64   32     counters         conntrack   packets and bytes, by direction
 //     96   4      pool_link        engine      while the record is free; while it lives, syn_proxy/:

@@ -43,10 +43,12 @@ inline constexpr std::array<std::string_view, 4> sctp_state_names{"NONE", "OPENI
 }
 
 /// Moves the state of a live flow. Two workers may have a packet at once: one goes first.
+/// @param before  becomes the state that just this packet has moved
 template <class Record>
-SctpState track_sctp(Record& flow, std::uint8_t flags) {
+SctpState track_sctp(Record& flow, std::uint8_t flags, SctpState& before) {
     std::uint8_t seen = flow.protocol_state.load(std::memory_order_relaxed);
     for (;;) {
+        before = static_cast<SctpState>(seen);
         const SctpState next = next_state(static_cast<SctpState>(seen), flags);
         if (static_cast<std::uint8_t>(next) == seen ||
             flow.protocol_state.compare_exchange_weak(seen, static_cast<std::uint8_t>(next),

@@ -21,6 +21,7 @@ struct TcpOutcome {
     DropReason reason = DropReason::none;  ///< otherwise the segment goes no further
     bool fits = false;                     ///< its receiver can expect it
     bool refreshes = false;                ///< it shows that the connection lives
+    TcpState before = TcpState::none;      ///< the state that just this segment has moved
 };
 
 /// The end of the connection is proven: by both sides' FINs, or by an exact RST, which nobody
@@ -140,12 +141,12 @@ template <class Record>
 /// and an opening that is not answered ends in time, however often it is repeated.
 [[nodiscard]] constexpr TcpOutcome fitting(TcpState before, TcpState after, TcpEvent event) {
     const bool unanswered = event == TcpEvent::syn || before == TcpState::syn_sent;
-    return {after, DropReason::none, true, before != after || !unanswered};
+    return {after, DropReason::none, true, before != after || !unanswered, before};
 }
 /// A segment that moves nothing, and goes to its receiver all the same.
 [[nodiscard]] constexpr TcpOutcome passing(TcpState state, TcpEvent event) {
     const bool shows_life = event != TcpEvent::syn && event != TcpEvent::rst;
-    return {state, DropReason::none, false, shows_life && state != TcpState::syn_sent};
+    return {state, DropReason::none, false, shows_life && state != TcpState::syn_sent, state};
 }
 
 /// Two workers may have a segment of either direction at once: one moves the state first, and the
@@ -208,7 +209,7 @@ template <class Record, class Family>
                                    const Parsed<Family>& packet, TcpWindow mode) {
     if (note_plain(flow, direction, bytes, packet, mode,
                    tcp_progress(flow).only(TcpState::established)))
-        return {TcpState::established, DropReason::none, true, true};
+        return {TcpState::established, DropReason::none, true, true, TcpState::established};
     return tcp_tracking::move(flow, direction, bytes, packet, mode);
 }
 

@@ -222,12 +222,8 @@ class Limits {
             (before & flow_mark::half_open_service) != 0 && (before & flow_mark::replied) == 0;
         if (!unanswered) return;
         const Rule<Family>* rule = policy.find_rule(flow.rule);
-        if (rule == nullptr) return;
-        const Tuple<Family>& reply = flow.tuple(Direction::reply);
-        if (rule->is_service())
-            policy.service_rules.ended_unanswered(*rule, reply);
-        else
-            policy.backends.ended_unanswered(policy.place_of(*rule), reply);
+        if (rule == nullptr || rule->is_service()) return;  // counted with all openings
+        policy.backends.ended_unanswered(policy.place_of(*rule), flow.tuple(Direction::reply));
     }
 
     /// Takes off again what `marks` say was counted.

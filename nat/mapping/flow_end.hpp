@@ -8,6 +8,7 @@
 #include "engine/flow_table.hpp"
 #include "nat/conntrack/tcp_state.hpp"
 #include "nat/limits/limits.hpp"
+#include "nat/limits/openings.hpp"
 #include "nat/mapping/mapping.hpp"
 #include "nat/packet/protocols.hpp"
 #include "nat/ports/occupancy_maps.hpp"
@@ -38,8 +39,8 @@ class FlowEnd {
 
     /// `FlowTable::release`'s `gone`, where flows end while `policy` counts: the tuples are out of
     /// the index.
-    [[nodiscard]] auto under(const Policy<Family>& policy) {
-        return [this, &policy](Record& flow) { ended(flow, policy); };
+    [[nodiscard]] auto under(const Policy<Family>& policy, std::uint64_t now_ms) {
+        return [this, &policy, now_ms](Record& flow) { ended(flow, policy, now_ms); };
     }
 
     /// Takes a reference to a mapping or permission off; ends the record when it was the last one.
@@ -52,11 +53,13 @@ class FlowEnd {
     }
 
   private:
-    void ended(Record& flow, const Policy<Family>& policy) {
+    void ended(Record& flow, const Policy<Family>& policy, std::uint64_t now_ms) {
         if (is_incarnation(flow)) return;  // its flow has the port
         crowded_.ended(flow);
         if (is_wildcard(flow)) return ended_wildcard(flow);
         limits_.ended(policy, flow);
+        if (policy.service_rules.any()) [[unlikely]]
+            openings::ended(policy, flow, now_ms);
         if (flow.tuple(Direction::original).protocol == ip_protocol::tcp &&
             tcp_progress(flow).has_incarnation())
             end_incarnation(flow);

@@ -14,7 +14,9 @@
 
 #include "engine/base/siphash.hpp"
 #include "engine/tuple.hpp"
+#include "nat/policy/backend_index.hpp"
 #include "nat/policy/maglev.hpp"
+#include "nat/policy/opening_results.hpp"
 #include "nat/policy/service.hpp"
 
 namespace noclash::nat {
@@ -30,7 +32,7 @@ enum class Health : std::uint8_t {
 enum class BackendState : std::uint8_t {
     active,    ///< gets new flows
     draining,  ///< gets none while another backend is active
-    down,      ///< gets none while another backend is well
+    down,      ///< gets none while another backend is well: health checks or its openings say so
 };
 
 /// How a service stands.
@@ -44,7 +46,19 @@ enum class ServiceCondition : std::uint8_t {
 /// What is counted of a backend, for as long as the service has it. Any thread may count.
 struct BackendCounters {
     std::atomic<std::uint64_t> openings{0};    ///< flows that were sent to it
-    std::atomic<std::uint64_t> unanswered{0};  ///< connections that ended before it said a word
+    std::atomic<std::uint64_t> unanswered{0};  ///< flows that ended before it said a word
+    std::atomic<std::int64_t> half_open{0};    ///< connections that wait for its answer now
+    /// Tells these counters from others that a flow may have begun under: when the service has lost
+    /// the backend meanwhile, and has it again.
+    const std::uint8_t tag = next_tag();
+    /// What is written less often than at each opening.
+    const std::unique_ptr<OpeningResults> results = std::make_unique<OpeningResults>();
+
+  private:
+    static std::uint8_t next_tag() {
+        static std::atomic<std::uint8_t> next{0};
+        return next.fetch_add(1, std::memory_order_relaxed);
+    }
 };
 
 /// A service's backends and the share that each has of new flows. Never changed: another table
@@ -57,24 +71,30 @@ class BackendTable {
     struct Entry {
         Backend<Family> backend;
         Health health = Health::unknown;
-        bool drains = false;  ///< by a command, whatever its weight
+        bool drains = false;     ///< by a command, whatever its weight
+        bool inhibited = false;  ///< its openings have failed: it counts as down
         std::shared_ptr<BackendCounters> counters = std::make_shared<BackendCounters>();
 
         [[nodiscard]] BackendState state() const {
             if (drains || backend.weight == no_weight) return BackendState::draining;
-            return health == Health::down ? BackendState::down : BackendState::active;
+            return inhibited || health == Health::down ? BackendState::down : BackendState::active;
         }
     };
 
     /// @param entries  no two with one address and port
     BackendTable(std::vector<Entry> entries, const Key& key)
-        : entries_(std::move(entries)), condition_(condition_of(entries_)), key_(key) {
+        : entries_(std::move(entries)),
+          index_(entries_, &Entry::backend),
+          condition_(condition_of(entries_)),
+          key_(key) {
         if (condition_ == ServiceCondition::no_backend) return;
         std::vector<MaglevMember> members;
         members.reserve(entries_.size());
-        for (std::size_t place = 0; place < entries_.size(); ++place)
-            members.push_back({identity_of(entries_[place].backend), share_of(entries_[place]),
-                               static_cast<std::uint16_t>(place)});
+        for (std::size_t place = 0; place < entries_.size(); ++place) {
+            const Backend<Family>& backend = entries_[place].backend;
+            members.push_back({backend_identity<Family>(backend.address, backend.port),
+                               share_of(entries_[place]), static_cast<std::uint16_t>(place)});
+        }
         slots_ = maglev_slots(members, key);
     }
 
@@ -94,23 +114,21 @@ class BackendTable {
             ++shares[place];
         return shares;
     }
-    /// The entry with this address and port, where a backend without a port has any; null when
-    /// there is none.
+    /// The entry with this address and port, or else the one with this address that has no port of
+    /// its own; null when there is neither.
     [[nodiscard]] const Entry* find(const typename Family::Address& address,
                                     std::uint16_t port) const {
-        const auto found = std::ranges::find_if(entries_, [&](const Entry& entry) {
-            return entry.backend.address == address &&
-                   (entry.backend.port == 0 || entry.backend.port == port);
-        });
-        return found == entries_.end() ? nullptr : &*found;
+        const Entry* const found = find_exactly({address, port});
+        return found != nullptr || port == 0 ? found : find_exactly({address, 0});
     }
 
     /// The entry of just this backend, whatever its weight; null when there is none.
     [[nodiscard]] const Entry* find_exactly(const Backend<Family>& backend) const {
-        const auto found = std::ranges::find_if(entries_, [&](const Entry& entry) {
-            return entry.backend.address == backend.address && entry.backend.port == backend.port;
-        });
-        return found == entries_.end() ? nullptr : &*found;
+        const auto backend_at = [this](std::size_t place) -> const Backend<Family>& {
+            return entries_[place].backend;
+        };
+        const auto place = index_.find(backend.address, backend.port, backend_at);
+        return place ? &entries_[*place] : nullptr;
     }
 
   private:
@@ -137,13 +155,6 @@ class BackendTable {
         return std::max<std::uint16_t>(entry.backend.weight, 1);
     }
 
-    static std::uint64_t identity_of(const Backend<Family>& backend) {
-        std::uint64_t identity = 0;
-        static_assert(sizeof backend.address <= 6);
-        std::memcpy(&identity, &backend.address, sizeof backend.address);
-        return identity << 16U | backend.port;
-    }
-
     [[nodiscard]] std::uint64_t hash(const Tuple<Family>& original, Affinity affinity) const {
         std::array<std::uint8_t, sizeof original> bytes{};
         if (affinity == Affinity::client)
@@ -154,6 +165,7 @@ class BackendTable {
     }
 
     std::vector<Entry> entries_;
+    BackendIndex<Family> index_;
     ServiceCondition condition_;
     Key key_;
     std::vector<std::uint16_t> slots_;  ///< places in `entries_`; empty: there is no backend

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <string>
 #include <vector>
@@ -48,6 +49,15 @@ struct SynOffer {
     friend bool operator==(const SynOffer&, const SynOffer&) = default;
 };
 
+/// When a backend whose openings fail gets no new flows for a while (nat/policy/inhibition.hpp).
+struct Inhibit {
+    std::uint32_t failures = 0;  ///< so many in a row; 0: never
+    std::uint32_t first_s = 10;  ///< for how long, in seconds
+    std::uint32_t most_s = 300;  ///< up to how long, when it goes on failing; `first_s` at least
+    friend bool operator==(const Inhibit&, const Inhibit&) = default;
+};
+inline constexpr std::uint32_t usual_failures = 3;  ///< with `inhibit = true`
+
 /// The weight of a backend that gets no new flow while another can have it: it drains.
 inline constexpr std::uint16_t no_weight = 0;
 inline constexpr std::uint16_t most_weight = 256;
@@ -63,6 +73,16 @@ struct Backend {
     std::uint16_t weight = 1;  ///< share of new flows; 0 to `most_weight`
     friend bool operator==(const Backend&, const Backend&) = default;
 };
+
+/// A backend's address and port in one number.
+template <class Family>
+[[nodiscard]] std::uint64_t backend_identity(const typename Family::Address& address,
+                                             std::uint16_t port) {
+    std::uint64_t identity = 0;
+    static_assert(sizeof address <= 6);
+    std::memcpy(&identity, &address, sizeof address);
+    return identity << 16U | port;
+}
 
 /// A virtual address and port, whose flows are spread over backends. Services are asked before
 /// rules: no rule can take a service's packets.
@@ -87,6 +107,7 @@ struct Service {
     /// What clients are offered while the service is guarded; absent: the least that all backends
     /// have offered lately.
     std::optional<SynOffer> syn_offer;
+    Inhibit inhibit;
     std::vector<Backend<Family>> backends;
     bool by_command = false;  ///< made while the gateway runs; no file has it
     friend bool operator==(const Service&, const Service&) = default;

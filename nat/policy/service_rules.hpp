@@ -76,13 +76,12 @@ class ServiceRules {
         const Table& table = backends_of(rule);
         const auto* now = table.find(reply.source, reply.source_port.host());
         if (may_live && now != nullptr && now->state() != BackendState::down) return false;
-        return table.choose(original, service_of(rule).affinity) != now;
-    }
-    /// A connection that a backend was to answer has ended without a word from it.
-    /// @param reply  the flow's reply tuple, whose source is the backend
-    void ended_unanswered(const Rule<Family>& rule, const Tuple<Family>& reply) const {
-        const auto* entry = backends_of(rule).find(reply.source, reply.source_port.host());
-        if (entry != nullptr) entry->counters->unanswered.fetch_add(1, std::memory_order_relaxed);
+        // One backend may have the port of its own, another whichever was asked for.
+        const auto* chosen = table.choose(original, service_of(rule).affinity);
+        if (chosen == nullptr) return now != nullptr;
+        if (chosen->backend.address != reply.source) return true;
+        const std::uint16_t port = chosen->backend.port;
+        return (port == 0 ? original.destination_port.host() : port) != reply.source_port.host();
     }
     /// By the place of the service. For the thread that changes backends.
     [[nodiscard]] ServiceBackends<Family>& changeable(std::size_t service) const {

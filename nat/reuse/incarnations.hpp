@@ -211,7 +211,7 @@ class Incarnations {
         return record.tuple(Direction::reply) == incarnation_of(flow.tuple(Direction::reply));
     }
     void release(FlowId id, Round round) {
-        worker_.table().release(id, worker_.counters(), end_.under(round.policy));
+        worker_.table().release(id, worker_.counters(), end_.under(round.policy, round.now_ms));
     }
     [[nodiscard]] auto& index() const { return worker_.table().index(); }
 

@@ -47,6 +47,7 @@
 #include "engine/base/counters.hpp"
 #include "nat/conntrack/conntrack.hpp"
 #include "nat/conntrack/record_kind.hpp"
+#include "nat/limits/openings.hpp"
 #include "nat/packet/packet_context.hpp"
 #include "nat/packet/timestamp_option.hpp"
 #include "nat/policy/policy_snapshot.hpp"
@@ -219,7 +220,7 @@ class SynProxy {
         flow.pool_link.store(opening.cookie, std::memory_order_relaxed);
         store(flow, flow_memory::timestamp_shift, opening.client.timestamp_echo);
         store(flow, flow_memory::timestamp_sent, opening.client.timestamp_value);
-        flow.protocol_word.store(Waiting::word(opening.client), std::memory_order_relaxed);
+        store(flow, flow_memory::proxied_syn, Waiting::word(opening.client));
         flow.protocol_state.store(TcpProgress(TcpState::syn_sent).with_proxied().bits(),
                                   std::memory_order_relaxed);
         return to_moment(now_ms) + first_retry_ms;
@@ -276,7 +277,8 @@ class SynProxy {
     /// The time of a flow is over. True: it waits for its backend, which gets the SYN again, and
     /// lives on. When that was the last time, the client is told that it does not.
     template <class Record>
-    [[nodiscard]] bool lives_on(Record& flow, std::uint64_t now_ms) {
+    [[nodiscard]] bool lives_on(Record& flow, Round round) {
+        const auto& [policy, now_ms] = round;
         if (flow.tuple(Direction::original).protocol != ip_protocol::tcp || is_wildcard(flow))
             return false;
         const TcpProgress progress(flow.protocol_state.load(std::memory_order_acquire));  // (34)
@@ -286,7 +288,7 @@ class SynProxy {
             refresh(flow, to_moment(now_ms) + soon_ms);
             return true;
         }
-        const std::uint32_t word = flow.protocol_word.load(std::memory_order_relaxed);
+        const std::uint32_t word = load(flow, flow_memory::proxied_syn);
         const std::uint32_t retries = Waiting::retries(word);
         const bool again = retries < most_retries;
         // The answer may be there just now, on another worker.
@@ -295,12 +297,14 @@ class SynProxy {
             reset_client(flow);
             reset_backend(flow, load(flow, flow_memory::tcp_end(Direction::original)));
             counters_.unanswered.add();
+            openings::unanswered(policy, flow, now_ms);
             return false;
         }
-        flow.protocol_word.store(Waiting::after_retry(word), std::memory_order_relaxed);
+        store(flow, flow_memory::proxied_syn, Waiting::after_retry(word));
+        openings::repeated(policy, flow, now_ms);
         refresh(flow, to_moment(now_ms) + (first_retry_ms << (retries + 1)));
         send_syn_again(flow);
-        move_progress(flow, [](TcpProgress seen) { return seen.only(TcpState::syn_sent); });
+        waits_on(flow);
         return true;
     }
 
@@ -310,7 +314,7 @@ class SynProxy {
     static constexpr std::uint32_t most_hurried = 3;
     static constexpr std::uint32_t soon_ms = 100;
 
-    /// `Flow::protocol_word` while the backend has still to answer: what the SYN to it says.
+    /// `flow_memory::proxied_syn`: what the SYN to the backend says, and how often it went.
     struct Waiting {
         static constexpr std::uint32_t sack = 1U << 16U, timestamps = 1U << 17U;
         static constexpr unsigned hurried_at = 18, retries_at = 24;
@@ -329,6 +333,9 @@ class SynProxy {
         /// SYNs that were sent before their time, since the last one that was in time.
         [[nodiscard]] static std::uint32_t hurried(std::uint32_t word) {
             return (word & hurried_mask) >> hurried_at;
+        }
+        [[nodiscard]] static std::uint32_t after_hurry(std::uint32_t word) {
+            return word + (1U << hurried_at);
         }
     };
 
@@ -371,7 +378,7 @@ class SynProxy {
     /// The options of the SYN that its backend has got.
     template <class Record>
     static SynOptions asked_of(const Record& flow) {
-        const std::uint32_t word = flow.protocol_word.load(std::memory_order_relaxed);
+        const std::uint32_t word = load(flow, flow_memory::proxied_syn);
         SynOptions options;
         options.max_segment_size = static_cast<std::uint16_t>(word);
         options.window_scale = ClientScales::of(flow.opening_detail).own;
@@ -410,10 +417,10 @@ class SynProxy {
     /// connection, whatever it is told, is not to be asked each time.
     template <class Record>
     static bool may_hurry(Record& flow) {
-        std::uint32_t word = flow.protocol_word.load(std::memory_order_relaxed);
-        return Waiting::hurried(word) < most_hurried &&
-               flow.protocol_word.compare_exchange_strong(word, word + (1U << Waiting::hurried_at),
-                                                          std::memory_order_relaxed);
+        const std::uint32_t word = load(flow, flow_memory::proxied_syn);
+        if (Waiting::hurried(word) == most_hurried) return false;
+        store(flow, flow_memory::proxied_syn, Waiting::after_hurry(word));
+        return true;
     }
 
     /// False: another worker was faster.
@@ -424,6 +431,11 @@ class SynProxy {
         return flow.protocol_state.compare_exchange_strong(seen, waits.only(to).bits(),
                                                            std::memory_order_seq_cst,   // (32)
                                                            std::memory_order_acquire);  // (34)
+    }
+    /// Takes a `move` to SYN_RECV back.
+    template <class Record>
+    static void waits_on(Record& flow) {
+        move_progress(flow, [](TcpProgress seen) { return seen.only(TcpState::syn_sent); });
     }
     template <class Record>
     bool close(PacketContext<Family>& context, Record& flow, Round round) {
@@ -480,8 +492,13 @@ class SynProxy {
                 break;
         }
         // It speaks of an older connection (RFC 9293, section 3.5.1).
+        if (!move(flow, TcpState::syn_recv)) {
+            context.verdict = Verdict::park();
+            return;
+        }
         reset_backend(flow, segment.acknowledgment);
         if (may_hurry(flow)) send_syn_again(flow);
+        waits_on(flow);
     }
 
     /// The backend's SYN-ACK. This worker alone may change the flow.
@@ -505,7 +522,6 @@ class SynProxy {
         flow.pool_link.store(cookie - answer.sequence, std::memory_order_relaxed);
         store(flow, flow_memory::timestamp_shift,
               theirs.timestamps ? echoed - theirs.timestamp_value : 0);
-        flow.protocol_word.store(0, std::memory_order_relaxed);
         flow.counter(Direction::reply).add(context.parsed.length);
         mark(flow, flow_mark::replied | flow_mark::assured);
         refresh(flow, expiry(round.now_ms, round.policy.timeouts.tcp_established_s));

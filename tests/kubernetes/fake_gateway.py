@@ -14,7 +14,7 @@ MOST_BACKENDS = 1024  # of a service
 NAME = re.compile(r"[A-Za-z0-9._-]{1,160}")
 BACKEND = re.compile(r"\d+\.\d+\.\d+\.\d+(:\d+)?")
 DEFAULTS = {"in": None, "source": "keep", "affinity": "none", "no_backend": "reject",
-            "on_gone": "reset", "drain_s": 0, "syn_proxy": "off"}
+            "on_gone": "reset", "drain_s": 0, "syn_proxy": "off", "inhibit": False}
 KEYS = {"name", "address", "ports", "protocol", "backends", *DEFAULTS}
 
 

@@ -130,13 +130,15 @@ class Gateway(ControllerCase):
 
     def test_keys_of_every_service(self):
         self.settings = ('[service]\nin = "outside"\nsource = "pool:public"\nno_backend = "drop"\n'
-                         'on_gone = "keep"\ndrain_s = 60\nsyn_proxy = "auto"')
+                         'on_gone = "keep"\ndrain_s = 60\nsyn_proxy = "auto"\n'
+                         'inhibit = { failures = 5 }')
         self.start()
         row = self.gateway.services[WEB]
         self.assertEqual({key: row[key] for key in ("in", "source", "no_backend", "on_gone",
-                                                    "drain_s", "syn_proxy")},
+                                                    "drain_s", "syn_proxy", "inhibit")},
                          {"in": "outside", "source": "pool:public", "no_backend": "drop",
-                          "on_gone": "keep", "drain_s": 60, "syn_proxy": "auto"})
+                          "on_gone": "keep", "drain_s": 60, "syn_proxy": "auto",
+                          "inhibit": {"failures": 5, "first_s": 10, "most_s": 300}})
         self.sent()
         self.restart()
         self.assertEqual(self.sent(), [])

@@ -22,7 +22,8 @@ class Life(ControllerCase):
         self.assertEqual(self.sent(), [{"op": "set", "service": {
             "name": WEB, "address": "192.0.2.16", "protocol": "tcp", "ports": [80],
             "source": "keep", "affinity": "none", "no_backend": "reject", "on_gone": "reset",
-            "drain_s": 0, "syn_proxy": "off", "backends": ["10.2.0.2:8080", "10.2.0.3:8080"]}}])
+            "drain_s": 0, "syn_proxy": "off", "inhibit": False,
+            "backends": ["10.2.0.2:8080", "10.2.0.3:8080"]}}])
         self.assertEqual(self.api.ingress("default/web"), ["192.0.2.16"])
         self.assertEqual(self.api.patches, [("default/web", ["192.0.2.16"])])
 

@@ -85,7 +85,8 @@ class JoinedHandshakes {
         for (int fired = 0; fired < 20; ++fired) {
             const bool waited = nat::is_waiting(
                 nat::TcpProgress(flow_.protocol_state.load(std::memory_order_acquire)));
-            if (!proxies_[0]->lives_on(flow_, timer_ms_) && waited && gave_up()) return;
+            if (!proxies_[0]->lives_on(flow_, {no_rules(), timer_ms_}) && waited && gave_up())
+                return;
             timer_ms_ += 1000;
         }
     }

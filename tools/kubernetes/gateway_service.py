@@ -6,7 +6,7 @@ from dataclasses import dataclass
 # Whose packets are the service's: another service may wait for them.
 IDENTITY = ("address", "protocol", "ports", "in")
 KEYS = ("address", "protocol", "ports", "in", "source", "affinity", "no_backend", "on_gone",
-        "drain_s", "syn_proxy")
+        "drain_s", "syn_proxy", "inhibit")
 # Of a service, as dpdk/config/services.hpp bounds it; a change of so many fits a request.
 MOST_BACKENDS = 1024
 

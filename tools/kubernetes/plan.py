@@ -128,7 +128,7 @@ class Plan:
              "in": settings.ingress_port, "source": settings.source,
              "affinity": "client" if service.client_affinity else "none",
              "no_backend": settings.no_backend, "on_gone": settings.on_gone,
-             "drain_s": settings.drain_s,
+             "drain_s": settings.drain_s, "inhibit": settings.inhibit,
              "syn_proxy": settings.syn_proxy if port.protocol == "TCP" else "off"}, backends)
 
     def _set_wanted(self, key, wanted):

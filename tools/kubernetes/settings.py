@@ -28,6 +28,9 @@ class Api:
     ca_file: str | None
 
 
+USUAL_INHIBIT = {"failures": 3, "first_s": 10, "most_s": 300}  # what `inhibit = true` stands for
+
+
 @dataclass(frozen=True)
 class Settings:
     """What the operator has chosen; tools/examples/kubernetes/controller.toml explains each key."""
@@ -48,6 +51,7 @@ class Settings:
     on_gone: str = "reset"
     drain_s: int = 0
     syn_proxy: str = "off"
+    inhibit: dict | bool = False  # as "service list" has it
 
 
 class _Table:
@@ -92,12 +96,35 @@ class _Table:
     def has(self, key):
         return key in self._values
 
+    def value(self, key):
+        return self._values[key]
+
+    def is_boolean(self, key):
+        return isinstance(self._values.get(key), bool)
+
     def texts(self, key, expected):
         value = self._values.get(key)
         if not isinstance(value, list) or not value or \
                 not all(isinstance(entry, str) for entry in value):
             self.fault(key, f"has to be {expected}")
         return value
+
+
+def _read_inhibit(service):
+    if service.is_boolean("inhibit"):
+        return dict(USUAL_INHIBIT) if service.value("inhibit") else False
+    if not service.has("inhibit"):
+        return Settings.inhibit
+    if not isinstance(service.value("inhibit"), dict):
+        service.fault("inhibit", "is neither true nor false nor a table, as "
+                      "{ failures = 3, first_s = 10, most_s = 300 }")
+    rule = service.table("inhibit")
+    rule.allow_only(*USUAL_INHIBIT)
+    first_s = rule.integer("first_s", USUAL_INHIBIT["first_s"], 1, 86_400)
+    usual_most_s = max(first_s, USUAL_INHIBIT["most_s"])
+    return {"failures": rule.integer("failures", USUAL_INHIBIT["failures"], 1, 1000),
+            "first_s": first_s,
+            "most_s": rule.integer("most_s", usual_most_s, first_s, 86_400)}
 
 
 def _read_ranges(top):
@@ -176,7 +203,7 @@ def read_settings(path, environment=os.environ):
         top.fault("prefix", f"{prefix!r} is no prefix; expected 1 to {LONGEST_PREFIX} letters, "
                   "digits, dots and dashes")
     service, health = top.table("service"), top.table("health")
-    service.allow_only("in", "source", "no_backend", "on_gone", "drain_s", "syn_proxy")
+    service.allow_only("in", "source", "no_backend", "on_gone", "drain_s", "syn_proxy", "inhibit")
     health.allow_only("interval_s", "timeout_s")
     source = service.text("source", Settings.source)
     if source not in ("keep", "masquerade") and not re.fullmatch(r"pool:\S+", source):
@@ -196,6 +223,7 @@ def read_settings(path, environment=os.environ):
         no_backend=service.choice("no_backend", Settings.no_backend, ("reject", "drop")),
         on_gone=service.choice("on_gone", Settings.on_gone, ("reset", "keep")),
         drain_s=service.integer("drain_s", Settings.drain_s, 0, 86_400),
-        syn_proxy=service.choice("syn_proxy", Settings.syn_proxy, ("off", "auto", "on")))
+        syn_proxy=service.choice("syn_proxy", Settings.syn_proxy, ("off", "auto", "on")),
+        inhibit=_read_inhibit(service))
     _check_files(path, settings.api)
     return settings

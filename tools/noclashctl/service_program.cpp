@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -49,6 +51,36 @@ CLI::Validator backend() {
     return {check, ""};
 }
 
+/// What `--inhibit` stands for in the configuration; nothing when it stands for nothing.
+std::optional<json> inhibit_of(const std::string& text) {
+    if (text == "on" || text == "off") return json(text == "on");
+    std::array<std::uint32_t, 3> numbers{};
+    const char* at = text.data();
+    const char* const end = at + text.size();
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+        if (i > 0 && (at == end || *at++ != ',')) return std::nullopt;
+        const auto [rest, error] = std::from_chars(at, end, numbers[i]);
+        if (error != std::errc()) return std::nullopt;
+        at = rest;
+    }
+    const auto [failures, first_s, most_s] = numbers;
+    const bool fits = at == end && failures >= 1 && failures <= dpdk::most_inhibit_failures &&
+                      first_s >= 1 && first_s <= most_s && most_s <= dpdk::longest_inhibit_s;
+    if (!fits) return std::nullopt;
+    return json{{"failures", failures}, {"first_s", first_s}, {"most_s", most_s}};
+}
+
+CLI::Validator inhibit() {
+    const auto check = [](std::string& text) {
+        if (inhibit_of(text)) return std::string();
+        return fmt::format(
+            "{} is no rule: expected on, off, or failures in a row, seconds and the most seconds, "
+            "as 3,10,300",
+            text);
+    };
+    return {check, ""};
+}
+
 template <class Words>
 CLI::Validator one_of(const Words& words) {
     const auto check =
@@ -78,6 +110,7 @@ json service_of(const ServiceWish& wish) {
     put("drain_s", keys.drain_s);
     put("syn_proxy", keys.syn_proxy);
     put("syn_proxy_above", keys.syn_proxy_above);
+    if (keys.inhibit) service["inhibit"] = *inhibit_of(*keys.inhibit);
     return service;
 }
 
@@ -119,6 +152,10 @@ void add_keys(CLI::App& command, ServiceWish::Keys& keys) {
     add("--syn-proxy-above", keys.syn_proxy_above, "CONNECTIONS",
         "With auto: so many half-open connections are very many")
         ->transform(number("number of connections", 1, nat::most_syn_proxy_above));
+    add("--inhibit", keys.inhibit, "on|off|FAILURES,SECONDS,MOST",
+        "Give a backend no new flows for SECONDS when so many openings in a row have failed, and "
+        "for twice as long each time it fails again, up to MOST; on: 3,10,300")
+        ->check(inhibit());
 }
 
 }  // namespace

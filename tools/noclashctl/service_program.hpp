@@ -21,7 +21,7 @@ struct ServiceWish {
     struct Keys {
         std::string address, protocol;
         std::vector<std::string> ports, backends;
-        std::optional<std::string> in, source, affinity, no_backend, on_gone, syn_proxy;
+        std::optional<std::string> in, source, affinity, no_backend, on_gone, syn_proxy, inhibit;
         std::optional<std::uint32_t> drain_s, syn_proxy_above;
     } keys;
 };

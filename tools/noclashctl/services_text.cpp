@@ -39,6 +39,37 @@ std::string share_of(const json& backend, std::uint64_t slots) {
     return fmt::format("{:5.1f} %", 100 * share);
 }
 
+std::string state_of(const json& backend) {
+    const auto inhibited_s = backend.at("inhibited_s").get<std::uint64_t>();
+    const auto state = backend.at("state").get<std::string>();
+    return inhibited_s == 0 || state != "down" ? state : fmt::format("inhibited {} s", inhibited_s);
+}
+
+/// `<16 ms`, `<2.0 s`
+std::string below(const json& ms) {
+    if (ms.is_null()) return "-";
+    const auto number = ms.get<std::uint64_t>();
+    return number < 1000 ? fmt::format("<{} ms", number)
+                         : fmt::format("<{:.1f} s", static_cast<double>(number) / 1000);
+}
+
+/// A line about a backend whose queue of connections overflows; else nothing.
+std::string overflow_of(const json& backend) {
+    if (!backend.at("queue_overflow_likely").get<bool>()) return "";
+    const auto number = [&](const char* key) { return backend.at(key).get<std::uint64_t>(); };
+    const std::uint64_t late = number("late"), repeated = number("repeated_answers");
+    std::string text = fmt::format("{0}{0}queue overflow likely: ", indentation);
+    if (late != 0)
+        text +=
+            fmt::format("{} of {} openings unanswered, answered after {:.1f} s",
+                        fmt::group_digits(late), fmt::group_digits(number("openings")),
+                        static_cast<double>(number("late_ms")) / 1000 / static_cast<double>(late));
+    if (repeated != 0)
+        text += fmt::format("{}{} of {} openings acknowledged in vain", late == 0 ? "" : "; ",
+                            fmt::group_digits(repeated), fmt::group_digits(number("openings")));
+    return text + '\n';
+}
+
 /// Hands out the lines of a table one after another.
 class Lines {
   public:
@@ -59,31 +90,34 @@ class Lines {
 
 std::string services_text(const std::vector<json>& services) {
     TextTable of_services({"service", "endpoint", "source", "affinity", "condition", "origin"});
-    TextTable of_backends(
-        {"backend", "state", "health", "weight", "share", "openings", "unanswered"});
+    TextTable of_backends({"backend", "state", "health", "weight", "share", "openings",
+                           "unanswered", "refused", "reset", "half-open", "p50", "p99"});
     for (const json& service : services) {
         const auto text = [&](const char* key) { return service.at(key).get<std::string>(); };
         of_services.add({text("name"), endpoint_of(service), text("source"), text("affinity"),
                          text("condition"), text("origin")});
         const auto slots = service.at("slots").get<std::uint64_t>();
         for (const json& backend : service.at("backends"))
-            of_backends.add({backend.at("backend").get<std::string>(),
-                             backend.at("state").get<std::string>(),
+            of_backends.add({backend.at("backend").get<std::string>(), state_of(backend),
                              backend.at("health").get<std::string>(), backend.at("weight").dump(),
                              share_of(backend, slots), backend.at("openings").dump(),
-                             backend.at("unanswered").dump()});
+                             backend.at("unanswered").dump(), backend.at("refused").dump(),
+                             backend.at("reset").dump(), backend.at("half_open").dump(),
+                             below(backend.at("p50_below_ms")), below(backend.at("p99_below_ms"))});
     }
     Lines service_lines(of_services.text());
     Lines backend_lines(of_backends.text());
     std::string text;
-    const auto add = [&](std::size_t backends) {
+    const auto add_backend = [&] { text.append(indentation).append(backend_lines.next()); };
+    text += service_lines.next();  // the headers
+    add_backend();
+    for (const json& service : services) {
         text += service_lines.next();
-        for (; backends > 0; --backends)
-            text.append(indentation).append(backend_lines.next());
-    };
-    add(1);  // the headers
-    for (const json& service : services)
-        add(service.at("backends").size());
+        for (const json& backend : service.at("backends")) {
+            add_backend();
+            text += overflow_of(backend);
+        }
+    }
     return text;
 }
 

@@ -93,6 +93,7 @@ drain_s = 86400
 syn_proxy = "auto"
 syn_proxy_above = 1
 syn_offer = { mss = 1200, window_scale = 14, sack = false, timestamps = true }
+inhibit = { failures = 5, first_s = 20, most_s = 40 }
 backends = ["10.1.0.2:8080", { address = "10.1.0.3", weight = 256 },
             { address = "10.1.0.4:80", weight = 0 }, { address = "10.1.0.5:80" }]
 )");
@@ -111,6 +112,7 @@ backends = ["10.1.0.2:8080", { address = "10.1.0.3", weight = 256 },
     expected.syn_proxy = nat::SynProxyMode::automatic;
     expected.syn_proxy_above = 1;
     expected.syn_offer = nat::SynOffer{1200, 14, false, true};
+    expected.inhibit = {5, 20, 40};
     expected.backends = {{v4("10.1.0.2"), 8080, 1},
                          {v4("10.1.0.3"), 0, 256},
                          {v4("10.1.0.4"), 80, 0},
@@ -139,10 +141,18 @@ TEST(Services, HaveDefaults) {
     EXPECT_EQ(expected.syn_proxy, nat::SynProxyMode::off);
     EXPECT_EQ(expected.syn_proxy_above, 4096U);
     EXPECT_EQ(expected.syn_offer, std::nullopt);
+    EXPECT_EQ(expected.inhibit.failures, 0U);
 }
 
 TEST(Services, AreReadInEveryForm) {
     const auto only = [](std::string_view more) { return read(more).policy.services.at(0); };
+    const auto inhibit = [&](std::string_view form) {
+        return only(service("s", "192.0.2.7", "80", fmt::format("inhibit = {}", form))).inhibit;
+    };
+    EXPECT_EQ(inhibit("true"), (nat::Inhibit{3, 10, 300}));
+    EXPECT_EQ(inhibit("false"), (nat::Inhibit{0, 10, 300}));
+    EXPECT_EQ(inhibit("{}"), (nat::Inhibit{3, 10, 300}));
+    EXPECT_EQ(inhibit("{ first_s = 400 }"), (nat::Inhibit{3, 400, 400}));
     EXPECT_EQ(only(service("s", "192.0.2.7", "'80'", "source = 'masquerade'")).source_nat,
               nat::SourceNat::masquerade);
     EXPECT_EQ(only(service("s", "192.0.2.7", "80", "source = 'keep'")).source_nat,
@@ -260,6 +270,18 @@ const Fault of_keys[] = {
     {"OfferOfUnknown", plus("syn_offer = { ecn = true }"),
      "f:27:15: [service \"s\"] syn_offer ecn: unknown key; expected one of mss, window_scale, "
      "sack, timestamps"},
+    {"InhibitOfAnotherType", plus("inhibit = 3"),
+     "f:27:11: [service \"s\"] inhibit: is an integer; expected true, false or a table, as { "
+     "failures = 3, first_s = 10, most_s = 300 }"},
+    {"InhibitManyTimes", plus("inhibit = [true, true]"),
+     "f:27:11: [service \"s\"] inhibit: is an array; expected true, false or a table, as { "
+     "failures = 3, first_s = 10, most_s = 300 }"},
+    {"InhibitAfterNothing", plus("inhibit = { failures = 0 }"),
+     "f:27:24: [service \"s\" inhibit] failures: 0 is out of range; expected an integer from 1 to "
+     "1000"},
+    {"InhibitShorterAtMost", plus("inhibit = { first_s = 20, most_s = 10 }"),
+     "f:27:36: [service \"s\" inhibit] most_s: 10 is less than `first_s`, 20; expected as many "
+     "seconds at least"},
     {"DrainTooLong", plus("drain_s = 86401"),
      "f:27:11: [service \"s\"] drain_s: 86401 is out of range; expected an integer from 0 to "
      "86400"},
@@ -598,6 +620,8 @@ TEST(Services, ChangeByName) {
     };
     EXPECT_EQ(words("in = 'in'\nbackends = '10.1.0.2'", "drain_s = 5\nbackends = '10.1.0.2'"),
               "in: in -> any; drain_s: 0 -> 5");
+    EXPECT_EQ(words("inhibit = false", "inhibit = true"),
+              "inhibit: off -> 3 failures, 10 to 300 s");
     EXPECT_EQ(words("backends = '10.1.0.2:80'", "backends = '10.1.0.3:80'"),
               "backends: 10.1.0.2:80 -> 10.1.0.3:80");
     EXPECT_EQ(words("backends = []", "backends = ['10.1.0.3:80']"),

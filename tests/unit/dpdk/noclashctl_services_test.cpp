@@ -28,8 +28,24 @@ using testing::HasSubstr;
 
 json backend(const char* address, unsigned weight, const char* state, unsigned slots,
              std::uint64_t openings) {
-    return {{"backend", address}, {"weight", weight},     {"state", state}, {"health", "unknown"},
-            {"slots", slots},     {"openings", openings}, {"unanswered", 0}};
+    return {{"backend", address},
+            {"weight", weight},
+            {"state", state},
+            {"health", "unknown"},
+            {"slots", slots},
+            {"inhibited_s", 0},
+            {"openings", openings},
+            {"unanswered", 0},
+            {"refused", 0},
+            {"reset", 0},
+            {"half_open", 0},
+            {"late", 0},
+            {"late_ms", 0},
+            {"repeated_answers", 0},
+            {"queue_overflow_likely", false},
+            {"answers", json::array()},
+            {"p50_below_ms", nullptr},
+            {"p99_below_ms", nullptr}};
 }
 
 json web() {
@@ -43,6 +59,7 @@ json web() {
             {"no_backend", "reject"},
             {"on_gone", "reset"},
             {"drain_s", 0},
+            {"inhibit", false},
             {"origin", "file"},
             {"condition", "ok"},
             {"slots", 65537},
@@ -135,12 +152,16 @@ TEST(ServiceCommands, SetNamesOnlyWhatTheLineNames) {
         changes_of("service set --address 192.0.2.7 --protocol udp --ports 53 --ports 54 "
                    "--backend 10.2.0.2:53,10.2.0.3 --backend 10.2.0.4 web --in outside --source "
                    "pool:public --affinity client --no-backend drop --on-gone keep --drain-s 30 "
-                   "--syn-proxy auto --syn-proxy-above 9"),
+                   "--syn-proxy auto --syn-proxy-above 9 --inhibit 5,20,40"),
         json::parse(
             R"([{"op":"set","service":{"name":"web","address":"192.0.2.7","protocol":"udp",
                  "ports":["53","54"],"backends":["10.2.0.2:53","10.2.0.3","10.2.0.4"],
                  "in":"outside","source":"pool:public","affinity":"client","no_backend":"drop",
-                 "on_gone":"keep","drain_s":30,"syn_proxy":"auto","syn_proxy_above":9}}])"));
+                 "on_gone":"keep","drain_s":30,"syn_proxy":"auto","syn_proxy_above":9,
+                 "inhibit":{"failures":5,"first_s":20,"most_s":40}}}])"));
+    const std::string set = "service set --address 192.0.2.7 --protocol tcp --ports 80 web ";
+    EXPECT_EQ(changes_of(set + "--inhibit on")[0]["service"]["inhibit"], true);
+    EXPECT_EQ(changes_of(set + "--inhibit off")[0]["service"]["inhibit"], false);
 }
 
 TEST(ServiceCommands, FaultsAreNamedWithARemedy) {
@@ -162,6 +183,9 @@ TEST(ServiceCommands, FaultsAreNamedWithARemedy) {
     EXPECT_THAT(fault_of(set + "tcp --no-backend rejcet"), HasSubstr("did you mean reject?"));
     EXPECT_THAT(fault_of(set + "tcp --on-gone kep"), HasSubstr("did you mean keep?"));
     EXPECT_THAT(fault_of(set + "tcp --drain-s 86401"), HasSubstr("from 0 to 86400"));
+    for (const char* text : {"yes", "3", "3,10", "3,10,", "3,10,300,", "0,10,300", "1001,10,300",
+                             "3,0,300", "3,10,9", "3,10,86401", "3 10 300", "-3,10,300"})
+        EXPECT_THAT(fault_of(set + "tcp --inhibit=" + text), HasSubstr("as 3,10,300")) << text;
     EXPECT_THAT(fault_of("service set web --ports 80 --protocol tcp"), HasSubstr("--address"));
     EXPECT_EQ(fault_of(set + "tcp"), "");
 }
