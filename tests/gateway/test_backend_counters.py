@@ -121,13 +121,15 @@ class Openings(Counted):
         clients = self.begin(COUNT)
         self.wait_until(lambda: self.row()["half_open"] == COUNT, "their SYNs are dropped")
         self.assertNotIn("queue overflow likely", self.gateway.text("services"))
+        listening.settimeout(None)
         accepted = []
 
         def accept():
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # it was shut down
                 while True:
                     accepted.append(listening.accept()[0])
-        threading.Thread(target=accept, daemon=True).start()
+        accepting = threading.Thread(target=accept, daemon=True)
+        accepting.start()
         self.wait_until(lambda: self.row()["half_open"] == 0, "each SYN is answered in time",
                         timeout_s=60 * PATIENCE)
         row = self.row()
@@ -139,7 +141,9 @@ class Openings(Counted):
                          f"queue overflow likely: {COUNT} of {COUNT + 1} openings unanswered, "
                          r"answered after \d+\.\d s")
         self.assertGreaterEqual(row["p99_below_ms"], 1024)
-        self.close_all([*clients, listening, *accepted])
+        listening.shutdown(socket.SHUT_RDWR)
+        accepting.join()
+        self.close_all([*clients, *accepted])
 
     def test_a_slow_backend(self):
         address, delay_ms = "10.2.0.50", 80
@@ -153,7 +157,7 @@ class Openings(Counted):
         time.sleep(delay_ms / 1000)
         (source, sport), (_, dport) = syn.ends
         slow.send(packets.ip(address, source, packets.TCP, packets.tcp(
-            address, source, dport, sport, flags=SYN | ACK, words=(7, syn.sequence + 1))))
+            address, source, dport, sport, flags=SYN | ACK, acknowledgment=syn.sequence + 1)))
         client.settimeout(5 * PATIENCE)
         client.connect((VIP, 81))
         row = self.row("slow", at(address))
@@ -206,12 +210,19 @@ class Silent(Counted):
 class PassiveCase(Counted):
     """ONE listens, TWO fails."""
 
+    BACKLOG = 4096  # nobody accepts
+
     RULE = {"failures": 3, "first_s": 3, "most_s": 12}
     services = (service(backends=[at(ONE), at(TWO)], inhibit=RULE),)
 
     def setUp(self):
         super().setUp()
-        self.listening = {ONE: self.listen(ONE)}
+        self.listening = {}
+        self.attend(ONE)
+
+    def attend(self, backend):
+        self.listening[backend] = self.listen(backend)
+        self.listening[backend].listen(self.BACKLOG)
 
     def two(self):
         return self.row(backend=at(TWO))
@@ -257,7 +268,7 @@ class PassiveHealth(PassiveCase):
 
     def test_it_is_tried_again_and_comes_back(self):
         self.get_inhibited()
-        self.listening[TWO] = self.listen(TWO)
+        self.attend(TWO)
         self.wait_until(lambda: self.two()["state"] == "active", "it is tried again",
                         timeout_s=30 * PATIENCE)
         self.assert_logged(f"service web: backend {at(TWO)} is tried again")
@@ -283,7 +294,7 @@ class PassiveHealth(PassiveCase):
         self.wait_until(lambda: self.service_row()["condition"] == "all_down", "all fail")
         self.assertTrue(all(row["slots"] > 0 for row in self.backend_rows().values()))
         self.assert_logged("service web: all active backends are down")
-        self.listening[ONE] = self.listen(ONE)
+        self.attend(ONE)
         self.ask(20)
         self.wait_until(lambda: self.row()["state"] == "active", "an answer ends it")
         self.assertEqual(self.service_row()["condition"], "ok")

@@ -20,6 +20,8 @@ class Description(GatewayCase):
                        filtering="address-dependent"),
                 "extra": '[[service]]\nname = "web"\naddress = "10.1.0.77"\nports = 80\nprotocol = "tcp"\n'
                          'in = "lb"\nbackends = ["10.2.0.2"]\n\n'
+                         '[[service]]\nname = "inhibits"\naddress = "10.1.0.78"\nports = 80\n'
+                         'protocol = "tcp"\nin = "lb"\ninhibit = true\nbackends = ["10.2.0.2"]\n\n'
                          "[limits]\nflows_per_subscriber = 1000\n"}
 
     def gateway_settings(self):

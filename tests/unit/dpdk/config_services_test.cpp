@@ -277,10 +277,10 @@ const Fault of_keys[] = {
      "f:27:11: [service \"s\"] inhibit: is an array; expected true, false or a table, as { "
      "failures = 3, first_s = 10, most_s = 300 }"},
     {"InhibitAfterNothing", plus("inhibit = { failures = 0 }"),
-     "f:27:24: [service \"s\" inhibit] failures: 0 is out of range; expected an integer from 1 to "
+     "f:27:24: [service \"s\"] inhibit failures: 0 is out of range; expected an integer from 1 to "
      "1000"},
     {"InhibitShorterAtMost", plus("inhibit = { first_s = 20, most_s = 10 }"),
-     "f:27:36: [service \"s\" inhibit] most_s: 10 is less than `first_s`, 20; expected as many "
+     "f:27:36: [service \"s\"] inhibit most_s: 10 is less than `first_s`, 20; expected as many "
      "seconds at least"},
     {"DrainTooLong", plus("drain_s = 86401"),
      "f:27:11: [service \"s\"] drain_s: 86401 is out of range; expected an integer from 0 to "

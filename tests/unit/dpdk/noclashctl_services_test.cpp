@@ -92,23 +92,66 @@ json outcome(unsigned changed, unsigned unchanged, unsigned ended) {
 }
 
 TEST(ServicesText, BackendsStandBelowTheirService) {
-    EXPECT_EQ(services_text({web(), dns()}),
-              "service  endpoint                                      source      affinity  "
-              "condition   origin\n"
-              "    backend         state     health   weight  share    openings  unanswered\n"
-              "web      tcp 192.0.2.7 port 80, 8000-8010 in outside   keep        none      "
-              "ok          file\n"
-              "    10.2.0.2:80     active    unknown       1   16.7 %        12           0\n"
-              "    10.2.0.30:8080  active    unknown       5   83.3 %        61           0\n"
-              "    10.2.0.4        draining  unknown       0    0.0 %    100000           0\n"
-              "dns      udp 192.0.2.7 port 53, 54, 55, 56 and 2 more  masquerade  none      "
-              "no_backend  control\n");
+    EXPECT_EQ(
+        services_text({web(), dns()}),
+        "service  endpoint                                      source      affinity  "
+        "condition   origin\n"
+        "    backend         state     health   weight  share    openings  unanswered  refused  "
+        "reset  half-open  p50  p99\n"
+        "web      tcp 192.0.2.7 port 80, 8000-8010 in outside   keep        none      "
+        "ok          file\n"
+        "    10.2.0.2:80     active    unknown       1   16.7 %        12           0        0  "
+        "    0          0  -    -\n"
+        "    10.2.0.30:8080  active    unknown       5   83.3 %        61           0        0  "
+        "    0          0  -    -\n"
+        "    10.2.0.4        draining  unknown       0    0.0 %    100000           0        0  "
+        "    0          0  -    -\n"
+        "dns      udp 192.0.2.7 port 53, 54, 55, 56 and 2 more  masquerade  none      "
+        "no_backend  control\n");
+}
+
+TEST(ServicesText, ShowsHowOpeningsGoOn) {
+    json service = web();
+    json& one = service["backends"][0];
+    one["openings"] = 40'000;
+    one["refused"] = 7;
+    one["reset"] = 12;
+    one["half_open"] = 3;
+    one["p50_below_ms"] = 1;
+    one["p99_below_ms"] = 2048;
+    one["late"] = 812;
+    one["late_ms"] = 833'000;
+    one["queue_overflow_likely"] = true;
+    json& other = service["backends"][1];
+    other["repeated_answers"] = 20;
+    other["queue_overflow_likely"] = true;
+    json& third = service["backends"][2];
+    third["state"] = "down";
+    third["inhibited_s"] = 20;
+    EXPECT_EQ(
+        services_text({service}),
+        "service  endpoint                                     source  affinity  condition  "
+        "origin\n"
+        "    backend         state           health   weight  share    openings  unanswered  "
+        "refused  reset  half-open  p50    p99\n"
+        "web      tcp 192.0.2.7 port 80, 8000-8010 in outside  keep    none      ok         "
+        "file\n"
+        "    10.2.0.2:80     active          unknown       1   16.7 %     40000           0  "
+        "      7     12          3  <1 ms  <2.0 s\n"
+        "        queue overflow likely: 812 of 40,000 openings unanswered, answered after 1.0 "
+        "s\n"
+        "    10.2.0.30:8080  active          unknown       5   83.3 %        61           0  "
+        "      0      0          0  -      -\n"
+        "        queue overflow likely: 20 of 61 openings acknowledged in vain\n"
+        "    10.2.0.4        inhibited 20 s  unknown       0    0.0 %    100000           0  "
+        "      0      0          0  -      -\n");
 }
 
 TEST(ServicesText, HeadersStandAlone) {
     EXPECT_EQ(services_text({}),
               "service  endpoint  source  affinity  condition  origin\n"
-              "    backend  state  health  weight  share  openings  unanswered\n");
+              "    backend  state  health  weight  share  openings  unanswered  refused  reset  "
+              "half-open  p50  p99\n");
 }
 
 TEST(ServicesText, SaysWhatHasChanged) {
