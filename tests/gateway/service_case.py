@@ -11,9 +11,8 @@ import hosts
 from control_client import ask_raw
 from gateway_case import GatewayCase
 from lab.process import PATIENCE, LabError
-from lab.topology import PREFIX_LENGTH, POD
+from lab.topology import POD, PREFIX_LENGTH, VIP
 
-VIP = "192.0.2.7"  # in no port's subnet: hosts reach it by their route via the gateway
 PORT = 80
 BACKENDS = [POD, "10.2.0.3", "10.2.0.4"]
 TCP_REPAIR = 19  # Linux; Python has no name for it

@@ -15,7 +15,7 @@ ROUNDS = int(os.environ.get("NOCLASH_ROUNDS", "2"))
 
 
 class RollingUpdate(ServiceCase):
-    """As an operator does it: `noclashctl service drain`, `nginx -s quit`, a new nginx, `undrain`."""
+    """As an operator does it: `noclashctl service drain`, `nginx -s quit`, nginx, `undrain`."""
 
     timeout_s = 60 + 60 * ROUNDS
     services = (service(backends=[at(backend) for backend in BACKENDS]),)

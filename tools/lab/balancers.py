@@ -56,7 +56,7 @@ class NoclashBalancer:
         self.commands = [*self.commands[-1:], shlex.join(("noclashctl", *words))]
 
 
-class NetfilterBalancer:
+class KernelBalancer:
     """netfilter: the map of backends is replaced by one without the backend, and by one with it.
     The table of connections keeps those that it has."""
 

@@ -33,9 +33,9 @@ The race laboratory. The same storms go through each contestant:
                connections that succeed while 0 to 100 % are
 
 Live, in network namespaces of their own: this kernel's nftables NAT (masquerade, random,
-fully-random; DNAT with numgen and jhash) and the noclash daemon with two workers. In process, in virtual
-time: models of both (build/bench/racelab/race_models --help), and of other allocators. A receiver
-behind the gateway counts what arrives, so a loss is seen and not inferred.
+fully-random; DNAT with numgen and jhash) and the noclash daemon with two workers. In process, in
+virtual time: models of both (build/bench/racelab/race_models --help), and of other allocators. A
+receiver behind the gateway counts what arrives, so a loss is seen and not inferred.
 
 --quick sends 20,000 connections in each storm, not 40,000, leaves out the free-running DNS pairs
 and the UDP storm to a service, and shortens the models.

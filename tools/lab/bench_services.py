@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """tools/bench services: what clients notice while the backends of a service are replaced."""
 
-from .balancers import IpvsBalancer, NetfilterBalancer, NoclashBalancer, service_text
+from .balancers import IpvsBalancer, KernelBalancer, NoclashBalancer, service_text
 from .bench_report import Report, Row
 from .laboratory import Lab, clean_up_after_the_dead
 from .namespaces import require_privilege
@@ -50,7 +50,7 @@ def contestants(build, quick):
         return NoclashBalancer(Noclash(build, rules=service_text(BACKENDS), workers=WORKERS))
 
     def kernel(method):
-        return NetfilterBalancer(method, BACKENDS)
+        return KernelBalancer(method, BACKENDS)
     found = [(noclash(), DRAINED), (kernel("numgen"), DRAINED), (kernel("jhash"), DRAINED),
              (IpvsBalancer(BACKENDS), DRAINED)]
     if not quick:
