@@ -69,14 +69,18 @@ class Adoption {
 
     [[nodiscard]] Adoptable judge_flow(Record& flow, FlowStatus status) const {
         if (!is_plausible(flow)) return Adoptable::implausible;
-        if (time_left(flow) <= 0) return Adoptable::over;
-        // A crash has come while its handshakes were being joined.
+        const bool is_tcp = flow.tuples[0].protocol == ip_protocol::tcp;
         const TcpProgress progress = tcp_progress(flow);
-        if (flow.tuples[0].protocol == ip_protocol::tcp && progress.is_proxied() &&
-            progress.state() == TcpState::syn_recv)
+        if (time_left(flow) <= 0) {
+            // Its time is that of a SYN: the client waits, and is told how it ends.
+            const bool waits = is_tcp && progress.is_proxied_opening();
+            if (!waits || status != FlowStatus::live) return Adoptable::over;
+            flow.expires.store(to_moment(round_.now_ms), std::memory_order_relaxed);
+        }
+        // A crash has come while its handshakes were being joined.
+        if (is_tcp && progress.is_proxied() && progress.state() == TcpState::syn_recv)
             return Adoptable::over;
-        const bool proven_over =
-            flow.tuples[0].protocol == ip_protocol::tcp && tcp_state(flow) == TcpState::time_wait;
+        const bool proven_over = is_tcp && progress.state() == TcpState::time_wait;
         if (status == FlowStatus::ending && proven_over) return Adoptable::over;
         // What counted it is gone; so is whoever would take the count off.
         constexpr auto rest = static_cast<std::uint8_t>(~flow_mark::counted);

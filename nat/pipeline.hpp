@@ -386,6 +386,11 @@ class Pipeline {
             note_opening(context, flow, direction, round);
             return false;
         }
+        if (direction == Direction::original && never_opened(flow) &&
+            (context.parsed.tcp_flags & tcp_flag::rst) == 0) {
+            context.verdict = Verdict::reset(DropReason::tcp_ended);
+            return false;
+        }
         const SequenceShift shift = shift_of(flow);
         if (direction == Direction::original)
             shift_to_backend(context.packet, context.parsed, shift);

@@ -125,12 +125,12 @@ class SlowPath {
         if (!l4_checksum_ok<Family>(context.packet, packet))
             return drop(context, DropReason::bad_l4_checksum);
         if (packet.kind == PacketKind::tcp && !is_opening(packet)) [[unlikely]] {
-            if (was_reset(context, now_ms))
-                return decided(context, Verdict::reset(DropReason::tcp_ended));
             if (const Service<Family>* service = service_of(plan, policy))
                 if (syn_proxy_.may_have_cookies(*service))
                     if (const std::optional<Found> found = complete_opening(context, plan, round))
                         return *found;
+            if (was_reset(context, now_ms))
+                return decided(context, Verdict::reset(DropReason::tcp_ended));
             if (!may_open(packet.tcp_flags, policy.tcp))
                 return belongs_to_nothing(context, plan, policy);
         }
@@ -294,13 +294,15 @@ class SlowPath {
         return decided(context, Verdict::taken());
     }
 
-    /// A TCP segment of no flow that may show a cookie. Nothing: it shows none, and the service is
-    /// not guarded.
+    /// A TCP segment of no flow that may show a cookie, and then opens a connection, whatever
+    /// became of the last one with its addresses and ports. Nothing: it shows none, and the service
+    /// is not guarded, or the segment is of a connection that was reset.
     [[gnu::noinline]] std::optional<Found> complete_opening(PacketContext<Family>& context,
                                                             const FlowPlan& plan, Round round) {
         const auto& [policy, now_ms] = round;
         const std::optional<ProxiedOpening> opening = syn_proxy_.opening_of(context, now_ms);
         if (opening) return open_proxied(context, plan, *opening, round);
+        if (was_reset(context, now_ms)) return {};
         if (!syn_proxy_.guards(policy.service_rules.service_of(*plan.rule), plan.rule->id, now_ms))
             return {};
         constexpr auto reason = DropReason::syn_cookie;

@@ -79,6 +79,10 @@ class TcpProgress {
     }
     [[nodiscard]] constexpr bool has_incarnation() const { return (bits_ & incarnation) != 0; }
     [[nodiscard]] constexpr bool is_proxied() const { return (bits_ & proxied) != 0; }
+    /// A client waits for its backend, whose answer is not there yet.
+    [[nodiscard]] constexpr bool is_proxied_opening() const {
+        return is_proxied() && state() == TcpState::syn_sent;
+    }
 
     [[nodiscard]] constexpr TcpProgress with_fin(Direction sender, bool seen) const {
         return with(fin_bit(sender), seen);

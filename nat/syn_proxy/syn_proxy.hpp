@@ -23,7 +23,8 @@
 //
 // * the SYN to the backend is sent again after 1, 2 and 4 s; 8 s later both sides are told;
 // * a backend that holds an older connection of the same addresses and ports answers the SYN with a
-//   challenge ACK: it gets the RST that a host would send, and the SYN again;
+//   challenge ACK: it gets the RST that a host would send, and the SYN again, at once a few times;
+// * a client that missed the RST gets it again, whenever it sends something;
 // * a client that begins anew on the same port gets a challenge ACK by the gateway, as from any
 // host
 //   that has a connection (RFC 5961, section 4). Its RST ends the old one on both sides.
@@ -108,6 +109,14 @@ struct SynProxyCounters {
 [[nodiscard]] constexpr bool is_waiting(TcpProgress progress) {
     return progress.is_proxied() &&
            (progress.state() == TcpState::syn_sent || progress.state() == TcpState::syn_recv);
+}
+
+/// Whether the flow was over before its backend had answered. Its client may believe in it still.
+template <class Record>
+[[nodiscard]] bool never_opened(const Record& flow) {
+    const TcpProgress progress = tcp_progress(flow);
+    return progress.is_proxied() && progress.state() == TcpState::close &&
+           (flow.marks.load(std::memory_order_relaxed) & flow_mark::assured) == 0;
 }
 
 /// Whether segments of a TCP flow are shifted.
@@ -242,10 +251,13 @@ class SynProxy {
                   : load(flow, flow_memory::tcp_acknowledged(Direction::reply));
         if (waits && segment_of(context.packet, context.parsed).sequence + 1 == expected)
             return counters_.waiting.add();  // a late copy of the SYN that opened it
+        // A client that knows nothing of the connection looks at the acknowledgment alone. For one
+        // that lives on, because the SYN was forged, the segment is out of its window: it answers,
+        // and neither its window nor anything else changes.
         send(context.parsed.tuple.inverse(),
              {.sequence = waits ? cookie_of(flow) + 1
-                                : load(flow, flow_memory::tcp_end(Direction::reply)) +
-                                      shift_of(flow).sequence,
+                                : load(flow, flow_memory::tcp_acknowledged(Direction::original)) +
+                                      shift_of(flow).sequence - 1,
               .acknowledgment = expected,
               .flags = tcp_flag::ack},
              {});
@@ -270,7 +282,7 @@ class SynProxy {
         const TcpProgress progress(flow.protocol_state.load(std::memory_order_acquire));  // (34)
         if (!is_waiting(progress)) return false;
         if (progress.state() == TcpState::syn_recv) return true;
-        if (!outbox_.has_room(1)) {
+        if (!outbox_.has_room(2)) {
             refresh(flow, to_moment(now_ms) + soon_ms);
             return true;
         }
@@ -281,6 +293,7 @@ class SynProxy {
         if (!move(flow, again ? TcpState::syn_recv : TcpState::close)) return true;
         if (!again) {
             reset_client(flow);
+            reset_backend(flow, load(flow, flow_memory::tcp_end(Direction::original)));
             counters_.unanswered.add();
             return false;
         }
@@ -294,12 +307,14 @@ class SynProxy {
   private:
     static constexpr std::uint32_t first_retry_ms = 1000;  ///< RFC 6298, section 2, rule 2.1
     static constexpr std::uint32_t most_retries = 3;
+    static constexpr std::uint32_t most_hurried = 3;
     static constexpr std::uint32_t soon_ms = 100;
 
     /// `Flow::protocol_word` while the backend has still to answer: what the SYN to it says.
     struct Waiting {
         static constexpr std::uint32_t sack = 1U << 16U, timestamps = 1U << 17U;
-        static constexpr unsigned retries_at = 24;
+        static constexpr unsigned hurried_at = 18, retries_at = 24;
+        static constexpr std::uint32_t hurried_mask = (1U << retries_at) - (1U << hurried_at);
 
         [[nodiscard]] static std::uint32_t word(const SynOptions& client) {
             return client.max_segment_size | (client.sack ? sack : 0) |
@@ -309,7 +324,11 @@ class SynProxy {
             return word >> retries_at;
         }
         [[nodiscard]] static std::uint32_t after_retry(std::uint32_t word) {
-            return word + (1U << retries_at);
+            return (word & ~hurried_mask) + (1U << retries_at);
+        }
+        /// SYNs that were sent before their time, since the last one that was in time.
+        [[nodiscard]] static std::uint32_t hurried(std::uint32_t word) {
+            return (word & hurried_mask) >> hurried_at;
         }
     };
 
@@ -380,6 +399,23 @@ class SynProxy {
              {});
     }
 
+    /// It may have begun a connection, or hold an older one.
+    template <class Record>
+    void reset_backend(const Record& flow, std::uint32_t sequence) {
+        send(flow.tuple(Direction::reply).inverse(), {.sequence = sequence, .flags = tcp_flag::rst},
+             {});
+    }
+
+    /// Whether the SYN may go out again before its time. A backend that speaks of an older
+    /// connection, whatever it is told, is not to be asked each time.
+    template <class Record>
+    static bool may_hurry(Record& flow) {
+        std::uint32_t word = flow.protocol_word.load(std::memory_order_relaxed);
+        return Waiting::hurried(word) < most_hurried &&
+               flow.protocol_word.compare_exchange_strong(word, word + (1U << Waiting::hurried_at),
+                                                          std::memory_order_relaxed);
+    }
+
     /// False: another worker was faster.
     template <class Record>
     static bool move(Record& flow, TcpState to) {
@@ -410,8 +446,7 @@ class SynProxy {
         if (!close(context, flow, round)) return;
         // The backend may be about to answer, so it hears of it; but not of the cookie that the
         // client acknowledges: hosts ignore a RST that acknowledges what they have not sent.
-        send(flow.tuple(Direction::reply).inverse(),
-             {.sequence = segment.sequence, .flags = tcp_flag::rst}, {});
+        reset_backend(flow, segment.sequence);
     }
 
     template <class Record>
@@ -445,9 +480,8 @@ class SynProxy {
                 break;
         }
         // It speaks of an older connection (RFC 9293, section 3.5.1).
-        send(flow.tuple(Direction::reply).inverse(),
-             {.sequence = segment.acknowledgment, .flags = tcp_flag::rst}, {});
-        send_syn_again(flow);
+        reset_backend(flow, segment.acknowledgment);
+        if (may_hurry(flow)) send_syn_again(flow);
     }
 
     /// The backend's SYN-ACK. This worker alone may change the flow.

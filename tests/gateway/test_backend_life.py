@@ -9,7 +9,7 @@ import time
 
 from gateway_case import main
 from lab.process import PATIENCE
-from service_case import BACKENDS, PORT, VIP, ServiceCase, at, received, service
+from service_case import BACKENDS, PORT, VIP, ServiceCase, at, received, service, toml
 
 
 class Sender(threading.Thread):
@@ -105,6 +105,50 @@ class Datagrams(ServiceCase):
         self.wait_until(lambda: sender.sent > sent + 5, "it still sends")
         self.assertEqual(received(served), [])
         self.assertEqual(self.gateway.flow_count(), 0)
+
+    def test_a_service_that_is_deleted_and_made_again(self):
+        """While its client sends without a pause: from the next datagram on the backends of today
+        have it, and whoever has the address of one of before has nothing."""
+        one, other = (self.datagrams(backend) for backend in BACKENDS[:2])
+        sender = self.sender()
+        for before, after, backends in ((one, other, BACKENDS[1:2]), (other, one, BACKENDS[:1]),
+                                        (one, one, BACKENDS[:1])):
+            self.assertTrue(before.recv(100))
+            self.change({"op": "remove", "name": "web"})
+            received(before)
+            sent = sender.sent
+            self.wait_until(lambda sent=sent: sender.sent > sent + 5, "it still sends")
+            self.assertEqual(received(before), [])
+            self.set_service(backends)
+            sent = sender.sent
+            self.assertLessEqual(int(after.recv(100)), sent + 1, "the next datagram gets there")
+            if after is not before:
+                self.assertEqual(received(before), [])
+
+    def test_a_file_that_deletes_and_brings_back(self):
+        """The same by reloads."""
+        self.change({"op": "remove", "name": "web"})
+        one, other = (self.datagrams(backend) for backend in BACKENDS[:2])
+        sender = self.sender()
+
+        def reload(*services):
+            self.gateway.change_configuration(rules=toml(*services))
+            self.assertTrue(self.gateway.json("reload")[-1]["outcome"]["applied"])
+        reload(service(protocol="udp", backends=[at(BACKENDS[0])]))
+        self.assertTrue(one.recv(100))
+        reload(service(protocol="udp", backends=[]))
+        received(one)
+        self.assertEqual(self.service_row()["condition"], "no_backend")
+        self.wait_until(lambda: self.gateway.drops().get("no_backend", 0) > 5, "it still sends")
+        reload()
+        sent = sender.sent
+        self.wait_until(lambda: sender.sent > sent + 5, "it still sends")
+        self.assertEqual(received(one), [])
+        self.assertEqual(self.gateway.flow_count(), 0)
+        reload(service(protocol="udp", backends=[at(BACKENDS[1])]))
+        sent = sender.sent
+        self.assertLessEqual(int(other.recv(100)), sent + 1, "the next datagram gets there")
+        self.assertEqual(received(one), [])
 
 
 class NoBackend(ServiceCase):

@@ -52,6 +52,30 @@ class Choice(ServiceCase):
             used |= backends
         self.assertGreater(len(used), 1, "16 clients are spread all the same")
 
+    def test_a_client_leaves_a_backend_of_weight_0(self):
+        """And one that drains or is down, for its new connections; later it comes back."""
+        self.serve_all()
+        self.change({"op": "set", "service": service("sticky", ports=83, affinity="client")})
+
+        def weight(backend, value):
+            return {"op": "set_backend", "name": "sticky", "backend": backend, "weight": value}
+
+        def backend_of_client():
+            backends = {backend for _, (backend, _) in self.asked(6, port=83)}
+            self.assertEqual(len(backends), 1, "one client, one backend")
+            return backends.pop()
+        home = backend_of_client()
+        backend = at(home)
+        for leaves, returns in (
+                (weight(backend, 0), weight(backend, 1)),
+                (self.drain(backend, "sticky"), self.drain(backend, "sticky", "undrain")),
+                (self.health(backend, False, "sticky"), self.health(backend, True, "sticky"))):
+            with self.subTest(leaves["op"]):
+                self.change(leaves)
+                self.assertNotEqual(backend_of_client(), home)
+                self.change(returns)
+                self.assertEqual(backend_of_client(), home)
+
     def test_one_that_is_down_gets_nothing_and_all_down_means_all(self):
         self.serve_all()
         self.change(self.health(at(BACKENDS[0]), False))

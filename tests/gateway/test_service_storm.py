@@ -12,6 +12,7 @@ class Storms(ServiceCase):
     """Two workers, the source translated."""
 
     timeout_s = 120
+    translates = True
     services = tuple(service(f"{protocol}-storm", protocol=protocol, address=GATEWAY_LB,
                              ports=NODE_PORT, source="masquerade",
                              backends=[at(backend, POD_PORT) for backend in BACKENDS])
@@ -24,6 +25,7 @@ class Storms(ServiceCase):
                 result = run_storm(build().storm, self.topology, self.gateway, protocol=protocol,
                                    connections=20000)
                 self.assertTrue(result.all_delivered_once, f"{result}, {self.gateway.drops()}")
+                self.assertEqual(result.changed_sources, result.sent * self.translates)
                 openings = [row["openings"]
                             for row in self.backend_rows(f"{protocol}-storm").values()]
                 self.assertEqual(sum(openings), result.sent)
@@ -31,8 +33,9 @@ class Storms(ServiceCase):
 
 
 class StormsOfKeptSources(Storms):
-    """Without source NAT."""
+    """Without source NAT: each backend sees its client's address and port."""
 
+    translates = False
     services = tuple({**keys, "source": "keep"} for keys in Storms.services)
 
 

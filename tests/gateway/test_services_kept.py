@@ -4,6 +4,7 @@
 place unawares."""
 
 import signal
+import socket
 
 from gateway_case import main
 from lab.process import LabError, run
@@ -90,6 +91,36 @@ class Kept(CommandCase):
         self.assert_in_use_over(give_up)
         self.assertEqual(self.change({"op": "set_backend", "name": "web",
                                       "backend": at(BACKENDS[0]), "weight": 7})["unchanged"], 1)
+
+
+class Datagrams(CommandCase):
+    """Connections over UDP, as QUIC's: their servers know nothing of a gateway's restart."""
+
+    SOCKETS = 20
+
+    def seen(self, clients):
+        """By each client's server: the client's end and the server's."""
+        answers = []
+        for client in clients:
+            client.send(b"?")
+            answers.append(client.recv(200))
+        return answers
+
+    def test_flows_stay_where_they_are(self):
+        self.change({"op": "set", "service": service("quic", protocol="udp", ports=443,
+                                                     backends=[at(backend, 443)
+                                                               for backend in BACKENDS])})
+        self.serve_all(443)
+        clients = [self.socket(socket.SOCK_DGRAM, connect=(VIP, 443))
+                   for _ in range(self.SOCKETS)]
+        before = self.seen(clients)
+        self.assertGreater(len({answer.split()[1] for answer in before}), 1)
+        for end in (signal.SIGKILL, signal.SIGTERM):
+            self.gateway.process.stop(number=end, timeout_s=10)
+            self.gateway.launch(self.topology.gateway)
+            self.assertEqual(self.seen(clients), before)
+        openings = sum(row["openings"] for row in self.backend_rows("quic").values())
+        self.assertEqual(openings, 0, "no flow was opened anew")
 
 
 class Refused(CommandCase):

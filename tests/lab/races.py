@@ -9,9 +9,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 from lab.racelab_models import read_models  # noqa: E402  (the path above comes first)
-from lab.racelab_results import (DNS, EXHAUSTION, FREE_RUNNING, IN_STEP, LIVE,  # noqa: E402
-                                 MASQUERADE, NOCLASH, PROTOCOLS, SCHEDULES, STORM,
-                                 STORM_CONTESTANTS, Outcome, Race)
+from lab.racelab_results import (DNS, EXHAUSTION, FREE_RUNNING, IN_STEP, KEEP,  # noqa: E402
+                                 LIVE, MASQUERADE, NOCLASH, PROTOCOLS, SCHEDULES, SERVICE,
+                                 SERVICE_PAIRS, STORM, STORM_CONTESTANTS, TRANSLATE, Outcome, Race)
 
 SENT = 20000
 LEVELS = (0, 90, 95, 99.9, 100)
@@ -25,9 +25,18 @@ def live_storm(contestant, protocol="tcp", schedule=IN_STEP, lost=0, **more):
                    counters={"insert_failed": lost}, **more)
 
 
-def live_pairs(contestant, split=0, lost=0, **more):
-    return Outcome(DNS, LIVE, contestant, "udp", IN_STEP, sent=SENT, delivered=SENT - lost,
+def live_pairs(contestant, split=0, lost=0, scenario=DNS, **more):
+    return Outcome(scenario, LIVE, contestant, "udp", IN_STEP, sent=SENT, delivered=SENT - lost,
                    lost=lost, split_pairs=split, commands=["storm send --pairs"], **more)
+
+
+def live_service(contestant, protocol="tcp", source=KEEP, lost=0, **more):
+    """A storm to a service; the sources that were to be translated were."""
+    delivered = SENT - lost
+    return Outcome(SERVICE, LIVE, contestant, protocol, IN_STEP, source, sent=SENT,
+                   delivered=delivered, lost=lost, insert_failed=lost,
+                   **{"changed_sources": delivered if source == TRANSLATE else 0,
+                      "commands": ["storm send --to a-service"], **more})
 
 
 def live_crowd(contestant, lost=0, **more):
@@ -83,6 +92,13 @@ def race(*, live=None, models=None):
                 for schedule in SCHEDULES for protocol in PROTOCOLS
                 for contestant in STORM_CONTESTANTS]
         live += [live_pairs("netfilter", split=7500), live_pairs(NOCLASH)]
+        live += [live_service(contestant, protocol, source,
+                              271 if contestant != NOCLASH and source == TRANSLATE else 0)
+                 for protocol in PROTOCOLS for source in (KEEP, TRANSLATE)
+                 for contestant in ("netfilter-numgen", NOCLASH)]
+        live += [live_pairs(contestant, split, scenario=SERVICE_PAIRS, source=KEEP)
+                 for contestant, split in (("netfilter-numgen", 4999), ("netfilter-jhash", 0),
+                                           (NOCLASH, 0))]
         live += [live_crowd(contestant, 0 if contestant == NOCLASH else 731)
                  for contestant in STORM_CONTESTANTS]
     if models is None:

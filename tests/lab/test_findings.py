@@ -4,12 +4,13 @@
 
 import unittest
 
-from races import live_pairs, live_storm, models_json, race
+from races import SENT, live_pairs, live_service, live_storm, models_json, race
 
 from lab.process import LabError
 from lab.racelab_findings import accounted, finding, percent, rows, wrong
 from lab.racelab_models import read_models, sweep
-from lab.racelab_results import EXHAUSTION, LIVE, MASQUERADE, MODEL, NOCLASH, Models
+from lab.racelab_results import (EXHAUSTION, KEEP, LIVE, MASQUERADE, MODEL, NOCLASH, TRANSLATE,
+                                 Models)
 
 
 def rows_by_name(one_race):
@@ -52,7 +53,7 @@ class Rows(unittest.TestCase):
     def test_all_is_well(self):
         found = rows(race())
         self.assertEqual([row.name for row in found if not row.ok], [])
-        self.assertEqual(len(found), 32 + 2 + 2 * 5 + 4 + 2 * 4)
+        self.assertEqual(len(found), 32 + 2 + 2 * 5 + 8 + 2 * 3 + 4 + 2 * 4)
         self.assertEqual(wrong(race()), [])
 
     def test_the_kernel_must_lose_for_the_storm_to_be_one(self):
@@ -100,6 +101,14 @@ class Wrong(unittest.TestCase):
                 setattr(one.find(origin, NOCLASH), fault, 1)
                 self.assertEqual(len(wrong(one)), 1, f"{fault}, {origin}")
 
+    def test_the_source_that_a_backend_sees(self):
+        """The client's where it is kept, another where it is translated."""
+        for source, changed, count in ((KEEP, 3, 3), (TRANSLATE, SENT - 4, 4)):
+            outcome = live_service(NOCLASH, source=source, changed_sources=changed)
+            words, = wrong(race(live=[outcome]))
+            self.assertIn(f"{count} from a wrong source", words)
+            self.assertEqual(wrong(race(live=[live_service(NOCLASH, source=source)])), [])
+
     def test_a_fault_in_a_sweep(self):
         one = race()
         sweep(one.models, NOCLASH, "threads")[-1].lost = 2
@@ -119,7 +128,7 @@ class Wrong(unittest.TestCase):
 
     def test_what_the_kernel_lost_is_accounted_for(self):
         one = race()
-        self.assertIn("All 10,000 connections", accounted(one))
+        self.assertIn("All 10,542 connections", accounted(one))
         one.find(LIVE, MASQUERADE).insert_failed -= 4
         self.assertIn("differ by 4", accounted(one))
         self.assertEqual(accounted(race(live=[])), "")
@@ -144,8 +153,8 @@ class Finding(unittest.TestCase):
         words = finding(race())
         self.assertIn("Linux 6.18.1's masquerade loses 25 % of TCP and 25 % of UDP connections",
                       words)
-        self.assertIn("noclash loses none of 364,500 connections and queries, and duplicates none, "
-                      "in 6 live runs and 5 simulated runs", words)
+        self.assertIn("noclash loses none of 464,500 connections and queries, and duplicates none, "
+                      "in 11 live runs and 5 simulated runs", words)
         self.assertEqual(words.count("."), 3)  # of the kernel's name, and the sentence's
 
     def test_it_says_so_when_noclash_loses(self):

@@ -3,6 +3,7 @@
 """The live half's list when a machine does not allow it or something breaks. Sends nothing."""
 
 import io
+import re
 import unittest
 from unittest import mock
 
@@ -12,7 +13,7 @@ from lab import racelab_live
 from lab.console import Console
 from lab.process import LabError, NotAvailable
 from lab.racelab_live import gateways, run_live, scenarios
-from lab.racelab_results import DNS
+from lab.racelab_results import DNS, SERVICE, SERVICE_PAIRS
 from lab.storm import Result
 
 
@@ -64,8 +65,8 @@ class Listed(unittest.TestCase):
     def test_pairs_are_sent_to_the_resolver_only(self):
         self.outcomes()
         for call in self.storm.call_args_list:
-            self.assertEqual(call.kwargs["pairs"], "numgen" in call.args[2].configuration or
-                             "resolver" in call.args[2].configuration)
+            self.assertEqual(call.kwargs["pairs"], re.search(
+                r"dport 53|to_port = 53|ports = \[53\]", call.args[2].configuration) is not None)
 
     def test_no_privilege(self):
         self.replace("require_privilege", side_effect=NotAvailable("needs root"))
@@ -94,9 +95,10 @@ class Scenarios(unittest.TestCase):
 
     def test_quick_is_a_part_of_all(self):
         def kinds(quick):
-            return {(one.kind, one.protocol, one.schedule) for one in scenarios(quick)}
+            return {(one.kind, one.protocol, one.schedule, one.source)
+                    for one in scenarios(quick)}
         self.assertLess(kinds(True), kinds(False))
-        self.assertEqual(len(kinds(True)), 6)
+        self.assertEqual(len(kinds(True)), 9)
 
     def test_a_storm_has_all_modes_of_the_kernel(self):
         names = [gateway.name for gateway in gateways(scenarios(True)[0], None)]
@@ -105,6 +107,18 @@ class Scenarios(unittest.TestCase):
         pairs = next(one for one in scenarios(True) if one.kind == DNS)
         self.assertEqual([gateway.name for gateway in gateways(pairs, None)],
                          ["netfilter", "noclash"])
+
+    def test_services_stand_beside_the_kernels(self):
+        for one in scenarios(False):
+            names = [gateway.name for gateway in gateways(one, None)]
+            if one.kind == SERVICE:
+                self.assertEqual(names, ["netfilter-numgen", "noclash"])
+                for gateway in gateways(one, mock.Mock()):
+                    gateway.control_socket = "control.sock"
+                    self.assertEqual("masquerade" in gateway.configuration,
+                                     one.source == "translate")
+            if one.kind == SERVICE_PAIRS:
+                self.assertEqual(names, ["netfilter-numgen", "netfilter-jhash", "noclash"])
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import unittest
 import xml.etree.ElementTree
 from html.parser import HTMLParser
 
-from races import live_crowd, live_pairs, live_storm, race
+from races import live_crowd, live_pairs, live_service, live_storm, race
 
 from lab.racelab_findings import finding
 from lab.racelab_page import page
@@ -84,6 +84,7 @@ class Page(unittest.TestCase):
     def test_every_row_has_a_cell_for_each_column(self):
         for one in (self.race, race(live=[live_storm(MASQUERADE, not_run="x"),
                                           live_pairs(NOCLASH, not_run="x"),
+                                          live_service(NOCLASH, not_run="x"),
                                           live_crowd(NOCLASH, not_run="x")])):
             tables = re.findall(r"<table>.*?</table>", page(one), re.DOTALL)
             self.assertGreaterEqual(len(tables), 8)
@@ -94,7 +95,7 @@ class Page(unittest.TestCase):
 
     def test_drawings_are_xml_and_tell_what_they_show(self):
         drawings = re.findall(r"<svg.*?</svg>", self.text, re.DOTALL)
-        self.assertEqual(len(drawings), 4 + 3 + 1 + 2)
+        self.assertEqual(len(drawings), 4 + 3 + 1 + (4 + 1) + 2)
         for drawing in drawings:
             root = xml.etree.ElementTree.fromstring(drawing)
             self.assertTrue(root.find("title").text)
@@ -126,6 +127,8 @@ class Page(unittest.TestCase):
         self.assertIn("5,000", words)
         self.assertIn("7,500", words)
         self.assertIn("731", words)
+        self.assertIn("271", words)
+        self.assertIn("4,999", words)
 
     def test_what_did_not_run_is_on_it(self):
         without = race(live=[live_storm(MASQUERADE, not_run="needs <root>")],

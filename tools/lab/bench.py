@@ -5,7 +5,8 @@ import argparse
 import os
 import sys
 
-from . import bench_cps, bench_engine, bench_pipeline, bench_racelab, bench_restart, builds, interrupts
+from . import (bench_cps, bench_engine, bench_pipeline, bench_racelab, bench_restart,
+               bench_services, builds, interrupts)
 from .bench_report import print_rows, read_baseline, write_json
 from .console import Console
 from .process import LabError, NotAvailable, run
@@ -15,7 +16,7 @@ FINE, WRONG, USAGE, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 130
 # Each is a module with SUMMARY, HELP, targets(build) and measure(build, options, console), which
 # returns a Report; with options of its own, add_options(parser) and check_options(parser, options).
 BENCHMARKS = {"engine": bench_engine, "racelab": bench_racelab, "cps": bench_cps,
-              "pipeline": bench_pipeline, "restart": bench_restart}
+              "pipeline": bench_pipeline, "restart": bench_restart, "services": bench_services}
 
 DESCRIPTION = """\
 Measures noclash on this machine. Nothing is installed but Debian packages, nothing outside the
@@ -38,7 +39,8 @@ examples:
   tools/bench                              list the benchmarks
   tools/bench engine --quick               the rows that have targets: 90 s after building
   tools/bench engine --json engine.json    everything; the rows, the machine and all details as JSON
-  sudo tools/bench racelab --quick         who loses connections: under 2 minutes after building
+  sudo tools/bench racelab --quick         who loses connections: some 2 minutes after building
+  sudo tools/bench services --quick        backends are replaced under load: under 2 minutes
   tools/bench pipeline --baseline old.json what a change did: each row as ratio to an earlier --json
   tools/bench engine --help                what exactly is measured, and how to read it
 

@@ -14,8 +14,9 @@ from .racelab_findings import accounted, finding, percent, rows, wrong
 from .racelab_live import run_live
 from .racelab_models import contestants_of, run_models
 from .racelab_page import write_page
-from .racelab_results import (DNS, EXHAUSTION, LIVE, MODEL, PROTOCOLS, SCHEDULES, STORM_CONTESTANTS,
-                              Race, schedule_words)
+from .racelab_results import (DNS, EXHAUSTION, LIVE, MODEL, PROTOCOLS, SCHEDULES, SERVICE,
+                              SERVICE_PAIRS, STORM_CONTESTANTS, Race, schedule_words,
+                              source_words)
 
 SUMMARY = "who loses connections to a tuple clash: this kernel, noclash, models of both"
 
@@ -26,16 +27,18 @@ The race laboratory. The same storms go through each contestant:
                the same source ports: in step, or each by its own schedule; TCP and UDP
   DNS pairs    resolvers send their A and AAAA query from one socket at the same instant, to a
                service with two backends, one of which is drawn for each connection
+  services     the storm in step onto a virtual address with two backends, sources kept and
+               translated; DNS pairs to a service of resolvers
   exhaustion   live, connections until all but a few of a destination's ports are in use; in models,
                connections that succeed while 0 to 100 % are
 
 Live, in network namespaces of their own: this kernel's nftables NAT (masquerade, random,
-fully-random; DNAT with numgen) and the noclash daemon with two workers. In process, in virtual
+fully-random; DNAT with numgen and jhash) and the noclash daemon with two workers. In process, in virtual
 time: models of both (build/bench/racelab/race_models --help), and of other allocators. A receiver
 behind the gateway counts what arrives, so a loss is seen and not inferred.
 
---quick sends 20,000 connections in each storm, not 40,000, leaves the free-running DNS pairs out,
-and shortens the models.
+--quick sends 20,000 connections in each storm, not 40,000, leaves out the free-running DNS pairs
+and the UDP storm to a service, and shortens the models.
 
 Live runs need root and two CPUs. What cannot run on this machine is listed as not run. Results: a
 table, FILE as JSON with every command, and a page with charts that needs no network.
@@ -129,10 +132,17 @@ def compare(race, console):
                    for contestant in STORM_CONTESTANTS for origin in (LIVE, MODEL)])
     console.say()
     console.table(("DNS pairs", "queries lost", "pairs split"),
-                  [(f"{outcome.contestant}, {outcome.origin}, {schedule_words(outcome.schedule)}",
+                  [(f"{outcome.contestant}, {outcome.origin}, {schedule_words(outcome.schedule)}"
+                    f"{', to a service' if outcome.scenario == SERVICE_PAIRS else ''}",
                     lost_words(outcome),
                     f"{outcome.split_pairs:,} of {outcome.pairs:,}" if outcome.ran else "-")
-                   for outcome in race.outcomes(DNS)])
+                   for outcome in [*race.outcomes(DNS), *race.outcomes(SERVICE_PAIRS)]])
+    console.say()
+    console.table(("storm to a service", "lost", "duplicated", "wrong source"),
+                  [(f"{outcome.contestant}, {outcome.protocol.upper()}, "
+                    f"{source_words(outcome.source)}", lost_words(outcome),
+                    *((outcome.duplicated, outcome.wrong_sources) if outcome.ran else "--"))
+                   for outcome in race.outcomes(SERVICE)])
     console.say()
     console.table(("all but a few ports", "connections", "lost"),
                   [(f"{outcome.contestant}, {outcome.origin}", outcome.sent if outcome.ran else "-",

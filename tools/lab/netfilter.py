@@ -89,3 +89,29 @@ class NetfilterBalancer(_Kernel):
         super().__init__("netfilter", incoming=[
             f"ip daddr {GATEWAY_LB} udp dport {DNS_PORT} "
             f"dnat to numgen random mod {len(BACKENDS)} map {{ {BACKEND_MAP} }}:{DNS_PORT}"])
+
+
+class NetfilterService(_Kernel):
+    """netfilter as a service's balancer, one rule for each protocol: a new connection's backend is
+    the one that `method` picks from a map of them."""
+
+    METHODS = {"numgen": "numgen random mod {count}",
+               "jhash": "jhash ip saddr . {protocol} sport mod {count}"}
+
+    def __init__(self, method, vip, port, backends, *, protocols=("tcp",), target_port=None,
+                 masquerade=False):
+        self._method, self._vip, self._port = method, vip, port
+        self._protocols, self._target_port = protocols, target_port or port
+        super().__init__(f"netfilter-{method}", incoming=self._rules(backends),
+                         outgoing=['oifname "gw-pod" masquerade'] if masquerade else [])
+
+    def set_backends(self, backends):
+        """In one transaction. Connections that are there keep their backends."""
+        self._namespace.nft("flush chain ip gateway incoming\n" + "".join(
+            f"add rule ip gateway incoming {rule}\n" for rule in self._rules(backends)))
+
+    def _rules(self, backends):
+        members = ", ".join(f"{number} : {address}" for number, address in enumerate(backends))
+        return [f"ip daddr {self._vip} {protocol} dport {self._port} dnat to "
+                f"{self.METHODS[self._method].format(count=len(backends), protocol=protocol)} "
+                f"map {{ {members} }}:{self._target_port}" for protocol in self._protocols]

@@ -63,6 +63,19 @@ source = "{source}"
 """
 
 
+def service_section(name, protocol, address, port, backends, source="keep"):
+    """TOML of a service; `backends` are addresses with ports."""
+    return f"""
+[[service]]
+name = "{name}"
+address = "{address}"
+ports = [{port}]
+protocol = "{protocol}"
+backends = {json.dumps(backends)}
+source = "{source}"
+"""
+
+
 # The storm's NodePort, TCP and UDP.
 STORM_RULES = "".join(_dnat(f"nodeport-{protocol}", protocol, NODE_PORT, f"{POD}:{POD_PORT}",
                             "masquerade") for protocol in ("tcp", "udp"))

@@ -11,7 +11,7 @@ from .process import NotAvailable
 
 EPILOG = """\
 examples:
-  sudo build/bench/racelab/racelab --quick                 under 2 minutes
+  sudo build/bench/racelab/racelab --quick                 some 2 minutes
   sudo build/bench/racelab/racelab --json FILE --html FILE
 
 This takes the programs of its own build as they are. `tools/bench racelab` is the same, but first

@@ -8,6 +8,7 @@ from .racelab_svg import WIDTH, ShareScale, circle, drawing, line, rectangle, te
 # Class of its colour, and shape: contestants keep them throughout the page.
 LOOKS = {"noclash": ("noclash", "circle"),
          "netfilter-masquerade": ("first", "square"), "netfilter": ("first", "square"),
+         "netfilter-numgen": ("first", "square"), "netfilter-jhash": ("second", "triangle"),
          "netfilter-random": ("second", "triangle"), "10-try": ("second", "triangle"),
          "netfilter-fully-random": ("third", "diamond"), "worker-slices": ("third", "diamond")}
 ROW_HEIGHT = 46
@@ -25,10 +26,9 @@ def storm_chart(race, protocol, schedule):
                       for origin in (LIVE, MODEL)} for contestant in STORM_CONTESTANTS})
 
 
-def crowd_chart(outcomes):
-    """The same of live runs towards one destination until few of its ports are left."""
-    return _lost_chart("Connections lost while a destination's ports run out",
-                       {outcome.contestant: {LIVE: outcome} for outcome in outcomes})
+def live_chart(title, outcomes):
+    """The same of live runs alone."""
+    return _lost_chart(title, {outcome.contestant: {LIVE: outcome} for outcome in outcomes})
 
 
 def _lost_chart(title, contestants):
@@ -111,7 +111,7 @@ def _lost_words(outcome):
     return f"{outcome.lost:,} of {outcome.sent:,} lost ({fault_words(outcome)})"
 
 
-def dns_outcomes(race):
+def dns_outcomes(race, scenario=DNS):
     """Models first, older kernels leading; noclash last."""
-    return sorted(race.outcomes(DNS),
+    return sorted(race.outcomes(scenario),
                   key=lambda one: (one.contestant == "noclash", one.origin == LIVE))

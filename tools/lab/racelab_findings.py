@@ -3,7 +3,8 @@
 
 from .bench_report import Row
 from .racelab_results import (DNS, EXHAUSTION, IN_STEP, LIVE, MASQUERADE, MODEL, NOCLASH, PROTOCOLS,
-                              SCHEDULES, STORM_CONTESTANTS, schedule_words)
+                              SCHEDULES, SERVICE, SERVICE_PAIRS, STORM_CONTESTANTS,
+                              schedule_words)
 
 MOST_TIMES_APART = 2  # of the shares that a model and the live kernel lose
 CROWDED_PERCENT = (95, 99.9)  # the occupancies that have rows
@@ -17,7 +18,10 @@ def rows(race):
     found += [_ratio_row(race, protocol) for protocol in PROTOCOLS]
     for outcome in race.outcomes(DNS):
         found += _dns_rows(outcome)
-    found += [_crowd_row(outcome) for outcome in race.outcomes(EXHAUSTION)]
+    found += [_lost_row(outcome) for outcome in race.outcomes(SERVICE)]
+    for outcome in race.outcomes(SERVICE_PAIRS):
+        found += _dns_rows(outcome)
+    found += [_lost_row(outcome) for outcome in race.outcomes(EXHAUSTION)]
     found += _exhaustion_rows(race.models)
     return found
 
@@ -76,6 +80,7 @@ def fault_words(outcome):
     counts = ((outcome.lost, "lost"), (outcome.duplicated, "duplicated"),
               (outcome.tuple_collisions, "with the tuple of another"),
               (outcome.bad_checksums, "damaged"),
+              (outcome.wrong_sources, "from a wrong source"),
               (outcome.split_pairs, "pairs split between backends"))
     found = [f"{count:,} {what}" for count, what in counts if count]
     return ", ".join(found) or "none lost, none duplicated"
@@ -158,7 +163,7 @@ def _dns_rows(outcome):
             Row(f"{title}, split between backends", split, "pairs")]
 
 
-def _crowd_row(outcome):
+def _lost_row(outcome):
     title = f"{outcome.words}, {outcome.origin}: {outcome.contestant}"
     if outcome.contestant == NOCLASH:
         return _ours(f"{title}, lost or duplicated", outcome, "connections")

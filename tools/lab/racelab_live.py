@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from .laboratory import Lab, clean_up_after_the_dead
 from .namespaces import require_privilege
-from .netfilter import MODES, Netfilter, NetfilterBalancer
-from .noclash import RESOLVER_RULES, STORM_RULES, Noclash
+from .netfilter import MODES, Netfilter, NetfilterBalancer, NetfilterService
+from .noclash import RESOLVER_RULES, STORM_RULES, Noclash, service_section
 from .process import LabError, NotAvailable
-from .racelab_results import (DNS, EXHAUSTION, FREE_RUNNING, IN_STEP, LIVE, PROTOCOLS, SCHEDULES,
-                              STORM, Outcome)
+from .racelab_results import (DNS, EXHAUSTION, FREE_RUNNING, IN_STEP, KEEP, LIVE, PROTOCOLS,
+                              SCHEDULES, SERVICE, SERVICE_PAIRS, STORM, TRANSLATE, Outcome)
 from .storm import run_storm
-from .topology import Topology
+from .topology import BACKENDS, DNS_PORT, GATEWAY_LB, NODE_PORT, POD_PORT, Topology
 
 RATE_CPS = 10000
 CONNECTIONS, CONNECTIONS_QUICK = 40000, 20000
@@ -31,10 +31,11 @@ class Scenario:
     schedule: str
     connections: int
     rate_cps: int = RATE_CPS
+    source: str = ""  # of clients of a service
 
     def outcome(self, contestant, **found):
         return Outcome(self.kind, LIVE, contestant, self.protocol, self.schedule,
-                       rate_cps=self.rate_cps, **found)
+                       source=self.source, rate_cps=self.rate_cps, **found)
 
 
 def scenarios(quick):
@@ -44,14 +45,38 @@ def scenarios(quick):
               for schedule in SCHEDULES for protocol in PROTOCOLS]
     resolvers = [Scenario(DNS, "udp", schedule, count)
                  for schedule in ((IN_STEP,) if quick else SCHEDULES)]
-    return storms + resolvers + [Scenario(EXHAUSTION, "tcp", FREE_RUNNING, CROWD, CROWD_CPS)]
+    services = [Scenario(SERVICE, protocol, IN_STEP, count, source=source)
+                for protocol in (PROTOCOLS[:1] if quick else PROTOCOLS)
+                for source in (KEEP, TRANSLATE)]
+    services.append(Scenario(SERVICE_PAIRS, "udp", IN_STEP, count, source=KEEP))
+    return storms + resolvers + services + [
+        Scenario(EXHAUSTION, "tcp", FREE_RUNNING, CROWD, CROWD_CPS)]
 
 
 def gateways(scenario, build):
     """Whom a scenario is for, each not started yet."""
     if scenario.kind == DNS:
         return [NetfilterBalancer(), Noclash(build, rules=RESOLVER_RULES, workers=WORKERS)]
+    if scenario.kind == SERVICE:
+        return [_kernel_service("numgen", scenario, NODE_PORT, POD_PORT),
+                _noclash_service(build, scenario, NODE_PORT, POD_PORT)]
+    if scenario.kind == SERVICE_PAIRS:
+        return [*(_kernel_service(method, scenario, DNS_PORT, DNS_PORT)
+                  for method in NetfilterService.METHODS),
+                _noclash_service(build, scenario, DNS_PORT, DNS_PORT)]
     return [*map(Netfilter, MODES), Noclash(build, rules=STORM_RULES, workers=WORKERS)]
+
+
+def _kernel_service(method, scenario, port, target_port):
+    return NetfilterService(method, GATEWAY_LB, port, BACKENDS, protocols=(scenario.protocol,),
+                            target_port=target_port, masquerade=scenario.source == TRANSLATE)
+
+
+def _noclash_service(build, scenario, port, target_port):
+    section = service_section("service", scenario.protocol, GATEWAY_LB, port,
+                              [f"{address}:{target_port}" for address in BACKENDS],
+                              "masquerade" if scenario.source == TRANSLATE else "keep")
+    return Noclash(build, rules=section, workers=WORKERS)
 
 
 def run_live(build, quick, console):
@@ -79,7 +104,7 @@ def _run(lab, build, scenario, gateway, console):
     with console.step(words) as step:
         try:
             topology = Topology(lab)
-            if scenario.kind == DNS:
+            if scenario.kind in (DNS, SERVICE, SERVICE_PAIRS):
                 topology.add_backends()
             gateway.start(topology)
         except LabError as error:
@@ -100,11 +125,12 @@ def _storm(build, topology, scenario, gateway):
     result = run_storm(build.storm, topology, gateway, protocol=scenario.protocol,
                        connections=scenario.connections, rate_cps=scenario.rate_cps,
                        free_running=scenario.schedule == FREE_RUNNING,
-                       pairs=scenario.kind == DNS)
+                       pairs=scenario.kind in (DNS, SERVICE_PAIRS))
     return scenario.outcome(
         gateway.name, sent=result.sent, delivered=result.delivered, lost=result.lost,
         duplicated=result.duplicated, split_pairs=result.split_pairs,
         tuple_collisions=result.tuple_collisions, bad_checksums=result.bad_checksums,
+        changed_sources=result.changed_sources,
         insert_failed=result.insert_failed,
         clash_resolved=result.counters.get("clash_resolve", 0), seconds=round(result.seconds, 3),
         configuration=gateway.configuration, commands=result.commands, counters=result.counters)
@@ -116,6 +142,7 @@ def result_words(outcome):
     for count, what in ((outcome.duplicated, "duplicated"),
                         (outcome.tuple_collisions, "with another's tuple"),
                         (outcome.bad_checksums, "damaged"),
+                        (outcome.wrong_sources, "from a wrong source"),
                         (outcome.split_pairs, f"of {outcome.pairs:,} pairs split")):
         if count:
             words.append(f"{count:,} {what}")

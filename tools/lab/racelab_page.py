@@ -4,7 +4,8 @@
 from .process import LabError
 from .racelab_findings import finding, wrong
 from .racelab_html import bullets, command, facts, fold, paragraph, phrase, preformatted, section
-from .racelab_sections import MODELS_PLACE, exhaustion, pairs, place_of, storms, sweeps
+from .racelab_sections import (MODELS_PLACE, exhaustion, pairs, place_of, services, storms,
+                               sweeps)
 from .racelab_style import STYLE
 
 
@@ -19,8 +20,8 @@ def write_page(race, name):
 
 def page(race):
     """The whole of it."""
-    parts = [storms(race), sweeps(race), pairs(race), exhaustion(race), _not_run(race),
-             _how(race)]
+    parts = [storms(race), sweeps(race), pairs(race), services(race), exhaustion(race),
+             _not_run(race), _how(race)]
     return ('<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             "<title>noclash: the race laboratory</title>\n"

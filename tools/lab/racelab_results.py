@@ -3,10 +3,13 @@
 
 from dataclasses import asdict, dataclass, field
 
-STORM, DNS, EXHAUSTION = "storm", "dns", "exhaustion"  # scenarios
+# Scenarios; the last two are the first two with a service and its backends.
+STORM, DNS, EXHAUSTION = "storm", "dns", "exhaustion"
+SERVICE, SERVICE_PAIRS = "service", "service-pairs"
 LIVE, MODEL = "live", "model"  # where a contestant ran
 IN_STEP, FREE_RUNNING = "in-step", "free-running"
 PROTOCOLS = ("tcp", "udp")
+KEEP, TRANSLATE = "keep", "translate"  # what becomes of the sources of a service's clients
 SCHEDULES = (IN_STEP, FREE_RUNNING)
 NOCLASH = "noclash"
 MASQUERADE = "netfilter-masquerade"
@@ -23,12 +26,14 @@ class Outcome:
     contestant: str
     protocol: str
     schedule: str
+    source: str = ""  # of scenarios with a service: KEEP or TRANSLATE
     sent: int = 0
     delivered: int = 0  # exactly once
     lost: int = 0
     duplicated: int = 0
     split_pairs: int = 0
     tuple_collisions: int = 0
+    changed_sources: int = 0  # arrived from another address or port than they left with
     bad_checksums: int = 0
     insert_failed: int = 0
     clash_resolved: int = 0
@@ -56,9 +61,19 @@ class Outcome:
         return self.sent // 2
 
     @property
+    def wrong_sources(self):
+        """Connections of a service whose backend saw the wrong source: not the client's where that
+        is kept, or the client's where it is translated."""
+        if self.source == TRANSLATE:
+            return max(0, self.delivered - self.changed_sources)
+        return self.changed_sources if self.source == KEEP else 0
+
+    @property
     def faults(self):
-        """Packets that did not arrive exactly once, unharmed, with a tuple of their own."""
-        return self.lost + self.duplicated + self.tuple_collisions + self.bad_checksums
+        """Packets that did not arrive exactly once, unharmed, with a tuple of their own, and from
+        the right source."""
+        return (self.lost + self.duplicated + self.tuple_collisions + self.bad_checksums +
+                self.wrong_sources)
 
     @property
     def words(self):
@@ -67,7 +82,12 @@ class Outcome:
             return "one destination, all but a few ports"
         if self.scenario == DNS:
             return f"DNS pairs {schedule_words(self.schedule)}"
-        return f"{self.protocol.upper()} storm {schedule_words(self.schedule)}"
+        if self.scenario == SERVICE_PAIRS:
+            return f"DNS pairs {schedule_words(self.schedule)}, to a service"
+        storm = f"{self.protocol.upper()} storm {schedule_words(self.schedule)}"
+        if self.scenario == SERVICE:
+            return f"{storm}, to a service, {source_words(self.source)}"
+        return storm
 
     def as_json(self):
         return asdict(self)
@@ -146,6 +166,10 @@ class Race:
 
 def schedule_words(schedule):
     return "in step" if schedule == IN_STEP else schedule
+
+
+def source_words(source):
+    return "sources kept" if source == KEEP else "sources translated"
 
 
 def short_name(contestant):

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The sections of the race laboratory's page: what each scenario is, its charts, its figures."""
 
-from .racelab_charts import crowd_chart, dns_outcomes, pairs_chart, storm_chart
+from .racelab_charts import dns_outcomes, live_chart, pairs_chart, storm_chart
 from .racelab_findings import accounted, percent, times_apart
 from .racelab_html import Link, fold, keys, panel, panels, paragraph, section, table
 from .racelab_lines import Axis, Series, exhaustion_chart, sweep_chart
 from .racelab_models import contestants_of, sweep
-from .racelab_results import (EXHAUSTION, LIVE, MASQUERADE, MODEL, PROTOCOLS, SCHEDULES, STORM,
-                              STORM_CONTESTANTS, schedule_words)
+from .racelab_results import (EXHAUSTION, KEEP, LIVE, MASQUERADE, MODEL, PROTOCOLS, SCHEDULES,
+                              SERVICE, SERVICE_PAIRS, STORM, STORM_CONTESTANTS, TRANSLATE,
+                              schedule_words, source_words)
 
 MODELS_PLACE = "models"  # where the page tells the models' command
 
@@ -108,21 +109,23 @@ def _share_at(storms, parameter, value):
 
 def pairs(race):
     """The resolver's."""
-    outcomes = dns_outcomes(race)
-    header = ("contestant", "where", "queries lost", "pairs split", "queries", "pairs",
-              "schedule", "duplicated", "insert_failed", "clash_resolve", "command")
-    rows = [_pairs_line(race, one) for one in outcomes]
-    legend = keys(("together", "both queries at one backend"), ("split", "at two backends"),
-                  ("gone", "a query lost"))
     return section(
         "A resolver's two queries",
         paragraph("A and AAAA leave one socket at the same instant, so both have the same original "
                   "tuple; one of two backends is drawn for each new connection. They are one "
                   "connection: both should arrive, at one backend. Kernels since 5.6 keep the "
                   "second entry for a second instead of dropping its packet, but it may stand for "
-                  "another backend."),
-        legend, panels(f"<figure>{pairs_chart(outcomes)}</figure>") if outcomes else "",
-        table(header, rows))
+                  "another backend."), *_pairs_figures(race, dns_outcomes(race)))
+
+
+def _pairs_figures(race, outcomes):
+    """Legend, chart and table."""
+    header = ("contestant", "where", "queries lost", "pairs split", "queries", "pairs",
+              "schedule", "duplicated", "insert_failed", "clash_resolve", "command")
+    legend = keys(("together", "both queries at one backend"), ("split", "at two backends"),
+                  ("gone", "a query lost"))
+    return (legend, panels(f"<figure>{pairs_chart(outcomes)}</figure>") if outcomes else "",
+            table(header, [_pairs_line(race, one) for one in outcomes]))
 
 
 def _pairs_line(race, one):
@@ -134,6 +137,43 @@ def _pairs_line(race, one):
             _command_link(race, one))
 
 
+def services(race):
+    """Services with two backends, live; empty when none was tried."""
+    storms_to, pairs_to = race.outcomes(SERVICE), dns_outcomes(race, SERVICE_PAIRS)
+    if not storms_to and not pairs_to:
+        return ""
+    charts = []
+    for protocol in PROTOCOLS:
+        for source in (KEEP, TRANSLATE):
+            chosen = [one for one in storms_to if (one.protocol, one.source) == (protocol, source)]
+            title = f"{protocol.upper()}, {source_words(source)}"
+            if chosen:
+                charts.append(panel(title, live_chart(
+                    f"Connections lost in the storm to a service: {title}", chosen)))
+    header = ("contestant", "storm", "sources", "lost", "duplicated", "sent",
+              "source is the client's", "insert_failed", "command")
+    return section(
+        "Services",
+        paragraph("The storm in step onto a virtual address with two backends. Where sources are "
+                  "kept, each backend has to see the address and port that the client has; where "
+                  "they are translated, never. netfilter draws a backend by numgen random."),
+        panels(*charts, classes="panels two"),
+        table(header, [_service_line(race, one) for one in storms_to]),
+        paragraph("Pairs of queries from one socket, to a service of resolvers, whose sources are "
+                  "kept. netfilter picks the backend by numgen random, or by jhash of the client's "
+                  "address and port; noclash by its Maglev table."),
+        *_pairs_figures(race, pairs_to))
+
+
+def _service_line(race, one):
+    name = (one.contestant, f"{one.protocol.upper()} {schedule_words(one.schedule)}",
+            source_words(one.source).removeprefix("sources "))
+    if not one.ran:
+        return (*name, "not run", *("–" * 4), _command_link(race, one))
+    return (*name, one.lost, one.duplicated, one.sent, one.delivered - one.changed_sources,
+            one.insert_failed, _command_link(race, one))
+
+
 def exhaustion(race):
     """Live runs towards one destination, and models at each occupancy."""
     crowd, points = race.outcomes(EXHAUSTION), race.models.exhaustion
@@ -141,7 +181,8 @@ def exhaustion(race):
         return ""
     charts, tables = [], []
     if crowd:
-        charts.append(panel("Lost until all but a few ports are in use, live", crowd_chart(crowd)))
+        charts.append(panel("Lost until all but a few ports are in use, live", live_chart(
+            "Connections lost while a destination's ports run out", crowd)))
         header = ("contestant", "where", "lost", "share lost", "sent", "duplicated",
                   "insert_failed", "command")
         tables.append(table(header, [_crowd_line(race, one) for one in crowd],

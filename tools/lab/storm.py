@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from .process import LabError, run
 from .topology import DNS_PORT, GATEWAY_LB, LB_SOURCES, NODE_PORT, POD_PORT
 
+SOURCES = ("--source-base", LB_SOURCES[0], "--sources", len(LB_SOURCES))  # of all connections
+
 # The pod must not answer: a RST or ICMP error for each packet would be another storm.
 SILENCE = f"""
     table ip silence {{
@@ -37,6 +39,7 @@ class Result:
     seconds: float  # from the first SYN sent to the last one delivered
     tuple_collisions: int  # delivered with the translated tuple of another connection
     bad_checksums: int
+    changed_sources: int = 0  # delivered from another address or port than they left with
     split_pairs: int = 0  # the two queries of a socket came out at different backends
     counters: dict = field(default_factory=dict)  # what the gateway counted meanwhile
     commands: list = field(default_factory=list)  # that measured it, as one would type them
@@ -58,12 +61,13 @@ class Receiver:
     """Counts probes at the pod until finish()."""
 
     def __init__(self, storm, namespace, *, interface="pod0", port=POD_PORT, expected,
-                 protocol="tcp", idle_ms=500, pairs=False):
+                 protocol="tcp", idle_ms=500, pairs=False, sources=()):
+        """`sources`: the sender's options of these."""
         self._out = namespace.lab.fresh_path("receiver.json")
         self._process = namespace.start(
             storm, "receive", "--interface", interface, "--port", port, "--expect", expected,
             "--protocol", protocol, "--idle-ms", idle_ms, "--json",
-            *(["--pairs"] if pairs else []), name="storm-receive", stdout_path=self._out)
+            *sources, *(["--pairs"] if pairs else []), name="storm-receive", stdout_path=self._out)
         self._process.wait_ready(lambda: "ready" in self._process.log())
 
     @property
@@ -93,12 +97,12 @@ def run_storm(storm, topology, contestant, *, protocol="tcp", connections=40000,
     options = ["--free-running"] * free_running + ["--pairs"] * pairs
     send = topology.lb.command(
         storm, "send", "--interface", "lb0", "--destination", f"{GATEWAY_LB}:{asked}",
-        "--source-base", LB_SOURCES[0], "--sources", len(LB_SOURCES), "--protocol", protocol,
-        "--connections", connections, "--rate", rate_cps, "--burst", burst, "--json", *options)
+        *SOURCES, "--protocol", protocol, "--connections", connections, "--rate", rate_cps,
+        "--burst", burst, "--json", *options)
     try:
         before = contestant.counters()
         receiver = Receiver(storm, topology.pod, port=arriving, expected=connections,
-                            protocol=protocol, pairs=pairs)
+                            protocol=protocol, pairs=pairs, sources=SOURCES)
         sent = json.loads(run(send, timeout_s=30 + 5 * connections / rate_cps).stdout)
         seen = receiver.finish()
         after = contestant.counters()
@@ -111,5 +115,5 @@ def run_storm(storm, topology, contestant, *, protocol="tcp", connections=40000,
         insert_failed=counters.get("insert_failed", 0),
         seconds=max(0, seen["last_ns"] - sent["started_ns"]) / 1e9,
         tuple_collisions=seen["tuple_collisions"], bad_checksums=seen["bad_checksums"],
-        split_pairs=seen["split_pairs"], counters=counters,
+        changed_sources=seen["changed_sources"], split_pairs=seen["split_pairs"], counters=counters,
         commands=[shlex.join(receiver.argv), shlex.join(send)])

@@ -19,6 +19,7 @@ POD = "10.2.0.2"
 BACKENDS = ["10.2.0.2", "10.2.0.3"]  # as many as a cluster has resolvers by default
 PREFIX_LENGTH = 16
 LB_SOURCES = [f"10.1.1.{number}" for number in range(1, 17)]
+VIP = "192.0.2.7"  # of services; in no subnet of these: hosts reach it by their default route
 NODE_PORT = 30080
 POD_PORT = 80
 DNS_PORT = 53

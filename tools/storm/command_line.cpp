@@ -16,6 +16,16 @@ void add_shared_options(CLI::App& command, CommandLine& line) {
 }
 
 template <class Options>
+void add_source_options(CLI::App& command, Options& options) {
+    command.add_option("--sources", options.sources, "source addresses, from the first one on")
+        ->check(CLI::Range(1, 65536))
+        ->capture_default_str();
+    command.add_option("--source-port-base", options.first_source_port, "first source port")
+        ->check(CLI::Range(1, 65000))
+        ->capture_default_str();
+}
+
+template <class Options>
 void add_sender_options(CLI::App& command, CommandLine& line, Options& options) {
     command.add_option("--interface", options.interface, "interface to send on")->required();
     command.add_option("--destination", line.destination, "ADDRESS:PORT of the service")
@@ -26,12 +36,7 @@ void add_sender_options(CLI::App& command, CommandLine& line, Options& options) 
                     "MAC address of the next hop; auto: ask by ARP")
         ->capture_default_str();
     command.add_option("--source-base", line.source_base, "first source address")->required();
-    command.add_option("--sources", options.sources, "source addresses, from the first one on")
-        ->check(CLI::Range(1, 65536))
-        ->capture_default_str();
-    command.add_option("--source-port-base", options.first_source_port, "first source port")
-        ->check(CLI::Range(1, 65000))
-        ->capture_default_str();
+    add_source_options(command, options);
     command.add_option("--connections", options.connections, "connections to open")
         ->check(CLI::Range(1, 100'000'000))
         ->capture_default_str();
@@ -59,6 +64,10 @@ void add_receive_options(CLI::App& command, CommandLine& line) {
     command.add_flag(
         "--pairs", line.pairs,
         "connections come in pairs from one socket: count pairs that went to two destinations");
+    command.add_option("--source-base", line.source_base,
+                       "first source address of the sender, whose other options are these: count "
+                       "connections that arrive from another address or port than they left with");
+    add_source_options(command, line.send);
     add_shared_options(command, line);
 }
 

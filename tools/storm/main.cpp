@@ -123,6 +123,11 @@ int run_receive(CommandLine& line, Output output) {
     options.idle = std::chrono::milliseconds(line.idle_ms);
     options.limit = std::chrono::seconds(line.limit_s);
     options.sockets = sockets_of(line, options.expected, "--expect");
+    if (!line.source_base.empty()) {
+        line.send.first_source = address_of(line.source_base, "--source-base");
+        line.send.sockets = options.sockets;
+        options.sender = line.send;
+    }
     for (const int signal : {SIGINT, SIGTERM})
         std::signal(signal, [](int) { sender_ended.store(true, std::memory_order_relaxed); });
     const auto result = receive_storm(options, sender_ended, [] {
@@ -130,18 +135,19 @@ int run_receive(CommandLine& line, Output output) {
         std::fflush(stderr);
     });
     const LedgerSummary& summary = result.summary;
-    print({{"expected", summary.expected},
-           {"delivered", summary.delivered},
-           {"lost", summary.lost},
-           {"duplicated", summary.duplicated},
-           {"tuple_collisions", summary.tuple_collisions},
-           {"split_pairs", summary.split_pairs},
-           {"bad_checksums", summary.bad_checksums},
-           {"strangers", summary.strangers},
-           {"kernel_drops", result.kernel_drops},
-           {"first_ns", result.first_ns},
-           {"last_ns", result.last_ns}},
-          output);
+    nlohmann::ordered_json values{{"expected", summary.expected},
+                                  {"delivered", summary.delivered},
+                                  {"lost", summary.lost},
+                                  {"duplicated", summary.duplicated},
+                                  {"tuple_collisions", summary.tuple_collisions},
+                                  {"split_pairs", summary.split_pairs},
+                                  {"bad_checksums", summary.bad_checksums},
+                                  {"strangers", summary.strangers},
+                                  {"kernel_drops", result.kernel_drops},
+                                  {"first_ns", result.first_ns},
+                                  {"last_ns", result.last_ns}};
+    if (options.sender) values["changed_sources"] = result.changed_sources;
+    print(values, output);
     if (result.kernel_drops == 0) return fine;
     std::fprintf(
         stderr,

@@ -15,6 +15,13 @@ using Clock = std::chrono::steady_clock;
 /// wake up for every frame and take the CPU away from what it measures.
 constexpr auto look_interval = 20ms;
 
+bool has_changed_source(const ReceiveOptions& options, const Arrival& arrival) {
+    const Probe& probe = arrival.probe;
+    if (!options.sender || !arrival.checksums_good || probe.id >= options.expected) return false;
+    const Probe sent = storm_probe(*options.sender, probe.id);
+    return probe.source != sent.source || probe.source_port != sent.source_port;
+}
+
 }  // namespace
 
 ReceiveResult receive_storm(const ReceiveOptions& options, const std::atomic<bool>& sender_ended,
@@ -33,6 +40,7 @@ ReceiveResult receive_storm(const ReceiveOptions& options, const std::atomic<boo
         const auto now_ns = std::chrono::nanoseconds(last_arrival.time_since_epoch()).count();
         if (result.first_ns == 0) result.first_ns = now_ns;
         result.last_ns = now_ns;
+        if (has_changed_source(options, *arrival)) ++result.changed_sources;
         ledger.enter(*arrival);
     };
     ready();

@@ -94,6 +94,10 @@ Probe storm_probe(const SendOptions& options, std::uint32_t thread, std::uint32_
             .id = step * threads + thread};
 }
 
+Probe storm_probe(const SendOptions& options, std::uint32_t id) {
+    return storm_probe(options, id % threads, id / threads);
+}
+
 std::uint64_t storm_capacity(const SendOptions& options) {
     return std::uint64_t{storm_ports(options)} * sources_of_thread(options) * threads;
 }

@@ -45,6 +45,9 @@ struct SendResult {
 [[nodiscard]] Probe storm_probe(const SendOptions& options, std::uint32_t thread,
                                 std::uint32_t step);
 
+/// The same by its id.
+[[nodiscard]] Probe storm_probe(const SendOptions& options, std::uint32_t id);
+
 /// How many connections, or queries, the addresses and ports of `options` suffice for.
 [[nodiscard]] std::uint64_t storm_capacity(const SendOptions& options);
 

@@ -20,9 +20,13 @@ TestGateway::TestGateway(PolicyConfig<V4> with, unsigned workers, std::uint32_t 
         engines.push_back(
             std::make_unique<FlowWorker<V4>>(table, static_cast<std::uint16_t>(id), 0));
         pipelines.push_back(std::make_unique<TestPipeline>(
-            *engines.back(),
-            TestPipeline::Shared{
-                crowded, limits, identities.rules().most(), &timestamps, {}, &reset_ends}));
+            *engines.back(), TestPipeline::Shared{crowded,
+                                                  limits,
+                                                  identities.rules().most(),
+                                                  &timestamps,
+                                                  {},
+                                                  &reset_ends,
+                                                  &syn_proxy}));
     }
     engines[0]->online();
 }

@@ -139,6 +139,8 @@ struct TestGateway {
     LimitsConfig<V4> limits_config;
     Limits<V4, Production> limits;
     ResetEnds reset_ends;
+    SynProxyShared<V4, Production> syn_proxy{{0x0706'0504'0302'0100, 0x0f0e'0d0c'0b0a'0908},
+                                             identities.rules().most()};
     std::vector<std::unique_ptr<FlowWorker<V4>>> engines;
     std::vector<std::unique_ptr<TestPipeline>> pipelines;
     std::uint64_t now_ms = 1000;

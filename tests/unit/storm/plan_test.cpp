@@ -46,6 +46,18 @@ TEST(StormPlan, NoTupleComesTwiceUpToTheCapacity) {
             ASSERT_TRUE(seen.insert(source_of(storm_probe(options, thread, step))).second);
 }
 
+TEST(StormPlan, AnIdTellsWhoSentIt) {
+    SendOptions options = storm_options();
+    for (const Sockets sockets : {Sockets::one_each, Sockets::shared}) {
+        options.sockets = sockets;
+        for (std::uint32_t step = 0; step < 1000; ++step)
+            for (const std::uint32_t thread : {0U, 1U}) {
+                const Probe sent = storm_probe(options, thread, step);
+                ASSERT_EQ(source_of(storm_probe(options, sent.id)), source_of(sent));
+            }
+    }
+}
+
 TEST(StormPlan, EveryAddressIsUsed) {
     const SendOptions options = storm_options();
     std::set<std::uint32_t> addresses;
