@@ -288,7 +288,10 @@ class SlowPath {
         if (predecessor_ && !end_predecessor(round)) return decided(context, Verdict::park());
         constexpr std::uint16_t headers = sizeof(IpHeader<Family>) + sizeof(TcpHeader);
         const Rule<Family>& rule = *plan.rule;
-        SynOffer offer = syn_proxy_.offer_of(policy.service_rules.service_of(rule), rule.id);
+        const Service<Family>& service = policy.service_rules.service_of(rule);
+        // As long as it is guarded, no SYN makes a flow: nobody else looks at those that are left.
+        syn_proxy_.note_half_open(service, rule.id, half_open_.length(rule.id), now_ms);
+        SynOffer offer = syn_proxy_.offer_of(service, rule.id);
         offer.max_segment_size =
             std::min(offer.max_segment_size, static_cast<std::uint16_t>(back->mtu - headers));
         syn_proxy_.answer(context, offer, now_ms);

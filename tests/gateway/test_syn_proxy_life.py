@@ -104,7 +104,7 @@ class Ends(ProxiedCase):
             self.assertNotEqual(self.connection(self.listening)[1], BACKENDS[0])
 
     def test_a_backend_that_is_removed(self):
-        """RFC 9293: RSTs that both ends believe, in the numbers of each."""
+        """Both ends get a RST that they believe: in the numbers of each."""
         # The service is of the file: a reload removes it.
         kept = [at(backend) for backend in BACKENDS[1:]]
         self.reload(proxied(backends=kept))
