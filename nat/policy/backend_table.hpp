@@ -14,6 +14,7 @@
 
 #include "engine/base/siphash.hpp"
 #include "engine/tuple.hpp"
+#include "nat/policy/backend_slots.hpp"
 #include "nat/policy/maglev.hpp"
 #include "nat/policy/service.hpp"
 
@@ -41,12 +42,6 @@ enum class ServiceCondition : std::uint8_t {
     no_backend,  ///< there is none
 };
 
-/// What is counted of a backend, for as long as the service has it. Any thread may count.
-struct BackendCounters {
-    std::atomic<std::uint64_t> openings{0};    ///< flows that were sent to it
-    std::atomic<std::uint64_t> unanswered{0};  ///< connections that ended before it said a word
-};
-
 /// A service's backends and the share that each has of new flows. Never changed: another table
 /// takes its place (`ServiceBackends`).
 template <class Family>
@@ -58,7 +53,7 @@ class BackendTable {
         Backend<Family> backend;
         Health health = Health::unknown;
         bool drains = false;  ///< by a command, whatever its weight
-        std::shared_ptr<BackendCounters> counters = std::make_shared<BackendCounters>();
+        std::shared_ptr<BackendCounters> counters = make_backend_counters();
 
         [[nodiscard]] BackendState state() const {
             if (drains || backend.weight == no_weight) return BackendState::draining;
@@ -75,14 +70,32 @@ class BackendTable {
         for (std::size_t place = 0; place < entries_.size(); ++place)
             members.push_back({identity_of(entries_[place].backend), share_of(entries_[place]),
                                static_cast<std::uint16_t>(place)});
-        slots_ = maglev_slots(members, key);
+        std::vector<ChosenBackend<Family>> chosen;
+        chosen.reserve(entries_.size());
+        for (const Entry& entry : entries_)
+            chosen.push_back(
+                {entry.backend.address, Be16::from_host(entry.backend.port), entry.counters.get()});
+        slots_ = BackendSlots<Family>(maglev_slots(members, key), chosen);
     }
 
     /// The backend of a new flow with this original tuple; null when there is none. The same for
     /// all packets and all workers, as long as backends stay the same.
     [[nodiscard]] const Entry* choose(const Tuple<Family>& original, Affinity affinity) const {
-        if (slots_.empty()) return nullptr;
-        return &entries_[slots_[(hash(original, affinity) >> 32U) * slots_.size() >> 32U]];
+        const SlotsView<Family> view = slots_.view();
+        if (view.empty()) return nullptr;
+        return &entries_[*view.slot_of(hash(original, affinity, key_))];
+    }
+    /// What `choose` goes by, as first packets read it; valid as long as this.
+    [[nodiscard]] SlotsView<Family> view() const { return slots_.view(); }
+    /// Which slot a new flow goes by.
+    [[nodiscard]] static std::uint64_t hash(const Tuple<Family>& original, Affinity affinity,
+                                            const Key& key) {
+        std::array<std::uint8_t, sizeof original> bytes{};
+        if (affinity == Affinity::client)
+            std::memcpy(bytes.data(), &original.source, sizeof original.source);
+        else
+            std::memcpy(bytes.data(), &original, sizeof original);
+        return siphash(key, bytes);
     }
 
     [[nodiscard]] ServiceCondition condition() const { return condition_; }
@@ -90,7 +103,7 @@ class BackendTable {
     /// How many slots each entry has, in their order.
     [[nodiscard]] std::vector<std::uint32_t> shares() const {
         std::vector<std::uint32_t> shares(entries_.size());
-        for (const std::uint16_t place : slots_)
+        for (const std::uint16_t place : slots_.view().slots())
             ++shares[place];
         return shares;
     }
@@ -144,19 +157,10 @@ class BackendTable {
         return identity << 16U | backend.port;
     }
 
-    [[nodiscard]] std::uint64_t hash(const Tuple<Family>& original, Affinity affinity) const {
-        std::array<std::uint8_t, sizeof original> bytes{};
-        if (affinity == Affinity::client)
-            std::memcpy(bytes.data(), &original.source, sizeof original.source);
-        else
-            std::memcpy(bytes.data(), &original, sizeof original);
-        return siphash(key_, bytes);
-    }
-
     std::vector<Entry> entries_;
     ServiceCondition condition_;
     Key key_;
-    std::vector<std::uint16_t> slots_;  ///< places in `entries_`; empty: there is no backend
+    BackendSlots<Family> slots_;  ///< places in `entries_`; empty: there is no backend
 };
 
 /// The backends that a service has at the moment. Workers read them; one thread at a time changes
