@@ -16,6 +16,7 @@
 #include "nat/ports/locality.hpp"
 #include "nat/ports/port_allocator.hpp"
 #include "nat/ports/port_offer.hpp"
+#include "nat/service_choice.hpp"
 
 namespace noclash::nat {
 
@@ -41,7 +42,7 @@ struct FlowPlan {
     bool binds_source;  ///< a static mapping says what the source becomes
     bool redirects;     ///< the destination is translated
     /// Whom the flow goes to, of a service; null: the service has no backend, or it is none.
-    const typename BackendTable<Family>::Entry* backend;
+    const ChosenBackend<Family>* backend;
     FlowId mapping;  ///< whose outside endpoint the packet goes to, or `no_flow`
     /// The choice of source NAT; without locality where a mapping translates the source.
     PortOffer<Family> offer;
@@ -64,14 +65,18 @@ class FlowPlanner {
 
     /// The plans of at most `burst` packets, in their order; valid until the next call. In three
     /// loops: one stores a plan field by field, the next loads it as a whole, which is quick only
-    /// when the stores are long done.
+    /// when the stores are long done. Services are asked before that.
     [[nodiscard]] const FlowPlan<Family>* plan(std::span<PacketContext<Family>* const> contexts,
                                                Round round) {
         assert(contexts.size() <= burst);
         FlowPlan<Family>* plan = plans_.data();
-        for (PacketContext<Family>* const context : contexts)
-            apply_policy(*context, round, *plan++);
-        plan = plans_.data();
+        if (round.policy.service_rules.any()) [[unlikely]] {
+            apply_services(contexts, round);
+        } else {
+            for (PacketContext<Family>* const context : contexts)
+                apply_policy(*context, round, *plan++);
+            plan = plans_.data();
+        }
         for (const PacketContext<Family>* const context : contexts) {
             if (plan->source == SourceBy::drawing) [[likely]]
                 proposals_.propose(plan->reply, plan->offer, plan->proposal);
@@ -159,34 +164,70 @@ class FlowPlanner {
                                   : proposals_.random().below(size)];
     }
 
-    /// Applies rules and routes to a packet without a flow.
-    [[gnu::always_inline]] void apply_policy(PacketContext<Family>& context, Round round,
-                                             FlowPlan<Family>& plan) {
+    /// Applies services, then rules and routes to packets without a flow.
+    [[gnu::noinline]] void apply_services(std::span<PacketContext<Family>* const> contexts,
+                                          Round round) {
+        const ServiceChoice<Family>* choice =
+            services_.choose(contexts, round.policy.service_rules);
+        FlowPlan<Family>* plan = plans_.data();
+        for (PacketContext<Family>* const context : contexts) {
+            if (choice->rule == nullptr)
+                apply_policy(*context, round, *plan);
+            else
+                apply_service(*context, round, *choice, *plan);
+            ++choice;
+            ++plan;
+        }
+    }
+    /// Lets the flow go to the backend that was chosen.
+    void apply_service(PacketContext<Family>& context, Round round,
+                       const ServiceChoice<Family>& choice, FlowPlan<Family>& plan) {
         const auto& [policy, now_ms] = round;
+        begin(plan);
+        plan.rule = choice.rule;
+        plan.backend = choice.backend;
+        plan.redirects = true;
+        Tuple<Family>::invert(context.parsed.tuple, plan.reply);
+        if (choice.backend == nullptr) return;
+        __builtin_prefetch(&choice.backend->counters->openings, 1);
+        plan.reply.source = choice.backend->address;
+        if (choice.backend->port != Be16{}) plan.reply.source_port = choice.backend->port;
+        plan.routed = policy.router.route(plan.reply.source, context.hop);
+        if (!plan.routed) return;
+        plan.source_rule = choice.rule;
+        plan.outside = policy.router.port_address(context.hop.port);
+        const bool keeps = choice.head->source_nat() == SourceNat::keep;
+        if (keeps && context.hop.port != context.ingress_port) return keep_source(round, plan);
+        if (keeps) plan.source_rule = &policy.service_rules.hairpin();
+        choose_source(*plan.source_rule, context.hop.port, round, plan);
+    }
+
+    static void begin(FlowPlan<Family>& plan) {
         plan.source = SourceBy::nothing;
         plan.routed = false;
         plan.binds_source = false;
         plan.mapping = no_flow;
         plan.backend = nullptr;
-        plan.rule = policy.find_rule(context.parsed.tuple, context.ingress_port);
+    }
+
+    /// Applies rules and routes to a packet without a flow that is for no service.
+    [[gnu::always_inline]] void apply_policy(PacketContext<Family>& context, Round round,
+                                             FlowPlan<Family>& plan) {
+        const auto& [policy, now_ms] = round;
+        begin(plan);
+        plan.rule = policy.classifier.find(context.parsed.tuple, context.ingress_port);
         if (plan.rule == nullptr) return;
         const Rule<Family>& rule = *plan.rule;
         Tuple<Family>::invert(context.parsed.tuple, plan.reply);
         plan.redirects = !rule.targets.empty();
         if (plan.redirects) redirect(plan.reply, rule.targets);
         if (rule.mapping) bind(context.parsed.tuple, policy.bindings, plan);
-        if (rule.is_service()) [[unlikely]]
-            if (!balance(context.parsed.tuple, policy, plan)) return;
         plan.routed = policy.router.route(plan.reply.source, context.hop);
         if (!plan.routed) return;
         plan.source_rule = &rule;
         plan.outside = policy.router.port_address(context.hop.port);
-        if (rule.action == Action::dnat && context.hop.port == context.ingress_port) {
-            if (rule.is_service())
-                plan.source_rule = &service_source(rule, policy);
-            else
-                let_answers_come_back(context, round, plan);
-        }
+        if (rule.action == Action::dnat && context.hop.port == context.ingress_port)
+            let_answers_come_back(context, round, plan);
         choose_source(*plan.source_rule, context.hop.port, round, plan);
     }
 
@@ -260,25 +301,6 @@ class FlowPlanner {
         if (target.port) reply.source_port = Be16::from_host(*target.port);
     }
 
-    /// Lets the flow go to a backend of its service. False: there is none.
-    [[gnu::noinline]] static bool balance(const Tuple<Family>& tuple, const Policy<Family>& policy,
-                                          FlowPlan<Family>& plan) {
-        const ServiceRules<Family>& services = policy.service_rules;
-        const Rule<Family>& rule = *plan.rule;
-        plan.redirects = true;
-        plan.backend = services.backends_of(rule).choose(tuple, services.service_of(rule).affinity);
-        if (plan.backend == nullptr) return false;
-        const Backend<Family>& backend = plan.backend->backend;
-        plan.reply.source = backend.address;
-        if (backend.port != 0) plan.reply.source_port = Be16::from_host(backend.port);
-        return true;
-    }
-    /// How the source of a service's flow is translated that leaves by the port that it came by.
-    static const Rule<Family>& service_source(const Rule<Family>& rule,
-                                              const Policy<Family>& policy) {
-        return rule.source_nat == SourceNat::keep ? policy.service_rules.hairpin() : rule;
-    }
-
     /// Either end of the flow may be bound, or both: then inside hosts meet by their outside
     /// addresses (RFC 4787 REQ-9).
     static void bind(const Tuple<Family>& tuple, const StaticBindings<Family>& bindings,
@@ -300,6 +322,7 @@ class FlowPlanner {
     const TupleIndex<Family, Traits>& index_;
     PortAllocator<Family, Traits>& proposals_;
     Localities<Family> localities_;
+    ServiceChooser<Family> services_;
     std::array<FlowPlan<Family>, burst> plans_{};
     FlowPlan<Family> inward_{};  ///< the latest
 };

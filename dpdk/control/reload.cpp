@@ -101,7 +101,7 @@ Config current_config(const Snapshot& policy) {
     for (std::size_t place = 0; place < policy.services.size(); ++place) {
         auto& backends = config.policy.services[place].backends;
         backends.clear();
-        for (const auto& entry : policy.service_rules.changeable(place).table()->entries())
+        for (const auto& entry : policy.service_rules.table(place)->entries())
             backends.push_back(entry.backend);
     }
     return config;

@@ -91,7 +91,7 @@ ServiceChanges::ServiceChanges(const Snapshot& policy, ServiceConflicts& conflic
     places_.reserve(policy.services.size());
     for (std::uint32_t place = 0; place < policy.services.size(); ++place) {
         places_.emplace(policy.services[place].name, place);
-        backends_ += policy.service_rules.changeable(place).table()->entries().size();
+        backends_ += policy.service_rules.table(place)->entries().size();
     }
 }
 
@@ -118,7 +118,7 @@ ServiceEdit* ServiceChanges::find(const std::string& name) {
     ServiceEdit& edit = edits_[name];
     edit.before = place->second;
     edit.service = policy_.services[place->second];
-    const auto entries = policy_.service_rules.changeable(place->second).table()->entries();
+    const auto entries = policy_.service_rules.table(place->second)->entries();
     edit.entries.assign(entries.begin(), entries.end());
     edit.service.backends.clear();
     for (const Entry& entry : edit.entries)

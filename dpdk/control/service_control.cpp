@@ -142,8 +142,8 @@ std::vector<json> ServiceControl::list() const {
     rows.reserve(policy->services.size());
     const auto lock = reloader_.lock([] {});  // tables are not replaced while they are read
     for (std::size_t place = 0; place < policy->services.size(); ++place)
-        rows.push_back(row_of(policy->services[place],
-                              *policy->service_rules.changeable(place).table(), policy->config));
+        rows.push_back(
+            row_of(policy->services[place], *policy->service_rules.table(place), policy->config));
     return rows;
 }
 
@@ -188,10 +188,13 @@ ServiceOutcome ServiceControl::change(const json& requested, const Between& betw
         may_end_flows = may_end_flows || edit.may_end_flows;
         const Snapshot& policy = next ? *next : *before;
         const nat::RuleId id = gateway_.identities.rule(name);
-        auto& backends = policy.service_rules.changeable(policy.find_rule(id)->service);
-        former.push_back(backends.replace(std::make_shared<const Table>(
-            std::move(edit.entries), gateway_.identities.service_key())));
-        const auto was = former.back()->condition(), is = backends.table()->condition();
+        const std::uint32_t service = policy.find_rule(id)->service;
+        former.push_back(policy.service_rules.replace(
+            service, std::make_shared<const Table>(std::move(edit.entries),
+                                                   gateway_.identities.service_key())));
+        if (next && edit.before) before->service_rules.follow(*edit.before);
+        const auto was = former.back()->condition(),
+                   is = policy.service_rules.table(service)->condition();
         log_condition(name, was, is);
         // Datagrams stay with a backend that drains for as long as no other is active.
         const bool has_recovered = was != is && is == nat::ServiceCondition::ok;
@@ -241,8 +244,7 @@ void ServiceControl::restore(const std::vector<KeptBackend>& backends) {
     for (const KeptBackend& kept : backends)
         known.emplace(BackendName(kept.service, kept.backend), &kept);
     for (std::size_t place = 0; place < policy->services.size() && !known.empty(); ++place) {
-        auto& current = policy->service_rules.changeable(place);
-        const auto entries = current.table()->entries();
+        const auto entries = policy->service_rules.table(place)->entries();
         std::vector<Table::Entry> changed(entries.begin(), entries.end());
         bool is_changed = false;
         for (Table::Entry& entry : changed) {
@@ -253,8 +255,9 @@ void ServiceControl::restore(const std::vector<KeptBackend>& backends) {
             is_changed = true;
         }
         if (is_changed)
-            static_cast<void>(current.replace(std::make_shared<const Table>(
-                std::move(changed), gateway_.identities.service_key())));
+            static_cast<void>(policy->service_rules.replace(
+                place, std::make_shared<const Table>(std::move(changed),
+                                                     gateway_.identities.service_key())));
     }
     is_to_keep_ = !policy->services.empty();
 }
@@ -265,7 +268,7 @@ void ServiceControl::note_draining(const Snapshot& policy) {
     for (std::size_t place = 0; place < policy.services.size(); ++place) {
         const nat::Service<V4>& service = policy.services[place];
         if (service.drain_s == 0) continue;
-        for (const auto& entry : policy.service_rules.changeable(place).table()->entries()) {
+        for (const auto& entry : policy.service_rules.table(place)->entries()) {
             if (entry.state() != nat::BackendState::draining) continue;
             const BackendName name(service.name, entry.backend);
             const auto known = draining_.find(name);
@@ -303,12 +306,13 @@ void ServiceControl::look_at_openings(const Snapshot& policy, const Between& bet
         // Where nobody inhibits any more, what lasts ends at once.
         const bool is_new_policy = looked_at_ != policy.generation;
         if (service.inhibit.failures == 0 && !is_new_policy) continue;
-        auto& backends = policy.service_rules.changeable(place);
-        auto entries = judged(service, *backends.table());
+        const nat::ServiceRules<V4>& rules = policy.service_rules;
+        auto entries = judged(service, *rules.table(place));
         if (entries.empty()) continue;
-        former.push_back(backends.replace(
+        former.push_back(rules.replace(
+            place,
             std::make_shared<const Table>(std::move(entries), gateway_.identities.service_key())));
-        log_condition(service.name, former.back()->condition(), backends.table()->condition());
+        log_condition(service.name, former.back()->condition(), rules.table(place)->condition());
         // As when a check says so: datagrams leave a backend that others can stand in for.
         may_end_flows = may_end_flows || nat::carries_datagrams(service.protocol);
     }
@@ -363,7 +367,7 @@ KeptServices ServiceControl::kept(const Snapshot& policy) const {
     KeptServices kept;
     for (std::size_t place = 0; place < policy.services.size(); ++place) {
         const nat::Service<V4>& service = policy.services[place];
-        const auto entries = policy.service_rules.changeable(place).table()->entries();
+        const auto entries = policy.service_rules.table(place)->entries();
         for (const auto& entry : entries)
             if (entry.drains || entry.health != nat::Health::unknown)
                 kept.backends.push_back({service.name, entry.backend, entry.drains, entry.health});

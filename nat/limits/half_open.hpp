@@ -52,6 +52,13 @@ class HalfOpen {
     /// @param rules  how many may have a number
     HalfOpen(Worker& worker, std::size_t rules) : worker_(worker), lists_(rules) {}
 
+    // What `take` will write: where rules are many, each has a list that was not used for long.
+    void prefetch(std::size_t rule) const { __builtin_prefetch(&lists_[rule], 1, 3); }
+    /// Worth it a little after `prefetch`.
+    void prefetch_last(std::size_t rule) const {
+        __builtin_prefetch(&worker_.record(lists_[rule].tail), 1, 3);
+    }
+
     /// Takes in a flow that has just been published, and that the wheel does not hold.
     /// @param percent  of the table that those of all workers may take; 0: no bound
     template <class Gone>

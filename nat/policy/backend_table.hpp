@@ -15,6 +15,7 @@
 #include "engine/base/siphash.hpp"
 #include "engine/tuple.hpp"
 #include "nat/policy/backend_index.hpp"
+#include "nat/policy/backend_slots.hpp"
 #include "nat/policy/maglev.hpp"
 #include "nat/policy/opening_results.hpp"
 #include "nat/policy/service.hpp"
@@ -43,24 +44,6 @@ enum class ServiceCondition : std::uint8_t {
     no_backend,  ///< there is none
 };
 
-/// What is counted of a backend, for as long as the service has it. Any thread may count.
-struct BackendCounters {
-    std::atomic<std::uint64_t> openings{0};    ///< flows that were sent to it
-    std::atomic<std::uint64_t> unanswered{0};  ///< flows that ended before it said a word
-    std::atomic<std::int64_t> half_open{0};    ///< connections that wait for its answer now
-    /// Tells these counters from others that a flow may have begun under: when the service has lost
-    /// the backend meanwhile, and has it again.
-    const std::uint8_t tag = next_tag();
-    /// What is written less often than at each opening.
-    const std::unique_ptr<OpeningResults> results = std::make_unique<OpeningResults>();
-
-  private:
-    static std::uint8_t next_tag() {
-        static std::atomic<std::uint8_t> next{0};
-        return next.fetch_add(1, std::memory_order_relaxed);
-    }
-};
-
 /// A service's backends and the share that each has of new flows. Never changed: another table
 /// takes its place (`ServiceBackends`).
 template <class Family>
@@ -73,7 +56,7 @@ class BackendTable {
         Health health = Health::unknown;
         bool drains = false;     ///< by a command, whatever its weight
         bool inhibited = false;  ///< its openings have failed: it counts as down
-        std::shared_ptr<BackendCounters> counters = std::make_shared<BackendCounters>();
+        std::shared_ptr<BackendCounters> counters = make_backend_counters();
 
         [[nodiscard]] BackendState state() const {
             if (drains || backend.weight == no_weight) return BackendState::draining;
@@ -90,19 +73,36 @@ class BackendTable {
         if (condition_ == ServiceCondition::no_backend) return;
         std::vector<MaglevMember> members;
         members.reserve(entries_.size());
+        std::vector<ChosenBackend<Family>> chosen;
+        chosen.reserve(entries_.size());
         for (std::size_t place = 0; place < entries_.size(); ++place) {
-            const Backend<Family>& backend = entries_[place].backend;
-            members.push_back({backend_identity<Family>(backend.address, backend.port),
-                               share_of(entries_[place]), static_cast<std::uint16_t>(place)});
+            const Entry& entry = entries_[place];
+            members.push_back({backend_identity<Family>(entry.backend.address, entry.backend.port),
+                               share_of(entry), static_cast<std::uint16_t>(place)});
+            chosen.push_back(
+                {entry.backend.address, Be16::from_host(entry.backend.port), entry.counters.get()});
         }
-        slots_ = maglev_slots(members, key);
+        slots_ = BackendSlots<Family>(maglev_slots(members, key), chosen);
     }
 
     /// The backend of a new flow with this original tuple; null when there is none. The same for
     /// all packets and all workers, as long as backends stay the same.
     [[nodiscard]] const Entry* choose(const Tuple<Family>& original, Affinity affinity) const {
-        if (slots_.empty()) return nullptr;
-        return &entries_[slots_[(hash(original, affinity) >> 32U) * slots_.size() >> 32U]];
+        const SlotsView<Family> view = slots_.view();
+        if (view.empty()) return nullptr;
+        return &entries_[*view.slot_of(hash(original, affinity, key_))];
+    }
+    /// What `choose` goes by, as first packets read it; valid as long as this.
+    [[nodiscard]] SlotsView<Family> view() const { return slots_.view(); }
+    /// Which slot a new flow goes by.
+    [[nodiscard]] static std::uint64_t hash(const Tuple<Family>& original, Affinity affinity,
+                                            const Key& key) {
+        std::array<std::uint8_t, sizeof original> bytes{};
+        if (affinity == Affinity::client)
+            std::memcpy(bytes.data(), &original.source, sizeof original.source);
+        else
+            std::memcpy(bytes.data(), &original, sizeof original);
+        return siphash(key, bytes);
     }
 
     [[nodiscard]] ServiceCondition condition() const { return condition_; }
@@ -110,7 +110,7 @@ class BackendTable {
     /// How many slots each entry has, in their order.
     [[nodiscard]] std::vector<std::uint32_t> shares() const {
         std::vector<std::uint32_t> shares(entries_.size());
-        for (const std::uint16_t place : slots_)
+        for (const std::uint16_t place : slots_.view().slots())
             ++shares[place];
         return shares;
     }
@@ -155,20 +155,11 @@ class BackendTable {
         return std::max<std::uint16_t>(entry.backend.weight, 1);
     }
 
-    [[nodiscard]] std::uint64_t hash(const Tuple<Family>& original, Affinity affinity) const {
-        std::array<std::uint8_t, sizeof original> bytes{};
-        if (affinity == Affinity::client)
-            std::memcpy(bytes.data(), &original.source, sizeof original.source);
-        else
-            std::memcpy(bytes.data(), &original, sizeof original);
-        return siphash(key_, bytes);
-    }
-
     std::vector<Entry> entries_;
     BackendIndex<Family> index_;
     ServiceCondition condition_;
     Key key_;
-    std::vector<std::uint16_t> slots_;  ///< places in `entries_`; empty: there is no backend
+    BackendSlots<Family> slots_;  ///< places in `entries_`; empty: there is no backend
 };
 
 /// The backends that a service has at the moment. Workers read them; one thread at a time changes

@@ -95,23 +95,17 @@ struct StaticMapping {
     friend bool operator==(const StaticMapping&, const StaticMapping&) = default;
 };
 
-/// One rule of the list; the first that matches decides. An empty list matches anything.
+/// One rule of the list; the first that matches decides. An empty list matches anything. What a
+/// first packet needs of its rule, once it is known, comes first, on one cache line.
 template <class Family>
-struct Rule {
-    std::string name;
+struct alignas(64) Rule {
     RuleId id = 0;  ///< given by the policy: the number of its name
-
-    // The conditions, on the packet as it came.
-    std::optional<std::uint16_t> ingress_port;  ///< index of the port
-    std::optional<std::uint8_t> protocol;
-    std::vector<Prefix<Family>> from;
-    std::vector<Prefix<Family>> to;
-    std::optional<PortRange> to_port;
 
     // The action.
     Action action = Action::drop;
     Tracking tracking = Tracking::flow;
     SourceNat source_nat = SourceNat::keep;
+    OnChange on_change = OnChange::keep;
     std::uint16_t pool = 0;   ///< index into the pools, when `source_nat` is `pool`
     PortRange ports;          ///< of `masquerade`
     PortLikeness likeness{};  ///< likewise
@@ -119,14 +113,22 @@ struct Rule {
     /// When there, SYNs and SYN-ACKs of the rule's flows promise to take no larger segments than
     /// this (bytes of payload) and than fit the MTU of both ports.
     std::optional<std::uint16_t> mss_clamp;
+    /// Of a `dnat` rule that the policy made of a service: the place of the service in its list.
+    std::uint32_t service = no_service;
     /// The targets of a `dnat` rule, at least one: each new flow gets one of them at random.
     std::vector<Target<Family>> targets;
+
+    // The conditions, on the packet as it came.
+    std::optional<std::uint16_t> ingress_port;  ///< index of the port
+    std::optional<std::uint8_t> protocol;
+    std::optional<PortRange> to_port;
+    std::vector<Prefix<Family>> from;
+    std::vector<Prefix<Family>> to;
     /// The mapping of a `bind` rule, which matches by it and by `protocol` (TCP or UDP when it has
     /// ports).
     std::optional<StaticMapping<Family>> mapping;
-    OnChange on_change = OnChange::keep;
-    /// Of a `dnat` rule that the policy made of a service: the place of the service in its list.
-    std::uint32_t service = no_service;
+
+    std::string name;
 
     [[nodiscard]] bool is_service() const { return service != no_service; }
 };

@@ -14,6 +14,7 @@
 #include "nat/policy/policy.hpp"
 #include "nat/policy/rule_classifier.hpp"
 #include "nat/policy/service.hpp"
+#include "nat/policy/service_ports.hpp"
 
 namespace noclash::nat {
 
@@ -24,6 +25,43 @@ template <class Family>
 class ServiceRules {
   public:
     using Table = BackendTable<Family>;
+
+    /// What a first packet needs of its service, so small that those of thousands stay in a cache.
+    class Head {
+      public:
+        Head() = default;
+        Head(const Rule<Family>& rule, const Service<Family>& service,
+             const ServiceBackends<Family>& backends)
+            : slots_(backends.current().view().word()),
+              rule_(rule.id),
+              source_nat_(rule.source_nat),
+              affinity_(service.affinity) {}
+        /// Before any worker has the policy.
+        Head& operator=(const Head& other) {
+            slots_.store(other.slots_.load(std::memory_order_relaxed), std::memory_order_relaxed);
+            rule_ = other.rule_;
+            source_nat_ = other.source_nat_;
+            affinity_ = other.affinity_;
+            return *this;
+        }
+        Head(const Head& other) { *this = other; }
+        ~Head() = default;
+
+        /// Valid until the end of the worker's round.
+        [[nodiscard]] SlotsView<Family> slots() const {
+            return SlotsView<Family>(slots_.load(std::memory_order_acquire));  // (84)
+        }
+        [[nodiscard]] RuleId rule() const { return rule_; }
+        [[nodiscard]] SourceNat source_nat() const { return source_nat_; }
+        [[nodiscard]] Affinity affinity() const { return affinity_; }
+
+      private:
+        friend ServiceRules;
+        std::atomic<typename SlotsView<Family>::Word> slots_{0};
+        RuleId rule_ = 0;
+        SourceNat source_nat_ = SourceNat::keep;
+        Affinity affinity_ = Affinity::none;
+    };
 
     /// Gives each service its number. A service that the policy before had, by its name, keeps what
     /// is known of its backends: health, whether they drain, counters.
@@ -36,7 +74,11 @@ class ServiceRules {
                  const Policy* previous)
         : services_(services),
           rules_(rules_of(services, identities)),
-          classifier_(std::make_unique<RuleClassifier<Family>>(std::span(rules_))) {
+          ports_(rules_),
+          heads_(services.size()),
+          key_(identities.service_key()) {
+        if (!ports_.is_complete())
+            classifier_ = std::make_unique<RuleClassifier<Family>>(std::span(rules_));
         hairpin_.action = Action::dnat;
         hairpin_.source_nat = SourceNat::masquerade;
         backends_.reserve(services.size());
@@ -50,14 +92,24 @@ class ServiceRules {
                       : std::make_shared<ServiceBackends<Family>>(std::make_shared<const Table>(
                             entries_of(service, nullptr), identities.service_key())));
         }
+        for (const Rule<Family>& rule : rules_)
+            heads_[rule.service] = Head(rule, services[rule.service], *backends_[rule.service]);
     }
 
     [[nodiscard]] bool any() const { return !rules_.empty(); }
     /// Null: the packet is for no service.
     [[nodiscard]] const Rule<Family>* find(const Tuple<Family>& tuple,
                                            std::uint16_t ingress_port) const {
-        return classifier_->find(tuple, ingress_port);
+        if (const auto* place = ports_.find(ports_.home_of(tuple), tuple, ingress_port))
+            return &rules_[place->rule()];
+        return classifier_ == nullptr ? nullptr : classifier_->find(tuple, ingress_port);
     }
+    // The same in parts, for who asks for many packets at once (nat/service_choice.hpp).
+    [[nodiscard]] const ServicePorts<Family>& ports() const { return ports_; }
+    /// For the services that are not in `ports`; null: all are.
+    [[nodiscard]] const RuleClassifier<Family>* classifier() const { return classifier_.get(); }
+    [[nodiscard]] const Head& head(std::size_t service) const { return heads_[service]; }
+    [[nodiscard]] const typename Table::Key& key() const { return key_; }
     /// One for each range of ports of each service.
     [[nodiscard]] std::span<const Rule<Family>> rules() const { return rules_; }
     [[nodiscard]] const Service<Family>& service_of(const Rule<Family>& rule) const {
@@ -83,9 +135,24 @@ class ServiceRules {
         const std::uint16_t port = chosen->backend.port;
         return (port == 0 ? original.destination_port.host() : port) != reply.source_port.host();
     }
-    /// By the place of the service. For the thread that changes backends.
-    [[nodiscard]] ServiceBackends<Family>& changeable(std::size_t service) const {
-        return *backends_[service];
+    /// The backends of a service, by its place. For the thread that changes them.
+    [[nodiscard]] const std::shared_ptr<const Table>& table(std::size_t service) const {
+        return backends_[service]->table();
+    }
+    /// Gives a service, by its place, other backends. For the thread that changes them. A policy
+    /// that shares the service's backends has to `follow`.
+    /// @return the former table, to be kept for a grace period
+    [[nodiscard]] std::shared_ptr<const Table> replace(std::size_t service,
+                                                       std::shared_ptr<const Table> table) const {
+        const auto word = table->view().word();
+        auto former = backends_[service]->replace(std::move(table));
+        heads_[service].slots_.store(word, std::memory_order_release);  // (85)
+        return former;
+    }
+    /// Another policy may have given the service other backends, which this one has, too.
+    void follow(std::size_t service) const {
+        heads_[service].slots_.store(table(service)->view().word(),
+                                     std::memory_order_release);  // (85)
     }
     [[nodiscard]] const std::shared_ptr<ServiceBackends<Family>>& shared_backends(
         const Rule<Family>& rule) const {
@@ -107,7 +174,7 @@ class ServiceRules {
             const auto* known = before == nullptr ? nullptr : before->find_exactly(backend);
             if (known != nullptr) entry = *known;
             entry.backend = backend;
-            if (entry.counters == nullptr) entry.counters = std::make_shared<BackendCounters>();
+            if (entry.counters == nullptr) entry.counters = make_backend_counters();
         }
         return entries;
     }
@@ -148,7 +215,10 @@ class ServiceRules {
 
     std::span<const Service<Family>> services_;
     std::vector<Rule<Family>> rules_;
-    std::unique_ptr<const RuleClassifier<Family>> classifier_;
+    ServicePorts<Family> ports_;
+    std::unique_ptr<const RuleClassifier<Family>> classifier_;  ///< null: `ports_` has all
+    mutable std::vector<Head> heads_;                           ///< by place of the service
+    const typename Table::Key key_;
     std::vector<std::shared_ptr<ServiceBackends<Family>>> backends_;  ///< by place of the service
     Rule<Family> hairpin_;
 };

@@ -44,7 +44,7 @@ struct Opening : testing::Test {
         gateway.keep_policy();
     }
     [[nodiscard]] BackendCounters& counters(std::size_t backend = 0) {
-        return *gateway.snapshot->service_rules.changeable(0).current().entries()[backend].counters;
+        return *gateway.snapshot->service_rules.table(0)->entries()[backend].counters;
     }
     [[nodiscard]] OpeningResults& results() { return *counters().results; }
     [[nodiscard]] std::uint64_t answers() {
@@ -151,12 +151,12 @@ TEST_F(Opening, ThatGoesElsewhereSoonIsUnansweredButNoFailure) {
     serve(ip_protocol::tcp, {{ip("10.2.0.2"), 8080, 1}, {ip("10.2.0.3"), 8080, 1}});
     open();
     const std::size_t first = there.destination == ip("10.2.0.2") ? 0 : 1;
-    auto& backends = gateway.snapshot->service_rules.changeable(0);
-    auto entries =
-        std::vector(backends.current().entries().begin(), backends.current().entries().end());
+    const ServiceRules<V4>& rules = gateway.snapshot->service_rules;
+    const auto now = rules.table(0)->entries();
+    auto entries = std::vector(now.begin(), now.end());
     entries[first].health = Health::down;
-    const auto former = backends.replace(std::make_shared<const BackendTable<V4>>(
-        std::move(entries), gateway.identities.service_key()));
+    const auto former = rules.replace(0, std::make_shared<const BackendTable<V4>>(
+                                             std::move(entries), gateway.identities.service_key()));
     gateway.now_ms += 100;
     open();
     EXPECT_EQ(counters(first).unanswered, 1U);

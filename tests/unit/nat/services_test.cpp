@@ -55,7 +55,7 @@ struct Balanced : testing::Test {
     }
     [[nodiscard]] const BackendTable<V4>& table(std::size_t service = 0) {
         static_cast<void>(gateway.round());
-        return gateway.snapshot->service_rules.changeable(service).current();
+        return *gateway.snapshot->service_rules.table(service);
     }
     /// Puts a table in place whose entries were `change`d, as commands do.
     template <class Change>
@@ -63,9 +63,9 @@ struct Balanced : testing::Test {
         auto entries = std::vector(table().entries().begin(), table().entries().end());
         change(entries);
         gateway.keep_policy();
-        static_cast<void>(gateway.snapshot->service_rules.changeable(0).replace(
-            std::make_shared<const BackendTable<V4>>(std::move(entries),
-                                                     gateway.identities.service_key())));
+        static_cast<void>(gateway.snapshot->service_rules.replace(
+            0, std::make_shared<const BackendTable<V4>>(std::move(entries),
+                                                        gateway.identities.service_key())));
     }
 
     TestGateway gateway;
