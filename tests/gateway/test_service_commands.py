@@ -108,7 +108,7 @@ class Commands(CommandCase):
                          "No change: services are so already.\n")
         text = self.gateway.text("services")
         self.assertRegex(text, rf"\nweb +udp {VIP} port 80 +masquerade +none +ok +control\n"
-                               rf"    {POD}:8000 +active +unknown +1 +100\.0 % +0 +0\n")
+                               rf"    {POD}:8000 +active +unknown +1 +100\.0 % +0 +0 +0 +0 +0 +- +-\n")
         self.assertRegex(text, rf"\n    {OTHER}:8000 +draining +unknown +1 +0\.0 % ")
         self.assertNotIn("fixed", self.gateway.text("services", "--service", "web"))
         absent = run(self.gateway.control_command("services", "--service", "wbe"), check=False)

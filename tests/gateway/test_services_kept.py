@@ -26,7 +26,8 @@ class CommandCase(ServiceCase):
 
     def setUp(self):
         super().setUp()
-        self.change({"op": "set", "service": service()},
+        self.change({"op": "set", "service": service(inhibit={"failures": 7, "first_s": 8,
+                                                              "most_s": 9})},
                     {"op": "set_backend", "name": "web", "backend": at(BACKENDS[0]), "weight": 7},
                     self.drain(at(BACKENDS[1])), self.health(at(BACKENDS[2]), False),
                     self.drain(at(BACKENDS[1], 80), "in-file"))
@@ -35,9 +36,9 @@ class CommandCase(ServiceCase):
         """All that commands have said, and the file."""
         rows = self.ask_control("service list")
         for row in rows:
-            for backend in row["backends"]:
-                for counter in ("openings", "unanswered", "slots"):
-                    backend.pop(counter)
+            row["backends"] = [{key: backend[key] for key in ("backend", "weight", "state",
+                                                              "health")}
+                               for backend in row["backends"]]
         return sorted(rows, key=lambda row: row["name"])
 
 
