@@ -27,7 +27,8 @@ SANITIZED_GATEWAY_TESTS = ("services", "rules", "router", "malformed", "control"
                            "control_clients", "noclashctl", "json_fields", "mappings", "field",
                            "protocols", "limits", "tcp_window",
                            "lifecycle Ends Configuration Expiry", "untracked Untracked", "reload",
-                           "balancing", "backend_life", "service_reuse", "services_kept", "vip",
+                           "balancing", "backend_life", "service_ports", "service_reuse",
+                           "services_kept", "vip",
                            "restart Changed Clock Limits Pairs GoesOn.test_after_kill")
 # Counted to the last packet at rates that need the machine, or with workers that poll and huge pages
 # of the whole machine: no other test of the gateway beside.
@@ -47,12 +48,13 @@ BUDGETS_MIN = {
     "engine tests (TSan)": 1, "fuzz targets": 4, "clang-tidy": 8,
     "models (Spin)": 7, "mutants of the engine": 10,
     "gateway: closing": 3, "gateway: control_clients": 3, "gateway: fragments": 5,
-    "gateway: restart": 6,
+    "gateway: restart": 6, "gateway: service_reuse": 3,
     "gateway (ASan, UBSan): control": 3, "gateway (ASan, UBSan): control_clients": 5,
     "gateway (ASan, UBSan): malformed": 3, "gateway (ASan, UBSan): protocols": 3,
     "gateway (ASan, UBSan): router": 3, "gateway (ASan, UBSan): rules": 3,
     "gateway (ASan, UBSan): limits": 3, "gateway (ASan, UBSan): tcp_window": 3,
     "gateway (ASan, UBSan): reload": 3, "gateway (ASan, UBSan): restart": 5,
+    "gateway (ASan, UBSan): service_reuse": 4,
 }
 
 # Suite of the unit and stress tests whose threads race on purpose.
