@@ -43,7 +43,7 @@ struct PipelineShared {
     std::size_t rules;                                    ///< how many may have a number
     Timestamps<Family, Traits>* timestamps = nullptr;     ///< null: they pass as they are
     std::span<const RssModel<Family>> steering = {};      ///< by port; empty: no locality
-    const ResetEnds* reset_ends = nullptr;                ///< null: no connection is ever reset
+    ResetEnds* reset_ends = nullptr;                      ///< null: no connection is ever reset
     SynProxyShared<Family, Traits>* syn_proxy = nullptr;  ///< null: no service is ever guarded
 };
 
@@ -170,7 +170,8 @@ class SlowPath {
         if (nat::gives_way(flow, state, direction, policy.tcp.window, now_ms)) return true;
         if (direction == Direction::reply) return false;
         const bool over = is_over(state, policy.tcp.window);
-        if (over && tcp_progress(flow).is_proxied()) return true;
+        // Without windows a RST proves nothing, but SYNs of proxied clients go nowhere else.
+        if (tcp_progress(flow).is_proxied() && (over || state == TcpState::close)) return true;
         if (!policy.service_rules.any()) return false;
         const Rule<Family>* rule = policy.find_rule(flow.rule);
         if (rule == nullptr || !rule->is_service()) return false;
@@ -299,7 +300,7 @@ class SlowPath {
         const auto back = policy.router.route(context.parsed.tuple.source);
         if (!back) return drop(context, DropReason::no_route);
         if (!syn_proxy_.outbox().has_room(1)) return drop(context, DropReason::no_buffer);
-        if (predecessor_ && !end_predecessor(round)) return decided(context, Verdict::park());
+        if (predecessor_ && !end_for_good(round)) return decided(context, Verdict::park());
         constexpr std::uint16_t headers = sizeof(IpHeader<Family>) + sizeof(TcpHeader);
         const Rule<Family>& rule = *plan.rule;
         const Service<Family>& service = policy.service_rules.service_of(rule);
@@ -506,6 +507,17 @@ class SlowPath {
         return true;
     }
 
+    /// As `end_predecessor`, where no flow follows at once that would lead its backend's segments
+    /// anywhere: a backend that still holds the connection hears of its end when it says something.
+    [[gnu::noinline]] bool end_for_good(Round round) {
+        const auto& index = worker_.table().index();
+        const Record& flow = worker_.record(predecessor_.flow);
+        const std::uint64_t of_backend = index.hash(flow.tuple(Direction::reply));
+        if (!end_predecessor(round)) return false;
+        if (reset_ends_ != nullptr) reset_ends_->note(of_backend, round.now_ms);
+        return true;
+    }
+
     void hold_half_open(FlowId id, const FlowPlan& plan, Round round) {
         const auto& [policy, now_ms] = round;
         half_open_.take(id, policy.half_open_percent, now_ms, gone(round));
@@ -585,7 +597,7 @@ class SlowPath {
     Worker& worker_;
     Limits<Family, Traits>& limits_;
     Timestamps<Family, Traits>* timestamps_;
-    const ResetEnds* reset_ends_;
+    ResetEnds* reset_ends_;
     PortAllocator<Family, Traits> proposals_;
     FlowPlanner<Family, RouterType, Traits> planner_;
     Mappings<Family, Traits> mappings_;

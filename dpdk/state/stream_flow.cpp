@@ -42,6 +42,13 @@ bool lives_by_others(const Tuple<V4>& tuple) {
     return tuple.reserved == nat::wildcard::remote || tuple.reserved == nat::wildcard::remote_port;
 }
 
+/// A proxied flow whose backend has still to answer: its time is that of its next SYN, and its
+/// client is told how it ends.
+bool waits_for_backend(const Tuple<V4>& tuple, std::uint8_t protocol_state) {
+    return tuple.protocol == nat::ip_protocol::tcp && tuple.reserved == 0 &&
+           nat::TcpProgress(protocol_state).is_proxied_opening();
+}
+
 }  // namespace
 
 void write_flow(const StreamFlow& flow, ByteWriter& to) {
@@ -114,7 +121,8 @@ bool leave(const StateRecord& record, const Leaving& moment, StreamFlow& flow) {
     const std::int64_t remaining = ms_between(to_moment(moment.left_ms), load(record.expires)) -
                                    static_cast<std::int64_t>(moment.now_ms - moment.left_ms);
     const bool by_others = lives_by_others(record.tuples[0]);
-    if (remaining <= 0 && !by_others) return false;
+    const bool waits = waits_for_backend(record.tuples[0], load(record.protocol_state));
+    if (remaining <= 0 && !by_others && !waits) return false;
     flow.tuples = record.tuples;
     flow.ending = load(record.status) == FlowStatus::ending;
     flow.protocol_state = load(record.protocol_state);
@@ -141,7 +149,8 @@ bool leave(const StateRecord& record, const Leaving& moment, StreamFlow& flow) {
 
 bool arrive(const StreamFlow& flow, const Arriving& moment, StateRecord& record) {
     const bool by_others = lives_by_others(flow.tuples[0]);
-    if (flow.remaining_ms <= moment.elapsed_ms && !by_others) return false;
+    const bool waits = waits_for_backend(flow.tuples[0], flow.protocol_state);
+    if (flow.remaining_ms <= moment.elapsed_ms && !by_others && !waits) return false;
     const auto store = [](auto& field, auto value) {
         field.store(value, std::memory_order_relaxed);
     };

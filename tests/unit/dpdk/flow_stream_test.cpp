@@ -145,10 +145,13 @@ std::size_t flows_section(const StreamBytes& bytes) {
 TEST(FlowStream, FlowsMayGetFurtherFields) {
     StreamBytes bytes = sample();
     const std::size_t at = flows_section(bytes);
-    set(bytes, at + 8, std::uint64_t{4 * flow_with_length + 6});
-    set(bytes, at + head, std::uint16_t{104 + 6});
-    bytes.insert(bytes.begin() + static_cast<std::ptrdiff_t>(at + head + flow_with_length), 6,
-                 0xaa);
+    // The shift of sequence numbers, which a flow without one may have, too, and what follows.
+    StreamBytes further(4 + 6, 0xaa);
+    set(further, 0, std::uint32_t{0});
+    set(bytes, at + 8, std::uint64_t{4 * flow_with_length + further.size()});
+    set(bytes, at + head, static_cast<std::uint16_t>(104 + further.size()));
+    bytes.insert(bytes.begin() + static_cast<std::ptrdiff_t>(at + head + flow_with_length),
+                 further.begin(), further.end());
     expect_same(read_stream(sealed(bytes)), sample_content());
 }
 

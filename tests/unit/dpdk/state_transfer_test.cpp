@@ -54,6 +54,47 @@ TEST(Arriving, UndoesLeaving) {
     }
 }
 
+/// A flow of a service with a SYN proxy.
+StreamFlow proxied(nat::TcpState state) {
+    StreamFlow flow = sample_content().flows.front();
+    flow.protocol_state = nat::TcpProgress(state).with_proxied().bits();
+    flow.opening_detail = 0x73;
+    flow.sequence_shift = 0xffff'fff0;
+    return flow;
+}
+
+TEST(Arriving, KeepsTheShiftOfAProxiedFlow) {
+    const std::uint64_t now = 1ULL << 40U;
+    StreamContent content = sample_content();
+    for (const nat::TcpState state : {nat::TcpState::syn_sent, nat::TcpState::established})
+        content.flows.insert(content.flows.begin() + 1, proxied(state));
+    const StreamContent read = read_stream(written(content));
+    EXPECT_EQ(read.flows, content.flows);
+    for (const StreamFlow& flow : read.flows) {
+        StateRecord record;
+        ASSERT_TRUE(arrive(flow, {now, 0}, record));
+        StreamFlow again;
+        ASSERT_TRUE(leave(record, {now, now}, again));
+        EXPECT_EQ(again, flow);
+    }
+}
+
+TEST(Arriving, AProxiedFlowThatWaitsIsNeverTooLate) {
+    const std::uint64_t now = 1ULL << 40U;
+    StreamFlow flow = proxied(nat::TcpState::syn_sent);
+    flow.remaining_ms = 1000;
+    StateRecord record;
+    ASSERT_TRUE(arrive(flow, {now, 5000}, record));
+    EXPECT_EQ(record.expires.load(), to_moment(now));
+    StreamFlow again;
+    ASSERT_TRUE(leave(record, {now, now + 5000}, again));
+    EXPECT_EQ(again.remaining_ms, 0U);
+    EXPECT_EQ(again.sequence_shift, flow.sequence_shift);
+    flow.protocol_state = nat::TcpProgress(nat::TcpState::established).with_proxied().bits();
+    StateRecord other;
+    EXPECT_FALSE(arrive(flow, {now, 5000}, other));
+}
+
 TEST(Arriving, TakesTheTimeBetweenOff) {
     const auto flows = sample_content().flows;
     const std::uint64_t now = 5000;  // moments of before the boot wrap around

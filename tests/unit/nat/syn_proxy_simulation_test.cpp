@@ -45,6 +45,7 @@ enum class Kind : std::uint8_t {
     crashes,    ///< the client's host forgets its connection, and comes back with the same port
     attacked,   ///< somebody sends forged segments with the connection's ends
     automatic,  ///< the service is guarded now and then
+    reuses,     ///< the client connects again at once, from the same port
     restarts,   ///< the gateway is killed, and another one adopts its flows
     everything  ///< losses, and any of these
 };
@@ -69,7 +70,8 @@ class Draw {
 };
 
 struct Network {
-    std::uint32_t loss_percent = 0, copy_percent = 0, delay_ms = 5, jitter_ms = 0;
+    std::uint32_t loss_percent = 0, copy_percent = 0, late_percent = 0, delay_ms = 5, jitter_ms = 0;
+    static constexpr std::uint32_t most_late_ms = 3'000;  ///< of copies
 };
 
 /// All that a seed decides before a run.
@@ -79,20 +81,20 @@ struct Plan {
         if (any)
             is = draw.one_of(std::array{Kind::lossy, Kind::refuses, Kind::silent, Kind::late,
                                         Kind::remembers, Kind::crashes, Kind::attacked,
-                                        Kind::restarts});
+                                        Kind::reuses, Kind::restarts});
         loses = any || kind == Kind::lossy || kind == Kind::restarts;
         for (Network* network : {&client_side, &server_side}) {
             network->delay_ms = draw.number(1, 40);
             network->jitter_ms = draw.coin() ? draw.number(0, 200) : 0;
             network->copy_percent = draw.coin() ? draw.number(0, 20) : 0;
+            network->late_percent = draw.in_percent(30) ? 10 : 0;
             network->loss_percent = loses && kind != Kind::restarts ? draw.number(1, 15) : 0;
         }
         workers = draw.number(1, 2);
         any_worker = draw.coin();
         window = draw.coin() ? TcpWindow::liberal : TcpWindow::strict;
         // Then anybody's RST counts, and nobody knows what a connection's ends expect.
-        if (is != Kind::attacked && is != Kind::crashes && draw.in_percent(20))
-            window = TcpWindow::off;
+        if (is != Kind::attacked && draw.in_percent(20)) window = TcpWindow::off;
         // What the backend remembers has the client's own address.
         masquerades = draw.in_percent(25) && is != Kind::remembers;
         offer.window_scale = static_cast<std::uint8_t>(draw.number(0, 10));
@@ -135,7 +137,8 @@ struct Plan {
         }
         if (is == Kind::crashes) {
             crash_ms = draw.number(10, 2'500);
-            back_ms = crash_ms + draw.number(1'000, 5'000);
+            // Not before all that it has sent has gone (RFC 9293, section 3.4.3).
+            back_ms = crash_ms + draw.number(3'500, 7'000);
         }
     }
 
@@ -314,7 +317,11 @@ class World {
         if (draw_.in_percent(network.loss_percent)) return print("   lost", packet);
         const int copies = draw_.in_percent(network.copy_percent) ? 2 : 1;
         for (int copy = 0; copy < copies; ++copy) {
-            const std::uint64_t due = now() + network.delay_ms + draw_.number(0, network.jitter_ms);
+            const std::uint64_t late_ms = copy > 0 && draw_.in_percent(network.late_percent)
+                                              ? draw_.number(0, Network::most_late_ms)
+                                              : 0;
+            const std::uint64_t due =
+                late_ms + now() + network.delay_ms + draw_.number(0, network.jitter_ms);
             on_way_.emplace(due, OnWay{to, port, packet});
         }
     }
@@ -388,6 +395,7 @@ class World {
         if (now() % 50 == 0 && !is_down_) maintain();
         if (plan_.kill_ms != 0) restart();
         if (plan_.crash_ms != 0) live_and_die();
+        if (plan_.is == Kind::reuses) connect_again();
         if (plan_.is == Kind::attacked && now() < 20'000 && draw_.in_percent(10)) attack();
         if (plan_.is == Kind::automatic && now() % 500 == 0 && draw_.in_percent(20))
             gateway_->syn_proxy.guard(service_id_, gateway_->now_ms);
@@ -399,6 +407,14 @@ class World {
         print("the gateway starts again");
         is_down_ = false;
         start(plan_.is);
+    }
+    /// As soon as its last connection is over.
+    void connect_again() {
+        if (came_back_ || client_->life() != TcpEndpoint::Life::closed) return;
+        print("the client connects again");
+        first_fate_ = client_->fate();
+        came_back_ = true;
+        connect();
     }
     void live_and_die() {
         if (now() >= plan_.crash_ms && !crashed_) {
@@ -439,7 +455,7 @@ class World {
     // Judgements
 
     [[nodiscard]] bool is_over() const {
-        if (plan_.crash_ms != 0 && !came_back_) return false;
+        if ((plan_.crash_ms != 0 || plan_.is == Kind::reuses) && !came_back_) return false;
         return client_->life() == TcpEndpoint::Life::closed &&
                std::ranges::all_of(servers_, [](const auto& server) {
                    return server->life() == TcpEndpoint::Life::closed;
@@ -485,13 +501,18 @@ class World {
     }
     void judge_ends() {
         const TcpEndpoint* const server = server_of(client_->opener());
-        completed_ = client_->fate() == Fate::done && client_->got_all(plan_.server_talk) &&
-                     server != nullptr && server->got_all(plan_.client_talk);
+        // A forged SYN may end what is over but for the last acknowledgment.
+        const bool ended = client_->fate() == Fate::done ||
+                           (plan_.is == Kind::attacked && client_->fate() == Fate::reset);
+        completed_ = ended && client_->got_all(plan_.server_talk) && server != nullptr &&
+                     server->got_all(plan_.client_talk);
         if (client_->fate() == Fate::done && !completed_)
             fault("the client is content, and something is missing");
         if (plan_.loses) return;
         const bool answers = plan_.is != Kind::refuses && plan_.is != Kind::silent;
-        if (answers && !completed_) fault("without losses, the connection is not completed");
+        const bool both = plan_.is != Kind::reuses || first_fate_ == Fate::done;
+        if (answers && (!completed_ || !both))
+            fault("without losses, a connection is not completed");
         if (!answers && client_->fate() != Fate::reset) fault("the client has not been told");
     }
 
@@ -507,6 +528,7 @@ class World {
     std::multimap<std::uint64_t, OnWay> on_way_;  ///< by when it arrives
     std::unique_ptr<TcpEndpoint> client_;
     bool client_talks_ = false, crashed_ = false, came_back_ = false, completed_ = false;
+    Fate first_fate_ = Fate::open;
     std::vector<std::unique_ptr<TcpEndpoint>> servers_;
     std::map<Key, TcpEndpoint*> at_server_;
     std::uint64_t client_alone_ms_ = 0;
@@ -558,7 +580,8 @@ INSTANTIATE_TEST_SUITE_P(
                     std::pair{"Refuses", Kind::refuses}, std::pair{"Silent", Kind::silent},
                     std::pair{"Late", Kind::late}, std::pair{"Remembers", Kind::remembers},
                     std::pair{"Crashes", Kind::crashes}, std::pair{"Attacked", Kind::attacked},
-                    std::pair{"Automatic", Kind::automatic}, std::pair{"Restarts", Kind::restarts},
+                    std::pair{"Automatic", Kind::automatic}, std::pair{"Reuses", Kind::reuses},
+                    std::pair{"Restarts", Kind::restarts},
                     std::pair{"Everything", Kind::everything}),
     [](const auto& kind) { return kind.param.first; });
 

@@ -690,6 +690,30 @@ TEST_F(SynProxyTest, AResetEndsIt) {
     begin();
 }
 
+// The client's RST may have been lost on its way.
+TEST_F(SynProxyTest, ABackendThatMissedTheEndHearsOfItLater) {
+    establish();
+    client_says(from_client(1, 1, 0, rst));
+    begin();
+    EXPECT_EQ(entries(), 0U);
+    const Verdict verdict = server_says(from_server(1, 1, 100));
+    EXPECT_EQ(verdict.outcome, Outcome::reset);
+    EXPECT_EQ(verdict.reason, DropReason::tcp_ended);
+    // What follows is not touched.
+    open(client_ack());
+    EXPECT_EQ(server_says(server_syn_ack()).outcome, taken);
+    EXPECT_EQ(own().size(), 2U);
+}
+
+TEST_F(SynProxyTest, WithoutWindowsAClientMayConnectAgainAfterAReset) {
+    start(web(), 1, {.window = TcpWindow::off});
+    establish();
+    EXPECT_EQ(server_says(from_server(1, 1, 0, rst_ack)).outcome, transmit);
+    begin();
+    EXPECT_EQ(offered.flags, syn_ack);
+    open(client_ack());
+}
+
 TEST_F(SynProxyTest, ALateCopyOfTheBackendsAnswerReachesTheClient) {
     establish();
     EXPECT_EQ(server_says(server_syn_ack()).outcome, transmit);

@@ -196,6 +196,9 @@ class TcpEndpoint {
         }
         segment.window = opens ? static_cast<std::uint16_t>(std::min(room(), 0xffffU)) : window();
         shown_ = segment.window;
+        const unsigned scale = scales_ && !opens ? *stack_.window_scale : 0U;
+        const std::uint32_t edge = next_ + (std::uint32_t{segment.window} << scale);
+        if (before(edge_, edge)) edge_ = edge;
         if (opens) {
             const bool answers = life_ == Life::syn_recv;
             segment.max_segment_size = stack_.max_segment_size;
@@ -225,6 +228,7 @@ class TcpEndpoint {
     void negotiate(const WholeSegment& syn) {
         next_ = syn.sequence + 1;
         acked_ = next_;
+        edge_ = next_ + shown_;
         scales_ = stack_.window_scale && syn.window_scale;
         their_scale_ = scales_ ? *syn.window_scale : 0;
         sacks_ = stack_.sack && syn.sack_permitted;
@@ -331,14 +335,16 @@ class TcpEndpoint {
     }
 
     void acknowledge(const WholeSegment& segment, std::uint64_t now_ms) {
-        if (before(una_, segment.acknowledgment)) {
+        // As Linux has it: an acknowledgment that is new brings a window that is.
+        const bool is_new = before(una_, segment.acknowledgment);
+        if (is_new) {
             una_ = segment.acknowledgment;
             if (before(nxt_, una_)) nxt_ = una_;
             backoff_ = 0;
             heard_ms_ = now_ms;
             due_ms_ = una_ == max_ ? 0 : now_ms + first_ms;
         }
-        if (before(window_sequence_, segment.sequence) ||
+        if (is_new || before(window_sequence_, segment.sequence) ||
             (window_sequence_ == segment.sequence &&
              !before(segment.acknowledgment, window_acknowledgment_))) {
             window_sequence_ = segment.sequence;
@@ -363,6 +369,9 @@ class TcpEndpoint {
     void hold(const WholeSegment& segment) {
         if (segment.has(tcp_flag::fin)) fin_at_ = segment.end() - 1;
         if (segment.data.empty()) return;
+        if (segment.data.size() > 1 &&
+            before(edge_, segment.sequence + static_cast<std::uint32_t>(segment.data.size())))
+            fault_("data beyond the window that this end has shown");
         const std::uint32_t edge = next_ + room();
         Bytes data = segment.data;
         std::uint32_t from = segment.sequence;
@@ -494,6 +503,7 @@ class TcpEndpoint {
     std::uint32_t next_ = 0, acked_ = 0;  ///< expected; acknowledged last
     std::uint32_t received_ = 0, unread_ = 0;
     std::uint16_t shown_ = 0;  ///< the last window
+    std::uint32_t edge_ = 0;   ///< one past the last byte that its peer may ever have sent
     std::map<std::uint32_t, Bytes> early_;
     std::optional<std::uint32_t> fin_at_;
     bool peer_closed_ = false;
