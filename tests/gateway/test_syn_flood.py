@@ -15,7 +15,8 @@ from transfers import MIB, content, digest, download
 
 FORGED = "100.64.0.0/16"  # behind a router that is the clients' host: it forwards nothing
 FLOWS = 4096
-FLOOD = 10 * FLOWS
+ANSWERED = 10 * FLOWS  # at the least
+FLOOD = 2 * ANSWERED  # some of it may get lost before the gateway sees it
 RATE = 10_000  # a second
 CLIENTS = 1000
 FILES = 81  # the port of downloads
@@ -83,10 +84,9 @@ tcp_close_s = 1
     def half_open_ended(self):
         return sum(worker["datapath"]["half_open_ended"] for worker in self.gateway.json("stats"))
 
-    def assert_no_drops(self):
-        """But for the datagram by which the flood finds the gateway's link-layer address."""
-        self.assertEqual({name: count for name, count in self.gateway.drops().items()
-                          if (name, count) != ("unsolicited", 1)}, {})
+    def assert_no_drops(self, but=()):
+        """And but for the datagram by which the flood finds the gateway's link-layer address."""
+        self.assertLessEqual(set(self.gateway.drops()), {"unsolicited", *but})
 
     def assert_nothing_is_left(self):
         self.wait_until(lambda: self.gateway.flow_count() == 0, "all flows have ended", 60)
@@ -136,7 +136,7 @@ class On(FloodCase):
         # Not one forged SYN made a flow, or got to a backend.
         self.assertEqual(self.openings(), asked)
         self.assertEqual(self.count("syn_cookies_accepted"), asked + 3)
-        self.assertGreaterEqual(self.count("syn_cookies_sent"), FLOOD + asked + 3)
+        self.assertGreaterEqual(self.count("syn_cookies_sent"), ANSWERED)
         self.assert_own_segments_add_up()
         self.assert_no_drops()
         self.assertEqual(self.half_open_ended(), 0)
@@ -155,10 +155,11 @@ class Auto(FloodCase):
         asked = self.flood_beside_clients()
         downloads.finish()
         self.assertEqual(downloads.failures, [])
-        self.assert_no_drops()
+        # SYN-ACKs of backends that come again when the forged client's flow has had its time.
+        self.assert_no_drops(but=["tcp_not_syn"])
         # Some of it came before the service was guarded.
-        self.assertGreater(self.count("syn_cookies_sent"), FLOOD // 2)
-        self.assertLess(self.openings() - asked, FLOOD // 10)
+        self.assertGreaterEqual(self.count("syn_cookies_sent"), ANSWERED)
+        self.assertLess(self.openings() - asked, FLOWS // 2)
 
         def ends():
             before = self.count("syn_cookies_sent")
@@ -177,8 +178,8 @@ class Off(FloodCase):
         self.serve_all()
         flood = self.start_flood()
         self.assertEqual(flood.wait(60), 0, flood.log_tail())
-        self.assertGreater(self.openings(), FLOOD // 2, "backends get it")
-        self.assertGreater(self.half_open_ended(), FLOOD // 2,
+        self.assertGreaterEqual(self.openings(), ANSWERED, "backends get it")
+        self.assertGreater(self.half_open_ended(), ANSWERED // 2,
                            "and the table is too small for it")
         self.assertGreater(self.kernel_count(self.pod, "TCPReqQFullDrop"), 0,
                            "so are the backends' queues: they refuse honest SYNs, too")

@@ -28,12 +28,12 @@ SANITIZED_GATEWAY_TESTS = ("services", "rules", "router", "malformed", "control"
                            "protocols", "limits", "tcp_window",
                            "lifecycle Ends Configuration Expiry", "untracked Untracked", "reload",
                            "balancing", "backend_life", "service_ports", "service_reuse",
-                           "services_kept", "vip",
+                           "services_kept", "vip", "syn_proxy_segments", "syn_proxy_life",
                            "restart Changed Clock Limits Pairs GoesOn.test_after_kill")
 # Counted to the last packet at rates that need the machine, or with workers that poll and huge pages
 # of the whole machine: no other test of the gateway beside.
 GATEWAY_TESTS_ALONE = ("million_flows", "storm", "service_storm", "reload_storm", "restart_storm",
-                       "cpsload", "baseline", "devices")
+                       "syn_flood", "cpsload", "baseline", "devices")
 # Some minutes each: started first, so that none of them is left over at the end.
 LONG_GATEWAY_TESTS = ("behavior", "rolling_update", "restart", "reuse", "limits", "pools",
                       "mappings", "static", "tcp_window")
