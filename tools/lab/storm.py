@@ -7,7 +7,7 @@ import shlex
 import signal
 from dataclasses import dataclass, field
 
-from .process import LabError, run
+from .process import PATIENCE, LabError, run
 from .topology import DNS_PORT, GATEWAY_LB, LB_SOURCES, NODE_PORT, POD_PORT
 
 SOURCES = ("--source-base", LB_SOURCES[0], "--sources", len(LB_SOURCES))  # of all connections
@@ -61,12 +61,13 @@ class Receiver:
     """Counts probes at the pod until finish()."""
 
     def __init__(self, storm, namespace, *, interface="pod0", port=POD_PORT, expected,
-                 protocol="tcp", idle_ms=500, pairs=False, sources=()):
-        """`sources`: the sender's options of these."""
+                 protocol="tcp", idle_ms=500, pairs=False, sources=(), limit_s=120):
+        """`sources`: the sender's options of these. After `limit_s` it ends whatever happens."""
         self._out = namespace.lab.fresh_path("receiver.json")
         self._process = namespace.start(
             storm, "receive", "--interface", interface, "--port", port, "--expect", expected,
-            "--protocol", protocol, "--idle-ms", idle_ms, "--json",
+            "--protocol", protocol, "--idle-ms", idle_ms, "--limit-s",
+            round(PATIENCE * limit_s), "--json",
             *sources, *(["--pairs"] if pairs else []), name="storm-receive", stdout_path=self._out)
         self._process.wait_ready(lambda: "ready" in self._process.log())
 
@@ -92,6 +93,8 @@ def run_storm(storm, topology, contestant, *, protocol="tcp", connections=40000,
     With `pairs`, resolvers send `connections` queries, two from each socket, to the gateway's
     resolver (UDP); else a load balancer opens connections to its NodePort.
     """
+    # The receiver outlasts the sender: what it did not wait for would count as lost.
+    limit_s = 30 + 5 * connections / rate_cps
     topology.pod.nft(SILENCE)
     asked, arriving = (DNS_PORT, DNS_PORT) if pairs else (NODE_PORT, POD_PORT)
     options = ["--free-running"] * free_running + ["--pairs"] * pairs
@@ -102,8 +105,9 @@ def run_storm(storm, topology, contestant, *, protocol="tcp", connections=40000,
     try:
         before = contestant.counters()
         receiver = Receiver(storm, topology.pod, port=arriving, expected=connections,
-                            protocol=protocol, pairs=pairs, sources=SOURCES)
-        sent = json.loads(run(send, timeout_s=30 + 5 * connections / rate_cps).stdout)
+                            protocol=protocol, pairs=pairs, sources=SOURCES,
+                            limit_s=limit_s + 30)
+        sent = json.loads(run(send, timeout_s=limit_s).stdout)
         seen = receiver.finish()
         after = contestant.counters()
     finally:
