@@ -257,7 +257,7 @@ class AdoptionDriver {
         const auto& policy = gateway_->round().policy;
         for (FlowId id = 1; id < records_.size(); ++id)
             if (is_live(id) && (!is_wildcard(records_[id]) || is_incarnation(records_[id])))
-                gateway_->table.release(id, engine.counters(), end.under(policy));
+                gateway_->table.release(id, engine.counters(), end.under(policy, gateway_->now_ms));
         for (FlowId id = 1; id < records_.size(); ++id)
             if (is_live(id)) require(has_quarantine(records_[id]) && references(records_[id]) == 1);
         if (const auto* sources = gateway_->limits.sources())

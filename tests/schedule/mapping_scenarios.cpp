@@ -199,7 +199,7 @@ class MappingWorld final : public Observer {
         Actor& any = *actors_[0];
         for (FlowId id = 1; id <= table.pool().last_id(); ++id)
             if (live(id) && !nat::is_wildcard(table.pool()[id]))
-                table.release(id, any.engine.counters(), any.mappings.end().under(policy_));
+                table.release(id, any.engine.counters(), any.mappings.end().under(policy_, now_ms));
         if (kind_.quarantine_s != 0) let_quarantines_pass();
         for (FlowId id = 1; id <= table.pool().last_id(); ++id)
             if (live(id)) fail("no leak: a mapping or permission is left without flows");
@@ -309,7 +309,8 @@ class MappingWorld final : public Observer {
     void end(Actor& me, const Key& key) {
         const Found found = table.index().find(key, table.index().hash(key));
         if (!found) return;
-        if (!table.release(found.flow, me.engine.counters(), me.mappings.end().under(policy_)))
+        if (!table.release(found.flow, me.engine.counters(),
+                           me.mappings.end().under(policy_, now_ms)))
             events.saw(Event::release_lost);
     }
     void rest(Actor& me) {
@@ -318,11 +319,12 @@ class MappingWorld final : public Observer {
         maintain(me);
     }
     void maintain(Actor& me) {
-        me.engine.maintain(now_ms, 64, me.mappings.end().under(policy_), [&](Record& record) {
-            if (!me.mappings.lives_on(record, round())) return false;
-            events.saw(Event::refreshed);
-            return true;
-        });
+        me.engine.maintain(now_ms, 64, me.mappings.end().under(policy_, now_ms),
+                           [&](Record& record) {
+                               if (!me.mappings.lives_on(record, round())) return false;
+                               events.saw(Event::refreshed);
+                               return true;
+                           });
     }
 
     /// A mapping is found idle, then to have been idle for so long.
