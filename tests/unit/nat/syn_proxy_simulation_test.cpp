@@ -545,7 +545,7 @@ TEST_P(SynProxySimulation, KeepsBothEndsTogether) {
     const std::uint64_t first = alone == nullptr ? 0 : std::strtoull(alone, nullptr, 10);
     const std::uint64_t runs = alone != nullptr       ? 1
                                : runs_text != nullptr ? std::strtoull(runs_text, nullptr, 10)
-                                                      : 400;
+                                                      : 250;
     std::uint64_t hopeful = 0, completed = 0;
     int failed = 0;
     for (std::uint64_t seed = first; seed < first + runs && failed < 5; ++seed) {
