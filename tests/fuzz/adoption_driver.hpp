@@ -35,6 +35,7 @@ class AdoptionDriver {
     void drive(std::span<const std::uint8_t> bytes) {
         Input input(bytes);
         const std::uint8_t variant = input.byte();
+        own_.clear();
         const std::uint8_t count = input.byte();
         for (std::uint32_t i = 0; i < count && !input.empty(); ++i)
             leave(records_[1 + (i * 7U + input.byte()) % (records_.size() - 1)], input);
@@ -137,9 +138,10 @@ class AdoptionDriver {
             limits.half_open_per_service = 4;
             limits.sources = 8;
         }
-        gateway_ =
-            std::make_unique<TestGateway>(PolicyConfig<V4>{{}, {first, node_port()}}, 1, flows,
-                                          limits, TcpTimestamps::preserve, &records_[0]);
+        PolicyConfig<V4> policy{{}, {first, node_port()}};
+        if ((variant & 32U) != 0) policy.services = {proxied_service()};
+        gateway_ = std::make_unique<TestGateway>(policy, 1, flows, limits, TcpTimestamps::preserve,
+                                                 &records_[0]);
         gateway_->timeouts.port_quarantine_s = variant / 4U % 4U;
         gateway_->now_ms = left_ms + away * 10U;
         gateway_->keep_policy();
@@ -220,16 +222,54 @@ class AdoptionDriver {
             engine.give_back_record(id);
     }
 
-    /// A packet, or time.
+    /// It answers the SYNs of its clients itself.
+    static Service<V4> proxied_service() {
+        Service<V4> service;
+        service.name = "proxied";
+        service.address = remote(0);
+        service.ports = {{80, 80}};
+        service.protocol = ip_protocol::tcp;
+        service.backends = {{remote(1), 80, 1}};
+        service.syn_proxy = SynProxyMode::on;
+        return service;
+    }
+
+    /// A packet, an answer to a segment of the gateway's own, or time.
     void step(Input& input) {
+        act(input);
+        for (const OwnSegment<V4>& segment : gateway_->pipelines[0]->outbox().take()) {
+            own_.assign(segment.bytes().begin(), segment.bytes().end());
+            static_cast<void>(read(own_));
+        }
+    }
+    void act(Input& input) {
         const std::uint8_t kind = input.byte(), ends = input.byte(), ports = input.byte();
         if (kind % 4 == 0) return gateway_->pass_time((ends + 1U) * 100U);
+        if (kind % 16 == 3 && !own_.empty()) return answer_own();
         Ends way{inside(ends % 4U).value.host(), remote(ends / 4U).value.host(),
                  port(ports % 8U).host(), 80};
         const bool inward = kind % 4 == 1;
         if (inward) way = {way.destination, host("10.2.0.1"), 80, port(ports / 8U).host()};
         Bytes packet = kind >= 128 ? udp(way, {1}) : tcp(way, kind / 4U & 0x17U);
         gateway_->pass(packet, inward ? 1 : 0);
+    }
+
+    /// What the receiver of the last segment of the gateway's own says to it: to a SYN-ACK, the ACK
+    /// that shows its cookie; to a SYN, a SYN-ACK.
+    void answer_own() {
+        const Tuple<V4> way = read(own_).tuple;
+        const std::size_t l4 = l4_offset(own_);
+        const bool is_syn = own_.at(l4 + 13) == tcp_flag::syn;
+        constexpr std::uint8_t syn_ack = tcp_flag::syn | tcp_flag::ack;
+        Bytes answer = tcp(answer_to(way), is_syn ? syn_ack : tcp_flag::ack);
+        const auto number = [this, l4](std::size_t at) {
+            return std::uint32_t{get16(own_, l4 + at)} << 16U | get16(own_, l4 + at + 2);
+        };
+        put32(answer, l4_offset(answer) + 4, number(8));
+        put32(answer, l4_offset(answer) + 8, number(4) + 1);
+        fix_l4_checksum(answer);
+        const bool from_inside = same_prefix<V4>(way.destination, ip("10.1.0.0"), 16);
+        gateway_->pass(answer, from_inside ? 0 : 1);
     }
 
     /// Whatever the words of a record are, its ends get well-formed segments, or none.
@@ -269,6 +309,7 @@ class AdoptionDriver {
     }
 
     HugeArray<Record> records_;
+    Bytes own_;  ///< the last segment of the gateway's own
     std::unique_ptr<TestGateway> gateway_;
     AdoptionCounts counts_;
 };

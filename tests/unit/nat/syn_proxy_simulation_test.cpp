@@ -468,10 +468,12 @@ class World {
     }
     /// So long may an end believe in a connection that its peer does not have.
     [[nodiscard]] std::uint64_t most_believed_ms(bool is_urged, bool of_client) const {
+        // Where the last RST is lost, a probe with a cookie that holds begins it all anew.
+        if (plan_.is == Kind::silent && plan_.loses) return is_urged ? 65'000 : 95'000;
         if (plan_.loses || crashed_) return is_urged ? 45'000 : 95'000;
         if (!of_client || plan_.is == Kind::refuses) return 2'000;
         // Its RST and the new SYN may overtake each other.
-        if (plan_.is == Kind::remembers) return 9'000;
+        if (plan_.is == Kind::remembers || plan_.is == Kind::reuses) return 9'000;
         return plan_.is == Kind::silent || plan_.is == Kind::late ? 17'500 : 3'000;
     }
     void look_at_beliefs() {
@@ -545,7 +547,7 @@ TEST_P(SynProxySimulation, KeepsBothEndsTogether) {
     const std::uint64_t first = alone == nullptr ? 0 : std::strtoull(alone, nullptr, 10);
     const std::uint64_t runs = alone != nullptr       ? 1
                                : runs_text != nullptr ? std::strtoull(runs_text, nullptr, 10)
-                                                      : 400;
+                                                      : 250;
     std::uint64_t hopeful = 0, completed = 0;
     int failed = 0;
     for (std::uint64_t seed = first; seed < first + runs && failed < 5; ++seed) {
