@@ -90,6 +90,8 @@ void forwarding(Dpdk& dpdk, const Options& options, PipelineReport& report);
 /// New flows and untracked packets, by the number of rules.
 void rules_by_number(Dpdk& dpdk, const Options& options, PipelineReport& report);
 void services_by_number(Dpdk& dpdk, const Options& options, PipelineReport& report);
+/// Established packets among the SYNs of a flood; and what the SYN proxy itself costs.
+void syn_flood(Dpdk& dpdk, const Options& options, PipelineReport& report);
 /// New flows, established ones and untracked packets, by the number of routes; how long these take
 /// to load.
 void routes_by_number(Dpdk& dpdk, const Options& options, PipelineReport& report);

@@ -4,24 +4,24 @@
 namespace noclash::bench {
 
 void Translations::check(const Lane& lane, const Bed& bed) {
-    for (const Side side : {Side::inside, Side::outside}) {
-        for (rte_mbuf* frame : lane.out(side)) {
-            auto* bytes = rte_pktmbuf_mtod(frame, std::uint8_t*);
-            const FrameBytes view(bytes, frame_bytes);
-            const auto& ethernet = header_in<nat::EthernetHeader>(view, 0);
-            expect(ethernet.destination == Bed::neighbor_mac(side) &&
-                       ethernet.source == bed.mac(side) &&
-                       ethernet.type.get().host() == nat::ether_type::ipv4,
-                   "a frame has wrong link-layer addresses");
-            const Sight sight = look_at(view, rte_pktmbuf_pkt_len(frame));
-            expect(sight.fault == nullptr, sight.fault);
-            expect(sight.content.number < size(), "a packet has lost its data");
-            if (side == Side::outside)
-                check_outward(sight);
-            else
-                check_inward(sight);
-        }
-    }
+    for (const Side side : {Side::inside, Side::outside})
+        for (rte_mbuf* frame : lane.out(side))
+            check(frame, bed, side);
+}
+
+void Translations::check(rte_mbuf* frame, const Bed& bed, Side side) {
+    const FrameBytes view(rte_pktmbuf_mtod(frame, std::uint8_t*), frame_bytes);
+    const auto& ethernet = header_in<nat::EthernetHeader>(view, 0);
+    expect(ethernet.destination == Bed::neighbor_mac(side) && ethernet.source == bed.mac(side) &&
+               ethernet.type.get().host() == nat::ether_type::ipv4,
+           "a frame has wrong link-layer addresses");
+    const Sight sight = look_at(view, rte_pktmbuf_pkt_len(frame));
+    expect(sight.fault == nullptr, sight.fault);
+    expect(sight.content.number < size(), "a packet has lost its data");
+    if (side == Side::outside)
+        check_outward(sight);
+    else
+        check_inward(sight);
 }
 
 void Translations::check_outward(const Sight& sight) {

@@ -40,6 +40,8 @@ class Translations {
     /// Looks at all that came out of a lane; each frame counts as seen once. Any worker's thread,
     /// as long as no two have packets of one flow whose translation is not known yet.
     void check(const Lane& lane, const Bed& bed);
+    /// At one of them, which came out on a side.
+    void check(rte_mbuf* frame, const Bed& bed, Side side);
 
     /// Checks that every flow was translated, and no two flows of a server alike.
     void check_unique() const;

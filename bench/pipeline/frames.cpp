@@ -26,7 +26,8 @@ void write_transport(FrameBytes frame, const Tuple<V4>& tuple, const Content& co
         tcp.sequence = Be32::from_host(content.number);
         // Both sides count alike, so that what is established has windows that its segments fit.
         const bool acknowledges = (content.tcp_flags & nat::tcp_flag::ack) != 0;
-        tcp.acknowledgment = Be32::from_host(acknowledges ? content.number + 1 : 0);
+        tcp.acknowledgment =
+            Be32::from_host(acknowledges ? content.number + content.acknowledges : 0);
         tcp.data_offset = sizeof tcp / 4 << 4;
         tcp.flags = content.tcp_flags;
         tcp.window = Be16::from_host(0xffff);

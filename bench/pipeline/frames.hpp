@@ -22,6 +22,9 @@ inline constexpr std::uint8_t sent_ttl = 64;
 struct Content {
     std::uint32_t number = 0;    ///< of its flow: TCP's sequence number, or the first data bytes
     std::uint8_t tcp_flags = 0;  ///< of TCP
+    /// Of TCP: what it acknowledges beside `number`, the sender's own end; where both sides count
+    /// alike, 1.
+    std::uint32_t acknowledges = 1;
 };
 
 namespace frame_layout {

@@ -42,6 +42,7 @@ constexpr std::array cases{
     Case{"forward", "forwarding without translation", 1, forwarding},
     Case{"rules", "new flows and untracked packets, by the number of rules", 1, rules_by_number},
     Case{"services", "new flows and packets, by the number of services", 1, services_by_number},
+    Case{"syn_flood", "established packets among SYNs that are answered by cookies", 1, syn_flood},
     Case{"routes", "a hundred thousand routes: to load, and what packets cost beside few routes", 1,
          routes_by_number},
     Case{"reloads", "established flows while the policy is replaced all the time", 2, reloads},

@@ -199,8 +199,12 @@ void Trial::send_lane(Purpose purpose, unsigned worker, std::uint64_t count, con
                           : instead_ != nullptr         ? lane->run(*instead_, time_)
                                                         : lane->run(rounds, time_));
         lost_ += size - lane->out_count();
-        if (purpose == Purpose::verify || purpose == Purpose::time_and_verify)
-            translations_.check(*lane, bed_);
+        if (purpose == Purpose::verify || purpose == Purpose::time_and_verify) {
+            if (check_)
+                check_(*lane);
+            else
+                translations_.check(*lane, bed_);
+        }
         lane->release();
     }
     rounds.end();

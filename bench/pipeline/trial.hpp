@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "bench/pipeline/bed.hpp"
@@ -82,6 +83,8 @@ class Trial {
     /// The cost of the rings for this traffic, ns a packet; taken out of all costs that follow.
     double calibrate(unsigned workers, const Traffic& traffic);
 
+    /// From now on all that comes out is looked at by `check` alone.
+    void check_by(std::function<void(const Lane&)> check) { check_ = std::move(check); }
     /// From now on `rounds`, which outlives its use, has worker 0's place.
     void let_run(Rounds& rounds) { instead_ = &rounds; }
     /// From now on workers are told this time.
@@ -105,6 +108,7 @@ class Trial {
     Translations& translations_;
     Time time_ = Time::real();
     Rounds* instead_ = nullptr;
+    std::function<void(const Lane&)> check_;  ///< none: translations are checked
     double rings_ns_ = 0;
     std::uint32_t batch_ = batch_frames;
     std::vector<double> by_batch_;

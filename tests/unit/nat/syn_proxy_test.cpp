@@ -942,7 +942,7 @@ TEST_F(Automatic, GuardsWhenMoreConnectionsAreHalfOpen) {
 }
 
 TEST_F(Automatic, StaysGuardedForTenSecondsWhenTheyAreGone) {
-    gateway->policy.timeouts.tcp_syn_sent_s = 5;
+    gateway->timeouts.tcp_syn_sent_s = 5;
     flood(101);
     pass_time(9'800);
     EXPECT_TRUE(is_guarded());
