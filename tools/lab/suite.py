@@ -48,22 +48,16 @@ BUDGETS_MIN = {
     "engine tests (TSan)": 1, "fuzz targets": 4, "clang-tidy": 8,
     "models (Spin)": 7, "mutants of the engine": 10,
     "gateway: closing": 3, "gateway: control_clients": 3, "gateway: fragments": 5,
-<<<<<<< HEAD
     "gateway: restart": 6, "gateway: service_reuse": 3,
-=======
-    "gateway: restart": 6, "gateway: syn_proxy": 4, "gateway: syn_proxy_life": 5,
->>>>>>> hF
+    "gateway: syn_proxy": 4, "gateway: syn_proxy_life": 5,
     "gateway (ASan, UBSan): control": 3, "gateway (ASan, UBSan): control_clients": 5,
     "gateway (ASan, UBSan): malformed": 3, "gateway (ASan, UBSan): protocols": 3,
     "gateway (ASan, UBSan): router": 3, "gateway (ASan, UBSan): rules": 3,
     "gateway (ASan, UBSan): limits": 3, "gateway (ASan, UBSan): tcp_window": 3,
     "gateway (ASan, UBSan): reload": 3, "gateway (ASan, UBSan): restart": 5,
-<<<<<<< HEAD
     "gateway (ASan, UBSan): service_reuse": 4,
-=======
     "gateway (ASan, UBSan): syn_proxy": 5, "gateway (ASan, UBSan): syn_proxy_segments": 3,
     "gateway (ASan, UBSan): syn_proxy_life": 6,
->>>>>>> hF
 }
 
 # Suite of the unit and stress tests whose threads race on purpose.
