@@ -230,6 +230,13 @@ void among_syns(Dpdk& dpdk, const Options& options, PipelineReport& report) {
             what + ", alone / among SYNs",
             median_of(with_syns, [](const Turn& t) { return t.alone.ns / t.among_others(); }), "x",
             target);
+        report.row(what + ", costs of the parts / cost of the mixture with SYNs",
+                   median_of(with_syns,
+                             [](const Turn& t) {
+                                 return (t.alone.ns + others_of_a_packet * t.others.ns) /
+                                        ((others_of_a_packet + 1) * t.mixed.ns);
+                             }),
+                   "x");
         report.row(what + ", among pings / among SYNs",
                    median_of(with_pings, among_ns) / median_of(with_syns, among_ns), "x");
         report.row(fmt::format("a SYN answered by a cookie, beside {} flows", count_words(flows)),
