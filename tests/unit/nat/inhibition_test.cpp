@@ -46,7 +46,7 @@ TEST_F(Inhibited, ThreeFailuresInARow) {
 TEST_F(Inhibited, TheTimeDoublesUpToTheBound) {
     fail(3);
     EXPECT_EQ(look(), begins);
-    for (const std::uint64_t expected_s : {20, 40, 80, 160, 300, 300}) {
+    for (const std::uint64_t expected_s : {20U, 40U, 80U, 160U, 300U, 300U}) {
         EXPECT_EQ(look(length_ms()), ends);
         EXPECT_EQ(look(1000), none);
         fail(1);
