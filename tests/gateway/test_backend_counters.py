@@ -158,11 +158,11 @@ class Openings(Counted):
         (source, sport), (_, dport) = syn.ends
         slow.send(packets.ip(address, source, packets.TCP, packets.tcp(
             address, source, dport, sport, flags=SYN | ACK, acknowledgment=syn.sequence + 1)))
-        client.settimeout(5 * PATIENCE)
-        client.connect((VIP, 81))
+        self.wait_until(lambda: self.row("slow", at(address))["half_open"] == 0, "it has answered")
         row = self.row("slow", at(address))
         self.assert_counts(row, openings=1)
         self.assertGreater(row["p50_below_ms"], delay_ms - 2)
+        client.close()
 
     def test_services_that_share_a_backend(self):
         """Each counts for itself; a backend without a port has whichever was asked for."""
