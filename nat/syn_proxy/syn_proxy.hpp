@@ -41,7 +41,6 @@
 #include <cstdint>
 #include <optional>
 #include <utility>
-#include <vector>
 
 #include "engine/base/clock.hpp"
 #include "engine/base/counters.hpp"
@@ -51,51 +50,13 @@
 #include "nat/packet/packet_context.hpp"
 #include "nat/packet/timestamp_option.hpp"
 #include "nat/policy/policy_snapshot.hpp"
-#include "nat/syn_proxy/backend_offer.hpp"
 #include "nat/syn_proxy/own_segment.hpp"
+#include "nat/syn_proxy/proxied_flow.hpp"
 #include "nat/syn_proxy/sequence_shift.hpp"
 #include "nat/syn_proxy/syn_cookie.hpp"
+#include "nat/syn_proxy/syn_proxy_shared.hpp"
 
 namespace noclash::nat {
-
-/// What the SYN proxies of all workers share.
-template <class Family, class Traits>
-class SynProxyShared {
-  public:
-    /// So long does a service stay guarded once it is, in ms.
-    static constexpr std::uint64_t hold_ms = 10'000;
-
-    /// @param master  a secret that cookies' key follows from
-    /// @param rules   how many may have a number
-    SynProxyShared(const typename SynCookies<Family>::Key& master, std::size_t rules)
-        : cookies_(master), services_(rules) {}
-
-    [[nodiscard]] const SynCookies<Family>& cookies() const { return cookies_; }
-    /// Whether a service with `SynProxyMode::automatic` is guarded just now.
-    [[nodiscard]] bool is_guarded(RuleId service, std::uint64_t now_ms) const {
-        return services_[service].guarded_until.load(std::memory_order_relaxed) > now_ms;
-    }
-    /// Guards it from now on. Writes seldom: all workers read it for each SYN.
-    void guard(RuleId service, std::uint64_t now_ms) {
-        auto& until = services_[service].guarded_until;
-        if (until.load(std::memory_order_relaxed) < now_ms + hold_ms - hold_ms / 8)
-            until.store(now_ms + hold_ms, std::memory_order_relaxed);
-    }
-
-    [[nodiscard]] BackendOffer<Traits>& offer_of(RuleId service) {
-        return services_[service].offer;
-    }
-
-  private:
-    struct OfService {
-        /// `now_ms` of the moment when it ends.
-        typename Traits::template Atomic<std::uint64_t> guarded_until{0};
-        BackendOffer<Traits> offer;
-    };
-
-    SynCookies<Family> cookies_;
-    std::vector<OfService> services_;  ///< by number
-};
 
 struct SynProxyCounters {
     Counter cookies_sent;
@@ -105,27 +66,6 @@ struct SynProxyCounters {
     Counter unanswered;  ///< connections that were reset because the backend did not answer
     Counter challenges;  ///< SYNs on live connections
 };
-
-/// Whether the flow's backend has still to answer.
-[[nodiscard]] constexpr bool is_waiting(TcpProgress progress) {
-    return progress.is_proxied() &&
-           (progress.state() == TcpState::syn_sent || progress.state() == TcpState::syn_recv);
-}
-
-/// Whether the flow was over before its backend had answered. Its client may believe in it still.
-template <class Record>
-[[nodiscard]] bool never_opened(const Record& flow) {
-    const TcpProgress progress = tcp_progress(flow);
-    return progress.is_proxied() && progress.state() == TcpState::close &&
-           (flow.marks.load(std::memory_order_relaxed) & flow_mark::assured) == 0;
-}
-
-/// Whether segments of a TCP flow are shifted.
-template <class Record>
-[[nodiscard]] bool is_shifted(const Record& flow) {
-    const TcpProgress progress = tcp_progress(flow);
-    return progress.is_proxied() && !is_waiting(progress);
-}
 
 /// One per worker, used by it alone; the counters may be read by anyone.
 template <class Family, class Traits>
@@ -220,7 +160,7 @@ class SynProxy {
         flow.pool_link.store(opening.cookie, std::memory_order_relaxed);
         store(flow, flow_memory::timestamp_shift, opening.client.timestamp_echo);
         store(flow, flow_memory::timestamp_sent, opening.client.timestamp_value);
-        store(flow, flow_memory::proxied_syn, Waiting::word(opening.client));
+        store(flow, flow_memory::proxied_syn, ProxiedSyn::word(opening.client));
         flow.protocol_state.store(TcpProgress(TcpState::syn_sent).with_proxied().bits(),
                                   std::memory_order_relaxed);
         return to_moment(now_ms) + first_retry_ms;
@@ -289,7 +229,7 @@ class SynProxy {
             return true;
         }
         const std::uint32_t word = load(flow, flow_memory::proxied_syn);
-        const std::uint32_t retries = Waiting::retries(word);
+        const std::uint32_t retries = ProxiedSyn::retries(word);
         const bool again = retries < most_retries;
         // The answer may be there just now, on another worker.
         if (!move(flow, again ? TcpState::syn_recv : TcpState::close)) return true;
@@ -300,7 +240,7 @@ class SynProxy {
             openings::unanswered(policy, flow, now_ms);
             return false;
         }
-        store(flow, flow_memory::proxied_syn, Waiting::after_retry(word));
+        store(flow, flow_memory::proxied_syn, ProxiedSyn::after_retry(word));
         openings::repeated(policy, flow, now_ms);
         refresh(flow, to_moment(now_ms) + (first_retry_ms << (retries + 1)));
         send_syn_again(flow);
@@ -313,31 +253,6 @@ class SynProxy {
     static constexpr std::uint32_t most_retries = 3;
     static constexpr std::uint32_t most_hurried = 3;
     static constexpr std::uint32_t soon_ms = 100;
-
-    /// `flow_memory::proxied_syn`: what the SYN to the backend says, and how often it went.
-    struct Waiting {
-        static constexpr std::uint32_t sack = 1U << 16U, timestamps = 1U << 17U;
-        static constexpr unsigned hurried_at = 18, retries_at = 24;
-        static constexpr std::uint32_t hurried_mask = (1U << retries_at) - (1U << hurried_at);
-
-        [[nodiscard]] static std::uint32_t word(const SynOptions& client) {
-            return client.max_segment_size | (client.sack ? sack : 0) |
-                   (client.timestamps ? timestamps : 0);
-        }
-        [[nodiscard]] static std::uint32_t retries(std::uint32_t word) {
-            return word >> retries_at;
-        }
-        [[nodiscard]] static std::uint32_t after_retry(std::uint32_t word) {
-            return (word & ~hurried_mask) + (1U << retries_at);
-        }
-        /// SYNs that were sent before their time, since the last one that was in time.
-        [[nodiscard]] static std::uint32_t hurried(std::uint32_t word) {
-            return (word & hurried_mask) >> hurried_at;
-        }
-        [[nodiscard]] static std::uint32_t after_hurry(std::uint32_t word) {
-            return word + (1U << hurried_at);
-        }
-    };
 
     template <class Record>
     static std::uint32_t load(const Record& flow, std::size_t word) {
@@ -382,8 +297,8 @@ class SynProxy {
         SynOptions options;
         options.max_segment_size = static_cast<std::uint16_t>(word);
         options.window_scale = ClientScales::of(flow.opening_detail).own;
-        options.sack = (word & Waiting::sack) != 0;
-        options.timestamps = (word & Waiting::timestamps) != 0;
+        options.sack = (word & ProxiedSyn::sack) != 0;
+        options.timestamps = (word & ProxiedSyn::timestamps) != 0;
         options.timestamp_value = load(flow, flow_memory::timestamp_sent);
         return options;
     }
@@ -418,8 +333,8 @@ class SynProxy {
     template <class Record>
     static bool may_hurry(Record& flow) {
         const std::uint32_t word = load(flow, flow_memory::proxied_syn);
-        if (Waiting::hurried(word) == most_hurried) return false;
-        store(flow, flow_memory::proxied_syn, Waiting::after_hurry(word));
+        if (ProxiedSyn::hurried(word) == most_hurried) return false;
+        store(flow, flow_memory::proxied_syn, ProxiedSyn::after_hurry(word));
         return true;
     }
 
