@@ -67,9 +67,11 @@ void add_counters(json& row, const nat::BackendCounters& counters) {
 }
 
 json row_of(const nat::Service<V4>& service, const nat::BackendTable<V4>& table,
-            const Config& config) {
+            const Config& config, bool guarded) {
     json row = service_json(service, config);
+    row["guarded"] = guarded;
     if (!service.ingress_port) row["in"] = nullptr;
+    if (!service.syn_offer) row["syn_offer"] = nullptr;
     if (service.inhibit.failures == 0) row["inhibit"] = false;
     row["origin"] = service.by_command ? "control" : "file";
     row["condition"] = word_of(condition_words, table.condition());
@@ -136,14 +138,21 @@ constexpr std::size_t most_checkers = 16;
 
 }  // namespace
 
+bool ServiceControl::is_guarded(const Snapshot& policy, std::size_t place) const {
+    const nat::Service<V4>& service = policy.services[place];
+    return service.syn_proxy == nat::SynProxyMode::on ||
+           (service.syn_proxy == nat::SynProxyMode::automatic &&
+            gateway_.syn_proxy.is_guarded(policy.service_rules.head(place).rule(), now_ms()));
+}
+
 std::vector<json> ServiceControl::list() const {
     const Shared policy = gateway_.policy.hold();
     std::vector<json> rows;
     rows.reserve(policy->services.size());
     const auto lock = reloader_.lock([] {});  // tables are not replaced while they are read
     for (std::size_t place = 0; place < policy->services.size(); ++place)
-        rows.push_back(
-            row_of(policy->services[place], *policy->service_rules.table(place), policy->config));
+        rows.push_back(row_of(policy->services[place], *policy->service_rules.table(place),
+                              policy->config, is_guarded(*policy, place)));
     return rows;
 }
 

@@ -102,6 +102,8 @@ class ServiceControl {
     };
 
     void look_at_checkers();
+    /// Whether the SYN proxy of a service is on, by its place.
+    [[nodiscard]] bool is_guarded(const Snapshot& policy, std::size_t place) const;
     [[nodiscard]] Shared with_services(const Snapshot& before, ServiceChanges& changes);
     void note_draining(const Snapshot& policy);
     void look_at_openings(const Snapshot& policy, const Between& between);

@@ -94,8 +94,10 @@ std::string services_text(const std::vector<json>& services) {
                            "unanswered", "refused", "reset", "half-open", "p50", "p99"});
     for (const json& service : services) {
         const auto text = [&](const char* key) { return service.at(key).get<std::string>(); };
-        of_services.add({text("name"), endpoint_of(service), text("source"), text("affinity"),
-                         text("condition"), text("origin")});
+        of_services.add(
+            {text("name"), endpoint_of(service), text("source"), text("affinity"),
+             text("condition") + (service.at("guarded").get<bool>() ? ", SYN proxy" : ""),
+             text("origin")});
         const auto slots = service.at("slots").get<std::uint64_t>();
         for (const json& backend : service.at("backends"))
             of_backends.add({backend.at("backend").get<std::string>(), state_of(backend),

@@ -60,6 +60,7 @@ json web() {
             {"on_gone", "reset"},
             {"drain_s", 0},
             {"inhibit", false},
+            {"guarded", false},
             {"origin", "file"},
             {"condition", "ok"},
             {"slots", 65537},
@@ -152,6 +153,12 @@ TEST(ServicesText, HeadersStandAlone) {
               "service  endpoint  source  affinity  condition  origin\n"
               "    backend  state  health  weight  share  openings  unanswered  refused  reset  "
               "half-open  p50  p99\n");
+}
+
+TEST(ServicesText, SaysWhenTheSynProxyIsOn) {
+    json service = web();
+    service["guarded"] = true;
+    EXPECT_THAT(services_text({service}), HasSubstr("none      ok, SYN proxy  file\n"));
 }
 
 TEST(ServicesText, SaysWhatHasChanged) {
