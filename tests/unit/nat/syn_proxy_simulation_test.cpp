@@ -313,7 +313,7 @@ class World {
 
     // The networks and the gateway
 
-    void send(To to, std::uint16_t port, Bytes packet, const Network& network) {
+    void send(To to, std::uint16_t port, const Bytes& packet, const Network& network) {
         if (draw_.in_percent(network.loss_percent)) return print("   lost", packet);
         const int copies = draw_.in_percent(network.copy_percent) ? 2 : 1;
         for (int copy = 0; copy < copies; ++copy) {
