@@ -18,7 +18,7 @@
 namespace noclash::schedule {
 namespace {
 
-constexpr Shape three_workers{3, 4, Collisions::spread};
+constexpr Shape joining_workers{3, 4, Collisions::spread};
 
 /// A client has shown its cookie, and its backend's answer is on its way: it comes twice, to two
 /// workers, while the owner's timer fires and the client or the backend may give up. The flow ends
@@ -27,8 +27,8 @@ constexpr Shape three_workers{3, 4, Collisions::spread};
 class JoinedHandshakes {
   public:
     explicit JoinedHandshakes(World& world) : world_(world) {
-        for (unsigned i = 0; i < three_workers.workers; ++i)
-            proxies_.push_back(std::make_unique<Proxy>(&shared_, three_workers.workers));
+        for (unsigned i = 0; i < joining_workers.workers; ++i)
+            proxies_.push_back(std::make_unique<Proxy>(&shared_, joining_workers.workers));
     }
 
     void prepare() {
@@ -152,7 +152,7 @@ class JoinedHandshakes {
 };
 
 RunReport joined_handshakes(std::uint64_t seed, Tracing tracing) {
-    World world(three_workers, seed);
+    World world(joining_workers, seed);
     JoinedHandshakes handshakes(world);
     return run_world(
         world, tracing, [&](World&) { handshakes.prepare(); },
