@@ -56,7 +56,7 @@ BUDGETS_MIN = {
     "gateway (ASan, UBSan): limits": 3, "gateway (ASan, UBSan): tcp_window": 3,
     "gateway (ASan, UBSan): reload": 3, "gateway (ASan, UBSan): restart": 5,
     "gateway (ASan, UBSan): service_reuse": 4,
-    "gateway (ASan, UBSan): syn_proxy": 5, "gateway (ASan, UBSan): syn_proxy_segments": 3,
+    "gateway (ASan, UBSan): syn_proxy_segments": 4, "gateway (ASan, UBSan): services_kept": 4,
     "gateway (ASan, UBSan): syn_proxy_life": 6,
 }
 
