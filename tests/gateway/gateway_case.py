@@ -19,7 +19,7 @@ sys.path.insert(0, os.path.join(ROOT, "tools"))
 
 from lab import builds, interrupts, laboratory  # noqa: E402  (the path above comes first)
 from lab.noclash import Noclash  # noqa: E402
-from lab.process import PATIENCE, LabError, wait_until  # noqa: E402
+from lab.process import PATIENCE, PYTHON, LabError, wait_until  # noqa: E402
 from lab.topology import GATEWAY_LB, Topology  # noqa: E402
 
 HOSTS = os.path.join(ROOT, "tests", "gateway", "hosts.py")
@@ -97,7 +97,7 @@ class GatewayCase(LabCase):
 
     def serve(self, *ports, namespace=None):
         """Starts the host that says whom it talks to, in the pod."""
-        server = (namespace or self.pod).start("python3", "-B", HOSTS, "serve", *ports,
+        server = (namespace or self.pod).start(*PYTHON, HOSTS, "serve", *ports,
                                                name="peer-server")
         server.wait_ready(lambda: "ready" in server.log())
 
@@ -107,7 +107,7 @@ class GatewayCase(LabCase):
         None when there was no answer.
         """
         result = (namespace or self.lb).run(
-            "python3", "-B", HOSTS, "ask", protocol, destination, *([source] if source else []),
+            *PYTHON, HOSTS, "ask", protocol, destination, *([source] if source else []),
             check=False)
         if result.returncode != 0:
             return None

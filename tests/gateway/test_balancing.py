@@ -6,6 +6,7 @@ import collections
 import socket
 
 from gateway_case import HOSTS, main
+from lab.process import PYTHON
 from lab.topology import DNS_PORT, GATEWAY_POD, LB, LB_SOURCES
 from service_case import BACKENDS, VIP, ServiceCase, at, service, toml
 
@@ -123,7 +124,7 @@ class Pairs(ServiceCase):
     def test_both_are_answered_by_one_backend(self):
         """[field b]"""
         self.serve_all(DNS_PORT)
-        result = self.lb.run("python3", "-B", HOSTS, "pairs", at(VIP, DNS_PORT), self.COUNT,
+        result = self.lb.run(*PYTHON, HOSTS, "pairs", at(VIP, DNS_PORT), self.COUNT,
                              timeout_s=100)
         self.assertEqual(result.stdout.split(), [str(self.COUNT), str(self.COUNT)],
                          self.gateway.drops())

@@ -3,6 +3,7 @@
 """Failures that users of other gateways met in the field: here they are to stay away."""
 
 from gateway_case import HOSTS, GatewayCase, main, node, rule
+from lab.process import PYTHON
 from lab.topology import GATEWAY_LB, GATEWAY_POD, LB, POD
 from raw_host import ACK, FIN, RST, SYN, RawCase
 
@@ -24,7 +25,7 @@ class Resolvers(GatewayCase):
         for address in self.resolvers[1:]:
             self.pod.ip("address", "add", f"{address}/16", "dev", "pod0")
         self.serve(*(f"{address}:53" for address in self.resolvers))
-        result = self.lb.run("python3", "-B", HOSTS, "pairs", node(53), PAIRS)
+        result = self.lb.run(*PYTHON, HOSTS, "pairs", node(53), PAIRS)
         self.assertEqual(result.stdout.split(), [str(PAIRS)] * 2)
         rows = self.gateway.json("flows", "list", "--protocol", "udp")
         self.assertEqual({row["reply"]["source"] for row in rows}, set(self.resolvers))

@@ -7,6 +7,7 @@ import threading
 import time
 
 from gateway_case import GatewayCase, main, rule
+from lab.process import PYTHON
 from lab.topology import GATEWAY_LB, GATEWAY_POD, POD
 from raw_host import RawCase
 
@@ -309,11 +310,11 @@ class RealHosts(GatewayCase):
 
     def test_datagrams(self):
         """[RFC 4787 REQ-13] [RFC 4787 REQ-14]: up to the longest, there and back."""
-        server = self.pod.start("python3", "-c", self.mirror, PORT, name="mirror")
+        server = self.pod.start(*PYTHON, "-c", self.mirror, PORT, name="mirror")
         server.wait_ready(lambda: "ready" in server.log())
         for size in (1000, 1480, 8192, 65507):
             with self.subTest(size):
-                result = self.lb.run("python3", "-c", self.script, POD, PORT, size, check=False)
+                result = self.lb.run(*PYTHON, "-c", self.script, POD, PORT, size, check=False)
                 self.assertEqual(result.stdout.strip(), "True",
                                  (result.stderr, self.gateway.drops()))
 

@@ -8,6 +8,7 @@ import time
 
 from gateway_case import HOSTS, LabCase, main, rule
 from lab.netfilter import KernelRules
+from lab.process import PYTHON
 from lab.topology import GATEWAY_LB, GATEWAY_POD, POD, Topology
 from raw_host import ACK, SYN, RawCase, RawHost
 
@@ -61,7 +62,7 @@ class Subscribers(RawCase):
         """[field k] [RFC 6888 REQ-4]"""
         self.serve("8000")
         self.take_all_ports()
-        result = self.lb.run("python3", "-B", HOSTS, "open", f"{POD}:8000", CONNECTIONS)
+        result = self.lb.run(*PYTHON, HOSTS, "open", f"{POD}:8000", CONNECTIONS)
         self.assertEqual(int(result.stdout), CONNECTIONS)
         rows = self.gateway.json("subscribers", "--top", "2")
         self.assertEqual(len(rows), 2)
@@ -152,7 +153,7 @@ class SynFlood(RawCase):
         """[field e]: connections that get established or end are not half open any more."""
         self.serve("80")
         for round_ in range(2):
-            result = self.lb.run("python3", "-B", HOSTS, "open", f"{GATEWAY_LB}:30081",
+            result = self.lb.run(*PYTHON, HOSTS, "open", f"{GATEWAY_LB}:30081",
                                  CONNECTIONS, "tcp")
             self.assertEqual(int(result.stdout), CONNECTIONS, round_)
         self.assertEqual(self.gateway.drops().get("half_open_service", 0), 0)
@@ -196,9 +197,9 @@ class SynFloodByDefault(RawCase):
             self.wait_until(lambda: half_open_ended(self.gateway) > 0 or
                             self.gateway.drops().get("table_full", 0) > 0,
                             "the flood has taken all that it may", 60)
-            outbound = self.lb.run("python3", "-B", HOSTS, "open", f"{POD}:8000", CONNECTIONS,
+            outbound = self.lb.run(*PYTHON, HOSTS, "open", f"{POD}:8000", CONNECTIONS,
                                    "tcp").stdout
-            served = self.lb.run("python3", "-B", HOSTS, "connect", f"{GATEWAY_LB}:30081",
+            served = self.lb.run(*PYTHON, HOSTS, "connect", f"{GATEWAY_LB}:30081",
                                  12).stdout
             rows = self.gateway.json("stats")
         finally:
@@ -317,12 +318,12 @@ class KernelCase(LabCase):
         """[field k]: what noclash's limits keep free for others, netfilter gives away."""
         self.start(outgoing=[f'oifname "gw-pod" meta l4proto {{ tcp, udp }} masquerade to '
                              f":20000-{20000 + PORTS - 1}"])
-        server = self.topology.pod.start("python3", "-B", HOSTS, "serve", "8000",
+        server = self.topology.pod.start(*PYTHON, HOSTS, "serve", "8000",
                                          name="peer-server")
         server.wait_ready(lambda: "ready" in server.log())
         for port in range(FLOOD):
             self.inside.send(datagram("10.1.0.50", 10000 + port, POD, 8000))
-        result = self.topology.lb.run("python3", "-B", HOSTS, "open", f"{POD}:8000", CONNECTIONS)
+        result = self.topology.lb.run(*PYTHON, HOSTS, "open", f"{POD}:8000", CONNECTIONS)
         print(f"\nnetfilter let {result.stdout.strip()} of {CONNECTIONS} connections open beside "
               "a host that takes all ports", file=sys.stderr)
         self.assertLess(int(result.stdout), CONNECTIONS)

@@ -7,6 +7,7 @@ import signal
 
 from gateway_case import GatewayCase, build, main
 from lab.noclash import Noclash
+from lab.process import PYTHON
 from lab.topology import (GATEWAY_LB, GATEWAY_POD, LB, NODE_PORT, POD, POD_PORT, PREFIX_LENGTH)
 
 
@@ -30,7 +31,7 @@ class Links(GatewayCase):
                    "s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
                    "s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)\n"
                    f"for _ in range({count}): s.sendto(b'x', ('{destination}', 9))\n")
-        self.lb.run("python3", "-c", program)
+        self.lb.run(*PYTHON, "-c", program)
 
     def set_up_lb(self):
         """The load balancer's end of a link that was made anew."""

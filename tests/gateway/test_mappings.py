@@ -5,6 +5,7 @@
 import time
 
 from gateway_case import main, rule
+from lab.process import PYTHON
 from lab.topology import GATEWAY_POD
 from raw_host import ACK, FIN, RST, SYN, RawCase
 
@@ -136,7 +137,7 @@ class Openings(RawCase):
         """[RFC 5382 REQ-2]: the inside host's own stack sees its SYN crossed by the peer's."""
         script = ("import socket;s=socket.create_connection(('10.2.0.50',7000),8);"
                   "print(s.recv(100))")
-        client = self.lb.start("python3", "-c", script, name="client")
+        client = self.lb.start(*PYTHON, "-c", script, name="client")
         self.assertEqual(self.arrives(self.outside, packets.TCP, 5).flags & 0x3f, SYN)
         self.outside.send(self.tcp(self.there, self.port, SYN))
         both = self.outside.receive(lambda packet: packet.flags & 0x3f == SYN | ACK, 5)

@@ -6,6 +6,7 @@ import socket
 import unittest
 
 from gateway_case import GatewayCase, main, rule
+from lab.process import PYTHON
 from lab.topology import GATEWAY_POD
 from raw_host import RawCase
 
@@ -57,11 +58,11 @@ class UdpLite(GatewayCase):
 
     @unittest.skipUnless(knows_udp_lite(), "this kernel has no UDP-Lite")
     def test_there_and_back(self):
-        server = self.pod.start("python3", "-c", UDP_LITE_SERVER, name="udplite-server")
+        server = self.pod.start(*PYTHON, "-c", UDP_LITE_SERVER, name="udplite-server")
         server.wait_ready(lambda: "ready" in server.log())
         for coverage in (0, 8, 9, 20, 107):
             with self.subTest(coverage=coverage):
-                seen, own_port = self.lb.run("python3", "-c", UDP_LITE_CLIENT,
+                seen, own_port = self.lb.run(*PYTHON, "-c", UDP_LITE_CLIENT,
                                              coverage).stdout.split()
                 address, port = seen.split(":")
                 self.assertEqual(address, GATEWAY_POD)

@@ -6,7 +6,7 @@ import os
 import signal
 
 from gateway_case import HOSTS, GatewayCase, main, node, rule
-from lab.process import run
+from lab.process import PYTHON, run
 from lab.topology import GATEWAY_LB, LB, POD
 
 OUTBOUND = rule("outbound", "masquerade", in_="lb")
@@ -50,7 +50,7 @@ class ReloadCase(GatewayCase):
 
     def stream(self, destination, count):
         """Datagrams from one socket, each sent when the last has come back, in the background."""
-        return self.lb.start("python3", "-B", HOSTS, "echo", destination, count, name="stream")
+        return self.lb.start(*PYTHON, HOSTS, "echo", destination, count, name="stream")
 
     def assert_all_returned(self, stream, count):
         self.assertEqual(stream.wait(timeout_s=40), 0, stream.log())

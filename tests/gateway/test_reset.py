@@ -8,7 +8,7 @@ import time
 
 from gateway_case import GatewayCase, main, node, rule
 from lab.noclash import DEFAULT_RULES
-from lab.process import PATIENCE
+from lab.process import PATIENCE, PYTHON
 from lab.topology import NODE_PORT, POD, POD_PORT
 from raw_host import ACK, RST, SYN, RawCase
 
@@ -35,10 +35,10 @@ class RealEnds(GatewayCase):
 
     def start_ends(self, count, client_does, server_does):
         """Both processes, when all connections are there and in use."""
-        server = self.pod.start("python3", "-B", TCP_ENDS, "serve", f"{POD}:{POD_PORT}", count,
+        server = self.pod.start(*PYTHON, TCP_ENDS, "serve", f"{POD}:{POD_PORT}", count,
                                 server_does, name="tcp-server")
         server.wait_ready(lambda: "listens" in server.log())
-        client = self.lb.start("python3", "-B", TCP_ENDS, "connect", self.destination, count,
+        client = self.lb.start(*PYTHON, TCP_ENDS, "connect", self.destination, count,
                                client_does, name="tcp-client")
         for end in (client, server):
             end.wait_ready(lambda end=end: "ready" in end.log(), timeout_s=60)

@@ -16,7 +16,7 @@ import time
 
 from gateway_case import GatewayCase, build, main
 from lab.echo import Echo
-from lab.process import LabError
+from lab.process import PYTHON, LabError
 from lab.services import WEB_SERVER
 from lab.storm import Receiver
 from lab.topology import GATEWAY_LB, GATEWAY_POD, LB_SOURCES, NODE_PORT, POD, POD_PORT
@@ -133,7 +133,7 @@ class RestartStorm(GatewayCase):
         content = self.random.randbytes(FILE_BYTES)
         with open(os.path.join(root, "file"), "wb") as handle:
             handle.write(content)
-        server = self.pod.start("python3", "-B", WEB_SERVER, POD, WEB_PORT, root, name="web-server")
+        server = self.pod.start(*PYTHON, WEB_SERVER, POD, WEB_PORT, root, name="web-server")
         server.wait_ready(lambda: f"{POD}:{WEB_PORT}" in self.pod.run("ss", "-lnt").stdout)
         fetched = self.lab.path("fetched")
 

@@ -6,6 +6,7 @@ import sys
 
 from gateway_case import HOSTS, GatewayCase, main, rule
 from lab.netfilter import NetfilterOfFewPorts
+from lab.process import PYTHON
 from lab.topology import POD
 
 PORTS = "5000-5063"
@@ -21,7 +22,7 @@ class FewPorts(GatewayCase):
 
     def connect(self):
         """Opens CONNECTIONS connections, one after the other; returns how many were answered."""
-        result = self.lb.run("python3", "-B", HOSTS, "connect", f"{POD}:{SERVER_PORT}",
+        result = self.lb.run(*PYTHON, HOSTS, "connect", f"{POD}:{SERVER_PORT}",
                              CONNECTIONS, timeout_s=120)
         return int(result.stdout)
 

@@ -7,6 +7,7 @@ import time
 
 from gateway_case import GatewayCase, main, rule
 from lab.noclash import DEFAULT_RULES
+from lab.process import PYTHON
 from lab.services import WEB_SERVER
 from lab.topology import GATEWAY_LB, GATEWAY_POD, LB, POD
 
@@ -38,12 +39,12 @@ class Router(GatewayCase):
         """[RFC 4787 REQ-13]"""
         # 1,500-byte segments at first: what comes back in ICMP makes them smaller.
         self.pod.ip("link", "set", "pod0", "mtu", 1400)
-        self.pod.start("python3", "-B", WEB_SERVER, POD, 80, "/nonexistent", name="web-server")
+        self.pod.start(*PYTHON, WEB_SERVER, POD, 80, "/nonexistent", name="web-server")
         script = ("import socket;s=socket.create_connection(('10.1.0.1',30080),10);"
                   "s.sendall(b'POST / HTTP/1.0\\r\\nX: '+b'x'*50000+b'\\r\\n\\r\\n');"
                   "print(len(s.recv(100))>0)")
         self.wait_until(lambda: ":80 " in self.pod.run("ss", "-lnt").stdout, "the server listens")
-        self.assertEqual(self.lb.run("python3", "-c", script).stdout.strip(), "True")
+        self.assertEqual(self.lb.run(*PYTHON, "-c", script).stdout.strip(), "True")
 
     # Sends a datagram that is too big, until the kernel knows better; prints the MTU that it knows.
     MTU_FINDER = """
@@ -66,7 +67,7 @@ print(mtu)
 
     def find_mtu(self, namespace, address, port):
         script = self.MTU_FINDER.format(address, port)
-        return int(namespace.run("python3", "-c", script).stdout)
+        return int(namespace.run(*PYTHON, "-c", script).stdout)
 
     def test_udp_finds_the_mtu(self):
         """[RFC 4787 REQ-13]: to a host outside, and to a service that is forwarded there."""
@@ -89,7 +90,7 @@ print(mtu)
         """[RFC 5508 REQ-4]"""
         script = ("import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);"
                   f"s.settimeout(3);s.connect(('{POD}',9));s.send(b'x');s.recv(10)")
-        result = self.lb.run("python3", "-c", script, check=False)
+        result = self.lb.run(*PYTHON, "-c", script, check=False)
         self.assertIn("ConnectionRefusedError", result.stderr)
 
 
@@ -106,7 +107,7 @@ class NarrowInside(GatewayCase):
         with open(os.path.join(content, "large"), "wb") as handle:
             handle.write(bytes(200000))
         for port in (80, 8080):
-            self.pod.start("python3", "-B", WEB_SERVER, POD, port, content, name=f"web-{port}")
+            self.pod.start(*PYTHON, WEB_SERVER, POD, port, content, name=f"web-{port}")
         for port in (80, 8080):
             self.wait_until(lambda port=port: f":{port} " in self.pod.run("ss", "-lnt").stdout,
                             "the server listens")
@@ -134,7 +135,7 @@ class SegmentSizes(GatewayCase):
                   "print(s.getsockopt(socket.IPPROTO_TCP,socket.TCP_MAXSEG))")
         for port, expected in ((8000, 1460), (8001, 1360), (8002, 900)):
             with self.subTest(port):
-                seen = self.lb.run("python3", "-c", script, port).stdout
+                seen = self.lb.run(*PYTHON, "-c", script, port).stdout
                 self.assertEqual(int(seen), expected - timestamps)
         actions = [row["action"] for row in self.gateway.json("rules")]
         self.assertIn("MSS as the MTUs allow", actions[1])
@@ -150,9 +151,9 @@ class SegmentSizes(GatewayCase):
                   "s,_=l.accept();n=0\n"
                   "while d:=s.recv(65536): n+=len(d)\n"
                   "s.sendall(b'y'*n)")
-        process = self.pod.start("python3", "-c", server, name="mirror")
+        process = self.pod.start(*PYTHON, "-c", server, name="mirror")
         process.wait_ready(lambda: "ready" in process.log())
-        self.assertEqual(self.lb.run("python3", "-c", script).stdout.strip(), "200000")
+        self.assertEqual(self.lb.run(*PYTHON, "-c", script).stdout.strip(), "200000")
         self.assertNotIn("too_big", self.gateway.drops())
 
 

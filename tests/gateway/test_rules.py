@@ -3,6 +3,7 @@
 """The effect of each kind of rule on real connections, and the choice among several rules."""
 
 from gateway_case import HOSTS, GatewayCase, main, node, rule
+from lab.process import PYTHON
 from lab.topology import GATEWAY_LB, GATEWAY_POD, LB, POD
 
 PROTOCOLS = ("tcp", "udp")
@@ -83,7 +84,7 @@ class Exhausted(GatewayCase):
         """[RFC 6888 REQ-11] [RFC 5508 REQ-8]"""
         self.serve(8000)
         self.assertIsNotNone(self.ask("udp", f"{POD}:8000", f"{LB}:6000"))
-        result = self.lb.run("python3", "-B", HOSTS, "ask", "udp", f"{POD}:8000", f"{LB}:6001",
+        result = self.lb.run(*PYTHON, HOSTS, "ask", "udp", f"{POD}:8000", f"{LB}:6001",
                              check=False)
         self.assertIn("No route to host", result.stdout)  # Linux's word for 3/13
         self.wait_until(lambda: "no room: 1 packets" in self.gateway.process.log(),

@@ -4,6 +4,7 @@
 
 from gateway_case import HOSTS, GatewayCase, main, node, rule
 from lab.noclash import DEFAULT_RULES
+from lab.process import PYTHON
 from lab.services import Services
 from lab.topology import GATEWAY_POD, POD
 
@@ -35,7 +36,7 @@ class Udp(GatewayCase):
 
     def test_echo(self):
         self.serve(7000)
-        result = self.lb.run("python3", "-B", HOSTS, "echo", node(7), 500)
+        result = self.lb.run(*PYTHON, HOSTS, "echo", node(7), 500)
         self.assertEqual(result.stdout.strip(), "500")
 
     def test_one_socket_keeps_one_mapping(self):

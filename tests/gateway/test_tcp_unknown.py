@@ -3,6 +3,7 @@
 """Segments of TCP connections that the gateway does not know, as after its restart."""
 
 from gateway_case import GatewayCase, main, rule
+from lab.process import PYTHON
 from lab.topology import GATEWAY_LB, GATEWAY_POD, POD
 from raw_host import ACK, FIN, RST, SYN, RawCase
 
@@ -50,10 +51,10 @@ class Restart(GatewayCase):
     hears = "reset"
 
     def test_the_client_hears_of_it(self):
-        server = self.pod.start("python3", "-B", "-c", HOLDS, name="holds")
+        server = self.pod.start(*PYTHON, "-c", HOLDS, name="holds")
         server.wait_ready(lambda: "ready" in server.log())
         path = self.lab.path("restarted")
-        client = self.lb.start("python3", "-B", "-c", WRITES, path, name="writes")
+        client = self.lb.start(*PYTHON, "-c", WRITES, path, name="writes")
         client.wait_ready(lambda: "connected" in client.log())
         self.gateway.kill()
         self.gateway.launch(self.topology.gateway)

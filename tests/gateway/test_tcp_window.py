@@ -8,6 +8,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 from gateway_case import GatewayCase, main, rule
+from lab.process import PYTHON
 from raw_host import ACK, FIN, RST, SYN, RawCase
 
 BAD_LINK = os.path.join(os.path.dirname(os.path.abspath(__file__)), "bad_link.py")
@@ -174,7 +175,7 @@ class RealStacks(GatewayCase):
         self.lab.link((self.far, "far0"), (self.pod, "bad0"))
         self.far.ip("address", "add", f"{self.FAR}/16", "dev", "far0")
         # The bad link is the only one between the far host and the gateway.
-        link = self.pod.start("python3", "-B", BAD_LINK, "pod0", "bad0", 6, name="bad-link")
+        link = self.pod.start(*PYTHON, BAD_LINK, "pod0", "bad0", 6, name="bad-link")
         link.wait_ready(lambda: "ready" in link.log())
         self.far.ip("route", "add", "default", "via", "10.2.0.1")
 

@@ -3,6 +3,7 @@
 """Forwarding without flows, between real hosts, and beside translation."""
 
 from gateway_case import GatewayCase, main, rule
+from lab.process import PYTHON
 from lab.topology import GATEWAY_LB, GATEWAY_POD, LB, LB_SOURCES, POD
 from test_fragments import XDP
 
@@ -42,9 +43,9 @@ class UntrackedCase(GatewayCase):
 
     def transfer(self, server, address, client, answer):
         """Returns how many bytes of 2 M arrived: there and back for "mirror", there for "count"."""
-        process = server.start("python3", "-c", SERVER, answer, name=f"server-{address}")
+        process = server.start(*PYTHON, "-c", SERVER, answer, name=f"server-{address}")
         process.wait_ready(lambda: "ready" in process.log())
-        return int(client.run("python3", "-c", CLIENT, address, answer).stdout)
+        return int(client.run(*PYTHON, "-c", CLIENT, address, answer).stdout)
 
 
 class Untracked(UntrackedCase):
@@ -95,7 +96,7 @@ class Untracked(UntrackedCase):
         """An ICMP error about an untracked packet comes back."""
         script = ("import socket;s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM);"
                   f"s.settimeout(3);s.connect(('{POD}',9));s.send(b'x');s.recv(10)")
-        result = self.lb.run("python3", "-c", script, check=False)
+        result = self.lb.run(*PYTHON, "-c", script, check=False)
         self.assertIn("ConnectionRefusedError", result.stderr)
         self.assertEqual(self.gateway.flow_count(), 0)
 

@@ -230,4 +230,5 @@ class Noclash:
         return {row["name"]: row["hits"] for row in self.json("rules")}
 
     def _answers(self):
-        return run(self.control_command("version"), check=False, timeout_s=5).returncode == 0
+        """The socket is there before it is asked: to ask takes a process."""
+        return os.path.exists(self.control_socket) and run(self.control_command("version"), check=False, timeout_s=5).returncode == 0

@@ -6,7 +6,7 @@ import json
 import os
 from dataclasses import asdict, dataclass
 
-from .process import LabError
+from .process import PYTHON, LabError
 from .topology import DNS_PORT, GATEWAY_LB, NODE_PORT, POD, POD_PORT
 
 WEB_SERVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "web_server.py")
@@ -40,7 +40,7 @@ class Services:
         self._checksum = hashlib.sha256(content).hexdigest()
         with open(os.path.join(web_root, "file"), "wb") as handle:
             handle.write(content)
-        self._web = pod.start("python3", "-B", WEB_SERVER, POD, POD_PORT, web_root,
+        self._web = pod.start(*PYTHON, WEB_SERVER, POD, POD_PORT, web_root,
                               name="web-server")
         self._dns = pod.start("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null",
                               "--no-resolv", "--no-hosts", "--user=root", "--pid-file=",
