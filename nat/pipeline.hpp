@@ -435,8 +435,7 @@ class Pipeline {
         if (rule == nullptr) return;
         if (rule->is_service() && direction == Direction::reply &&
             context.parsed.kind == PacketKind::tcp)
-            slow_path_.syn_proxy().note_offer(policy.service_rules.service_of(*rule), rule->id,
-                                              context, now_ms);
+            slow_path_.syn_proxy().note_offer(*rule, context, now_ms);
         clamp_to_path(context, *rule, policy.router);
     }
 

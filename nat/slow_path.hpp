@@ -130,10 +130,9 @@ class SlowPath {
         if (!l4_checksum_ok<Family>(context.packet, packet))
             return drop(context, DropReason::bad_l4_checksum);
         if (packet.kind == PacketKind::tcp && !is_opening(packet)) [[unlikely]] {
-            if (const Service<Family>* service = service_of(plan, policy))
-                if (syn_proxy_.may_have_cookies(*service))
-                    if (const std::optional<Found> found = complete_opening(context, plan, round))
-                        return *found;
+            if (plan.rule != nullptr && syn_proxy_.may_have_cookies(*plan.rule))
+                if (const std::optional<Found> found = complete_opening(context, plan, round))
+                    return *found;
             if (was_reset(context, now_ms))
                 return decided(context, Verdict::reset(DropReason::tcp_ended));
             if (!may_open(packet.tcp_flags, policy.tcp))
@@ -155,8 +154,7 @@ class SlowPath {
         if (packet.kind == PacketKind::icmp_reply) return drop(context, DropReason::icmp_unrelated);
         if (rule == nullptr) return drop(context, DropReason::no_rule);
         if (plan.backend != nullptr) [[unlikely]]
-            if (is_opening(packet) &&
-                syn_proxy_.guards(policy.service_rules.service_of(*rule), rule->id, now_ms))
+            if (is_opening(packet) && syn_proxy_.guards(*rule, now_ms))
                 return answer_in_backends_place(context, plan, round);
         return create_flow(context, plan, round);
     }
@@ -175,8 +173,7 @@ class SlowPath {
         if (!policy.service_rules.any()) return false;
         const Rule<Family>* rule = policy.find_rule(flow.rule);
         if (rule == nullptr || !rule->is_service()) return false;
-        if (over && syn_proxy_.guards(policy.service_rules.service_of(*rule), rule->id, now_ms))
-            return true;
+        if (over && syn_proxy_.guards(*rule, now_ms)) return true;
         const bool may_live = state != TcpState::syn_sent && !over;
         return policy.service_rules.leads_elsewhere(*rule, flow.tuple(Direction::original),
                                                     flow.tuple(Direction::reply), may_live);
@@ -287,12 +284,6 @@ class SlowPath {
                reset_ends_->has(context.hash, now_ms);
     }
 
-    /// Null: the packet is for no service.
-    static const Service<Family>* service_of(const FlowPlan& plan, const Snapshot& policy) {
-        const bool is_its = plan.rule != nullptr && plan.rule->is_service();
-        return is_its ? &policy.service_rules.service_of(*plan.rule) : nullptr;
-    }
-
     /// A SYN to a service that is guarded.
     [[gnu::noinline]] Found answer_in_backends_place(PacketContext<Family>& context,
                                                      const FlowPlan& plan, Round round) {
@@ -303,10 +294,9 @@ class SlowPath {
         if (predecessor_ && !end_for_good(round)) return decided(context, Verdict::park());
         constexpr std::uint16_t headers = sizeof(IpHeader<Family>) + sizeof(TcpHeader);
         const Rule<Family>& rule = *plan.rule;
-        const Service<Family>& service = policy.service_rules.service_of(rule);
         // As long as it is guarded, no SYN makes a flow: nobody else looks at those that are left.
-        syn_proxy_.note_half_open(service, rule.id, half_open_.length(rule.id), now_ms);
-        SynOffer offer = syn_proxy_.offer_of(service, rule.id);
+        syn_proxy_.note_half_open(policy.service_rules, rule, half_open_.length(rule.id), now_ms);
+        SynOffer offer = syn_proxy_.offer_of(policy.service_rules.service_of(rule), rule.id);
         offer.max_segment_size =
             std::min(offer.max_segment_size, static_cast<std::uint16_t>(back->mtu - headers));
         syn_proxy_.answer(context, offer, now_ms);
@@ -322,8 +312,7 @@ class SlowPath {
         const std::optional<ProxiedOpening> opening = syn_proxy_.opening_of(context, now_ms);
         if (opening) return open_proxied(context, plan, *opening, round);
         if (was_reset(context, now_ms)) return {};
-        if (!syn_proxy_.guards(policy.service_rules.service_of(*plan.rule), plan.rule->id, now_ms))
-            return {};
+        if (!syn_proxy_.guards(*plan.rule, now_ms)) return {};
         constexpr auto reason = DropReason::syn_cookie;
         const bool is_reset = (context.parsed.tcp_flags & tcp_flag::rst) != 0;
         return decided(context, is_reset ? Verdict::drop(reason) : Verdict::reset(reason));
@@ -523,8 +512,7 @@ class SlowPath {
         half_open_.take(id, policy.half_open_percent, now_ms, gone(round));
         if (plan.backend == nullptr) return;
         const Rule<Family>& rule = *plan.rule;
-        syn_proxy_.note_half_open(policy.service_rules.service_of(rule), rule.id,
-                                  half_open_.length(rule.id), now_ms);
+        syn_proxy_.note_half_open(policy.service_rules, rule, half_open_.length(rule.id), now_ms);
     }
 
     /// A connection that somebody outside may have begun, who need not exist: of a client that has

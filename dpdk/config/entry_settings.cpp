@@ -138,8 +138,8 @@ Settings settings_of(const nat::Pool<V4>& pool) {
 Settings settings_of(const nat::Rule<V4>& rule, const Config& config) {
     // The policy gives the number, and says what it made of a service.
     const auto& [id, action, tracking, source_nat, on_change, pool, ports, likeness, behavior,
-                 mss_clamp, of_service, targets, ingress_port, protocol, to_port, from, to, mapping,
-                 name] = rule;
+                 mss_clamp, of_service, of_its_syns, targets, ingress_port, protocol, to_port, from,
+                 to, mapping, name] = rule;
     Values target;
     for (const auto& one_of_them : targets)
         target.push_back(target_text(one_of_them));

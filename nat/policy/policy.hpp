@@ -95,6 +95,14 @@ struct StaticMapping {
     friend bool operator==(const StaticMapping&, const StaticMapping&) = default;
 };
 
+/// Whether the gateway answers clients' SYNs in the place of a TCP service's backends
+/// (nat/syn_proxy/syn_proxy.hpp).
+enum class SynProxyMode : std::uint8_t {
+    off,
+    automatic,  ///< while very many connections are half open
+    on,
+};
+
 /// One rule of the list; the first that matches decides. An empty list matches anything. What a
 /// first packet needs of its rule, once it is known, comes first, on one cache line.
 template <class Family>
@@ -115,6 +123,7 @@ struct alignas(64) Rule {
     std::optional<std::uint16_t> mss_clamp;
     /// Of a `dnat` rule that the policy made of a service: the place of the service in its list.
     std::uint32_t service = no_service;
+    SynProxyMode syn_proxy = SynProxyMode::off;  ///< likewise
     /// The targets of a `dnat` rule, at least one: each new flow gets one of them at random.
     std::vector<Target<Family>> targets;
 

@@ -29,14 +29,6 @@ enum class OnGone : std::uint8_t {
     keep,   ///< they live on, until they end by themselves
 };
 
-/// Whether the gateway answers clients' SYNs in the place of a TCP service's backends
-/// (nat/syn_proxy/syn_proxy.hpp).
-enum class SynProxyMode : std::uint8_t {
-    off,
-    automatic,  ///< while very many connections are half open
-    on,
-};
-
 /// What the gateway offers to clients in the backends' place.
 struct SynOffer {
     static constexpr std::uint16_t least_segment = 536, most_segment = 9216;

@@ -195,6 +195,7 @@ class ServiceRules {
             rule.source_nat = service.source_nat;
             rule.pool = service.pool;
             rule.service = static_cast<std::uint32_t>(place);
+            rule.syn_proxy = service.syn_proxy;
             for (const PortRange range : service.ports) {
                 rule.to_port = range;
                 rules.push_back(rule);

@@ -83,24 +83,24 @@ class SynProxy {
     [[nodiscard]] const SynProxyCounters& counters() const { return counters_; }
 
     /// Whether the service of `rule` answers SYNs itself just now.
-    [[nodiscard]] bool guards(const Service<Family>& service, RuleId rule,
-                              std::uint64_t now_ms) const {
-        if (service.syn_proxy == SynProxyMode::off || shared_ == nullptr) [[likely]]
+    [[nodiscard]] bool guards(const Rule<Family>& rule, std::uint64_t now_ms) const {
+        if (!may_have_cookies(rule)) [[likely]]
             return false;
-        return service.syn_proxy == SynProxyMode::on || shared_->is_guarded(rule, now_ms);
+        return rule.syn_proxy == SynProxyMode::on || shared_->is_guarded(rule.id, now_ms);
     }
-    /// Whether segments without a flow may show a cookie of this service.
-    [[nodiscard]] bool may_have_cookies(const Service<Family>& service) const {
-        return service.syn_proxy != SynProxyMode::off && shared_ != nullptr;
+    /// Whether segments without a flow may show a cookie of the service of `rule`.
+    [[nodiscard]] bool may_have_cookies(const Rule<Family>& rule) const {
+        return rule.syn_proxy != SynProxyMode::off && shared_ != nullptr;
     }
-    /// This worker keeps so many half-open connections of a service. Guards it when they are too
-    /// many; once guarded, it stays so until they are less than half of that.
-    void note_half_open(const Service<Family>& service, RuleId rule, std::uint32_t half_open,
-                        std::uint64_t now_ms) {
-        if (service.syn_proxy != SynProxyMode::automatic || shared_ == nullptr) return;
-        const bool guarded = shared_->is_guarded(rule, now_ms);
-        const std::uint64_t most = service.syn_proxy_above / (guarded ? 2 : 1);
-        if (std::uint64_t{half_open} * workers_ > most) shared_->guard(rule, now_ms);
+    /// This worker keeps so many half-open connections of the service of `rule`. Guards it when
+    /// they are too many; once guarded, it stays so until they are less than half of that.
+    void note_half_open(const ServiceRules<Family>& services, const Rule<Family>& rule,
+                        std::uint32_t half_open, std::uint64_t now_ms) {
+        if (rule.syn_proxy != SynProxyMode::automatic || shared_ == nullptr) [[likely]]
+            return;
+        const bool guarded = shared_->is_guarded(rule.id, now_ms);
+        const std::uint64_t most = services.service_of(rule).syn_proxy_above / (guarded ? 2 : 1);
+        if (std::uint64_t{half_open} * workers_ > most) shared_->guard(rule.id, now_ms);
     }
 
     /// What clients of a service are offered in its backends' place.
@@ -109,11 +109,11 @@ class SynProxy {
     }
     /// A backend's SYN-ACK to a client that has opened its connection itself. What the client has
     /// asked for is not known any more: what is not offered tells nothing.
-    void note_offer(const Service<Family>& service, RuleId rule,
-                    const PacketContext<Family>& syn_ack, std::uint64_t now_ms) {
-        if (!may_have_cookies(service)) return;
+    void note_offer(const Rule<Family>& rule, const PacketContext<Family>& syn_ack,
+                    std::uint64_t now_ms) {
+        if (!may_have_cookies(rule)) return;
         const auto options = syn_options_of<Family>(syn_ack.packet, syn_ack.parsed);
-        shared_->offer_of(rule).note(options, options, now_ms);
+        shared_->offer_of(rule.id).note(options, options, now_ms);
     }
 
     /// Answers a client's SYN by a cookie. There is room for one segment.
