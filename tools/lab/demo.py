@@ -11,7 +11,7 @@ from . import builds, interrupts, laboratory
 from .console import Console
 from .namespaces import require_privilege, require_root
 from .netfilter import MODES, Netfilter
-from .noclash import Noclash
+from .noclash import DEFAULT_RULES, Noclash
 from .process import LabError, NotAvailable, run
 from .restarts import CONNECTIONS, contests, run_restart
 from .services import NAME, Services
@@ -21,6 +21,14 @@ from .topology import GATEWAY_LB, NODE_PORT, POD, Topology
 FINE, CLASHED, USAGE, ENVIRONMENT, INTERRUPTED = 0, 1, 2, 3, 130
 # One NodePort, one pod and one outside address have 64,512 ports between them.
 MOST_CONNECTIONS = 60000
+
+# The gateway that --keep leaves has a pool, whose addresses can be changed while connections go on.
+KEPT_POOL = """
+[[pool]]
+name = "outside"
+addresses = ["10.2.9.1"]
+"""
+KEPT_RULES = DEFAULT_RULES.replace('action = "masquerade"', 'action = "snat"\npool = "outside"')
 
 DESCRIPTION = """\
 Shows noclash at work on this machine, in network namespaces of its own: nothing outside them is
@@ -239,13 +247,16 @@ class Demo:
         with self._console.step("starting the gateway again") as step:
             laboratory.remove_kept()
             with laboratory.Lab(laboratory.KEPT_PREFIX) as lab:
-                gateway = Noclash(self._build)
+                gateway = Noclash(self._build, name="demo", state=lab.memory_path("flows"),
+                                  extra=KEPT_POOL, rules=KEPT_RULES)
                 topology = self._start(lab, gateway)
                 Services(topology)
                 lab.keep()
             step.conclude(f"running, pid {gateway.process.pid}")
         client = f"sudo ip netns exec {topology.lb.name}"
+        inside = f"sudo ip netns exec {topology.gateway.name}"
         control = " ".join(gateway.control_command())
+        daemon, config = self._build.daemon, gateway.config_path
         storm = os.path.relpath(self._build.storm)
         self._console.say(f"""
   Talk through it:
@@ -260,6 +271,16 @@ class Demo:
     sudo {control} flows list
     sudo {control} stats
     sudo {control} rules
+
+  Change it while connections go on: edit {config}, another address of the pool, say; then
+    sudo {control} config diff {config}
+    sudo {control} reload
+  Kill it, and start it again: its flows go on
+    sudo kill -9 {gateway.process.pid}
+    {inside} {daemon} --config {config} &
+  Upgrade it, here to itself: the flows are exported and imported
+    {inside} tools/upgrade --config {config} \\
+        --old-noclashctl {self._build.control} --new-noclash {daemon} --by-stream
 
   Its configuration and its logs:  {lab.directory}
   Remove it all:                   sudo tools/demo --clean""")

@@ -79,7 +79,8 @@ std::string refusal_text(const ReloadAnswer& answer) {
 std::string reloaded_text(const ReloadAnswer& answer) {
     if (is_idle(answer)) return no_change_text(answer) + '\n';
     return fmt::format(
-        "Reloaded {} in {} ms: {}; {} unchanged, {} live on under rules that are gone, {} ended.\n",
+        "Reloaded {} in {} ms: {}; {} unchanged, {} live on by former rules or addresses, {} "
+        "ended.\n",
         file_of(answer), fmt::group_digits(answer.outcome.value("took_ms", std::uint64_t{0})),
         counted(answer.changes.size(), "change"), counted(flows(answer, "unchanged"), "flow"),
         fmt::group_digits(flows(answer, "live_on")), fmt::group_digits(flows(answer, "ended")));
@@ -90,8 +91,8 @@ std::string would_reload_text(const ReloadAnswer& answer) {
         return fmt::format("A reload would change nothing: {}.\n", refusal);
     if (is_idle(answer)) return no_change_text(answer) + '\n';
     return fmt::format(
-        "A reload would make {}; {} would be unchanged, {} would live on under rules that are "
-        "gone, {} would end.\n",
+        "A reload would make {}; {} would be unchanged, {} would live on by former rules or "
+        "addresses, {} would end.\n",
         counted(answer.changes.size(), "change"), counted(flows(answer, "unchanged"), "flow"),
         fmt::group_digits(flows(answer, "live_on")), fmt::group_digits(flows(answer, "ended")));
 }

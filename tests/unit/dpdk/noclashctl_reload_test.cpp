@@ -74,10 +74,10 @@ TEST(ReloadText, SaysWhatBecameOfFlows) {
     const ReloadAnswer answer = answer_of(with(changes, outcome(true)));
     EXPECT_EQ(reloaded_text(answer),
               "Reloaded /etc/noclash/gateway.toml in 12 ms: 4 changes; 1,204 flows unchanged, 12 "
-              "live on under rules that are gone, 3 ended.\n");
+              "live on by former rules or addresses, 3 ended.\n");
     EXPECT_EQ(would_reload_text(answer),
               "A reload would make 4 changes; 1,204 flows would be unchanged, 12 would live on "
-              "under rules that are gone, 3 would end.\n");
+              "by former rules or addresses, 3 would end.\n");
     EXPECT_THAT(reloaded_text(answer_of({changes[0], outcome(true)})), HasSubstr(" 1 change; "));
 }
 
