@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The load balancer's storm while the configuration changes all the time: nothing is lost."""
+"""The load balancer's storm while the configuration changes all the time: nothing is lost, and
+downloads and iperf3 go on."""
 
 import os
 import random
@@ -10,9 +11,13 @@ from gateway_case import GatewayCase, build, main, rule
 from lab.noclash import DEFAULT_RULES
 from lab.storm import run_storm
 from lab.topology import GATEWAY_LB
+from successive import downloads, measurements
 
-# So many reloads in each test; NOCLASH_RELOADS=1000 is a soak.
+# So many reloads in each test, of so many rules. NOCLASH_RELOADS=1000 is a soak; another one,
+# NOCLASH_RELOADS=20 NOCLASH_RULES=10000.
 RELOADS = int(os.environ.get("NOCLASH_RELOADS", "60"))
+RULES = int(os.environ.get("NOCLASH_RULES", "300"))
+SIZES = (min(10, RULES), RULES) if RULES <= 300 else (RULES, RULES)
 
 
 def filler(count):
@@ -65,14 +70,20 @@ class ReloadStorm(GatewayCase):
         self.assertEqual((result.tuple_collisions, result.bad_checksums), (0, 0))
 
     def test_nothing_is_lost_or_delivered_twice(self):
-        reloads = Reloads(self.gateway, RELOADS, (10, 300))
+        transfers = [downloads(self), measurements(self)]
+        reloads = Reloads(self.gateway, RELOADS, SIZES)
         reloads.start()
         try:
             storms = 0
             while reloads.is_alive() or storms == 0:
                 self.storm(10000, reloads)
-                self.gateway.json("flows", "flush")
+                # Room for the next, whose sources are the same.
+                self.gateway.json("flows", "flush", "--source", "10.1.1.0/24")
                 storms += 1
+                for transfer in transfers:
+                    transfer.keep_up()
+            for transfer in transfers:
+                transfer.finish()
         finally:
             reloads.stop()
         self.assertIsNone(reloads.error, reloads.error)

@@ -6,7 +6,6 @@
     NOCLASH_SEED=N      the moments of a run that has printed N
 """
 
-import hashlib
 import json
 import os
 import random
@@ -16,18 +15,16 @@ import time
 
 from gateway_case import GatewayCase, build, main
 from lab.echo import Echo
-from lab.process import PYTHON, LabError
-from lab.services import WEB_SERVER
+from lab.process import LabError
 from lab.storm import Receiver
 from lab.topology import GATEWAY_LB, GATEWAY_POD, LB_SOURCES, NODE_PORT, POD, POD_PORT
 from restart_case import kept
+from successive import downloads, measurements
 
 KILLS = int(os.environ.get("NOCLASH_KILLS", "20"))
 SEED = int(os.environ.get("NOCLASH_SEED", random.SystemRandom().randrange(1 << 32)))
 CONNECTIONS = 50
 STORM_CONNECTIONS, STORM_RATE_CPS = 20000, 1000
-WEB_PORT, FIRST_IPERF_PORT = 8080, 5201
-FILE_BYTES, FILE_RATE = 12 << 20, "3M"
 SYN = f"tcp dport {POD_PORT} tcp flags & (fin | syn | rst | ack) == syn"
 
 
@@ -82,28 +79,6 @@ class Storm:
         self._sender = None
 
 
-class Transfers:
-    """Programs that run one after the other, each of which has to end well."""
-
-    def __init__(self, case, start, check):
-        """`start(number)` starts one, `check(number)` looks at what it has made."""
-        self._case, self._start, self._check = case, start, check
-        self.done = 0
-        self._process = start(0)
-
-    def keep_up(self):
-        if self._process.returncode is not None:
-            self.finish()
-            self._process = self._start(self.done)
-
-    def finish(self):
-        """Waits for the one that runs."""
-        status = self._process.wait(90)
-        self._case.assertEqual(status, 0, self._process.log_tail())
-        self._check(self.done)
-        self.done += 1
-
-
 class RestartStorm(GatewayCase):
     """Two workers."""
 
@@ -124,44 +99,6 @@ class RestartStorm(GatewayCase):
         self.assertEqual({line.seen[0] for line in self.echo.lines}, {GATEWAY_POD})
         self.assertEqual(len(set(self.ports)), CONNECTIONS)
         self.pod.nft(guard(self.ports))
-
-    # Other traffic.
-
-    def downloads(self):
-        root = self.lab.path("www")
-        os.mkdir(root)
-        content = self.random.randbytes(FILE_BYTES)
-        with open(os.path.join(root, "file"), "wb") as handle:
-            handle.write(content)
-        server = self.pod.start(*PYTHON, WEB_SERVER, POD, WEB_PORT, root, name="web-server")
-        server.wait_ready(lambda: f"{POD}:{WEB_PORT}" in self.pod.run("ss", "-lnt").stdout)
-        fetched = self.lab.path("fetched")
-
-        def check(_number):
-            with open(fetched, "rb") as handle:
-                self.assertEqual(hashlib.sha256(handle.read()).digest(),
-                                 hashlib.sha256(content).digest())
-            os.unlink(fetched)
-        return Transfers(self, lambda _number: self.lb.start(
-            "curl", "--silent", "--show-error", "--fail", "--limit-rate", FILE_RATE, "--output",
-            fetched, f"http://{POD}:{WEB_PORT}/file", name="curl"), check)
-
-    def measurements(self):
-        """iperf3, each with a server of its own."""
-        def start(number):
-            port = FIRST_IPERF_PORT + number
-            server = self.pod.start("iperf3", "--server", "--one-off", "--port", port,
-                                    name="iperf3-server")
-            server.wait_ready(lambda: f":{port} " in self.pod.run("ss", "-lnt").stdout)
-            return self.lb.start("iperf3", "--client", POD, "--port", port, "--time", 5,
-                                 "--bitrate", "20M", "--json", name="iperf3",
-                                 stdout_path=self.lab.path(f"iperf3-{number}.json"))
-
-        def check(number):
-            with open(self.lab.path(f"iperf3-{number}.json"), encoding="utf-8") as handle:
-                report = json.load(handle)
-            self.assertGreater(report["end"]["sum_received"]["bytes"], 0, report)
-        return Transfers(self, start, check)
 
     # The kills.
 
@@ -213,7 +150,7 @@ class RestartStorm(GatewayCase):
     def test_all_connections_survive(self):
         print(f"\nNOCLASH_SEED={SEED}", file=sys.stderr)
         storm = Storm(self)
-        transfers = [self.downloads(), self.measurements()]
+        transfers = [downloads(self), measurements(self)]
         kills = 0
         while kills < KILLS:
             for traffic in (storm, *transfers):
