@@ -17,7 +17,7 @@ from successive import downloads, measurements
 # NOCLASH_RELOADS=20 NOCLASH_RULES=10000.
 RELOADS = int(os.environ.get("NOCLASH_RELOADS", "60"))
 RULES = int(os.environ.get("NOCLASH_RULES", "300"))
-SIZES = (min(10, RULES), RULES) if RULES <= 300 else (RULES, RULES)
+SIZES = (10 if RULES <= 300 else RULES - 100, RULES)
 
 
 def filler(count):
