@@ -3,7 +3,7 @@
 
 #include <cassert>
 #include <cstddef>
-#include <new>
+#include <memory>
 #include <optional>
 #include <type_traits>
 
@@ -22,8 +22,7 @@ class HugeArray {
         : size_(size), memory_(size * sizeof(T)), data_(static_cast<T*>(memory_->data())) {
         parallel_for(size_, HugeMapping::two_megabytes / sizeof(T) + 1,
                      [this](std::size_t begin, std::size_t end) {
-                         for (std::size_t i = begin; i != end; ++i)
-                             new (data_ + i) T();
+                         std::uninitialized_value_construct(data_ + begin, data_ + end);
                      });
     }
     /// Takes `size` elements as they are, in memory that somebody else keeps for longer than the
