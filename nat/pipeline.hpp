@@ -332,12 +332,7 @@ class Pipeline {
             if (is != OfIncarnation::no) return is == OfIncarnation::yes;
         }
         StateMove move;
-        if (const DropReason reason = track(flow, direction, context.packet, context.parsed,
-                                            policy.timeouts, policy.tcp.window, now_ms, move);
-            reason != DropReason::none) {
-            context.verdict.reason = reason;
-            return false;
-        }
+        if (!move_state(context, flow, direction, move, round)) return false;
         if (reopens && flow.status.load(std::memory_order_seq_cst) != FlowStatus::live) {  // (33)
             context.verdict =
                 Verdict::park();  // another worker may be giving the tuple to a new flow
@@ -346,8 +341,7 @@ class Pipeline {
         if (!policy.timeouts.inbound_refresh)
             slow_path_.mappings().note_outward(flow, direction,
                                                flow.expires.load(std::memory_order_relaxed));
-        note_opening(context, flow, direction, round);
-        count_opening(context, flow, direction, move, round);
+        heed_move(context, flow, direction, move, round);
         if (timestamps_ != nullptr && context.parsed.kind == PacketKind::tcp)
             timestamps_->passes(context.packet, context.parsed, flow, direction, reopens, now_ms);
         return true;
@@ -357,7 +351,6 @@ class Pipeline {
     /// tracked by the backend's numbers.
     [[gnu::noinline]] bool track_proxied(PacketContext<Family>& context, Record& flow,
                                          Direction direction, Round round) {
-        const auto& [policy, now_ms] = round;
         SynProxy<Family, Traits>& proxy = slow_path_.syn_proxy();
         const TcpProgress seen(flow.protocol_state.load(std::memory_order_acquire));  // (34)
         if ((context.parsed.tcp_flags & tcp_flag::decisive) != 0 &&
@@ -403,21 +396,30 @@ class Pipeline {
         if (direction == Direction::original)
             shift_to_backend(context.packet, context.parsed, shift);
         StateMove move;
-        if (const DropReason reason = track(flow, direction, context.packet, context.parsed,
-                                            policy.timeouts, policy.tcp.window, now_ms, move);
-            reason != DropReason::none) {
-            context.verdict.reason = reason;
-            return false;
-        }
+        if (!move_state(context, flow, direction, move, round)) return false;
         if (direction == Direction::original)
             proxy.note_timestamp(context, flow);
         else
             shift_to_client(context.packet, context.parsed, shift);
-        note_opening(context, flow, direction, round);
-        count_opening(context, flow, direction, move, round);
+        heed_move(context, flow, direction, move, round);
         return true;
     }
 
+    /// Moves the flow's state; false when the packet does not fit, and then the verdict says why.
+    static bool move_state(PacketContext<Family>& context, Record& flow, Direction direction,
+                           StateMove& move, Round round) {
+        const auto& [policy, now_ms] = round;
+        const DropReason reason = track(flow, direction, context.packet, context.parsed,
+                                        policy.timeouts, policy.tcp.window, now_ms, move);
+        if (reason != DropReason::none) context.verdict.reason = reason;
+        return reason == DropReason::none;
+    }
+    /// What hangs on such a move.
+    void heed_move(const PacketContext<Family>& context, Record& flow, Direction direction,
+                   StateMove move, Round round) {
+        note_opening(context, flow, direction, round);
+        count_opening(context, flow, direction, move, round);
+    }
     /// A packet that `Incarnations` has tracked.
     void note_of_incarnation(const PacketContext<Family>& context, Record& flow,
                              Direction direction, Round round) {

@@ -102,9 +102,8 @@ class FlowFlush {
                 segment.to == Direction::original ? flow.original : flow.reply;
             gateway_.reset_ends.note(gateway_.flows.index().hash(of_end), now);
             if (!at_once) continue;
-            FlowReset packet{};
-            nat::build_bare_segment<V4>(of_end.inverse(), segment.numbers, packet);
-            if (!gateway_.flow_resets[flow.worker].push(packet)) return;  // never: it has room
+            const FlowReset reset(of_end.inverse(), segment.numbers);
+            if (!gateway_.flow_resets[flow.worker].push(reset)) return;  // never: it has room
         }
     }
 

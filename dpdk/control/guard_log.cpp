@@ -11,6 +11,7 @@ std::vector<std::string> GuardLog::look(const Snapshot& policy,
                                         const nat::SynProxyShared<V4, Production>& proxy,
                                         std::uint64_t now_ms) {
     std::vector<std::string> lines;
+    if (guarded_.empty() && !policy.service_rules.any_automatic()) return lines;
     for (const nat::Rule<V4>& rule : policy.service_rules.rules()) {
         const bool may_be =
             policy.service_rules.service_of(rule).syn_proxy == nat::SynProxyMode::automatic;

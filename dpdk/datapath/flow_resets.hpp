@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
 #include <cstddef>
-#include <cstdint>
 
 #include "dpdk/datapath/spsc_ring.hpp"
-#include "nat/conntrack/bare_segment.hpp"
+#include "nat/conntrack/own_segment.hpp"
 
 namespace noclash::dpdk {
 
-/// A whole IP packet that tells an end of a connection that the gateway has ended it.
-using FlowReset = std::array<std::uint8_t, nat::bare_segment_bytes<V4>>;
+/// What tells an end of a connection that the gateway has ended it.
+using FlowReset = nat::OwnSegment<V4>;
 
-/// Such packets on their way from the thread that ends flows (dpdk/control/flow_flush.hpp) to one
+/// Such segments on their way from the thread that ends flows (dpdk/control/flow_flush.hpp) to one
 /// worker, which sends them. Who ends flows waits while there is no room.
 using FlowResets = SpscRing<FlowReset, 1024>;
 

@@ -378,9 +378,8 @@ void Worker::reset(const PacketContext& context, Round round) {
     if (!hop) return;
     if (context.verdict.reason != nat::DropReason::tcp_ended && !resets_.allow(to, round.now_ms))
         return counters_.tcp_resets_suppressed.add();
-    std::array<std::uint8_t, nat::bare_segment_bytes<V4>> bytes{};
-    nat::build_tcp_reset<V4>(context.packet, context.parsed, bytes);
-    rte_mbuf* frame = make_frame(bytes);
+    const auto answer = nat::build_tcp_reset<V4>(context.packet, context.parsed);
+    rte_mbuf* frame = make_frame(answer.bytes());
     if (frame == nullptr) return;
     counters_.tcp_resets_sent.add();
     egress_.send(frame, *hop);
@@ -396,21 +395,11 @@ std::size_t Worker::send_flow_resets(Round round) {
         flow_resets_ms_ = round.now_ms;
         flow_resets_left_ = flow_resets_a_ms;
     }
-    const std::size_t sent =
-        waiting.drain([&](const FlowReset& packet) { send_flow_reset(packet, round); },
-                      std::min(flow_resets_a_round, flow_resets_left_));
+    const std::size_t sent = waiting.drain(
+        [&](const FlowReset& reset) { send(reset, counters_.flow_resets_sent, round); },
+        std::min(flow_resets_a_round, flow_resets_left_));
     flow_resets_left_ -= sent;
     return sent;
-}
-
-void Worker::send_flow_reset(const FlowReset& packet, Round round) {
-    rte_mbuf* frame = make_frame(packet);
-    if (frame == nullptr) return;
-    counters_.flow_resets_sent.add();
-    const V4Address to = nat::header<nat::IpHeader<V4>>(ip_packet(frame), 0).destination.get();
-    const auto hop = round.policy.router.route(to);
-    if (!hop) return egress_.drop(frame, nat::DropReason::no_route);
-    egress_.send(frame, *hop);
 }
 
 /// What the pipeline answers itself, and what its timers ask for.
@@ -419,17 +408,16 @@ inline void Worker::send_own_segments(Round round) {
         send_all_own_segments(round);
 }
 void Worker::send_all_own_segments(Round round) {
-    for (const nat::OwnSegment<V4>& segment : pipeline_.outbox().take()) {
-        rte_mbuf* frame = make_frame(segment.bytes());
-        if (frame == nullptr) continue;
-        counters_.own_segments_sent.add();
-        const auto hop = round.policy.router.route(segment.destination());
-        if (!hop) {
-            egress_.drop(frame, nat::DropReason::no_route);
-            continue;
-        }
-        egress_.send(frame, *hop);
-    }
+    for (const nat::OwnSegment<V4>& segment : pipeline_.outbox().take())
+        send(segment, counters_.own_segments_sent, round);
+}
+void Worker::send(const nat::OwnSegment<V4>& segment, Counter& sent, Round round) {
+    rte_mbuf* frame = make_frame(segment.bytes());
+    if (frame == nullptr) return;
+    sent.add();
+    const auto hop = round.policy.router.route(segment.destination());
+    if (!hop) return egress_.drop(frame, nat::DropReason::no_route);
+    egress_.send(frame, *hop);
 }
 
 /// The neighbour that a packet waited for does not answer. The packet is translated already, so the

@@ -107,9 +107,9 @@ class alignas(64) Worker {
     void reject(const PacketContext& context, Round round);
     void reset(const PacketContext& context, Round round);
     [[nodiscard]] std::size_t send_flow_resets(Round round);
-    void send_flow_reset(const FlowReset& packet, Round round);
     void send_own_segments(Round round);
     void send_all_own_segments(Round round);
+    void send(const nat::OwnSegment<V4>& segment, Counter& sent, Round round);
     [[nodiscard]] rte_mbuf* make_frame(std::span<const std::uint8_t> packet);
     void neighbor_failed(rte_mbuf* failed, Round round);
     [[nodiscard]] static bool was_untracked(const PacketContext& about, const PacketContext& error,

@@ -8,8 +8,7 @@
 namespace noclash::nat {
 
 template <>
-void build_tcp_reset<V4>(const PacketView& segment, const Parsed<V4>& parsed,
-                         std::span<std::uint8_t, bare_segment_bytes<V4>> out) {
+OwnSegment<V4> build_tcp_reset<V4>(const PacketView& segment, const Parsed<V4>& parsed) {
     assert(parsed.kind == PacketKind::tcp && (parsed.tcp_flags & tcp_flag::rst) == 0);
     const TcpSegment unknown = segment_of(segment, parsed);
     TcpSegment reset;
@@ -20,7 +19,7 @@ void build_tcp_reset<V4>(const PacketView& segment, const Parsed<V4>& parsed,
         reset.acknowledgment = unknown.end;
         reset.flags = tcp_flag::rst | tcp_flag::ack;
     }
-    build_bare_segment<V4>(parsed.tuple.inverse(), reset, out);
+    return {parsed.tuple.inverse(), reset};
 }
 
 }  // namespace noclash::nat

@@ -94,9 +94,14 @@ class ServiceRules {
         }
         for (const Rule<Family>& rule : rules_)
             heads_[rule.service] = Head(rule, services[rule.service], *backends_[rule.service]);
+        any_automatic_ = std::ranges::any_of(services, [](const Service<Family>& service) {
+            return service.syn_proxy == SynProxyMode::automatic;
+        });
     }
 
     [[nodiscard]] bool any() const { return !rules_.empty(); }
+    /// Whether a SYN proxy may guard any of the services while very many connections are half open.
+    [[nodiscard]] bool any_automatic() const { return any_automatic_; }
     /// Null: the packet is for no service.
     [[nodiscard]] const Rule<Family>* find(const Tuple<Family>& tuple,
                                            std::uint16_t ingress_port) const {
@@ -222,6 +227,7 @@ class ServiceRules {
     const typename Table::Key key_;
     std::vector<std::shared_ptr<ServiceBackends<Family>>> backends_;  ///< by place of the service
     Rule<Family> hairpin_;
+    bool any_automatic_ = false;
 };
 
 }  // namespace noclash::nat

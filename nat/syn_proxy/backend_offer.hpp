@@ -5,8 +5,8 @@
 #include <atomic>
 #include <cstdint>
 
+#include "nat/conntrack/syn_options.hpp"
 #include "nat/policy/service.hpp"
-#include "nat/syn_proxy/syn_options.hpp"
 
 namespace noclash::nat {
 

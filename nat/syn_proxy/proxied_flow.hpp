@@ -5,12 +5,13 @@
 #include <cstdint>
 
 #include "nat/conntrack/flow_marks.hpp"
+#include "nat/conntrack/syn_options.hpp"
 #include "nat/conntrack/tcp_state.hpp"
-#include "nat/syn_proxy/syn_options.hpp"
 
 namespace noclash::nat {
 
-/// Whether the flow's backend has still to answer.
+/// Whether the flow's backend has still to answer. While `syn_recv`, a worker is just taking its
+/// answer: that is no `is_proxied_opening` any more, which may be adopted and lives by its SYN.
 [[nodiscard]] constexpr bool is_waiting(TcpProgress progress) {
     return progress.is_proxied() &&
            (progress.state() == TcpState::syn_sent || progress.state() == TcpState::syn_recv);

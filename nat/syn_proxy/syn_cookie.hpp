@@ -25,8 +25,8 @@
 #include <optional>
 
 #include "engine/tuple.hpp"
+#include "nat/conntrack/syn_options.hpp"
 #include "nat/policy/service.hpp"
-#include "nat/syn_proxy/syn_options.hpp"
 
 namespace noclash::nat {
 

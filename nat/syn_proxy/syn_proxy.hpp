@@ -50,7 +50,7 @@
 #include "nat/packet/packet_context.hpp"
 #include "nat/packet/timestamp_option.hpp"
 #include "nat/policy/policy_snapshot.hpp"
-#include "nat/syn_proxy/own_segment.hpp"
+#include "nat/syn_proxy/own_segments.hpp"
 #include "nat/syn_proxy/proxied_flow.hpp"
 #include "nat/syn_proxy/sequence_shift.hpp"
 #include "nat/syn_proxy/syn_cookie.hpp"

@@ -16,8 +16,8 @@
 #include <utility>
 #include <vector>
 
-#include "nat/conntrack/bare_segment.hpp"
 #include "nat/conntrack/end_segments.hpp"
+#include "nat/conntrack/own_segment.hpp"
 #include "tests/fuzz/fuzz_input.hpp"
 #include "tests/unit/nat/pipeline_fixture.hpp"
 
@@ -262,11 +262,8 @@ class AdoptionDriver {
         const bool is_syn = own_.at(l4 + 13) == tcp_flag::syn;
         constexpr std::uint8_t syn_ack = tcp_flag::syn | tcp_flag::ack;
         Bytes answer = tcp(answer_to(way), is_syn ? syn_ack : tcp_flag::ack);
-        const auto number = [this, l4](std::size_t at) {
-            return std::uint32_t{get16(own_, l4 + at)} << 16U | get16(own_, l4 + at + 2);
-        };
-        put32(answer, l4_offset(answer) + 4, number(8));
-        put32(answer, l4_offset(answer) + 8, number(4) + 1);
+        put32(answer, l4_offset(answer) + 4, get32(own_, l4 + 8));
+        put32(answer, l4_offset(answer) + 8, get32(own_, l4 + 4) + 1);
         fix_l4_checksum(answer);
         const bool from_inside = same_prefix<V4>(way.destination, ip("10.1.0.0"), 16);
         gateway_->pass(answer, from_inside ? 0 : 1);
@@ -279,9 +276,8 @@ class AdoptionDriver {
             for (const TcpWindow mode : {TcpWindow::liberal, TcpWindow::off}) {
                 for (const EndSegment& segment : end_segments(records_[id], mode)) {
                     const Tuple<V4> way = records_[id].tuple(segment.to).inverse();
-                    Bytes bytes(bare_segment_bytes<V4>);
-                    build_bare_segment<V4>(way, segment.numbers,
-                                           std::span<std::uint8_t, bare_segment_bytes<V4>>(bytes));
+                    const OwnSegment<V4> own(way, segment.numbers);
+                    Bytes bytes(own.bytes().begin(), own.bytes().end());
                     require(read(bytes).tuple == way);
                 }
             }

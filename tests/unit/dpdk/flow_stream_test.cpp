@@ -179,7 +179,9 @@ TEST(FlowStream, NamesThatAreImplausibleAreRefused) {
     EXPECT_THAT(refusal(written(content)), HasSubstr("implausible"));
 }
 
-/// What the first release that had streams wrote.
+/// What the first release that had streams wrote: the bytes of `sample()`, as it was then. It stays
+/// as it is. A later version of the format gets a file of its own, beside this one: its `sample()`,
+/// written once.
 const std::string golden = NOCLASH_STREAMS "/version1.flows";
 
 TEST(GoldenStream, OfVersion1IsRead) {
@@ -187,14 +189,6 @@ TEST(GoldenStream, OfVersion1IsRead) {
     const StreamBytes bytes{std::istreambuf_iterator<char>(file), {}};
     ASSERT_FALSE(bytes.empty()) << golden;
     expect_same(read_stream(bytes), sample_content());
-}
-
-/// Made it: never again.
-TEST(GoldenStream, DISABLED_Write) {
-    const StreamBytes bytes = sample();
-    std::ofstream(golden, std::ios::binary)
-        .write(reinterpret_cast<const char*>(bytes.data()),
-               static_cast<std::streamsize>(bytes.size()));
 }
 
 }  // namespace

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "nat/conntrack/bare_segment.hpp"
+#include "nat/conntrack/own_segment.hpp"
 #include "nat/packet/parse.hpp"
 #include "tests/unit/nat/conversation.hpp"
 
@@ -156,9 +156,8 @@ TEST(EndSegments, WithoutNumbersAskWhatIsExpected) {
 
 /// The packet that an end gets, checked like one that came.
 Parsed<V4> packet_of(const Flow<V4, Production>& flow, const EndSegment& segment, Bytes& bytes) {
-    bytes.resize(bare_segment_bytes<V4>);
-    build_bare_segment<V4>(flow.tuple(segment.to).inverse(), segment.numbers,
-                           std::span<std::uint8_t, bare_segment_bytes<V4>>(bytes));
+    const OwnSegment<V4> own(flow.tuple(segment.to).inverse(), segment.numbers);
+    bytes.assign(own.bytes().begin(), own.bytes().end());
     Parsed<V4> parsed;
     EXPECT_EQ(parse<V4>(view(bytes), 0, parsed), DropReason::none);
     EXPECT_TRUE(l4_checksum_ok<V4>(view(bytes), parsed));

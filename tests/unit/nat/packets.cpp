@@ -46,6 +46,9 @@ void put16(Bytes& bytes, std::size_t at, unsigned value) {
     bytes.at(at + 1) = static_cast<std::uint8_t>(value);
 }
 
+std::uint32_t get32(const Bytes& bytes, std::size_t at) {
+    return std::uint32_t{get16(bytes, at)} << 16U | get16(bytes, at + 2);
+}
 void put32(Bytes& bytes, std::size_t at, std::uint32_t value) {
     put16(bytes, at, value >> 16);
     put16(bytes, at + 2, value & 0xffff);
@@ -111,6 +114,16 @@ Bytes tcp(const Ends& ends, std::uint8_t flags, const Bytes& payload, const Byte
     Bytes packet = ipv4(ends, 6, segment, ip_options);
     fix_l4_checksum(packet);
     return packet;
+}
+
+void insert_tcp_options(Bytes& packet, const Bytes& options) {
+    const std::size_t l4 = l4_offset(packet);
+    packet.insert(packet.begin() + static_cast<std::ptrdiff_t>(l4 + 20), options.begin(),
+                  options.end());
+    packet[l4 + 12] = static_cast<std::uint8_t>((20 + options.size()) / 4 << 4);
+    put16(packet, 2, static_cast<unsigned>(packet.size()));
+    fix_ip_checksum(packet);
+    fix_l4_checksum(packet);
 }
 
 Bytes udp(const Ends& ends, const Bytes& payload, const Bytes& ip_options) {

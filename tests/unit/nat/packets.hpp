@@ -24,6 +24,7 @@ using Bytes = std::vector<std::uint8_t>;
 
 [[nodiscard]] std::uint16_t get16(const Bytes& bytes, std::size_t at);
 void put16(Bytes& bytes, std::size_t at, unsigned value);
+[[nodiscard]] std::uint32_t get32(const Bytes& bytes, std::size_t at);
 void put32(Bytes& bytes, std::size_t at, std::uint32_t value);
 
 /// Addresses, ports and ICMP identifiers of one packet, in host order.
@@ -39,6 +40,8 @@ struct Ends {
                          const Bytes& options = {});
 [[nodiscard]] Bytes tcp(const Ends& ends, std::uint8_t flags, const Bytes& payload = {},
                         const Bytes& ip_options = {});
+/// Puts whole words of options behind the header of a TCP segment that has none.
+void insert_tcp_options(Bytes& packet, const Bytes& options);
 [[nodiscard]] Bytes udp(const Ends& ends, const Bytes& payload = {}, const Bytes& ip_options = {});
 /// `rest` is the second 32-bit word: identifier and sequence number, or what an error has there.
 [[nodiscard]] Bytes icmp(const Ends& ends, std::uint8_t type, std::uint8_t code, std::uint32_t rest,

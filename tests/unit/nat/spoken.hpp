@@ -27,8 +27,4 @@ inline Bytes segment(const Ends& ends, const Spoken& spoken) {
     return packet;
 }
 
-inline std::uint32_t get32(const Bytes& bytes, std::size_t at) {
-    return std::uint32_t{get16(bytes, at)} << 16U | get16(bytes, at + 2);
-}
-
 }  // namespace noclash::nat::test

@@ -19,16 +19,10 @@ struct Stamp {
 /// A segment with the timestamps option where hosts put it.
 inline Bytes stamped(const Ends& ends, std::uint8_t flags, Stamp stamp) {
     Bytes packet = tcp(ends, flags);
-    const std::size_t l4 = l4_offset(packet);
     Bytes options{1, 1, 8, 10, 0, 0, 0, 0, 0, 0, 0, 0};
     put32(options, 4, stamp.value);
     put32(options, 8, stamp.echo);
-    packet.insert(packet.begin() + static_cast<std::ptrdiff_t>(l4 + 20), options.begin(),
-                  options.end());
-    packet[l4 + 12] = static_cast<std::uint8_t>((20 + options.size()) / 4 << 4);
-    put16(packet, 2, static_cast<unsigned>(packet.size()));
-    fix_ip_checksum(packet);
-    fix_l4_checksum(packet);
+    insert_tcp_options(packet, options);
     return packet;
 }
 

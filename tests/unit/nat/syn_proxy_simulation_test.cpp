@@ -367,15 +367,16 @@ class World {
     void answer_by_reset(Bytes segment) {
         Parsed<V4> parsed;
         ASSERT_EQ(parse<V4>(view(segment), 0, parsed), DropReason::none);
-        std::array<std::uint8_t, bare_segment_bytes<V4>> reset;
-        build_tcp_reset<V4>(view(segment), parsed, reset);
-        leave(gateway_->router.route(parsed.tuple.source)->port, Bytes(reset.begin(), reset.end()));
+        send_own(build_tcp_reset<V4>(view(segment), parsed));
     }
     void gather() {
         for (const auto& pipeline : gateway_->pipelines)
             for (const OwnSegment<V4>& segment : pipeline->outbox().take())
-                leave(gateway_->router.route(segment.destination())->port,
-                      Bytes(segment.bytes().begin(), segment.bytes().end()));
+                send_own(segment);
+    }
+    void send_own(const OwnSegment<V4>& segment) {
+        leave(gateway_->router.route(segment.destination())->port,
+              Bytes(segment.bytes().begin(), segment.bytes().end()));
     }
     void maintain() {
         gateway_->engines[0]->quiescent();

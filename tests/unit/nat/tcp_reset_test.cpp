@@ -21,9 +21,8 @@ TcpSegment answer(std::uint8_t flags, const Bytes& payload = {}) {
     put32(packet, 24, sequence);
     put32(packet, 28, acknowledgment);
     fix_l4_checksum(packet);
-    Bytes reset(bare_segment_bytes<V4>);
-    build_tcp_reset<V4>(view(packet), read(packet),
-                        std::span<std::uint8_t, bare_segment_bytes<V4>>(reset));
+    const auto own = build_tcp_reset<V4>(view(packet), read(packet));
+    Bytes reset(own.bytes().begin(), own.bytes().end());
     const Parsed<V4> parsed = read(reset);  // with right checksums
     EXPECT_EQ(parsed.tuple, test::tuple(client, ip_protocol::tcp).inverse());
     EXPECT_EQ(parsed.ttl, 64);

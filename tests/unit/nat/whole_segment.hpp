@@ -39,10 +39,6 @@ struct WholeSegment {
     friend bool operator==(const WholeSegment&, const WholeSegment&) = default;
 };
 
-inline std::uint32_t word32(const Bytes& bytes, std::size_t at) {
-    return std::uint32_t{get16(bytes, at)} << 16U | get16(bytes, at + 2);
-}
-
 /// Options stand in an order, and at places, that the gateway itself would not choose: SACK blocks
 /// and timestamps may begin at odd bytes.
 inline Bytes bytes_of(const Ends& ends, const WholeSegment& segment) {
@@ -77,18 +73,13 @@ inline Bytes bytes_of(const Ends& ends, const WholeSegment& segment) {
     put32(packet, l4 + 4, segment.sequence);
     put32(packet, l4 + 8, segment.acknowledgment);
     put16(packet, l4 + 14, segment.window);
-    packet.insert(packet.begin() + static_cast<std::ptrdiff_t>(l4 + 20), options.begin(),
-                  options.end());
-    packet[l4 + 12] = static_cast<std::uint8_t>((20 + options.size()) / 4 << 4);
-    put16(packet, 2, static_cast<unsigned>(packet.size()));
-    fix_ip_checksum(packet);
-    fix_l4_checksum(packet);
+    insert_tcp_options(packet, options);
     return packet;
 }
 
 inline Ends ends_of(const Bytes& packet) {
     const std::size_t l4 = l4_offset(packet);
-    return {word32(packet, 12), word32(packet, 16), get16(packet, l4), get16(packet, l4 + 2)};
+    return {get32(packet, 12), get32(packet, 16), get16(packet, l4), get16(packet, l4 + 2)};
 }
 inline Ends back_to(const Ends& ends) {
     return {ends.destination, ends.source, ends.destination_port, ends.source_port};
@@ -108,8 +99,8 @@ inline WholeSegment segment_in(const Bytes& packet) {
     const std::size_t l4 = l4_offset(packet);
     const std::size_t length = packet.at(l4 + 12) / 16U * std::size_t{4};
     WholeSegment segment;
-    segment.sequence = word32(packet, l4 + 4);
-    segment.acknowledgment = word32(packet, l4 + 8);
+    segment.sequence = get32(packet, l4 + 4);
+    segment.acknowledgment = get32(packet, l4 + 8);
     segment.flags = packet.at(l4 + 13);
     segment.window = get16(packet, l4 + 14);
     segment.data.assign(packet.begin() + static_cast<std::ptrdiff_t>(l4 + length), packet.end());
@@ -132,10 +123,10 @@ inline WholeSegment segment_in(const Bytes& packet) {
                 break;
             case 5:
                 for (std::size_t edge = value; edge + 8 <= at + size; edge += 8)
-                    segment.sacks.emplace_back(word32(packet, edge), word32(packet, edge + 4));
+                    segment.sacks.emplace_back(get32(packet, edge), get32(packet, edge + 4));
                 break;
             case 8:
-                segment.stamp = Stamp{word32(packet, value), word32(packet, value + 4)};
+                segment.stamp = Stamp{get32(packet, value), get32(packet, value + 4)};
                 break;
             default:
                 throw std::runtime_error("an unknown option");
