@@ -25,7 +25,8 @@ on two napping workers, and killed, several times over (--quick: once). Figures 
                 2 ms, comes out on the other side translated as before. ARP for the next hop is in it
   CPU time      of all threads of the daemon, up to then: what a busy machine does not change
   adoption      from the first record to the last, as `noclashctl stats` says it
-  reload        with 64 k flows and so many rules more than before, as `noclashctl reload` says it
+  reload        with so many rules more than before, as `noclashctl reload` says it; in it is a sweep
+                over all flows, which asks of each what becomes of it
 
 After each start, 2,000 flows spread over all are asked in both directions: each packet has to come
 out as it was translated before the restart. 16 M flows need some 6 GiB of free memory.
@@ -35,7 +36,8 @@ THOUSAND, MILLION = 1 << 10, 1 << 20
 # Flows, target: seconds to the first packet.
 SIZES = ((1, None), (64 * THOUSAND, None), (MILLION, None), (4 * MILLION, 2), (16 * MILLION, 6))
 RULES = (10, 1000, 10_000)
-RELOADED = 64 * THOUSAND  # flows, when rules are added
+RELOADED = 64 * THOUSAND  # flows, when more and more rules are added
+SWEPT_S = 2 / 10_000_000  # target: for each flow, of a sweep that asks what becomes of it
 FIRST_OF_ALL = ("chrt", "--fifo", "1")
 BYTES_OF_A_FLOW = 400  # of the tables, of the helper that fills them, and of what it checks with
 
@@ -69,7 +71,10 @@ def measure(build, options, console):
         with console.step(title) as step, laboratory.Lab() as lab:
             restarts = Restarts(build, lab, flows, FIRST_OF_ALL if options.realtime else ())
             runs = restarts.measure(1 if options.quick else 3, step, report)
-            reloads = restarts.reloads() if flows == RELOADED else []
+            reloads = []
+            if flows >= RELOADED:
+                step.show("reloads")
+                reloads = restarts.reloads(RULES if flows == RELOADED else RULES[:1], title)
         report.rows.append(Row(f"first packet, {title}",
                                statistics.median(run["first_packet_s"] for run in runs), "s",
                                target_s, at_most=True))
@@ -122,14 +127,15 @@ class Restarts:
         step.conclude(", ".join(f"{run['first_packet_s']:.2f} s" for run in runs))
         return runs
 
-    def reloads(self):
-        """Rows of how long it takes to put so many rules in force."""
+    def reloads(self, rules, title):
+        """Rows of how long it takes to put so many rules in force, and to see what becomes of each
+        flow."""
         with open(self._config, encoding="utf-8") as handle:
             before = handle.read()
         daemon = self._start()
         daemon.wait_ready(lambda: self._ask("version", check=False).returncode == 0)
         rows = []
-        for count in RULES:
+        for count in rules:
             with open(self._config, "w", encoding="utf-8") as handle:
                 handle.write(before + "".join(
                     f'[[rule]]\nname = "r{number}"\naction = "drop"\nin = "outside"\n'
@@ -138,7 +144,9 @@ class Restarts:
             outcome = json.loads(self._ask("reload").stdout)[-1]["outcome"]
             if not outcome["applied"] or outcome["flows"]["unchanged"] != self._flows:
                 raise LabError(f"a reload went wrong: {outcome}")
-            rows.append(Row(f"reload, {count:,} rules", outcome["took_ms"] / 1000, "s"))
+            rows.append(Row(f"reload, {count:,} rules, {title}", outcome["took_ms"] / 1000, "s",
+                            SWEPT_S * self._flows if self._flows >= MILLION else None,
+                            at_most=True))
         daemon.stop(number=signal.SIGKILL)
         return rows
 
