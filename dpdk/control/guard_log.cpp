@@ -13,8 +13,7 @@ std::vector<std::string> GuardLog::look(const Snapshot& policy,
     std::vector<std::string> lines;
     if (guarded_.empty() && !policy.service_rules.any_automatic()) return lines;
     for (const nat::Rule<V4>& rule : policy.service_rules.rules()) {
-        const bool may_be =
-            policy.service_rules.service_of(rule).syn_proxy == nat::SynProxyMode::automatic;
+        const bool may_be = rule.syn_proxy == nat::SynProxyMode::automatic;
         if (may_be && proxy.is_guarded(rule.id, now_ms) &&
             guarded_.emplace(rule.id, rule.name).second)
             lines.push_back(fmt::format(

@@ -231,4 +231,5 @@ class Noclash:
 
     def _answers(self):
         """The socket is there before it is asked: to ask takes a process."""
-        return os.path.exists(self.control_socket) and run(self.control_command("version"), check=False, timeout_s=5).returncode == 0
+        return os.path.exists(self.control_socket) and \
+            run(self.control_command("version"), check=False, timeout_s=5).returncode == 0

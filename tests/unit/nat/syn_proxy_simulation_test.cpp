@@ -30,6 +30,7 @@
 
 #include "nat/conntrack/tcp_reset.hpp"
 #include "tests/unit/nat/pipeline_fixture.hpp"
+#include "tests/unit/nat/syn_proxy_fixture.hpp"
 #include "tests/unit/nat/tcp_endpoint.hpp"
 
 namespace noclash::nat::test::syn_proxy_simulation_test {
@@ -189,13 +190,8 @@ class World {
     /// A gateway, on the records that the last one has left.
     void start(Kind kind) {
         PolicyConfig<V4> policy{{}, {masquerade()}};
-        Service<V4> service;
-        service.name = "web";
-        service.address = ip("203.0.113.7");
-        service.ports = {{80, 80}};
-        service.protocol = ip_protocol::tcp;
-        service.backends = {{ip("10.2.0.2"), 8080, 1}};
-        service.syn_proxy = kind == Kind::automatic ? SynProxyMode::automatic : SynProxyMode::on;
+        Service<V4> service = syn_proxy_test::web(kind == Kind::automatic ? SynProxyMode::automatic
+                                                                          : SynProxyMode::on);
         service.source_nat = plan_.masquerades ? SourceNat::masquerade : SourceNat::keep;
         service.syn_offer = plan_.offer;
         policy.services = {service};
